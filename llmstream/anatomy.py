@@ -1,0 +1,66 @@
+"""What a chain is made of, as far as LangChain's own composites show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableSequence
+from langchain_core.runnables.base import RunnableBindingBase
+
+
+def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What a chain begins with, inside its sequences and bindings."""
+    while isinstance(chain, RunnableBindingBase | RunnableSequence):
+        chain = chain.bound if isinstance(chain, RunnableBindingBase) else chain.first
+    return chain
+
+
+def last_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What a chain ends with."""
+    while isinstance(chain, RunnableBindingBase | RunnableSequence):
+        chain = chain.bound if isinstance(chain, RunnableBindingBase) else chain.last
+    return chain
+
+
+def steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """The chain and all its parts, as far as sequences, parallels and bindings show them."""
+    found: list[Runnable[Any, Any]] = [chain]
+    if isinstance(chain, RunnableBindingBase):
+        return found + steps(chain.bound)
+    inner = getattr(chain, "steps", None) or getattr(chain, "steps__", None) or getattr(chain, "mapper", None) or ()
+    parts = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, list) else [inner]
+    return found + [step for part in parts if isinstance(part, Runnable) for step in steps(part)]
+
+
+def sync_parts(chain: Runnable[Any, Any]) -> list[str]:
+    """The names of parts that can't be cancelled: sync functions, which run on in their thread after a stop."""
+    sync = (step for step in steps(chain) if isinstance(step, RunnableLambda) and not hasattr(step, "afunc"))
+    return [step.get_name() for step in sync]
+
+
+def model_name(chain: Runnable[Any, Any]) -> str:
+    """The name of the first model in a chain, or of the chain's class where it shows none."""
+    for step in steps(chain):
+        name = getattr(step, "model", None) or getattr(step, "model_name", None)
+        if isinstance(name, str):
+            return name
+    return type(chain).__name__
+
+
+def is_sync_only(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain holds a sync generator, which LangChain can't stream from async code."""
+    return any(isinstance(step, RunnableGenerator) and not hasattr(step, "_atransform") for step in steps(chain))
+
+
+def is_cumulative(chain: Runnable[Any, Any]) -> bool:
+    """Whether each item a chain yields replaces the one before, as JSON parsers do."""
+    return isinstance(last_step(chain), BaseCumulativeTransformOutputParser)
+
+
+def is_graph(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain is a LangGraph graph, told without importing LangGraph."""
+    while isinstance(chain, RunnableBindingBase):
+        chain = chain.bound
+    return any(cls.__name__ == "Pregel" for cls in type(chain).__mro__)

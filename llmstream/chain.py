@@ -1,0 +1,200 @@
+"""The default chain, prompt → model, and the model: a `ChatOllama` that streams through the strict reader."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, Self
+
+import msgspec
+from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, SystemMessagePromptTemplate
+from langchain_core.runnables import Runnable
+from langchain_ollama import ChatOllama
+from pydantic import PrivateAttr
+
+from llmstream import background
+from llmstream.errors import InvalidRequest, SettingsError
+from llmstream.events import Status
+from llmstream.ollama import Ollama
+from llmstream.reader import Chunk, Connection
+from llmstream.settings import Settings, Thinking, parse_ollama_host
+
+CONTEXT_PROMPT = "Answer from this context. If it does not hold the answer, say so.\n\n{context}"
+
+# Where the model tells what it had to do to the prompt, for the generator that runs the chain.
+notify_status: ContextVar[Callable[[Status], None] | None] = ContextVar("notify_status", default=None)
+
+
+class StrictChatOllama(ChatOllama):
+    """`langchain_ollama.ChatOllama` in every respect, but streaming through `llmstream.reader`.
+
+    A truncated, stalled or malformed answer raises an `llmstream.errors.UpstreamError` instead of ending like a
+    complete one, there is no limit of 100 connections, and what the request needs (images, tools, thinking) is checked
+    against the model first. Of `client_kwargs` it honours headers, timeout, verify, proxy, cookies and auth.
+    """
+
+    _ollama: Ollama | None = PrivateAttr(default=None)
+
+    def ollama(self) -> Ollama:
+        """The server this model streams from."""
+        return self._ollama or _ollama_of(self)
+
+    def through(self, ollama: Ollama) -> Self:
+        """The model itself, from now on streaming from a given server."""
+        self._ollama = ollama
+        return self
+
+    def request_body(self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The body of `/api/chat` for these messages."""
+        body = {key: value for key, value in self._chat_params(messages, stop, **kwargs).items() if value is not None}
+        for message in body["messages"]:
+            if message.get("images"):
+                message["images"] = [_base64(image) for image in message["images"]]
+            else:
+                message.pop("images", None)
+        return body
+
+    async def _acreate_chat_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> AsyncIterator[Mapping[str, Any] | str]:
+        notify = notify_status.get() or _ignore
+        stream = self.ollama().chat(self.request_body(messages, stop, **kwargs), notify=notify)
+        async with aclosing(stream) as reads:
+            async for chunks in reads:
+                for chunk in chunks:
+                    yield _as_mapping(chunk)
+
+    def _create_chat_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> Iterator[Mapping[str, Any] | str]:
+        body = self.request_body(messages, stop, **kwargs)
+        notify = notify_status.get() or _ignore
+        for chunks in background.iterate(lambda: self.ollama().chat(body, notify=notify)):
+            yield from map(_as_mapping, chunks)
+
+
+def _ignore(status: Status) -> None:
+    """Nobody listens."""
+
+
+def _base64(image: str) -> str:
+    """The image as it was given; the `ollama` package would read a file where the text is the name of one."""
+    import base64
+    import binascii
+
+    try:
+        base64.b64decode(image, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidRequest(
+            "An image must be base64 text or a data: URL; links and file names are not read."
+        ) from None
+    return image
+
+
+def _as_mapping(chunk: Chunk) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(chunk)
+    message = fields.get("message") or {"content": ""}
+    fields["message"] = {"role": "assistant", **{key: value for key, value in message.items() if value is not None}}
+    if chunk.logprobs is None:
+        fields.pop("logprobs", None)
+    return fields
+
+
+def _ollama_of(model: StrictChatOllama) -> Ollama:
+    settings = Settings.load()
+    url = parse_ollama_host(model.base_url) if model.base_url else settings.ollama_url
+    if not (model.client_kwargs or model.async_client_kwargs):
+        return Ollama.of(settings.change(ollama_url=url))
+    return _with_client_kwargs(url, settings, **{**(model.client_kwargs or {}), **(model.async_client_kwargs or {})})
+
+
+def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
+    """The server under httpx's names of what aiohttp's request takes."""
+    import aiohttp
+
+    options: dict[str, Any] = {name: kwargs.pop(name) for name in ("headers", "proxy", "cookies") if name in kwargs}
+    verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
+    kwargs.pop("follow_redirects", None)
+    if kwargs:
+        raise SettingsError(
+            f"client_kwargs {sorted(kwargs)} can't be honoured; headers, timeout, verify, proxy, cookies and auth can."
+        )
+    if auth is not None:
+        options["auth"] = aiohttp.BasicAuth(*auth)
+    first_token_s = float(timeout) if isinstance(timeout, int | float) else settings.first_token_timeout_s
+    return Ollama(
+        Connection(
+            url=url,
+            connect_timeout_s=settings.connect_timeout_s,
+            first_token_timeout_s=first_token_s,
+            token_timeout_s=min(first_token_s, settings.token_timeout_s),
+            options={"ssl": verify, **options},
+        )
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
+    """The shared instance; building one loads certificates, which takes 50 ms."""
+    model = StrictChatOllama(model=name, base_url=ollama.connection.url)
+    return model.through(ollama)
+
+
+def open_chain(
+    settings: Settings | None = None,
+    *,
+    model: str | None = None,
+    thinking: Thinking | None = None,
+    options: Mapping[str, Any] | None = None,
+    with_context: bool = False,
+) -> Runnable[Any, Any]:
+    """The default chain: a prompt over `messages` (and `context`), then the model.
+
+    It sends what it is given and nothing else, but for what the settings say (system_prompt, temperature, num_ctx).
+    model: None takes the settings' one, else chooses (see `Ollama.choose_model`); asks Ollama, blocking.
+    thinking: None takes the settings' one. options: Ollama's, over the settings'.
+    """
+    settings = settings or Settings.load()
+    return background.run(
+        aopen_chain(settings, model=model, thinking=thinking, options=options, with_context=with_context)
+    )
+
+
+async def aopen_chain(
+    settings: Settings,
+    *,
+    model: str | None = None,
+    thinking: Thinking | None = None,
+    options: Mapping[str, Any] | None = None,
+    with_context: bool = False,
+) -> Runnable[Any, Any]:
+    """`open_chain` for a running event loop."""
+    ollama = Ollama.of(settings)
+    name = model or settings.model or await ollama.choose_model()
+    kwargs: dict[str, Any] = {}
+    think = settings.thinking if thinking is None else thinking
+    # Unset, a thinking model thinks; a model that can't think should not be sent the word at all.
+    if think or "thinking" in await ollama.capabilities(name):
+        kwargs["reasoning"] = think
+    if all_options := _options(settings, options):
+        kwargs["options"] = all_options
+    chat_model = await asyncio.to_thread(_chat_model, name, ollama)
+    chain: Runnable[Any, Any] = _prompt(settings.system_prompt, with_context) | chat_model.bind(**kwargs)
+    return chain
+
+
+def _options(settings: Settings, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    own = {"temperature": settings.temperature, "num_ctx": settings.num_ctx}
+    return {name: value for name, value in {**own, **(options or {})}.items() if value is not None}
+
+
+@functools.lru_cache(maxsize=64)
+def _prompt(system_prompt: str | None, with_context: bool) -> ChatPromptTemplate:
+    parts: list[Any] = [SystemMessage(system_prompt)] if system_prompt else []
+    if with_context:
+        parts.append(SystemMessagePromptTemplate.from_template(CONTEXT_PROMPT))
+    return ChatPromptTemplate([*parts, MessagesPlaceholder("messages")])

@@ -1,0 +1,191 @@
+"""A client for llmstream's own server: start a run, follow it through cuts, stop it; from another process.
+
+    with Client("http://localhost:8000") as client:
+        for event in client.stream_events("What color is the sky?"): ...
+
+`AsyncClient` has the same methods for async code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import secrets
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Self
+
+import aiohttp
+
+from llmstream import background, sse
+from llmstream.errors import LlmstreamError, UpstreamTruncated, UpstreamUnreachable, error_from_code
+from llmstream.events import Event, Reset, Token, from_dict, is_terminal
+
+# Three heartbeats' silence: the connection is dead, whatever TCP says.
+_SILENCE_S = 45.0
+_RETRY_S = (0.2, 0.5, 1, 2, 4, 8)
+
+
+class AsyncClient:
+    """Talks to the server at `url`, the address under which its router is mounted.
+
+    token: the server's LLMSTREAM_TOKEN, if it has one. headers: sent with every request.
+    """
+
+    def __init__(self, url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
+
+    async def start(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> str:
+        """Start a run for a question or messages; its id.
+
+        fields: `context`, `model`, `thinking`, `options`, `on_leave` and `request_id` of the server's `POST /runs`.
+        Asking is repeated after a lost connection: the request has a key, so it starts at most one run.
+        Raises the `LlmstreamError` that the server refused with, or `UpstreamUnreachable`.
+        """
+        asked = {"question": question} if isinstance(question, str) else {"messages": list(question)}
+        body = {"request_id": secrets.token_hex(16), **asked, **fields}
+        for pause_s in (*_RETRY_S[:2], None):
+            try:
+                async with self._request("POST", "/runs", json={k: v for k, v in body.items() if v is not None}) as got:
+                    return str((await got.json())["run_id"])
+            except (aiohttp.ClientError, OSError) as error:
+                if pause_s is None:
+                    raise UpstreamUnreachable(f"No llmstream server answers at {self.url}. Is it running?") from error
+                await asyncio.sleep(pause_s)
+        raise AssertionError  # the loop returns or raises
+
+    async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The events of a run after number `after`, up to the terminal one, each once, through any number of cuts.
+
+        Ends with `Reset` where the server can't go on from there. Raises `RunNotFound`, or `UpstreamTruncated` when
+        the server stays away.
+        """
+        failures = 0
+        while True:
+            before = after
+            try:
+                async with aclosing(self._connection(run_id, after)) as numbered:
+                    async for seq, event in numbered:
+                        if seq is not None and seq <= after:
+                            continue
+                        after = after if seq is None else seq
+                        yield event
+                        if is_terminal(event) or isinstance(event, Reset):
+                            return
+            except (aiohttp.ClientError, OSError) as error:
+                cut: Exception | None = error
+            else:
+                cut = None
+            failures = 0 if after > before else failures + 1
+            if failures >= len(_RETRY_S):
+                raise UpstreamTruncated("The connection to the server was lost, and it did not come back.") from cut
+            await asyncio.sleep(_RETRY_S[failures] * random.uniform(0.5, 1))
+
+    async def stop(self, run_id: str) -> bool:
+        """End a run; False where it had ended."""
+        async with self._request("POST", f"/runs/{run_id}/stop") as got:
+            return got.status == 202
+
+    async def snapshot(self, run_id: str) -> dict[str, Any]:
+        """A run as it is now: `run_id`, `state`, `text`, `last_id`, `model`, `usage`, `timings`, `error`."""
+        async with self._request("GET", f"/runs/{run_id}") as got:
+            fields: dict[str, Any] = await got.json()
+            return fields
+
+    async def stream_events(
+        self, question: str | Sequence[Mapping[str, Any]], **fields: Any
+    ) -> AsyncGenerator[Event, None]:
+        """Start a run and follow it; closing this before its end stops the run. Arguments as for `start`."""
+        run_id = await self.start(question, **fields)
+        ended = False
+        try:
+            async with aclosing(self.follow(run_id)) as events:
+                async for event in events:
+                    ended = is_terminal(event)
+                    yield event
+        finally:
+            if not ended:
+                await self._try_to_stop(run_id)
+
+    async def _try_to_stop(self, run_id: str) -> None:
+        try:
+            await self.stop(run_id)
+        except (LlmstreamError, aiohttp.ClientError, OSError):
+            return  # the server will notice that nobody follows
+
+    async def _connection(self, run_id: str, after: int) -> AsyncGenerator[tuple[int | None, Event], None]:
+        decoder = sse.Decoder()
+        headers = {"last-event-id": f"{run_id}-{after}"} if after else {}
+        async with self._request("GET", f"/runs/{run_id}/events", headers=headers) as got:
+            async for chunk in got.content.iter_any():
+                for message in decoder.feed(chunk):
+                    fields = json.loads(message.data)
+                    event = from_dict(fields)
+                    if event is not None:  # a type that this version does not know is no loss
+                        yield fields.get("seq"), event
+
+    @asynccontextmanager
+    async def _request(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any
+    ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_SILENCE_S)
+        async with (
+            aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
+            session.request(method, f"{self.url}{path}", headers=headers, **options) as got,
+        ):
+            if method == "GET" and got.status in (502, 503, 504):  # a proxy whose server is being restarted
+                raise aiohttp.ClientConnectionError(f"status {got.status}")
+            if got.status >= 400:
+                raise await _error(got)
+            yield got
+
+
+async def _error(got: aiohttp.ClientResponse) -> LlmstreamError:
+    try:
+        fields = await got.json()
+        return error_from_code(str(fields["code"]), str(fields["message"]))
+    except (ValueError, KeyError, TypeError, aiohttp.ClientError):
+        return LlmstreamError(f"The server answered with status {got.status}. Is it llmstream's address?")
+
+
+class Client:
+    """`AsyncClient` for code that is not async."""
+
+    def __init__(self, url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None) -> None:
+        self._client = AsyncClient(url, token=token, headers=headers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is held between calls."""
+
+    def start(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> str:
+        """See `AsyncClient.start`."""
+        return background.run(self._client.start(question, **fields))
+
+    def follow(self, run_id: str, after: int = 0) -> Generator[Event, None, None]:
+        """See `AsyncClient.follow`."""
+        yield from background.iterate(lambda: self._client.follow(run_id, after))
+
+    def stop(self, run_id: str) -> bool:
+        """See `AsyncClient.stop`."""
+        return background.run(self._client.stop(run_id))
+
+    def snapshot(self, run_id: str) -> dict[str, Any]:
+        """See `AsyncClient.snapshot`."""
+        return background.run(self._client.snapshot(run_id))
+
+    def stream_events(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[Event, None, None]:
+        """See `AsyncClient.stream_events`."""
+        yield from background.iterate(lambda: self._client.stream_events(question, **fields))
+
+    def stream(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[str, None, None]:
+        """The pieces of the answer; raises the `LlmstreamError` that it broke off with."""
+        for event in self.stream_events(question, **fields):
+            if isinstance(event, Token):
+                yield event.text
+            elif is_terminal(event) and (code := getattr(event, "code", None)) is not None:
+                raise error_from_code(code, getattr(event, "message", ""))

@@ -1,0 +1,56 @@
+"""What the demo Ollama was asked and what it is busy with, for tests in other threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """A request the server got.
+
+    Args:
+        method: ``GET``, ``POST`` ...
+        path: ``/api/chat``.
+        body: The JSON object in the body; empty if there was none.
+        finished: The answer was sent to its last byte.
+        closed: The connection went before that, by the client, by a scenario or by the end of the server.
+    """
+
+    method: str
+    path: str
+    body: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+    closed: bool = False
+
+
+class Activity:
+    """The records of all requests, and the number of generations under way."""
+
+    def __init__(self) -> None:
+        self.requests: list[RequestRecord] = []
+        self.active = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def generation(self) -> Iterator[None]:
+        """Counts a generation as under way inside the block."""
+        self._add(1)
+        try:
+            yield
+        finally:
+            self._add(-1)
+
+    def wait(self, *, least: int, most: float, timeout_s: float) -> bool:
+        """Blocks until between ``least`` and ``most`` generations are under way; False if that took too long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: least <= self.active <= most, timeout_s)
+
+    def _add(self, change: int) -> None:
+        with self._changed:
+            self.active += change
+            self._changed.notify_all()

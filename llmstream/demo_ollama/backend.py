@@ -1,0 +1,141 @@
+"""What stands behind Ollama's dialect: models that answer. The demo is one backend, a chain can be another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+class OllamaError(Exception):
+    """A failure in Ollama's words: an HTTP status before the first piece, an ``{"error"}`` line after it.
+
+    Args:
+        text: What the client reads, for instance ``model 'x' not found``.
+        status: The HTTP status if nothing has been sent yet.
+    """
+
+    def __init__(self, text: str, *, status: int = 500) -> None:
+        super().__init__(text)
+        self.text = text
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as ``/api/tags`` and ``/api/show`` describe it.
+
+    Args:
+        name: Full name with tag, ``demo:latest``.
+        capabilities: Of Ollama's words: ``completion``, ``tools``, ``thinking``, ``vision``, ``insert``.
+        context_length: Tokens a prompt may have, unless a request sets ``num_ctx``.
+        size_bytes: Size on disk.
+    """
+
+    name: str
+    capabilities: tuple[str, ...] = ("completion",)
+    context_length: int = 8192
+    family: str = "llmstream"
+    parameter_size: str = "0"
+    quantization_level: str = "none"
+    size_bytes: int = 0
+    modified_at: str = "2026-01-01T00:00:00Z"
+
+    @property
+    def digest(self) -> str:
+        """64 hex digits, the same for the same name."""
+        return hashlib.sha256(self.name.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool, whole."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
+
+    Args:
+        done_reason: ``stop`` or ``length`` on the last piece, empty before; a generator may leave the last piece out.
+        prompt_tokens: Tokens of the prompt, if the backend counted them (last piece only).
+        answer_tokens: Tokens of the answer, hidden ones included, if the backend counted them (last piece only).
+    """
+
+    content: str = ""
+    thinking: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    done_reason: str = ""
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PullProgress:
+    """One line of ``/api/pull``. ``total`` and ``completed`` are bytes; zero is left out of the line."""
+
+    status: str
+    digest: str = ""
+    total: int = 0
+    completed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A checked request of ``/api/chat``, or of ``/api/generate`` (its prompt is then the one user message).
+
+    Args:
+        model: The name as the client wrote it; every line of the answer repeats it.
+        messages: ``{"role", "content", ...}`` dicts as sent.
+        think: ``None`` if the client did not say.
+        options: Ollama's options as sent, types checked.
+        keep_alive_s: Seconds the model stays loaded; negative for ever; ``None`` if the client did not say.
+        body: The whole JSON object, for fields that only some backends know.
+    """
+
+    model: str
+    messages: tuple[dict[str, Any], ...] = ()
+    think: bool | str | None = None
+    tools: tuple[Any, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    truncate: bool = True
+    keep_alive_s: float | None = None
+    is_generate: bool = False
+    body: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        """The text of the last user message, empty if there is none."""
+        for message in reversed(self.messages):
+            if message.get("role") == "user":
+                return str(message.get("content") or "")
+        return ""
+
+
+class Backend(Protocol):
+    """Answers in Ollama's dialect. Every method is called in the event loop of the app."""
+
+    def models(self) -> Iterable[Model]:
+        """The models ``/api/tags`` lists."""
+
+    def find(self, name: str) -> Model | None:
+        """The model of a full name (``demo:latest``, letters in lower case), listed or not."""
+
+    def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
+        """The answer, piece by piece. Closed as soon as the client leaves.
+
+        Raises:
+            OllamaError: What the client is told instead of the (rest of the) answer.
+        """
+
+    def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
+        """Gets a model by its full name.
+
+        Raises:
+            OllamaError: The model can't be had.
+        """

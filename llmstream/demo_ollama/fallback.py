@@ -1,0 +1,78 @@
+"""For commands and apps: the demo Ollama while no real one answers, and the change over to the real one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from llmstream.demo_ollama.server import DemoOllama
+from llmstream.ollama import Ollama
+from llmstream.settings import Settings
+
+logger = logging.getLogger("llmstream")
+
+LOOK_EVERY_S = 2.0
+
+
+class Fallback:
+    """An async context: inside it, `settings` point to an Ollama that answers, if need be to the demo.
+
+    on_change: told the settings whenever they change. What `settings.demo` says is obeyed; while the demo answers for
+    a missing Ollama, a real one is looked for every two seconds and used as soon as it is there.
+    """
+
+    def __init__(self, settings: Settings, on_change: Callable[[Settings], None]) -> None:
+        self.settings = settings
+        self.active = False
+        self._wanted = settings
+        self._on_change = on_change
+        self._demo: DemoOllama | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def notice(self) -> str | None:
+        """What every page and the terminal say while the demo answers."""
+        if not self.active:
+            return None
+        if self._wanted.demo == "always":
+            return "Demo model: started with --demo."
+        address = Ollama.of(self._wanted).connection.shown_url
+        return f"Demo model: no Ollama at {address}. Start one with `ollama serve`; it will be used at once."
+
+    async def __aenter__(self) -> Fallback:
+        always = self._wanted.demo == "always"
+        if always or (self._wanted.demo == "auto" and not await Ollama.of(self._wanted).running()):
+            await self._start_demo()
+            if not always:
+                self._looking = asyncio.create_task(self._look())
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        if self._demo is not None:
+            await asyncio.to_thread(self._demo.close)
+
+    async def _start_demo(self) -> None:
+        self._demo = await asyncio.to_thread(DemoOllama().__enter__)
+        self.active = True
+        # Its own models only: the wanted one is not there.
+        self._change(self._wanted.change(ollama_url=self._demo.url, model=None, allowed_models=()))
+        logger.warning(self.notice)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if await Ollama.of(self._wanted).running():
+                break
+        self.active = False
+        self._change(self._wanted)
+        # The demo is closed with the app: answers it has begun go on to their end.
+        logger.warning("Ollama answers at %s now: using it.", Ollama.of(self._wanted).connection.shown_url)
+
+    def _change(self, settings: Settings) -> None:
+        self.settings = settings
+        self._on_change(settings)

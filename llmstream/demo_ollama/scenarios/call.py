@@ -1,0 +1,173 @@
+"""What a scenario is made of, and how one is played over a connection."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Send
+
+from llmstream.demo_ollama.answers import tokens
+from llmstream.demo_ollama.backend import ChatRequest, Model, Piece, ToolCall
+from llmstream.demo_ollama.lines import AnswerLines, go_json
+from llmstream.demo_ollama.responses import until_disconnected
+
+SENTENCE = "The sky is blue because air scatters blue light more than red light."
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and content type, where they are not those of a stream."""
+
+    status: int = 200
+    content_type: str = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The connection goes without the last chunk: closed (FIN), or with ``reset`` torn down (RST)."""
+
+    reset: bool = False
+
+
+Step = bytes | Head | Drop
+Steps = AsyncGenerator[Step, None]
+Scenario = Callable[["Call"], Steps]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioModel:
+    """A scenario that a model's name means: ``demo:tokens-500`` is ``tokens`` with 500."""
+
+    scenario: str
+    argument: float
+    model: Model
+
+
+class Call:
+    """One request that a scenario answers.
+
+    Args:
+        request: What was asked.
+        number: 1 for the first request of this model on this server, then 2, 3 ...
+        argument: The number at the end of the model's name.
+        context_length: Tokens that the model's context holds.
+        interval_s: Time between tokens where the server has a pace, else 0.
+    """
+
+    def __init__(
+        self, request: ChatRequest, *, number: int, argument: float, context_length: int, interval_s: float
+    ) -> None:
+        self.number = number
+        self.argument = argument
+        self.context_length = context_length
+        self.interval_s = interval_s
+        self.has_tool_result = any(message.get("role") == "tool" for message in request.messages)
+        self._lines = AnswerLines(request)
+
+    def line(self, content: str = "", *, thinking: str = "", calls: Iterable[ToolCall] = ()) -> bytes:
+        """A line with ``done: false``."""
+        return go_json(self._lines.piece(Piece(content, thinking, tuple(calls)))) + b"\n"
+
+    def say(self, text: str = SENTENCE) -> list[bytes]:
+        """A line for each token of the text."""
+        return [self.line(token) for token in tokens(text)]
+
+    def done(self, reason: str = "stop", *, prompt_tokens: int = 11, answer_tokens: int = 15) -> bytes:
+        """The last line; an empty reason is left out."""
+        line = self._lines.done(reason, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
+        return go_json({key: value for key, value in line.items() if value != "" or key != "done_reason"}) + b"\n"
+
+    def whole(self) -> list[bytes]:
+        """The lines of a whole answer that says `SENTENCE`."""
+        return [*self.say(), self.done()]
+
+    def empty(self, reason: str) -> bytes:
+        """The body Ollama sends when it loaded or unloaded a model and generated nothing."""
+        return go_json(self._lines.empty(reason))
+
+    def head(self) -> dict[str, Any]:
+        """``model`` and ``created_at``, for lines built by hand."""
+        line = self._lines.empty("")
+        return {"model": line["model"], "created_at": line["created_at"]}
+
+
+def error_line_of(text: str) -> bytes:
+    """A line that says the answer failed."""
+    return go_json({"error": text}) + b"\n"
+
+
+def refusal(status: int, text: str) -> tuple[Step, ...]:
+    """A status and an error instead of a stream."""
+    return Head(status, JSON_TYPE), go_json({"error": text})
+
+
+async def for_ever() -> None:
+    """Waits until the client leaves."""
+    await asyncio.Event().wait()
+
+
+def find_scenario(name: str, scenarios: Iterable[str], arguments: Mapping[str, float]) -> ScenarioModel | None:
+    """The scenario a model's name means, or None if it means none.
+
+    Args:
+        name: ``demo:busy-2``, any case.
+        scenarios: The names there are, without ``demo:``.
+        arguments: Those that take a number, with the number for a name without one.
+    """
+    base, _, tag = name.lower().partition(":")
+    match = re.fullmatch(r"(.+)-(\d+(?:\.\d+)?)", tag)
+    if base != "demo":
+        return None
+    if tag in scenarios:
+        scenario, argument = tag, arguments.get(tag, 0.0)
+    elif match and match[1] in arguments:
+        scenario, argument = match[1], float(match[2])
+    else:
+        return None
+    extras = [word for word, sign in (("tools", "tool"), ("thinking", "thinking")) if sign in scenario]
+    return ScenarioModel(scenario, argument, Model(f"demo:{tag}", capabilities=("completion", *extras)))
+
+
+async def play(
+    steps: Steps, *, receive: Receive, send: Send, drop: Callable[[bool], None], on_first_bytes: Callable[[], None]
+) -> None:
+    """Sends what a scenario yields, each piece of bytes by itself, until it ends or the client leaves.
+
+    Args:
+        steps: What the scenario does.
+        receive: ASGI; the body of the request must have been read.
+        send: ASGI.
+        drop: Closes the connection; its argument says whether to reset it.
+        on_first_bytes: Called once, before the headers go out.
+    """
+    await until_disconnected(receive, _play(steps, send, drop, on_first_bytes))
+
+
+async def _play(steps: Steps, send: Send, drop: Callable[[bool], None], on_first_bytes: Callable[[], None]) -> None:
+    started = False
+    async with aclosing(steps):
+        async for step in steps:
+            if isinstance(step, Drop):
+                drop(step.reset)
+                await for_ever()  # cancelled as soon as the server sees the connection gone
+            elif not started:
+                started = True
+                on_first_bytes()
+                await _start(send, step if isinstance(step, Head) else Head())
+            if isinstance(step, bytes):
+                await send({"type": "http.response.body", "body": step, "more_body": True})
+            await asyncio.sleep(0)  # one write each, and endless ones let the others run
+    if not started:
+        await _start(send, Head())
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _start(send: Send, head: Head) -> None:
+    headers = [(b"content-type", head.content_type.encode())]
+    await send({"type": "http.response.start", "status": head.status, "headers": headers})

@@ -1,0 +1,212 @@
+"""The errors of llmstream, one class per stable `code`; none of them knows HTTP.
+
+LlmstreamError
+├── SettingsError                a setting or environment variable that can't be used
+├── InvalidRequest               the question, messages or options can't be used
+│   ├── BodyTooLarge             the request or its question is over a limit
+│   └── CapabilityMissing        the model can't see images, call tools or think
+├── Unauthorized, Forbidden, HostNotAllowed
+├── ModelNotFound, ModelNotAllowed
+├── RunNotFound, KeyConflict, ServerShutdown, Busy (TooManyRuns: of one caller)
+├── UpstreamError                Ollama failed; the subclasses say how
+│   ├── UpstreamUnreachable, UpstreamBusy, UpstreamTimeout, UpstreamStalled
+│   └── UpstreamTruncated, UpstreamEmpty, UpstreamProtocol
+├── LimitExceeded                an answer grew beyond a limit
+└── ChainFailed                  the chain raised an exception of its own
+
+A message is one sentence or two for a person: what was expected, what came, what to do next. It never holds a prompt,
+a path or a trace, so it may be shown to anybody.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LlmstreamError(Exception):
+    """The base of all errors; `str(error)` may be shown to a user."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+
+    @property
+    def message(self) -> str:
+        """The text for a person."""
+        return str(self)
+
+
+class SettingsError(LlmstreamError):
+    """A setting or environment variable has a value that can't be used."""
+
+    code = "settings"
+
+
+class InvalidRequest(LlmstreamError):
+    """The question, the messages, the options or the chain's input can't be used as they are."""
+
+    code = "invalid_request"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request, or the question in it, is larger than the settings allow."""
+
+    code = "body_too_large"
+
+
+class CapabilityMissing(InvalidRequest):
+    """The model can't do what was asked of it: see images, call tools, think."""
+
+    code = "capability_missing"
+
+
+class Unauthorized(LlmstreamError):
+    """The token is missing or wrong."""
+
+    code = "unauthorized"
+
+
+class Forbidden(LlmstreamError):
+    """The request came from a page that may not use this server."""
+
+    code = "forbidden"
+
+
+class HostNotAllowed(LlmstreamError):
+    """The request named a host that this server does not answer to."""
+
+    code = "host_not_allowed"
+
+
+class ModelNotFound(LlmstreamError):
+    """The model has not been pulled, or there is none at all."""
+
+    code = "model_not_found"
+
+
+class ModelNotAllowed(LlmstreamError):
+    """The settings do not let a client ask for this model."""
+
+    code = "model_not_allowed"
+
+
+class RunNotFound(LlmstreamError):
+    """The run is unknown, expired, or another caller's: the three can't be told apart."""
+
+    code = "run_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such run, or it has expired. Start a new one.")
+
+
+class KeyConflict(LlmstreamError):
+    """A request key was used again with another request."""
+
+    code = "key_conflict"
+
+
+class Busy(LlmstreamError):
+    """All places and the queue are taken.
+
+    `retry_after_s` is how long to wait before asking again, in seconds.
+    """
+
+    code = "busy"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooManyRuns(Busy):
+    """One caller has as many runs as the settings allow to one."""
+
+    code = "too_many_runs"
+
+
+class ServerShutdown(LlmstreamError):
+    """The server is going down."""
+
+    code = "server_shutdown"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down. Ask again in a moment.")
+
+
+class UpstreamError(LlmstreamError):
+    """Ollama reported an error."""
+
+    code = "upstream_error"
+    retryable = True
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No Ollama answers at its address."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamBusy(UpstreamError):
+    """Ollama's own queue is full."""
+
+    code = "upstream_busy"
+
+
+class UpstreamTimeout(UpstreamError):
+    """Ollama sent nothing before the first token's time was over."""
+
+    code = "upstream_timeout"
+
+
+class UpstreamStalled(UpstreamError):
+    """Ollama stopped sending in the middle of an answer."""
+
+    code = "upstream_stalled"
+
+
+class UpstreamTruncated(UpstreamError):
+    """The answer ended without Ollama saying that it is complete."""
+
+    code = "upstream_truncated"
+
+
+class UpstreamEmpty(UpstreamError):
+    """Ollama only loaded or unloaded the model and answered nothing."""
+
+    code = "upstream_empty"
+
+
+class UpstreamProtocol(UpstreamError):
+    """What came is not Ollama's protocol."""
+
+    code = "upstream_protocol"
+    retryable = False
+
+
+class LimitExceeded(LlmstreamError):
+    """An answer grew beyond the limit on events, bytes or time."""
+
+    code = "limit_exceeded"
+
+
+class ChainFailed(LlmstreamError):
+    """The chain raised an exception that is not about Ollama."""
+
+    code = "chain_failed"
+
+
+def _subclasses(cls: type[LlmstreamError]) -> list[type[LlmstreamError]]:
+    return [cls, *(below for child in cls.__subclasses__() for below in _subclasses(child))]
+
+
+_BY_CODE = {cls.code: cls for cls in _subclasses(LlmstreamError)}
+
+
+def error_from_code(code: str, message: str) -> LlmstreamError:
+    """The exception for a `code` that came over the wire; an unknown code gives a plain `LlmstreamError`."""
+    error = LlmstreamError.__new__(_BY_CODE.get(code, LlmstreamError))
+    Exception.__init__(error, message)
+    if isinstance(error, Busy):
+        error.retry_after_s = 2
+    return error

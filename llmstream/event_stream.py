@@ -1,0 +1,171 @@
+"""A run as a stream of server-sent events over ASGI.
+
+Neither Starlette's nor FastAPI's own streaming responses give all of what clients need: the exact content type, one
+write for all events that are ready together, heartbeats of one newline, a real HTTP status for a failure before the
+first event, a client that reads nothing dropped, and a disconnect noticed before the first byte too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llmstream.errors import error_from_code
+from llmstream.events import Event, Failed, Started
+from llmstream.protocols.encoder import HEARTBEAT, OPEN, Encoder
+from llmstream.runs.log import Batch, Follower, PositionLost
+from llmstream.runs.owner import Run
+from llmstream.settings import Settings
+
+HEADERS = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+# Where a server offers it, closes a connection whose client reads nothing: a plain close would wait for that client.
+ABORT = "llmstream.abort"
+
+ErrorResponse = Callable[[Exception], Response]
+
+
+class EventStream(Response):
+    """Follows a run from where its encoder starts.
+
+    hold_s: how long the headers wait for an event that could be a failure with a status of its own; 0 sends them at
+    once. on_error: the response for such a failure.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        encoder: Encoder,
+        *,
+        settings: Settings,
+        hold_s: float = 0,
+        on_error: ErrorResponse,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self._run = run
+        self._encoder = encoder
+        self._settings = settings
+        self._hold_s = hold_s
+        self._on_error = on_error
+        self.init_headers({**HEADERS, "x-run-id": run.id, **(headers or {})})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            follower = self._run.follower(self._encoder.start, idle_s=self._settings.heartbeat_s)
+        except PositionLost as lost:
+            await self._start(send)
+            return await send({"type": "http.response.body", "body": OPEN + self._encoder.lost(lost.reason)})
+        disconnected = asyncio.create_task(_close_at_disconnect(receive, follower))
+        try:
+            await self._respond(follower, scope, receive, _Sender(send, self._settings.send_timeout_s, scope))
+        finally:
+            disconnected.cancel()
+            follower.close()
+
+    async def _respond(self, follower: Follower, scope: Scope, receive: Receive, sender: _Sender) -> None:
+        held = await self._hold(follower) if self._hold_s > 0 else []
+        events = [event for batch in held for event in batch.events]
+        failure = next((event for event in events if not isinstance(event, Started)), None)
+        if self._hold_s > 0 and isinstance(failure, Failed):
+            error = error_from_code(failure.code, failure.message)
+            response = self._on_error(error)
+            response.headers["x-run-id"] = self._run.id
+            return await response(scope, receive, sender.raw)
+        with sender:
+            await self._start(sender.raw)
+            await sender.send(OPEN + b"".join(self._encode(batch) for batch in held))
+            await self._stream(follower, sender)
+            await sender.end()
+
+    async def _hold(self, follower: Follower) -> list[Batch]:
+        """What comes until there is something beside `started`, or the time is over."""
+        held: list[Batch] = []
+        try:
+            async with asyncio.timeout(self._hold_s):
+                async for batch in follower:
+                    held.append(batch)
+                    if _says_more(batch.events):
+                        break
+        except TimeoutError:
+            pass
+        return held
+
+    async def _stream(self, follower: Follower, sender: _Sender) -> None:
+        now = asyncio.get_running_loop().time
+        async for batch in follower:
+            body = self._encode(batch)
+            # What this dialect does not show may hide a long silence on the wire.
+            if not body and now() - sender.sent_at >= self._settings.heartbeat_s:
+                body = HEARTBEAT
+            if body:
+                await sender.send(body)
+
+    def _encode(self, batch: Batch) -> bytes:
+        return self._encoder.encode(batch.first, batch.events) if batch.events else b""
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+def _says_more(events: Sequence[Event]) -> bool:
+    return any(not isinstance(event, Started) for event in events)
+
+
+async def _close_at_disconnect(receive: Receive, follower: Follower) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    follower.close()
+
+
+class _Sender:
+    """Sends pieces of a body; a client that takes none for `timeout_s` seconds is dropped. One timer a connection."""
+
+    def __init__(self, send: Send, timeout_s: float, scope: Scope) -> None:
+        self.raw = send
+        self.sent_at = 0.0
+        self._timeout_s = timeout_s
+        self._abort = scope.get("extensions", {}).get(ABORT)
+        self._waiting_since: float | None = None
+        self._expired = False
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._timer = self._loop.call_later(timeout_s, self._look)
+
+    def __enter__(self) -> None:
+        self.sent_at = self._loop.time()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        self._timer.cancel()
+        if not self._expired or kind is not asyncio.CancelledError or self._task is None or self._task.uncancel():
+            return False
+        if self._abort is not None:
+            self._abort["abort"]()
+        return True
+
+    async def send(self, body: bytes) -> None:
+        """One piece."""
+        self._waiting_since = self._loop.time()
+        await self.raw({"type": "http.response.body", "body": body, "more_body": True})
+        self._waiting_since, self.sent_at = None, self._loop.time()
+
+    async def end(self) -> None:
+        """The end of the body."""
+        await self.raw({"type": "http.response.body"})
+
+    def _look(self) -> None:
+        since = self._waiting_since
+        if since is not None and self._loop.time() - since >= self._timeout_s and self._task is not None:
+            self._expired = True
+            self._task.cancel()
+        else:
+            due = (since if since is not None else self._loop.time()) + self._timeout_s
+            self._timer = self._loop.call_at(due, self._look)

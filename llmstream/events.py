@@ -1,0 +1,187 @@
+"""The events of a run, and their dict form.
+
+A run is a sequence of events numbered 1, 2, 3 …; the log gives the numbers, so an event does not carry its own.
+The last one is terminal: `Finished`, `Failed` or `Cancelled`, exactly one of them. `Reset` goes to one client and is
+never part of a log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from llmstream.errors import LlmstreamError
+
+State = Literal["queued", "loading", "waiting", "prompt_truncated"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "other"]
+CancelledBy = Literal["stop", "left", "replaced"]
+
+
+class Started(msgspec.Struct, frozen=True, gc=False, tag="started"):
+    """The run was accepted; `created_at` is in seconds since 1970."""
+
+    model: str
+    created_at: float
+
+
+class Status(msgspec.Struct, frozen=True, gc=False, tag="status", omit_defaults=True):
+    """What the run is waiting for, or what happened to its prompt; `position` 1 is next in the queue."""
+
+    state: State
+    detail: str = ""
+    position: int | None = None
+
+
+class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning"):
+    """A piece of the model's thinking."""
+
+    text: str
+
+
+class Token(msgspec.Struct, frozen=True, gc=False, tag="token"):
+    """A piece of the answer; the pieces joined are the answer."""
+
+    text: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+    """The model asks for a tool to be called."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
+    """What the tool called under `id` gave back."""
+
+    id: str
+    output: Any
+
+
+class Data(msgspec.Struct, frozen=True, tag="data"):
+    """Anything else a chain emits; `sources` is a list of `{"title", "url", "excerpt"}`."""
+
+    name: str
+    value: Any
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """How many tokens went in and came out, as the model counts them (hidden ones too)."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Seconds from the start of the run, and the speed of the answer."""
+
+    time_to_first_token_s: float | None = None
+    total_s: float | None = None
+    load_s: float | None = None
+    tokens_per_s: float | None = None
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False, tag="finished", omit_defaults=True):
+    """The answer is complete, or cut at its own limit (`reason="length"`)."""
+
+    reason: FinishReason
+    usage: Usage
+    timings: Timings
+    prompt_truncated: bool = False
+
+
+class Failed(msgspec.Struct, frozen=True, gc=False, tag="failed"):
+    """The answer is not complete; what came before is kept."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
+    """Somebody stopped the run, or everybody left it."""
+
+    by: CancelledBy
+
+
+class Reset(msgspec.Struct, frozen=True, gc=False, tag="reset"):
+    """To one client: its position can't be honoured; drop what you have and begin anew."""
+
+    reason: str
+
+
+Event: TypeAlias = (
+    Started | Status | Reasoning | Token | ToolCall | ToolResult | Data | Finished | Failed | Cancelled | Reset
+)
+Terminal: TypeAlias = Finished | Failed | Cancelled
+
+TERMINAL: tuple[type[Finished], type[Failed], type[Cancelled]] = (Finished, Failed, Cancelled)
+EVENT_TYPES: Mapping[str, type[Event]] = {
+    str(cls.__struct_config__.tag): cls
+    for cls in (Started, Status, Reasoning, Token, ToolCall, ToolResult, Data, Finished, Failed, Cancelled, Reset)
+}
+
+
+def is_terminal(event: Event) -> bool:
+    """Whether nothing comes after this event."""
+    return isinstance(event, TERMINAL)
+
+
+def to_dict(event: Event) -> dict[str, Any]:
+    """The event as plain JSON-ready types, `type` first; fields at their default are left out of some."""
+    fields: dict[str, Any] = msgspec.to_builtins(event)
+    return fields
+
+
+def from_dict(fields: Mapping[str, Any]) -> Event | None:
+    """The event a dict describes, or None for a type this version does not know (to be ignored).
+
+    Raises `msgspec.ValidationError` where a known type lacks a field or has one of another type.
+    """
+    cls = EVENT_TYPES.get(str(fields.get("type")))
+    return None if cls is None else msgspec.convert(dict(fields), cls, strict=False)
+
+
+def failed(error: LlmstreamError) -> Failed:
+    """The terminal event for an error."""
+    return Failed(error.code, error.message, error.retryable)
+
+
+def well_formed(text: str) -> str:
+    """The text with every lone surrogate replaced by U+FFFD, so that it can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def json_value(value: object, *, depth: int = 32) -> Any:
+    """Any value as what JSON can hold: NaN and infinities become null, unknown objects their `str`.
+
+    A chain may emit anything; nothing it emits may break the stream. Below `depth` levels the `str` stands too.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return well_formed(value)
+    if depth <= 0:
+        return well_formed(str(value))
+    if isinstance(value, Mapping):
+        return {well_formed(str(key)): json_value(item, depth=depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [json_value(item, depth=depth - 1) for item in value]
+    if isinstance(value, msgspec.Struct):
+        return json_value(msgspec.to_builtins(value), depth=depth - 1)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return json_value(dataclasses.asdict(value), depth=depth - 1)
+    if callable(dump := getattr(value, "model_dump", None)):
+        return json_value(dump(), depth=depth - 1)
+    return well_formed(str(value))

@@ -1,0 +1,367 @@
+"""The FastAPI surface: a router to mount in one's own app, and the whole app.
+
+from fastapi import FastAPI
+from llmstream.fastapi import create_router
+
+app = FastAPI()
+app.include_router(create_router(), prefix="/llm")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.middleware.cors import CORSMiddleware
+
+from llmstream import __version__, pages
+from llmstream.core import as_runnable
+from llmstream.demo_ollama.fallback import Fallback
+from llmstream.errors import Busy, InvalidRequest, LlmstreamError, error_from_code
+from llmstream.event_stream import HEADERS, EventStream
+from llmstream.events import Failed, Token
+from llmstream.metrics import CONTENT_TYPE
+from llmstream.ollama import Ollama, same_model
+from llmstream.protocols.encoder import OPEN, Encoder
+from llmstream.protocols.native import NativeEncoder
+from llmstream.protocols.plain import PlainEncoder
+from llmstream.request_models import QuestionRequest, RunRequest, check, check_model
+from llmstream.runs.owner import Run, Runs
+from llmstream.security import (
+    CALLER,
+    LOCAL_ORIGIN,
+    STATUS,
+    Identify,
+    Security,
+    check_destination,
+    check_origin,
+    error_fields,
+    identify_caller,
+    limit_body,
+)
+from llmstream.settings import Settings
+
+# What a page of another origin may send and read.
+_CORS_REQUEST = ["Content-Type", "Last-Event-ID", "Idempotency-Key", "Authorization"]
+_CORS_RESPONSE = ["X-Run-Id", "Location", "Retry-After"]
+
+_EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Server-sent events", "content": pages.stream_schema()}
+}
+
+MakeEncoder = Callable[[str, int], Encoder]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume after this event.")]
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
+
+
+def create_router(
+    chain: object = None,
+    *,
+    settings: Settings | None = None,
+    runs: Runs | None = None,
+    identify: Identify | None = None,
+) -> APIRouter:
+    """The endpoints, to be included in an app of one's own.
+
+    chain: any LangChain Runnable; None is the default chain, whose model a client may choose.
+    settings: None reads the environment. runs: shared with other surfaces; None makes new ones.
+    identify: request → the caller's name, or None to refuse; runs belong to their caller.
+    Origins are checked here too; hosts, the token and CORS are the app's own affair (`create_app` does them).
+    """
+    runs = runs or Runs(settings)
+    api = _Api(runs, None if chain is None else as_runnable(chain))
+    router = APIRouter(route_class=_guarded(runs, identify), lifespan=_drained(runs))
+    add = router.add_api_route
+    add("/stream", api.stream, methods=["POST"], response_class=Response, responses=_STREAM)
+    add("/stream-with-get", api.stream_with_get, methods=["GET", "HEAD"], response_class=Response, responses=_STREAM)
+    add("/stream-with-post", api.stream_with_post, methods=["POST"], response_class=Response, responses=_STREAM)
+    add("/nostream", api.nostream, methods=["POST"])
+    add("/runs", api.start_run, methods=["POST"], status_code=201)
+    add("/runs/{run_id}", api.get_run, methods=["GET"], name="get_run")
+    add("/runs/{run_id}/events", api.follow_run, methods=["GET", "HEAD"], response_class=Response, responses=_STREAM)
+    add("/runs/{run_id}/stop", api.stop_run, methods=["POST"], status_code=202)
+    add("/models", api.models, methods=["GET"])
+    add("/health", api.health, methods=["GET"])
+    add("/metrics", api.metrics, methods=["GET"], response_class=Response)
+    return router
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    chain: object = None,
+    identify: Identify | None = None,
+    runs: Runs | None = None,
+) -> FastAPI:
+    """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
+    settings = settings or Settings.load()
+    runs = runs or Runs(settings)
+    fallback = Fallback(settings, lambda changed: setattr(runs, "settings", changed)) if chain is None else None
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with fallback or _nothing():
+            yield
+
+    app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.runs = runs
+    app.state.fallback = fallback
+    app.include_router(create_router(chain, runs=runs))
+    pages.add_pages(app, lambda: fallback.notice if fallback else None)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(settings.allowed_origins),
+        allow_origin_regex=LOCAL_ORIGIN,
+        allow_methods=["GET", "POST", "HEAD"],
+        allow_headers=_CORS_REQUEST,
+        expose_headers=_CORS_RESPONSE,
+        allow_credentials=True,
+    )
+    app.add_middleware(Security, settings=settings, identify=identify)
+    return app
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncGenerator[None]:
+    yield
+
+
+def _drained(runs: Runs) -> Callable[[Any], Any]:
+    @asynccontextmanager
+    async def lifespan(app: Any) -> AsyncGenerator[None]:
+        yield
+        await runs.drain(0)
+
+    return lifespan
+
+
+def _guarded(runs: Runs, identify: Identify | None) -> type[APIRoute]:
+    """A route that lets in whom the settings allow, also in an app without our doors, and answers every error alike."""
+
+    class GuardedRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def guarded(request: Request) -> Response:
+                try:
+                    return await handle(await _admit(request, runs.settings, identify))
+                except LlmstreamError as error:
+                    return error_response(error)
+                except RequestValidationError as error:
+                    return error_response(InvalidRequest(_what_is_wrong(error)))
+                except HTTPException as error:
+                    return error_response(InvalidRequest(f"The body is not JSON that can be read: {error.detail}"))
+                except RecursionError:
+                    return error_response(InvalidRequest("The JSON is nested too deeply."))
+
+            return guarded
+
+    return GuardedRoute
+
+
+async def _admit(request: Request, settings: Settings, identify: Identify | None) -> Request:
+    scope = request.scope
+    if CALLER in scope and identify is None:  # our doors are in front
+        return request
+    check_origin(scope, settings.allowed_origins)
+    scope[CALLER] = await identify_caller(scope, identify)
+    return Request(scope, await limit_body(scope, request.receive, settings.max_body_bytes))
+
+
+def _what_is_wrong(error: RequestValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return f'{where or "The body"}: {first["msg"]}. Expected a JSON body, for example {{"question": "…"}}.'
+
+
+def error_response(error: Exception) -> Response:
+    """An error as JSON with its status."""
+    known = error if isinstance(error, LlmstreamError) else error_from_code("chain_failed", "The server failed.")
+    headers = {"retry-after": str(known.retry_after_s)} if isinstance(known, Busy) else {}
+    return JSONResponse(error_fields(known), STATUS.get(known.code, 500), {"cache-control": "no-store", **headers})
+
+
+class _Api:
+    """The endpoints over one `Runs` and one chain."""
+
+    def __init__(self, runs: Runs, chain: object) -> None:
+        self._runs = runs
+        self._chain = chain
+
+    async def stream(
+        self, request: Request, body: RunRequest, last_event_id: LastEventId = None, key: IdempotencyKey = None
+    ) -> Response:
+        """Start a run and follow it: typed events. With `Last-Event-ID`, go on with the run it names."""
+        if last_event_id is not None:
+            return await self._resume(request, last_event_id, NativeEncoder)
+        return self._follow(await self._start(request, body, key), NativeEncoder, 0, hold=True)
+
+    async def stream_with_post(
+        self, request: Request, body: QuestionRequest, last_event_id: LastEventId = None, key: IdempotencyKey = None
+    ) -> Response:
+        """Start a run and follow it: plain text, one piece of the answer a message, `done` at the end."""
+        if last_event_id is not None:
+            return await self._resume(request, last_event_id, PlainEncoder)
+        run = await self._start(request, RunRequest(question=body.question), key)
+        return self._follow(run, PlainEncoder, 0, hold=True)
+
+    async def stream_with_get(
+        self, request: Request, question: Annotated[str, Query(min_length=1)], last_event_id: LastEventId = None
+    ) -> Response:
+        """The same for a browser's EventSource."""
+        check_destination(request.headers)
+        if last_event_id is not None:
+            return await self._resume(request, last_event_id, PlainEncoder)
+        if request.method == "HEAD":
+            return Response(headers=HEADERS)
+        run = await self._start(request, RunRequest(question=question), None)
+        return self._follow(run, PlainEncoder, 0, hold=True)
+
+    async def nostream(self, request: Request, body: QuestionRequest) -> dict[str, str]:
+        """The whole answer at once; leaving stops it."""
+        run = await self._start(request, RunRequest(question=body.question), None, grace_s=0)
+        follower = run.follower(idle_s=self._runs.settings.heartbeat_s)
+        leaving = asyncio.create_task(_stop_at_disconnect(request, run))
+        pieces: list[str] = []
+        try:
+            async for batch in follower:
+                pieces += [event.text for event in batch.events if isinstance(event, Token)]
+                last = batch.events[-1] if batch.events else None
+                if isinstance(last, Failed):
+                    raise error_from_code(last.code, last.message)
+        finally:
+            leaving.cancel()
+            follower.close()
+        return {"answer": "".join(pieces)}
+
+    async def start_run(
+        self, request: Request, response: Response, body: RunRequest, key: IdempotencyKey = None
+    ) -> dict[str, str]:
+        """Start a run; follow it at `events_url`. The same `Idempotency-Key` or `request_id` starts at most one."""
+        run = await self._start(request, body, key)
+        base = str(request.url_for("get_run", run_id=run.id).path)
+        response.headers["location"] = base
+        return {"run_id": run.id, "events_url": f"{base}/events", "stop_url": f"{base}/stop"}
+
+    async def get_run(self, request: Request, run_id: str) -> Response:
+        """A run as it is now: its state, the text so far, usage and timings."""
+        snapshot = await (await self._get(request, run_id)).snapshot()
+        return JSONResponse(msgspec.to_builtins(snapshot), headers={"cache-control": "no-store"})
+
+    async def follow_run(
+        self,
+        request: Request,
+        run_id: str,
+        last_event_id: LastEventId = None,
+        after: Annotated[int | None, Query(ge=0, le=10**9)] = None,
+    ) -> Response:
+        """A run's events: from the first, after `Last-Event-ID`, or after `?after=`; 204 once there is nothing more."""
+        check_destination(request.headers)
+        if request.method == "HEAD":
+            return Response(headers=HEADERS)
+        if last_event_id is None:
+            return await self._continue(await self._get(request, run_id), after or 0, NativeEncoder)
+        match = _EVENT_ID.fullmatch(last_event_id)
+        if match is None or match[1] != run_id:
+            await self._get(request, run_id)
+            return _lost(NativeEncoder(run_id), "invalid" if match is None else "other_run")
+        return await self._continue(await self._get(request, run_id), int(match[2]), NativeEncoder)
+
+    async def stop_run(self, request: Request, run_id: str) -> Response:
+        """End a run and free the model: 202, or 204 where it had ended."""
+        stopped = await (await self._get(request, run_id)).stop()
+        return Response(status_code=202 if stopped else 204)
+
+    async def models(self) -> dict[str, Any]:
+        """The models a client may ask for, and the one that answers by default."""
+        settings = self._runs.settings
+        ollama = Ollama.of(settings)
+        models = [model for model in await ollama.models() if _allowed(model.name, settings)]
+        default = settings.model or (await ollama.choose_model() if models else None)
+        shown = [{"name": each.name, "size": each.size, "loaded": each.loaded} for each in models]
+        return {
+            "models": shown,
+            "default": next((m.name for m in models if same_model(m.name, default or "")), default),
+        }
+
+    async def health(self, request: Request) -> dict[str, Any]:
+        """Whether Ollama can be reached, and which model answers."""
+        settings = self._runs.settings
+        ollama = Ollama.of(settings)
+        fallback: Fallback | None = getattr(request.app.state, "fallback", None)
+        health: dict[str, Any] = {"status": "ok", "version": __version__, "demo": bool(fallback and fallback.active)}
+        if fallback and fallback.notice:
+            health["notice"] = fallback.notice
+        try:
+            health["ollama"] = {"reachable": True, "version": await ollama.version()}
+            health["model"] = settings.model or await ollama.choose_model()
+        except LlmstreamError as error:
+            health |= {"status": "degraded", "model": settings.model, "error": error_fields(error)}
+            health.setdefault("ollama", {"reachable": False})
+        return health
+
+    async def metrics(self) -> Response:
+        """Figures for Prometheus."""
+        return Response(self._runs.metrics.text(), media_type=CONTENT_TYPE)
+
+    async def _start(self, request: Request, body: RunRequest, key: str | None, grace_s: float | None = None) -> Run:
+        settings = self._runs.settings
+        check(body, settings)
+        arguments = body.arguments()
+        if self._chain is not None:
+            arguments["chain"] = self._chain
+        return await self._runs.start(
+            body.input(),
+            caller=request.scope[CALLER],
+            request_key=key or body.request_id,
+            fingerprint=body.fingerprint(),
+            on_leave=body.on_leave,
+            grace_s=grace_s,
+            **arguments,
+        )
+
+    async def _get(self, request: Request, run_id: str) -> Run:
+        return await self._runs.get(run_id, caller=request.scope[CALLER])
+
+    async def _resume(self, request: Request, last_event_id: str, encoder: MakeEncoder) -> Response:
+        match = _EVENT_ID.fullmatch(last_event_id)
+        if match is None:
+            return _lost(encoder("", 0), "invalid")
+        return await self._continue(await self._get(request, match[1]), int(match[2]), encoder)
+
+    async def _continue(self, run: Run, after: int, encoder: MakeEncoder) -> Response:
+        if await run.complete_at(after):
+            return Response(status_code=204)
+        return self._follow(run, encoder, after, hold=False)
+
+    def _follow(self, run: Run, encoder: MakeEncoder, after: int, *, hold: bool) -> Response:
+        settings = self._runs.settings
+        hold_s = settings.hold_s if hold else 0
+        return EventStream(run, encoder(run.id, after), settings=settings, hold_s=hold_s, on_error=error_response)
+
+
+def _lost(encoder: Encoder, reason: str) -> Response:
+    return Response(OPEN + encoder.lost(reason), headers=HEADERS)
+
+
+def _allowed(name: str, settings: Settings) -> bool:
+    try:
+        check_model(name, settings)
+    except LlmstreamError:
+        return False
+    return True
+
+
+async def _stop_at_disconnect(request: Request, run: Run) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    await run.stop("left")

@@ -1,0 +1,148 @@
+"""From a question or messages to what a chain takes as its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from langchain_core.language_models import BaseLanguageModel
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.prompts import BasePromptTemplate
+from langchain_core.runnables import Runnable
+
+from llmstream.anatomy import first_step
+from llmstream.errors import InvalidRequest
+
+# A question; messages (LangChain's, or dicts with role and content); or a dict that is the chain's input as it stands.
+Input: TypeAlias = str | Sequence[BaseMessage | Mapping[str, Any] | tuple[str, str]] | Mapping[str, Any]
+
+_HISTORY = ("history", "chat_history")
+_QUESTION = ("question", "input", "query")
+_NO_TEXT = "This chain takes text only: ask without images, or use a chain that takes `messages`."
+_SCHEMAS_KEPT = 64
+_schemas: dict[int, tuple[Runnable[Any, Any], Mapping[str, Any]]] = {}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a person asks: the messages so far, the last of them the question, and text to answer from."""
+
+    messages: Sequence[BaseMessage]
+    context: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The question alone, as text."""
+        content = self.messages[-1].content
+        if isinstance(content, str):
+            return content
+        if any(isinstance(part, dict) and part.get("type") not in (None, "text") for part in content):
+            raise InvalidRequest(_NO_TEXT)
+        return "\n".join(part if isinstance(part, str) else str(part.get("text", "")) for part in content)
+
+
+def to_messages(question: str | Sequence[Any], history: Sequence[Any] = ()) -> list[BaseMessage]:
+    """The conversation as LangChain messages; raises `InvalidRequest` where one can't be read."""
+    asked: Sequence[Any] = [HumanMessage(question)] if isinstance(question, str) else question
+    try:
+        messages = convert_to_messages([*map(_plain_parts, history), *map(_plain_parts, asked)])
+    except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError):
+        raise InvalidRequest(
+            'A message must be a LangChain message or {"role": "user" | "assistant" | "system" | "tool", '
+            '"content": text or parts}.'
+        ) from None
+    if not messages:
+        raise InvalidRequest("There is nothing to answer: give a question or at least one message.")
+    return messages
+
+
+def _plain_parts(message: Any) -> Any:
+    """A dict message whose image parts have LangChain's form, whatever common form they came in."""
+    if not isinstance(message, Mapping) or not isinstance(message.get("content"), list | tuple):
+        return message
+    return {**message, "content": [_plain_part(part) for part in message["content"]]}
+
+
+def _plain_part(part: Any) -> Any:
+    if not isinstance(part, Mapping) or part.get("type") != "image":
+        return part
+    data = part.get("data") or part.get("base64") or part.get("image") or part.get("url")
+    return {"type": "image_url", "image_url": data} if isinstance(data, str) else part
+
+
+def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
+    """What this chain takes for this question, by its prompt's variables or its input schema.
+
+    Messages for a model or a graph, text for a chain that takes text, else a dict: `messages`, `history` or
+    `chat_history`, `context`, and the question under the one name that is left.
+    Raises `InvalidRequest` where the chain needs more, or has no place for the context.
+    """
+    first = first_step(chain)
+    if isinstance(first, BasePromptTemplate):
+        wanted = {name: first.input_types.get(name) for name in [*first.input_variables, *first.optional_variables]}
+        return _fill(wanted, set(first.optional_variables), question)
+    if question.context is not None and isinstance(first, BaseLanguageModel):
+        raise _no_context()
+    if isinstance(first, BaseLanguageModel):
+        return list(question.messages)
+    schema = _input_schema(chain)
+    properties = schema.get("properties")
+    if schema.get("type") == "object" and properties:
+        wanted = {name: list if field.get("type") == "array" else None for name, field in properties.items()}
+        return _fill(wanted, set(properties) - set(schema.get("required", properties)), question)
+    if question.context is not None:
+        raise _no_context()
+    return list(question.messages) if schema.get("type") == "array" else question.text
+
+
+def _no_context() -> InvalidRequest:
+    return InvalidRequest("This chain has no place for a context: its prompt has no {context}.")
+
+
+def _input_schema(chain: Runnable[Any, Any]) -> Mapping[str, Any]:
+    """The chain's input schema; computing one takes milliseconds, so those of the last chains are kept."""
+    known = _schemas.get(id(chain))
+    if known is None or known[0] is not chain:
+        known = (chain, chain.get_input_jsonschema())
+        _schemas[id(chain)] = known
+        while len(_schemas) > _SCHEMAS_KEPT:
+            del _schemas[next(iter(_schemas))]
+    return known[1]
+
+
+def _fill(wanted: Mapping[str, Any], optional: set[str], question: Question) -> dict[str, Any]:
+    """The chain's variables, each with its value."""
+    values: dict[str, Any] = {}
+    left: list[str] = []
+    for name in wanted:
+        if name == "messages":
+            values[name] = list(question.messages)
+        elif name in _HISTORY:
+            values[name] = list(question.messages[:-1])
+        elif name == "context":
+            if question.context is None and name not in optional:
+                left.append(name)
+            elif question.context is not None:
+                values[name] = question.context
+        elif name not in optional or name in _QUESTION:
+            left.append(name)
+    if question.context is not None and "context" not in values:
+        raise _no_context()
+    return {**values, **_question(left, wanted, values, question)}
+
+
+def _question(
+    left: list[str], wanted: Mapping[str, Any], values: Mapping[str, Any], question: Question
+) -> dict[str, Any]:
+    if not left and ("messages" in values):
+        return {}
+    name = next((name for name in _QUESTION if name in left), left[0] if len(left) == 1 else None)
+    others = [other for other in left if other != name]
+    if name is None or name == "context" or others:
+        missing = ", ".join(f"{{{other}}}" for other in (others or left)) or "a question"
+        raise InvalidRequest(
+            f"The chain's prompt wants {missing}, which was not given. Give the chain's input as a dict."
+        )
+    is_list = wanted[name] is not None and wanted[name] is not str
+    return {name: list(question.messages) if is_list else question.text}

@@ -1,0 +1,62 @@
+"""Counts and times of the runs, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from llmstream.events import Cancelled, Event, Failed, Finished, Terminal
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The figures of one `Runs`; the functions give the number of active and of queued runs."""
+
+    def __init__(self, active: Callable[[], int], queued: Callable[[], int]) -> None:
+        self._registry = registry = CollectorRegistry()
+        Gauge("llmstream_runs_active", "Runs that generate now", registry=registry).set_function(active)
+        Gauge("llmstream_runs_queued", "Runs that wait for a place", registry=registry).set_function(queued)
+        self._events = Counter("llmstream_events", "Events logged, tokens among them", registry=registry)
+        self._ended = Counter("llmstream_runs_ended", "Terminal events", ["kind", "detail"], registry=registry)
+        self._tokens = Counter("llmstream_output_tokens", "Tokens made, as the model counts them", registry=registry)
+        self._first = Histogram(
+            "llmstream_time_to_first_token_seconds",
+            "From the start of a run to its first token",
+            buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300),
+            registry=registry,
+        )
+        self._speed = Histogram(
+            "llmstream_tokens_per_second",
+            "Speed of finished answers",
+            buckets=(1, 3, 10, 30, 100, 300, 1000, 3000),
+            registry=registry,
+        )
+
+    def observe(self, events: Sequence[Event]) -> None:
+        """Events were logged."""
+        self._events.inc(len(events))
+
+    def ended(self, event: Terminal) -> None:
+        """A run has ended."""
+        match event:
+            case Finished():
+                self._ended.labels("finished", event.reason).inc()
+                self._finished(event)
+            case Failed():
+                self._ended.labels("failed", event.code).inc()
+            case Cancelled():
+                self._ended.labels("cancelled", event.by).inc()
+
+    def _finished(self, event: Finished) -> None:
+        if event.usage.output_tokens:
+            self._tokens.inc(event.usage.output_tokens)
+        if event.timings.time_to_first_token_s is not None:
+            self._first.observe(event.timings.time_to_first_token_s)
+        if event.timings.tokens_per_s is not None:
+            self._speed.observe(event.timings.tokens_per_s)
+
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        return generate_latest(self._registry)

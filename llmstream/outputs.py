@@ -1,0 +1,220 @@
+"""From what a LangChain chain yields, and what its callbacks tell, to events."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+
+from llmstream.emitter import Emitter
+from llmstream.events import Data, Event, Status, ToolResult, Usage, json_value
+
+# Under which key of a dict a chain puts its answer, and which keys only repeat its input.
+_ANSWER_KEYS = ("answer", "output", "result", "text", "content", "response")
+_INPUT_KEYS = ("input", "question", "query", "messages", "history", "chat_history")
+_EXCERPT = 300
+
+
+class Watcher(BaseCallbackHandler):
+    """What happens inside a chain: models, tools, retrievers.
+
+    Sync and inline, so that it works under async and sync managers alike; a chain may call it from threads.
+    """
+
+    run_inline = True
+
+    def __init__(self, emitter: Emitter) -> None:
+        self.saw_model = False
+        self.saw_sources = False
+        self.reason = "stop"
+        self.usage = Usage()
+        self.load_s: float | None = None
+        self.truncated = False
+        self.model_failed = False
+        self.models: dict[UUID, bool] = {}  # the ones that answer now: whether each is Ollama's
+        self.has_tools = False
+        self.heard_at = time.monotonic()
+        self.streaming = False
+        self._emitter = emitter
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+
+    def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A chat model was asked."""
+        self._model_started(serialized, run_id, kwargs)
+
+    def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A text model was asked."""
+        self._model_started(serialized, run_id, kwargs)
+
+    def _model_started(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+        provider = (kwargs.get("metadata") or {}).get("ls_provider", "")
+        path = [*((serialized or {}).get("id") or []), provider]
+        self.models[run_id] = any("ollama" in str(part).lower() for part in path)
+        self.has_tools = bool((kwargs.get("invocation_params") or {}).get("tools"))
+        self.saw_model = True
+        self.streaming = False
+        self.heard_at = time.monotonic()
+
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+        """A piece came from a model; its text comes out of the chain, its reasoning is seen here only."""
+        self.streaming = True
+        self.heard_at = time.monotonic()
+        message = getattr(chunk, "message", None)
+        if message is not None and (text := reasoning_of(message)):
+            self._call(self._emitter.reasoning, text)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """A model has answered."""
+        is_ollama = self.models.pop(run_id, False)
+        if not response.generations or not response.generations[0]:
+            return
+        generation = response.generations[0][0]
+        message = generation.message if isinstance(generation, ChatGeneration) else None
+        info: dict[str, Any] = {**(generation.generation_info or {}), **getattr(message, "response_metadata", {})}
+        reason = info.get("done_reason") or info.get("finish_reason") or info.get("stop_reason")
+        self.truncated |= is_ollama and not reason
+        self.reason = str(reason or "stop")
+        self.load_s = round(info["load_duration"] / 1e9, 6) if info.get("load_duration") else self.load_s
+        usage = getattr(message, "usage_metadata", None) or {}
+        self._add(
+            usage.get("input_tokens", info.get("prompt_eval_count")), usage.get("output_tokens", info.get("eval_count"))
+        )
+        for call in getattr(message, "tool_calls", ()):
+            self._call(self._emitter.tool_call, str(call.get("id") or ""), call["name"], call["args"])
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        """A model failed."""
+        self.model_failed |= self.models.pop(run_id, False)
+
+    def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
+        """A tool gave back its result."""
+        if isinstance(output, ToolMessage):
+            call_id, value = output.tool_call_id, output.content
+        else:
+            call_id, value = str(kwargs.get("tool_call_id") or run_id), output
+        self._call(self._emitter.emit, [ToolResult(call_id, json_value(value))])
+
+    def on_retriever_end(self, documents: Sequence[Document], **kwargs: Any) -> None:
+        """A retriever found documents."""
+        self.saw_sources = True
+        self._call(self._emitter.emit, [sources(documents)])
+
+    def status(self, status: Status) -> None:
+        """A model tells what it had to do to its prompt."""
+        self._call(self._emitter.status, status)
+
+    def _add(self, input_tokens: int | None, output_tokens: int | None) -> None:
+        before = self.usage
+        self.usage = Usage(_sum(before.input_tokens, input_tokens), _sum(before.output_tokens, output_tokens))
+
+    def _call(self, method: Any, *args: Any) -> None:
+        if threading.get_ident() == self._thread:
+            method(*args)
+        else:
+            self._loop.call_soon_threadsafe(method, *args)
+
+
+def _sum(left: int | None, right: int | None) -> int | None:
+    return left if right is None else (left or 0) + right
+
+
+class Outputs:
+    """What comes out of a chain's `astream`, one item at a time."""
+
+    def __init__(self, emitter: Emitter, watcher: Watcher, *, cumulative: bool) -> None:
+        self._emitter = emitter
+        self._watcher = watcher
+        self._cumulative = cumulative  # each item replaces the one before, as JSON parsers yield them
+
+    def put(self, item: Any) -> None:
+        """Emit what an item says."""
+        if isinstance(item, str):
+            self._emitter.text(item)
+        elif isinstance(item, BaseMessage):
+            self._message(item)
+        elif isinstance(item, Mapping) and not self._cumulative:
+            for key, value in item.items():
+                self._field(str(key), value)
+        elif _are_documents(item):
+            self._sources(item)
+        elif item is not None:
+            self._data("output", item)
+
+    def put_graph(self, item: tuple[str, Any]) -> None:
+        """Emit what a LangGraph graph streams in the modes `messages` and `custom`."""
+        mode, payload = item
+        if mode == "custom":
+            self._data("custom", payload)
+        elif isinstance(payload[0], AIMessage):
+            self._message(payload[0])
+
+    def _message(self, message: BaseMessage) -> None:
+        if isinstance(message, ToolMessage):
+            self._emitter.emit([ToolResult(message.tool_call_id, json_value(message.content))])
+            return
+        if not self._watcher.saw_model:  # else its callbacks told
+            if text := reasoning_of(message):
+                self._emitter.reasoning(text)
+            for call in getattr(message, "tool_calls", ()):
+                self._emitter.tool_call(str(call.get("id") or ""), call["name"], call["args"])
+        content = message.content
+        self._emitter.text(content if isinstance(content, str) else str(message.text))
+
+    def _field(self, key: str, value: Any) -> None:
+        if _are_documents(value):
+            self._sources(value)
+        elif key in _ANSWER_KEYS and isinstance(value, str | BaseMessage):
+            self.put(value)
+        elif key not in _INPUT_KEYS and value is not None:
+            self._data(key, value)
+
+    def _sources(self, documents: Sequence[Document]) -> None:
+        if not self._watcher.saw_sources:
+            self._emitter.emit([sources(documents)])
+
+    def _data(self, name: str, value: Any) -> None:
+        self._emitter.emit([Data(name, json_value(value))])
+
+
+def reasoning_of(message: BaseMessage) -> str:
+    """The thinking in a message, wherever its provider puts it."""
+    text = message.additional_kwargs.get("reasoning_content")
+    if isinstance(text, str):
+        return text
+    if isinstance(message.content, str):
+        return ""
+    blocks = [block for block in message.content if isinstance(block, dict)]
+    return "".join(str(block.get("reasoning") or block.get("thinking") or "") for block in blocks)
+
+
+def _are_documents(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Document) for item in value)
+
+
+def sources(documents: Sequence[Document]) -> Event:
+    """The documents an answer was made from: title, url (http only) and excerpt of each; no paths."""
+    return Data("sources", [_source(document) for document in documents])
+
+
+def _source(document: Document) -> dict[str, Any]:
+    known = document.metadata
+    origin = str(known.get("url") or known.get("source") or "")
+    is_url = urlsplit(origin).scheme in ("http", "https")
+    name = origin.rstrip("/").replace("\\", "/").rpartition("/")[2]
+    text = " ".join(document.page_content.split())
+    source = {
+        "title": str(known.get("title") or name or "Untitled"),
+        "url": origin if is_url else None,
+        "excerpt": text[:_EXCERPT] + ("…" if len(text) > _EXCERPT else ""),
+    }
+    return {key: json_value(value) for key, value in source.items()}

@@ -1,0 +1,79 @@
+"""The pages of the app: the API's documentation, working offline, with the demo's banner; and the events' schema."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fastapi_offline
+import msgspec
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.staticfiles import StaticFiles
+
+from llmstream.events import EVENT_TYPES
+
+_ASSETS = Path(fastapi_offline.__file__).parent / "static"
+# Swagger's page begins with a script of its own in the page, hence 'unsafe-inline'; nothing comes from elsewhere.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+)
+_BANNER = (
+    '<div role="status" style="font: 15px/1.5 system-ui, sans-serif; background: #fff3cd; color: #4d3800; '
+    'padding: 10px 20px; text-align: center">{}</div>'
+)
+
+
+def stream_schema() -> dict[str, Any]:
+    """The OpenAPI content of an event stream: what the data of each message may be."""
+    schemas, components = msgspec.json.schema_components(EVENT_TYPES.values())
+    events = [_numbered(_resolve(schema, components)) for schema in schemas]
+    return {"text/event-stream": {"schema": {"type": "string", "description": _DESCRIPTION, "oneOf": events}}}
+
+
+_DESCRIPTION = (
+    "Each message has `id: <run>-<seq>`, `event: <type>` and the event as JSON in `data`. The last one is "
+    "finished, failed or cancelled. (The plain endpoints send pieces of text as data, then `event: done`.)"
+)
+
+
+def _resolve(schema: Any, components: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_resolve(item, components) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _resolve(components[schema["$ref"].rpartition("/")[2]], components)
+    return {key: _resolve(value, components) for key, value in schema.items()}
+
+
+def _numbered(schema: dict[str, Any]) -> dict[str, Any]:
+    properties = schema["properties"]
+    numbers = {"run": {"type": "string"}, "seq": {"type": "integer"}}
+    return {**schema, "properties": {"type": properties["type"], **numbers, **properties}}
+
+
+def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
+    """`/docs` and what it needs, and `/`; `notice` is shown on every page where there is one."""
+    app.mount("/docs/assets", StaticFiles(directory=_ASSETS), name="docs-assets")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        page = get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title="llmstream API",
+            swagger_js_url="docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="docs/assets/swagger-ui.css",
+            swagger_favicon_url="docs/assets/favicon.png",
+        )
+        text = bytes(page.body).decode()
+        if (shown := notice()) is not None:
+            text = text.replace("<body>", f"<body>{_BANNER.format(html.escape(shown))}", 1)
+        return HTMLResponse(text, headers={"content-security-policy": _POLICY, "cache-control": "no-store"})
+
+    @app.get("/", include_in_schema=False)
+    async def home() -> Response:
+        return RedirectResponse("docs", headers={"cache-control": "no-store"})

@@ -1,0 +1,1 @@
+"""Runs: generations with an id, which outlive the connection that started them."""

@@ -1,0 +1,109 @@
+"""The run log: the ordered events of every run, numbered 1, 2, 3 …; what any implementation of it promises.
+
+The contract is made so that a store shared by several processes fits it: numbers are explicit (in Redis Streams an
+entry's id would be `<seq>-0`, so that appending again what was stored already changes nothing), `append` never waits (a
+store that does I/O writes behind, in order, and in batches), and whoever wants a run to end tells the log, which calls
+the owner back (`NewRun.on_cancel`), in whatever process it is. A lease that says the owner lives is the log's own
+affair: it begins with `create` and ends with `close`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from llmstream.events import CancelledBy, Event
+
+
+class PositionLost(Exception):
+    """A follower's position can't be honoured; `reason` is a short word for the client."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """A run to be created.
+
+    caller: whom it belongs to; "" where callers are not told apart.
+    key: the request's key, which starts at most one run per caller; fingerprint: of the request, to tell another one.
+    grace_s: how long it may go on with nobody following, in seconds; before the first follower at least 5.
+    on_cancel: called once when somebody asks the run to stop, or everybody left it; in the owner's event loop.
+    """
+
+    id: str
+    caller: str = ""
+    key: str | None = None
+    fingerprint: str = ""
+    grace_s: float = 5
+    on_cancel: Callable[[CancelledBy], None]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run: the numbers of its first and last event, and whether it has ended."""
+
+    id: str
+    caller: str
+    first: int
+    last: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Events that are ready together, numbered from `first` on; none when the follower's idle time passed."""
+
+    first: int
+    events: Sequence[Event]
+
+
+class RunLog(ABC):
+    """Where runs are recorded and followed."""
+
+    @abstractmethod
+    async def create(self, run: NewRun) -> str:
+        """Make room for a run; the id of the run that the caller's key belongs to, which may be an earlier one.
+
+        Raises `KeyConflict` where the key was used with another fingerprint.
+        """
+
+    @abstractmethod
+    async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
+        """The run that a caller's key belongs to; raises `KeyConflict` as `create` does."""
+
+    @abstractmethod
+    def append(self, run_id: str, events: Sequence[Event]) -> None:
+        """Add events that are ready together. They get the next numbers. Never waits."""
+
+    @abstractmethod
+    async def close(self, run_id: str) -> None:
+        """The run has ended: nothing will be appended, and after the replay time it is forgotten."""
+
+    @abstractmethod
+    async def info(self, run_id: str) -> RunInfo | None:
+        """What is known of a run, or None for one that is unknown or forgotten."""
+
+    @abstractmethod
+    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True) -> Follower:
+        """The events after number `after`, and then those to come.
+
+        An empty batch comes after `idle_s` seconds without an event. With `watching`, the run counts as watched until
+        the follower is closed. Raises `RunNotFound`, or `PositionLost` where not every event after the position is
+        there.
+        """
+
+    @abstractmethod
+    async def cancel(self, run_id: str, by: CancelledBy) -> bool:
+        """Ask the run's owner to end it; False where it had ended."""
+
+
+class Follower(ABC, AsyncIterator[Batch]):
+    """Batches of a run's events, ending after the one with the terminal event."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop following; a waiting `__anext__` ends. May be called more than once."""

@@ -1,0 +1,307 @@
+"""The run log in this process's memory."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from llmstream.errors import KeyConflict, RunNotFound
+from llmstream.events import CancelledBy, Event, Reasoning, Token, is_terminal, json_value
+from llmstream.runs.log import Batch, Follower, NewRun, PositionLost, RunInfo, RunLog
+
+# What one follower takes at a time: enough to fill a write, little enough that a slow one costs bounded memory.
+BATCH_EVENTS = 256
+BATCH_BYTES = 64 * 2**10
+# What an event costs beside its text: the struct, the str and the place in the list.
+_EVENT_BYTES = 100
+# How long a run waits for its first follower, in seconds, also where it has no grace after that.
+UNCLAIMED_S = 5.0
+# How many forgotten runs are remembered by their last number, so that a client that has everything is told so.
+_TOMBSTONES = 10_000
+
+
+class MemoryLog(RunLog):
+    """Runs in memory: `replay_s` seconds after their end they are forgotten, the oldest earlier beyond `max_log_bytes`.
+
+    A run that goes on is never forgotten. Followers may live in any thread and event loop; appending and cancelling
+    happen in the loop that created the run.
+    """
+
+    def __init__(self, *, replay_s: float = 600, max_log_bytes: int = 256 * 2**20) -> None:
+        self._replay_s = replay_s
+        self._max_log_bytes = max_log_bytes
+        self._runs: dict[str, _Run] = {}
+        self._ended: OrderedDict[str, _Run] = OrderedDict()
+        self._keys: dict[tuple[str, str], tuple[str, str]] = {}
+        self._tombstones: OrderedDict[str, RunInfo] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory all events take."""
+        return self._bytes
+
+    async def create(self, run: NewRun) -> str:
+        self._forget_old()
+        if run.key is not None:
+            found = await self.find(run.caller, run.key, run.fingerprint)
+            if found is not None:
+                return found
+            self._keys[run.caller, run.key] = (run.id, run.fingerprint)
+        self._runs[run.id] = _Run(run)
+        return run.id
+
+    async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
+        self._forget_old()
+        known = self._keys.get((caller, key))
+        if known is None:
+            return None
+        if known[1] != fingerprint:
+            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
+        return known[0]
+
+    def append(self, run_id: str, events: Sequence[Event]) -> None:
+        run = self._runs[run_id]
+        size = run.append(events)
+        self._bytes += size
+        if self._bytes > self._max_log_bytes:
+            self._forget_old()
+
+    async def close(self, run_id: str) -> None:
+        run = self._runs[run_id]
+        run.close()
+        self._ended[run_id] = run
+        asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old)
+
+    async def info(self, run_id: str) -> RunInfo | None:
+        self._forget_old()
+        run = self._runs.get(run_id)
+        return None if run is None else run.info()
+
+    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True) -> Follower:
+        self._forget_old()
+        run = self._runs.get(run_id)
+        if run is None:
+            gone = self._tombstones.get(run_id)
+            if gone is not None and after == gone.last:
+                return _NothingMore()
+            raise RunNotFound
+        if after < 0 or after > len(run.events):
+            raise PositionLost("future" if after > 0 else "invalid")
+        return MemoryFollower(run, after, idle_s, watching=watching)
+
+    async def cancel(self, run_id: str, by: CancelledBy) -> bool:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise RunNotFound
+        return run.cancel(by)
+
+    def _forget_old(self) -> None:
+        now = time.monotonic()
+        while self._ended:
+            run_id, run = next(iter(self._ended.items()))
+            if now - run.ended_at < self._replay_s and self._bytes <= self._max_log_bytes:
+                return
+            del self._ended[run_id], self._runs[run_id]
+            self._bytes -= run.bytes
+            if run.new.key is not None:
+                self._keys.pop((run.new.caller, run.new.key), None)
+            self._tombstones[run_id] = run.info()
+            if len(self._tombstones) > _TOMBSTONES:
+                self._tombstones.popitem(last=False)
+
+
+class _Run:
+    """One run's events, and who waits for more of them."""
+
+    def __init__(self, new: NewRun) -> None:
+        self.new = new
+        self.events: list[Event] = []
+        self.bytes = 0
+        self.ended = False
+        self.ended_at = 0.0
+        self.lock = threading.Lock()
+        self._waiters: dict[MemoryFollower, None] = {}
+        self._watchers = 0
+        self._cancelled = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(max(new.grace_s, UNCLAIMED_S), self._left)
+
+    def info(self) -> RunInfo:
+        return RunInfo(self.new.id, self.new.caller, 1, len(self.events), self.ended)
+
+    def append(self, events: Sequence[Event]) -> int:
+        size = len(events) * _EVENT_BYTES
+        for event in events:
+            size += len(event.text) if type(event) is Token else _size(event)
+        self.bytes += size
+        with self.lock:
+            self.events += events
+            waiters, self._waiters = self._waiters, {}
+        for follower in waiters:
+            follower.wake()
+        return size
+
+    def close(self) -> None:
+        with self.lock:
+            self.ended, self.ended_at = True, time.monotonic()
+            waiters, self._waiters = self._waiters, {}
+        for follower in waiters:
+            follower.wake()
+        self._stop_timer()
+
+    def wait(self, follower: MemoryFollower, position: int) -> bool:
+        """Have the follower woken when there is more after its position; False where there is already."""
+        with self.lock:
+            if self.ended or len(self.events) > position:
+                return False
+            self._waiters[follower] = None
+            return True
+
+    def forget(self, follower: MemoryFollower) -> None:
+        """The follower waits no more."""
+        with self.lock:
+            self._waiters.pop(follower, None)
+
+    def cancel(self, by: CancelledBy) -> bool:
+        if self.ended or self._cancelled:
+            return False
+        self._cancelled = True
+        self._in_loop(lambda: self.new.on_cancel(by))
+        return True
+
+    def joined(self) -> None:
+        self._in_loop(lambda: self._watch(1))
+
+    def left(self) -> None:
+        self._in_loop(lambda: self._watch(-1))
+
+    def _watch(self, change: int) -> None:
+        self._watchers += change
+        self._stop_timer()
+        if self._watchers == 0 and not self.ended:
+            self._timer = self._loop.call_later(self.new.grace_s, self._left)
+
+    def _left(self) -> None:
+        self.cancel("left")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            call()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)
+
+
+def _size(event: Event) -> int:
+    return len(event.text) if isinstance(event, Reasoning) else len(msgspec.json.encode(json_value(event)))
+
+
+class _NothingMore(Follower):
+    """Of a run that is forgotten, for a client that has all of it."""
+
+    async def __anext__(self) -> Batch:
+        raise StopAsyncIteration
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryFollower(Follower):
+    """Follows a run in memory; one timer for its idle time, whatever the number of events."""
+
+    def __init__(self, run: _Run, after: int, idle_s: float, *, watching: bool) -> None:
+        self._run = run
+        self._position = after
+        self._idle_s = idle_s
+        self._watching = watching
+        self._closed = False
+        self._over = False
+        self._future: asyncio.Future[bool] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._heard_at = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        if watching:
+            run.joined()
+
+    async def __anext__(self) -> Batch:
+        run, first = self._run, self._position + 1
+        while True:
+            if self._closed or self._over:
+                self.close()
+                raise StopAsyncIteration
+            if len(run.events) >= first:
+                return self._take(first)
+            if run.ended:
+                self._over = True
+                continue
+            if not await self._more():
+                return Batch(first, [])
+
+    def _take(self, first: int) -> Batch:
+        run = self._run
+        average = run.bytes // len(run.events) or 1
+        count = max(1, min(BATCH_EVENTS, BATCH_BYTES // average))
+        events = run.events[first - 1 : first - 1 + count]
+        self._position += len(events)
+        self._heard_at = self._loop.time()
+        self._over = is_terminal(events[-1])
+        return Batch(first, events)
+
+    async def _more(self) -> bool:
+        """Wait for events or the end; False after the idle time."""
+        future = self._future = self._loop.create_future()
+        if not self._run.wait(self, self._position):
+            self._future = None
+            return True
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+        try:
+            more: bool = await future
+            return more
+        finally:
+            self._future = None
+
+    def wake(self) -> None:
+        """There is more; called in the appending thread."""
+        if threading.get_ident() == self._thread:
+            self._resolve(True)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._resolve, True)
+
+    def _resolve(self, more: bool) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(more)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._future is None:
+            return
+        now = self._loop.time()
+        if now < self._heard_at + self._idle_s:
+            self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+        else:
+            self._heard_at = now
+            self._resolve(False)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._resolve(True)
+        self._run.forget(self)
+        if self._watching:
+            self._run.left()

@@ -1,0 +1,251 @@
+"""Who may come in: pure ASGI, around everything that is mounted.
+
+The threats, and what stands against each:
+
+- A page anywhere on the web makes the user's browser ask this server: an `Origin` that is not allowed, or a cross-site
+  request without one, is refused (403). CORS alone would hide the answer but still start the generation.
+- The same page through DNS rebinding, where the browser takes evil.example for this server: the `Host` must be on an
+  exact list (421), whatever the route.
+- A link or an image that starts a generation: a request for a document, an image, a script … is refused where a GET
+  would start one (`check_destination`).
+- Somebody else on the network: a token, compared in constant time. A browser gives it once as `?token=` and then holds
+  a cookie that scripts can't read and that no other site's page makes it send.
+- A request that fills the memory: a body over the limit is refused before it is parsed (413).
+- Another user of the same server: `identify` names the caller of each request; runs, request keys and chats belong to
+  theirs, and another's is not found (404).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import inspect
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterable
+from http.cookies import SimpleCookie
+from ipaddress import ip_address
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmstream.errors import BodyTooLarge, Forbidden, HostNotAllowed, LlmstreamError, SettingsError, Unauthorized
+from llmstream.settings import LOOPBACK_HOSTS, Settings
+
+# Names the caller of a request, or gives None for nobody (401); may be async.
+Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
+
+CALLER = "llmstream.caller"
+COOKIE = "llmstream_token"
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
+
+STATUS = {
+    "invalid_request": 422, "body_too_large": 413, "capability_missing": 422, "unauthorized": 401, "forbidden": 403,
+    "host_not_allowed": 421, "model_not_found": 404, "model_not_allowed": 403, "run_not_found": 404,
+    "key_conflict": 409, "busy": 503, "too_many_runs": 429, "upstream_unreachable": 502, "upstream_busy": 503,
+    "upstream_timeout": 504, "upstream_stalled": 504, "upstream_truncated": 502, "upstream_empty": 502,
+    "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
+}  # fmt: skip
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+_LOCAL_ORIGIN = re.compile(LOCAL_ORIGIN)
+
+
+class Security:
+    """The doors of an app: host, origin, token, caller, size of the body, in this order."""
+
+    def __init__(self, app: ASGIApp, *, settings: Settings, identify: Identify | None = None) -> None:
+        self._app = app
+        self._settings = settings
+        self._identify = identify
+        self._hosts = {host.lower() for host in settings.allowed_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        try:
+            headers = Headers(scope=scope)
+            check_host(headers, self._hosts)
+            check_origin(scope, self._settings.allowed_origins)
+            if _is_preflight(scope, headers):  # it holds no token, and starts nothing
+                return await self._app(scope, receive, send)
+            cookie = _check_token(scope, headers, self._settings.token)
+            scope[CALLER] = await identify_caller(scope, self._identify)
+            receive = await limit_body(scope, receive, self._settings.max_body_bytes)
+        except LlmstreamError as error:
+            return await _refuse(scope, send, error)
+        if cookie is None:
+            return await self._app(scope, receive, send)
+        await _with_cookie(self._app, cookie, scope, receive, send)
+
+
+def check_host(headers: Headers, allowed: set[str]) -> None:
+    """Raises `HostNotAllowed` unless there is one Host header and its name is on the list."""
+    hosts = headers.getlist("host")
+    match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+    if match is None or match["name"] not in allowed:
+        raise HostNotAllowed(
+            "This server does not answer to that name. Add it to LLMSTREAM_ALLOWED_HOSTS if it should."
+        )
+
+
+def check_origin(scope: Scope, allowed: Iterable[str]) -> None:
+    """Raises `Forbidden` for a request that a page of another site made the browser send."""
+    headers = Headers(scope=scope)
+    origin = headers.get("origin")
+    if origin is not None:
+        if origin not in allowed and not _LOCAL_ORIGIN.fullmatch(origin) and origin != _own_origin(scope, headers):
+            raise Forbidden("A page of this origin may not use this server. Add it to LLMSTREAM_ALLOWED_ORIGINS.")
+    elif headers.get("sec-fetch-site") not in (None, "same-origin", "same-site", "none") and not _opens_page(scope):
+        raise Forbidden("A page of another site may not use this server.")
+
+
+def check_destination(headers: Headers) -> None:
+    """Raises `Forbidden` where a browser asks for a document, an image … instead of data: a link must start nothing."""
+    if headers.get("sec-fetch-dest") not in (None, "empty"):
+        raise Forbidden("This address gives data to scripts; it can't be opened as a page or an image.")
+
+
+def check_public(host: str, settings: Settings, *, allow_public: bool) -> None:
+    """Raises `SettingsError` where a server would be open to the network without a token."""
+    if settings.token is None and not allow_public and not _is_loopback(host):
+        raise SettingsError(
+            f"Listening on {host} would let anybody on the network use the model. Set LLMSTREAM_TOKEN to a secret "
+            "(`openssl rand -hex 16` makes one), or say --allow-public if that is what you want."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host in LOOPBACK_HOSTS
+
+
+async def identify_caller(scope: Scope, identify: Identify | None) -> str:
+    """The caller's name, "" where callers are not told apart; raises `Unauthorized` for nobody."""
+    if identify is None:
+        return str(scope.get(CALLER, ""))
+    caller = identify(HTTPConnection(scope))
+    if inspect.isawaitable(caller):
+        caller = await caller
+    if not caller:
+        raise Unauthorized("This server wants to know who asks. Log in first.")
+    return caller
+
+
+async def limit_body(scope: Scope, receive: Receive, limit: int) -> Receive:
+    """`receive` for a body of at most `limit` bytes; raises `BodyTooLarge` before anything is parsed."""
+    if scope["type"] != "http":
+        return receive
+    headers = Headers(scope=scope)
+    length = headers.get("content-length")
+    if length is not None:
+        if not length.isdigit() or int(length) > limit:
+            raise _too_large(limit)
+        return receive  # the server holds the body to its length
+    if "transfer-encoding" not in headers:
+        return receive
+    return _replay(await _read_all(receive, limit), receive)
+
+
+async def _read_all(receive: Receive, limit: int) -> list[Message]:
+    messages: list[Message] = []
+    size = 0
+    while not messages or messages[-1].get("more_body"):
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _too_large(limit)
+        messages.append(message)
+    return messages
+
+
+def _replay(messages: list[Message], receive: Receive) -> Receive:
+    async def replayed() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return replayed
+
+
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request is larger than {limit} bytes. Shorten it, or raise LLMSTREAM_MAX_BODY_BYTES.")
+
+
+def _own_origin(scope: Scope, headers: Headers) -> str:
+    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    return f"{scheme}://{headers.get('host', '')}"
+
+
+def _opens_page(scope: Scope) -> bool:
+    """Whether somebody follows a link to a page, which is harmless: the page that holds the link can't read it."""
+    headers = Headers(scope=scope)
+    return (
+        scope["type"] == "http"
+        and scope["method"] in ("GET", "HEAD")
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+    )
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    return scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+
+
+def _check_token(scope: Scope, headers: Headers, token: str | None) -> str | None:
+    """The cookie to set, where the token came in the address; raises `Unauthorized` where it came nowhere."""
+    if token is None:
+        return None
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and _equal(given.strip(), token):
+        return None
+    cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    if cookie is not None and _equal(cookie.value, _cookie_value(token)):
+        return None
+    query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
+    if _equal(query.get("token", ""), token):
+        secure = "; Secure" if scope["scheme"] in ("https", "wss") else ""
+        return f"{COOKIE}={_cookie_value(token)}; HttpOnly; SameSite=Strict; Path=/{secure}"
+    raise Unauthorized("This server wants a token: `Authorization: Bearer …`, or ?token=… once in a browser.")
+
+
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+
+
+def _cookie_value(token: str) -> str:
+    """Not the token itself: a cookie that leaks must not open the API from elsewhere."""
+    return hmac.new(token.encode(), b"llmstream cookie", hashlib.sha256).hexdigest()
+
+
+async def _with_cookie(app: ASGIApp, cookie: str, scope: Scope, receive: Receive, send: Send) -> None:
+    """Set the cookie; a person who opened a page is sent on to its address without the token."""
+    header = (b"set-cookie", cookie.encode())
+    if _opens_page(scope):
+        query = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
+        path = scope["path"] + (f"?{urlencode(query)}" if query else "")
+        location = (b"location", ("/" + path.lstrip("/")).encode())
+        await send({"type": "http.response.start", "status": 303, "headers": [header, location]})
+        return await send({"type": "http.response.body"})
+
+    async def send_with_cookie(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), header]}
+        await send(message)
+
+    await app(scope, receive, send_with_cookie)
+
+
+def error_fields(error: LlmstreamError) -> dict[str, object]:
+    """An error as every failure with a status tells it."""
+    return {"code": error.code, "message": error.message, "retryable": error.retryable}
+
+
+async def _refuse(scope: Scope, send: Send, error: LlmstreamError) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close", "code": 1008})
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(error_fields(error)).encode()})

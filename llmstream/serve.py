@@ -1,0 +1,99 @@
+"""`llmstream serve`: the app of `create_app` on the server of `server`, and what it tells of itself when it starts."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+from llmstream import __version__
+from llmstream.errors import LlmstreamError
+from llmstream.fastapi import create_app
+from llmstream.ollama import Ollama
+from llmstream.runs.owner import Runs
+from llmstream.security import check_public
+from llmstream.server import Server
+from llmstream.settings import Settings
+from llmstream.terminal import tell
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
+    settings = Settings.load(model=arguments.model, demo=arguments.demo)
+    check_public(arguments.host, settings, allow_public=arguments.allow_public)
+    settings = settings.change(allowed_hosts=_allowed_hosts(arguments.host, settings))
+    listeners = _listen(arguments.host, arguments.port)
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs)
+
+    class AnnouncedServer(Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                await _announce(_address(listeners[0]), runs.settings, demo=app.state.fallback.active)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            tell("Stopping. A second Ctrl-C does not wait for the answers under way.")
+            await super().shutdown(sockets)
+
+    server = AnnouncedServer(app, runs)
+    # What uvicorn tells of itself stands in our own lines.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("llmstream").setLevel(logging.INFO)
+    try:
+        server.run(listeners)
+    except KeyboardInterrupt:
+        return 0
+    return 0 if server.started else 1
+
+
+async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
+    tell(f"llmstream {__version__} listens on {address}")
+    if not demo:  # the demo has announced itself
+        ollama = Ollama.of(settings)
+        try:
+            model = settings.model or await ollama.choose_model()
+            tell(f"Ollama at {ollama.connection.shown_url} answers, with {model}")
+        except LlmstreamError as error:
+            tell(error.message)
+    tell(f"Documentation: {address}/docs" + (", once with ?token=…" if settings.token else ""))
+
+
+def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
+    """The names to answer to: also the one to listen on, unless that means every address."""
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        name = host.lower()
+    else:
+        if address.is_unspecified:
+            tell(f"Answers to {', '.join(settings.allowed_hosts)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
+            return settings.allowed_hosts
+        name = f"[{address}]" if address.version == 6 else str(address)
+    return tuple(dict.fromkeys([*settings.allowed_hosts, name]))
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets on every address of a name; raises `LlmstreamError`."""
+    listeners: list[socket.socket] = []
+    try:
+        for family, *_, address in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM):
+            bound = (address[0], listeners[0].getsockname()[1] if listeners else port)
+            listeners.append(socket.create_server(bound, family=family, backlog=2048))
+    except OSError as error:
+        for listener in listeners:
+            listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise LlmstreamError(
+                f"Port {port} is taken. Choose another one: llmstream serve --port {port + 1}"
+            ) from None
+        raise LlmstreamError(f"Can't listen on {host}, port {port}: {error.strerror}. See --host and --port.") from None
+    return listeners
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,74 @@
+"""The server of `llmstream serve`: uvicorn, taught to end open streams with the truth, and to drop dead clients."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from llmstream.event_stream import ABORT
+from llmstream.runs.owner import Runs
+
+# After the drain: how long uvicorn may wait for connections that do not end.
+_CLOSE_S = 1
+
+
+class _Protocol(HttpToolsProtocol):
+    """Lets a response cut its connection: a plain close would wait for a client that reads nothing."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+
+
+class _NoQuery(logging.Filter):
+    """Keeps questions and tokens, which come in query strings, out of the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple) and len(record.args) == 5:
+            client, method, target, version, status = record.args
+            record.args = (client, method, urlsplit(str(target)).path, version, status)
+        return True
+
+
+class Server(uvicorn.Server):
+    """Serves an app until SIGTERM or SIGINT, then drains its runs, at most `drain_s` seconds, before it closes.
+
+    While it drains, new runs are refused with 503; a run that is not finished then gets `failed server_shutdown`, and
+    every open stream its end. A second SIGINT skips the wait.
+    """
+
+    def __init__(self, app: Any, runs: Runs, **options: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=_Protocol,
+                ws="none",
+                log_level="info",
+                timeout_graceful_shutdown=_CLOSE_S,
+                server_header=False,
+                **options,
+            )
+        )
+        self._runs = runs
+        logging.getLogger("uvicorn.access").addFilter(_NoQuery())
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        # What is alive now stays alive: the collector need not walk it again and again, which takes 100 ms and more.
+        gc.collect()
+        gc.freeze()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        drain = asyncio.create_task(self._runs.drain())
+        while not drain.done() and not self.force_exit:
+            await asyncio.wait([drain], timeout=0.1)
+        if not drain.done():
+            drain.cancel()
+            await self._runs.drain(0)
+        await super().shutdown(sockets)

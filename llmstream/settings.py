@@ -1,0 +1,201 @@
+"""Settings: the only reader of the environment.
+
+Each field of `Settings` is the environment variable of the same name in capitals behind `LLMSTREAM_`; a list is
+separated by commas. `OLLAMA_HOST` is read as Ollama's own tools read it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from llmstream.errors import SettingsError
+
+DEFAULT_OLLAMA_URL = "http://127.0.0.1:11434"
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+SAMPLING_OPTIONS = (
+    "temperature", "num_predict", "seed", "stop", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n",
+    "repeat_penalty", "presence_penalty", "frequency_penalty", "mirostat", "mirostat_eta", "mirostat_tau",
+)  # fmt: skip
+
+Thinking = bool | Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with its default.
+
+    ollama_url: where Ollama is, as `http://host:port[/path]`, read from OLLAMA_HOST.
+    model: the model to use; None lets `ollama.choose_model` choose.
+    allowed_models: what a client may ask for; empty means any pulled local model.
+    allowed_options: which options a client may set, by Ollama's names.
+    system_prompt, temperature, num_ctx, thinking: what the default chain sends beside the question.
+    connect_timeout_s, first_token_timeout_s, token_timeout_s: how long Ollama may take, in seconds.
+    heartbeat_s, hold_s, send_timeout_s: of an HTTP stream, in seconds: a comment after silence, how long headers wait
+        for a real status, how long a client may read nothing.
+    grace_s: how long a run goes on unwatched; max_unwatched_s: the same for a run that continues by choice.
+    replay_s: how long an ended run can be read again.
+    max_run_events, max_run_bytes, max_run_s, max_log_bytes: limits of one run and of all logs.
+    max_body_bytes, max_question_bytes: limits of a request.
+    max_active_runs, max_queued_runs: generations at once, and how many more may wait.
+    max_caller_runs: runs one caller may have at once; 0 means no limit of its own.
+    drain_s: how long runs may go on after a request to shut down.
+    allowed_hosts, allowed_origins, token: who may come in; loopback names and local origins, no token.
+    demo: whether commands and apps start the demo Ollama where no Ollama answers: auto, never or always.
+    """
+
+    ollama_url: str = DEFAULT_OLLAMA_URL
+    model: str | None = None
+    allowed_models: tuple[str, ...] = ()
+    allowed_options: tuple[str, ...] = SAMPLING_OPTIONS
+    system_prompt: str | None = None
+    temperature: float | None = None
+    num_ctx: int | None = None
+    thinking: Thinking = False
+    connect_timeout_s: float = 5
+    first_token_timeout_s: float = 300
+    token_timeout_s: float = 60
+    heartbeat_s: float = 15
+    hold_s: float = 1
+    send_timeout_s: float = 30
+    grace_s: float = 5
+    max_unwatched_s: float = 600
+    replay_s: float = 600
+    max_run_events: int = 200_000
+    max_run_bytes: int = 16 * 2**20
+    max_run_s: float = 3600
+    max_log_bytes: int = 256 * 2**20
+    max_body_bytes: int = 2**20
+    max_question_bytes: int = 64 * 2**10
+    max_active_runs: int = 16
+    max_queued_runs: int = 64
+    max_caller_runs: int = 0
+    drain_s: float = 10
+    allowed_hosts: tuple[str, ...] = LOOPBACK_HOSTS
+    allowed_origins: tuple[str, ...] = ()
+    # A secret: kept out of the repr, so that no log or traceback shows it.
+    token: str | None = field(default=None, repr=False)
+    demo: Literal["auto", "never", "always"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in _POSITIVE:
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}.")
+        if "*" in self.allowed_hosts:
+            raise SettingsError("allowed_hosts takes exact names such as chat.example.com, not *.")
+        if "*" in self.allowed_origins:
+            raise SettingsError(
+                "allowed_origins takes exact origins such as https://chat.example.com, not *: cookies are allowed."
+            )
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
+        """The settings of the environment, with `changes` over them; a change of None is no change.
+
+        Raises `SettingsError` naming the variable, what it takes and what it held.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, Any] = {"ollama_url": parse_ollama_host(environ.get("OLLAMA_HOST", ""))}
+        for each in fields(cls):
+            text = environ.get(f"LLMSTREAM_{each.name.upper()}", "").strip()
+            if text:
+                values[each.name] = _parse(each, text)
+        for override in _overrides:
+            values |= override
+        values |= {name: value for name, value in changes.items() if value is not None}
+        return cls(**values)
+
+    def change(self, **changes: Any) -> Settings:
+        """A copy with these fields changed."""
+        return replace(self, **changes)
+
+
+_POSITIVE = (
+    "connect_timeout_s", "first_token_timeout_s", "token_timeout_s", "heartbeat_s", "send_timeout_s",
+    "max_run_events", "max_run_bytes", "max_run_s", "max_log_bytes", "max_body_bytes", "max_question_bytes",
+    "max_active_runs",
+)  # fmt: skip
+
+_overrides: list[dict[str, Any]] = []
+
+
+@contextmanager
+def override(**values: Any) -> Iterator[None]:
+    """What `Settings.load()` gives everywhere in this process while the block runs, over the environment."""
+    _overrides.append(values)
+    try:
+        yield
+    finally:
+        _overrides.remove(values)
+
+
+def _parse(each: Field[Any], text: str) -> Any:
+    variable = f"LLMSTREAM_{each.name.upper()}"
+    default = each.default
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if each.name == "thinking":
+        return _choice(variable, text, {"true": True, "1": True, "false": False, "0": False}, "low", "medium", "high")
+    if each.name == "demo":
+        return _choice(variable, text, {}, "auto", "never", "always")
+    kind = _OPTIONAL_NUMBERS.get(each.name) or (type(default) if default is not MISSING else str)
+    if kind in (int, float):
+        try:
+            # A time of 15 may be given as 0.5 too, whatever the default's own type is.
+            return int(text) if kind is int and not each.name.endswith("_s") else float(text)
+        except ValueError:
+            raise SettingsError(f"{variable} takes a number, got {text!r}.") from None
+    return text
+
+
+_OPTIONAL_NUMBERS: Mapping[str, type] = {"temperature": float, "num_ctx": int}
+
+
+def _choice(variable: str, text: str, special: Mapping[str, Any], *plain: str) -> Any:
+    value = {**{name: name for name in plain}, **special}.get(text.lower())
+    if value is None:
+        raise SettingsError(f"{variable} takes one of {', '.join([*special, *plain])}, got {text!r}.")
+    return value
+
+
+def parse_ollama_host(text: str) -> str:
+    """OLLAMA_HOST as a base URL, by the rules of Ollama's own tools.
+
+    Scheme, port and path may each be missing; `http` means port 80 and `https` 443 only where they are written. An
+    address to listen on (0.0.0.0, [::]) becomes the loopback address one can connect to.
+    Source: https://github.com/ollama/ollama/blob/main/envconfig/config.go (Host).
+    """
+    text = text.strip().strip("\"'")
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest, port = "http", text, 11434
+    elif scheme in ("http", "https"):
+        port = 80 if scheme == "http" else 443
+    else:
+        raise SettingsError(f"OLLAMA_HOST takes an http or https address, got {text!r}.")
+    if re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*", rest):
+        rest = f"[{rest}]"  # a bare IPv6 address, which Ollama takes too
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        port = parts.port or port
+        host = _connectable(parts.hostname or "127.0.0.1")
+    except ValueError:
+        raise SettingsError(f"OLLAMA_HOST takes host, host:port or a URL, got {text!r}.") from None
+    user = f"{parts.username}:{parts.password or ''}@" if parts.username else ""
+    return f"{scheme}://{user}{host}:{port}{parts.path.rstrip('/')}"
+
+
+def _connectable(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "[::1]" if isinstance(address, IPv6Address) else "127.0.0.1"
+    return f"[{host}]" if isinstance(address, IPv6Address) else host

@@ -1,0 +1,29 @@
+"""A pytest plugin: the fixture ``demo_ollama``, a server speaking Ollama's protocol, for tests that need no Ollama.
+
+It is loaded by every run of pytest where llmstream is installed, so it imports nothing heavy until the fixture is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from llmstream.demo_ollama import DemoOllama
+
+
+@pytest.fixture
+def demo_ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoOllama]:
+    """A demo Ollama at full speed that ``OLLAMA_HOST`` points to during the test.
+
+    Script it with ``demo_ollama.answers["the question"] = "the answer"``, look at ``demo_ollama.requests`` afterwards,
+    ask the models ``demo:<scenario>`` for faults.
+    """
+    from llmstream.demo_ollama import DemoOllama
+
+    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        monkeypatch.delenv("LLMSTREAM_MODEL", raising=False)
+        yield server

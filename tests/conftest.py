@@ -1,0 +1,79 @@
+"""Fixtures: an Ollama with scripted answers and faults, a real Ollama, and a server around an app."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from fastapi import FastAPI
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.settings import Settings
+from tests.real_ollama import RealOllama, find_ollama
+from tests.support import Served, serving
+
+# Set where everything must be there, as in .ci/run: what a machine lacks then fails instead of being skipped.
+REQUIRE = bool(os.environ.get("LLMSTREAM_TEST_REQUIRE"))
+
+
+def lacking(what: str, how: str) -> None:
+    """Skip, in one line that says how to get what is missing; or fail where nothing may be missing."""
+    message = f"no {what}: {how}"
+    if REQUIRE:
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings, tracers or proxies of the person who runs it."""
+    for name in list(os.environ):
+        if name.startswith(("LLMSTREAM_", "OLLAMA_", "LANGCHAIN_", "LANGSMITH_")) and "_TEST_" not in name:
+            monkeypatch.delenv(name)
+    # Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+
+
+@pytest.fixture
+def upstream() -> Iterator[DemoOllama]:
+    """The demo Ollama at full speed, with its fault scenarios `demo:…`."""
+    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
+        yield server
+
+
+@pytest.fixture
+def settings(upstream: DemoOllama) -> Settings:
+    """Settings that point to `upstream`."""
+    return Settings(ollama_url=upstream.url, demo="never")
+
+
+@pytest.fixture(scope="session")
+def real_ollama_server() -> Iterator[RealOllama]:
+    """A real Ollama for the whole session; see `real_ollama`."""
+    binary = find_ollama()
+    if binary is None:
+        lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/ollama/build.sh .cache/ollama")
+    assert binary is not None
+    with RealOllama(binary) as server:
+        yield server
+
+
+@pytest.fixture
+def real_ollama(real_ollama_server: RealOllama) -> RealOllama:
+    """A real Ollama with the models `tiny-chat` and `tiny-plain`."""
+    return real_ollama_server
+
+
+@pytest.fixture
+def real_settings(real_ollama: RealOllama) -> Settings:
+    """Settings that point to the real Ollama and make its answers exact."""
+    return Settings(ollama_url=real_ollama.url, model="tiny-chat", temperature=0, demo="never")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[FastAPI], Served]]:
+    """Serves an app of `create_app` on a free port, in a thread, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda app: stack.enter_context(serving(app))
