@@ -23,7 +23,7 @@ serve: $(READY) ## serve on http://localhost:8000 (PORT=… for another port)
 	$(BIN)/llmstream serve --port $(PORT)
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 check: $(READY) ## ruff, mypy and the import rule
 	$(BIN)/ruff check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -145,8 +147,8 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
     text: list[str] = []
     model, end = "", None
     try:
-        # The model is stopped first: what came is laid out when it has nothing more to do.
-        with open_view() as view, closing(events):
+        # The model is stopped before what came is laid out.
+        with _one_interrupt(), open_view() as view, closing(events):
             for event in events:
                 view.show(event)
                 if isinstance(event, Token):
@@ -158,6 +160,24 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
     except KeyboardInterrupt:
         end = None
     return Outcome("".join(text), model, end)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Inside, Ctrl-C interrupts once: what it sets going, stopping the model, is not interrupted by the next one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _tell_finished(finished: Finished, outcome: Outcome) -> None:
@@ -194,7 +214,7 @@ def pull(ollama: Ollama, model: str) -> None:
     with Progress(*columns, console=open_console(sys.stderr), redirect_stdout=False) as progress:
         task = progress.add_task(f"Pulling {one_line(model)}", total=None)
         for step in ollama.pull(model):
-            # Each layer counts its own bytes; the status names it.
-            progress.update(
-                task, description=one_line(step.status or ""), total=step.total, completed=step.completed or 0
-            )
+            progress.update(task, description=one_line(step.status or ""))
+            if step.total:  # each layer counts its own bytes; the status names it
+                progress.update(task, total=step.total, completed=step.completed or 0)
+        progress.update(task, description=f"Pulled {one_line(model)}")

@@ -35,10 +35,18 @@ def loop() -> asyncio.AbstractEventLoop:
 def _stop(running: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     """At the end of the process: close what is open on the loop, so that no connection is left unclosed."""
     if thread.is_alive():
-        asyncio.run_coroutine_threadsafe(running.shutdown_asyncgens(), running).result(timeout=5)
+        asyncio.run_coroutine_threadsafe(_close(running), running).result(timeout=5)
         running.call_soon_threadsafe(running.stop)
         thread.join(timeout=5)
         running.close()
+
+
+async def _close(running: asyncio.AbstractEventLoop) -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await running.shutdown_asyncgens()
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:

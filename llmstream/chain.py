@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Self
@@ -83,9 +85,6 @@ def _ignore(status: Status) -> None:
 
 def _base64(image: str) -> str:
     """The image as it was given; the `ollama` package would read a file where the text is the name of one."""
-    import base64
-    import binascii
-
     try:
         base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
@@ -114,8 +113,6 @@ def _ollama_of(model: StrictChatOllama) -> Ollama:
 
 def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     """The server under httpx's names of what aiohttp's request takes."""
-    import aiohttp
-
     options: dict[str, Any] = {name: kwargs.pop(name) for name in ("headers", "proxy", "cookies") if name in kwargs}
     verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
     kwargs.pop("follow_redirects", None)
@@ -124,7 +121,8 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
             f"client_kwargs {sorted(kwargs)} can't be honoured; headers, timeout, verify, proxy, cookies and auth can."
         )
     if auth is not None:
-        options["auth"] = aiohttp.BasicAuth(*auth)
+        user = base64.b64encode(":".join(auth).encode()).decode()
+        options["headers"] = {**options.get("headers", {}), "Authorization": f"Basic {user}"}
     first_token_s = float(timeout) if isinstance(timeout, int | float) else settings.first_token_timeout_s
     return Ollama(
         Connection(
@@ -137,11 +135,23 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     )
 
 
-@functools.lru_cache(maxsize=64)
-def _chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
-    """The shared instance; building one loads certificates, which takes 50 ms."""
-    model = StrictChatOllama(model=name, base_url=ollama.connection.url)
-    return model.through(ollama)
+_CHAT_MODELS_KEPT = 64
+_chat_models: dict[tuple[str, Ollama], StrictChatOllama] = {}
+
+
+async def _chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
+    """The shared instance, built by the first of many that ask at the same time."""
+    model = _chat_models.get((name, ollama))
+    return model or await ollama.once(f"build {name}", functools.partial(_build_chat_model, name, ollama))
+
+
+async def _build_chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
+    # Building one loads certificates, which takes 50 ms.
+    model = await asyncio.to_thread(StrictChatOllama, model=name, base_url=ollama.connection.url)
+    _chat_models[name, ollama] = model.through(ollama)
+    while len(_chat_models) > _CHAT_MODELS_KEPT:
+        del _chat_models[next(iter(_chat_models))]
+    return model
 
 
 def open_chain(
@@ -170,9 +180,11 @@ async def aopen_chain(
     model: str | None = None,
     thinking: Thinking | None = None,
     options: Mapping[str, Any] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    format: str | Mapping[str, Any] | None = None,
     with_context: bool = False,
 ) -> Runnable[Any, Any]:
-    """`open_chain` for a running event loop."""
+    """`open_chain` for a running event loop; tools and format are those of `astream`."""
     ollama = Ollama.of(settings)
     name = model or settings.model or await ollama.choose_model()
     kwargs: dict[str, Any] = {}
@@ -182,7 +194,11 @@ async def aopen_chain(
         kwargs["reasoning"] = think
     if all_options := _options(settings, options):
         kwargs["options"] = all_options
-    chat_model = await asyncio.to_thread(_chat_model, name, ollama)
+    if tools:
+        kwargs["tools"] = list(tools)
+    if format is not None:
+        kwargs["format"] = format
+    chat_model = await _chat_model(name, ollama)
     chain: Runnable[Any, Any] = _prompt(settings.system_prompt, with_context) | chat_model.bind(**kwargs)
     return chain
 

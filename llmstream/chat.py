@@ -13,10 +13,11 @@ from llmstream.events import well_formed
 from llmstream.terminal import say
 
 HELP = """\
-/model NAME   answer with another model from now on; without NAME, tell which one was asked for
-/new          forget what was said
-/help         this list
-Ctrl-C stops an answer, and what came of it stays in the conversation; at the prompt Ctrl-C or Ctrl-D ends the chat."""
+/model NAME  answer with another model from now on
+/new         forget what was said
+/help        this list
+Ctrl-C       stop an answer; what came of it is kept
+Ctrl-D       end the chat, as Ctrl-C does at the prompt"""
 
 _COMMAND = re.compile(r"/(\w+)(?:\s+(\S+))?\s*")
 
@@ -26,7 +27,7 @@ def chat(arguments: argparse.Namespace) -> int:
     _edit_lines()
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if at_terminal:
-        say("Ask something. /help lists the commands, Ctrl-D ends the chat.")
+        say("Ask something. /help lists commands, Ctrl-D ends.")
     history: list[dict[str, Any]] = []
     with open_source(arguments) as source:
         while (line := _read_line("> " if at_terminal else "")) is not None:
@@ -79,6 +80,9 @@ def _answer(question: str, history: list[dict[str, Any]], source: Source | Remot
         outcome = answer(source, [*history, asked])
     except LlmstreamError as error:
         say(f"llmstream: {error.message}")
+        return
+    except KeyboardInterrupt:  # at the offer to pull a model, or while one is pulled
+        say("")
         return
     if outcome.text:
         history += [asked, {"role": "assistant", "content": outcome.text}]

@@ -151,7 +151,9 @@ def _models(arguments: argparse.Namespace) -> int:
     models, capabilities, chosen = asyncio.run(ask())
     if not models:
         raise LlmstreamError(NO_MODEL)
-    table = Table("", "NAME", "SIZE", "LOADED", "CAPABILITIES", box=None, pad_edge=False, header_style="")
+    table = Table(box=None, pad_edge=False, header_style="")
+    for heading in ("", "NAME", "SIZE", "LOADED", "CAPABILITIES"):
+        table.add_column(heading, overflow="fold")
     for model, able in zip(models, capabilities, strict=True):
         mark = "*" if same_model(model.name, chosen) else ""
         loaded = "yes" if model.loaded else "no"

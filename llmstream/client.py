@@ -19,8 +19,8 @@ from typing import Any, Self
 import aiohttp
 
 from llmstream import background, sse
-from llmstream.errors import LlmstreamError, UpstreamTruncated, UpstreamUnreachable, error_from_code
-from llmstream.events import Event, Reset, Token, from_dict, is_terminal
+from llmstream.errors import LlmstreamError, RunCancelled, UpstreamTruncated, UpstreamUnreachable, error_from_code
+from llmstream.events import Cancelled, Event, Failed, Reset, Token, from_dict, is_terminal
 
 # Three heartbeats' silence: the connection is dead, whatever TCP says.
 _SILENCE_S = 45.0
@@ -185,7 +185,10 @@ class Client:
     def stream(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[str, None, None]:
         """The pieces of the answer; raises the `LlmstreamError` that it broke off with."""
         for event in self.stream_events(question, **fields):
-            if isinstance(event, Token):
-                yield event.text
-            elif is_terminal(event) and (code := getattr(event, "code", None)) is not None:
-                raise error_from_code(code, getattr(event, "message", ""))
+            match event:
+                case Token():
+                    yield event.text
+                case Failed():
+                    raise error_from_code(event.code, event.message)
+                case Cancelled() | Reset():
+                    raise RunCancelled

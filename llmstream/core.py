@@ -25,7 +25,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 from langchain_core.runnables.config import ensure_config
 
 from llmstream import background
-from llmstream.anatomy import is_cumulative, is_graph, is_sync_only, model_name
+from llmstream.anatomy import is_cumulative, is_graph, is_sync_only, model_name, sync_parts
 from llmstream.chain import StrictChatOllama, aopen_chain, notify_status
 from llmstream.emitter import Emitter, Sink
 from llmstream.errors import (
@@ -38,6 +38,7 @@ from llmstream.errors import (
 )
 from llmstream.events import Event, Started, Status, Token, failed
 from llmstream.inputs import Input, Question, chain_input, to_messages
+from llmstream.leftovers import end_leftovers
 from llmstream.ollama import Ollama
 from llmstream.outputs import Outputs, Watcher
 from llmstream.reader import LastChunk
@@ -69,6 +70,7 @@ class Job:
     settings: Settings
     model: str
     fast: Fast | None
+    sync_parts: Sequence[str]  # what a stop can't end
 
     def started(self) -> Started:
         """The first event."""
@@ -85,6 +87,8 @@ async def prepare(
     model: str | None = None,
     thinking: Thinking | None = None,
     options: Mapping[str, Any] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    format: str | Mapping[str, Any] | None = None,
 ) -> Job:
     """A question, checked and bound to its chain; the arguments are those of `astream_events`.
 
@@ -93,10 +97,18 @@ async def prepare(
     settings = settings or Settings.load()
     if chain is None:
         runnable = await aopen_chain(
-            settings, model=model, thinking=thinking, options=options, with_context=context is not None
+            settings,
+            model=model,
+            thinking=thinking,
+            options=options,
+            tools=tools,
+            format=format,
+            with_context=context is not None,
         )
-    elif model is not None or thinking is not None or options:
-        raise InvalidRequest("model, thinking and options belong to the default chain; this chain brings its own.")
+    elif model is not None or thinking is not None or options or tools or format is not None:
+        raise InvalidRequest(
+            "model, thinking, options, tools and format belong to the default chain; this chain brings its own."
+        )
     else:
         runnable = as_runnable(chain)
     if isinstance(question, Mapping):
@@ -105,7 +117,10 @@ async def prepare(
         value: Any = dict(question)
     else:
         value = chain_input(runnable, Question(to_messages(question, history), context))
-    return Job(runnable, value, settings, model_name(runnable), await _fast(runnable, value))
+    fast = await _fast(runnable, value)
+    if fast is not None:
+        return Job(runnable, value, settings, str(fast.body["model"]), fast, ())
+    return Job(runnable, value, settings, model_name(runnable), None, sync_parts(runnable))
 
 
 def as_runnable(chain: object) -> Runnable[Any, Any]:
@@ -164,11 +179,11 @@ async def _run_chain(job: Job, emitter: Emitter) -> None:
             async for item in items:
                 put(item)
                 emitter.check()
-    except asyncio.CancelledError:
-        stall.raise_if_expired()
-        raise
-    except Exception as error:
-        if (ours := translate(error, from_model=watcher.model_failed)) is not None:
+    except BaseException as error:
+        end_leftovers(watcher, error)
+        if isinstance(error, asyncio.CancelledError):
+            stall.raise_if_expired()
+        elif isinstance(error, Exception) and (ours := translate(error, from_model=watcher.model_failed)) is not None:
             raise ours from error
         raise
     finally:
@@ -281,6 +296,8 @@ class Arguments(TypedDict, total=False):
     history: earlier messages.
     settings: None reads the environment.
     model, thinking, options: for the default chain, over the settings; options by Ollama's names.
+    tools: for the default chain, what its model may call, each as `{"type": "function", "function": {…}}`.
+    format: for the default chain, "json" or the JSON schema that its answer must have.
     """
 
     chain: object
@@ -290,6 +307,8 @@ class Arguments(TypedDict, total=False):
     model: str | None
     thinking: Thinking | None
     options: Mapping[str, Any] | None
+    tools: Sequence[Mapping[str, Any]]
+    format: str | Mapping[str, Any] | None
 
 
 async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[str, None]:

@@ -17,6 +17,7 @@ from llmstream.events import (
     Timings,
     Token,
     ToolCall,
+    ToolResult,
     Usage,
     failed,
     json_value,
@@ -85,6 +86,11 @@ class Emitter:
     def tool_call(self, id: str, name: str, arguments: object) -> None:
         """A call that the model asks for."""
         self.emit([self._tool_call(id, name, arguments)])
+
+    def tool_result(self, id: str, output: object) -> None:
+        """What a tool gave back: the model goes on."""
+        self._tool_called = False
+        self.emit([ToolResult(id, json_value(output))])
 
     def chunks(self, chunks: Sequence[Chunk], *, thinking: bool = True) -> None:
         """What the reader handed over together, with or without the model's thinking; the hot path."""

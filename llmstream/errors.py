@@ -7,7 +7,7 @@ LlmstreamError
 │   └── CapabilityMissing        the model can't see images, call tools or think
 ├── Unauthorized, Forbidden, HostNotAllowed
 ├── ModelNotFound, ModelNotAllowed
-├── RunNotFound, KeyConflict, ServerShutdown, Busy (TooManyRuns: of one caller)
+├── RunNotFound, RunCancelled, KeyConflict, ServerShutdown, Busy (TooManyRuns: of one caller)
 ├── UpstreamError                Ollama failed; the subclasses say how
 │   ├── UpstreamUnreachable, UpstreamBusy, UpstreamTimeout, UpstreamStalled
 │   └── UpstreamTruncated, UpstreamEmpty, UpstreamProtocol
@@ -102,6 +102,15 @@ class KeyConflict(LlmstreamError):
     """A request key was used again with another request."""
 
     code = "key_conflict"
+
+
+class RunCancelled(LlmstreamError):
+    """The answer was stopped before its end, so it is not complete."""
+
+    code = "cancelled"
+
+    def __init__(self) -> None:
+        super().__init__("The answer was stopped before its end.")
 
 
 class Busy(LlmstreamError):

@@ -65,8 +65,11 @@ class EventStream(Response):
             await self._start(send)
             return await send({"type": "http.response.body", "body": OPEN + self._encoder.lost(lost.reason)})
         disconnected = asyncio.create_task(_close_at_disconnect(receive, follower))
+        sender = _Sender(send, self._settings.send_timeout_s, scope)
         try:
-            await self._respond(follower, scope, receive, _Sender(send, self._settings.send_timeout_s, scope))
+            await self._respond(follower, scope, receive, sender)
+            if sender.aborted:
+                await disconnected  # a server that does not know yet would complain of a response without an end
         finally:
             disconnected.cancel()
             follower.close()
@@ -132,23 +135,27 @@ class _Sender:
     def __init__(self, send: Send, timeout_s: float, scope: Scope) -> None:
         self.raw = send
         self.sent_at = 0.0
+        self.aborted = False
         self._timeout_s = timeout_s
         self._abort = scope.get("extensions", {}).get(ABORT)
         self._waiting_since: float | None = None
         self._expired = False
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._timer = self._loop.call_later(timeout_s, self._look)
+        self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
         self.sent_at = self._loop.time()
+        self._timer = self._loop.call_later(self._timeout_s, self._look)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if not self._expired or kind is not asyncio.CancelledError or self._task is None or self._task.uncancel():
             return False
         if self._abort is not None:
             self._abort["abort"]()
+            self.aborted = True
         return True
 
     async def send(self, body: bytes) -> None:

@@ -162,26 +162,36 @@ def well_formed(text: str) -> str:
 
 
 def json_value(value: object, *, depth: int = 32) -> Any:
-    """Any value as what JSON can hold: NaN and infinities become null, unknown objects their `str`.
+    """Any value as what JSON can hold: NaN and infinities become null, unknown objects and huge numbers their `str`.
 
     A chain may emit anything; nothing it emits may break the stream. Below `depth` levels the `str` stands too.
     """
-    if value is None or isinstance(value, bool | int):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() < 64 else _text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
         return well_formed(value)
     if depth <= 0:
-        return well_formed(str(value))
+        return _text(value)
     if isinstance(value, Mapping):
-        return {well_formed(str(key)): json_value(item, depth=depth - 1) for key, item in value.items()}
+        return {_text(key): json_value(item, depth=depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_value(item, depth=depth - 1) for item in value]
     if isinstance(value, msgspec.Struct):
-        return json_value(msgspec.to_builtins(value), depth=depth - 1)
+        return json_value(msgspec.structs.asdict(value), depth=depth - 1)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return json_value(dataclasses.asdict(value), depth=depth - 1)
-    if callable(dump := getattr(value, "model_dump", None)):
+        named = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        return json_value(named, depth=depth - 1)
+    if not isinstance(value, type) and callable(dump := getattr(value, "model_dump", None)):
         return json_value(dump(), depth=depth - 1)
-    return well_formed(str(value))
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    try:
+        return well_formed(str(value))
+    except Exception:  # whatever a __str__ of somebody's own raises
+        return f"<{type(value).__name__}>"

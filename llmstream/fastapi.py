@@ -11,29 +11,30 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from llmstream import __version__, pages
+from llmstream import __version__, dialects, pages
 from llmstream.core import as_runnable
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.errors import Busy, InvalidRequest, LlmstreamError, error_from_code
+from llmstream.errors import Busy, InvalidRequest, LlmstreamError, RunCancelled, SettingsError, error_from_code
 from llmstream.event_stream import HEADERS, EventStream
-from llmstream.events import Failed, Token
+from llmstream.events import Cancelled, Failed, Token
 from llmstream.metrics import CONTENT_TYPE
 from llmstream.ollama import Ollama, same_model
 from llmstream.protocols.encoder import OPEN, Encoder
 from llmstream.protocols.native import NativeEncoder
 from llmstream.protocols.plain import PlainEncoder
-from llmstream.request_models import QuestionRequest, RunRequest, check, check_model
+from llmstream.request_models import Failure, QuestionRequest, RunRequest, check, check_model
 from llmstream.runs.owner import Run, Runs
 from llmstream.security import (
     CALLER,
@@ -43,6 +44,7 @@ from llmstream.security import (
     Security,
     check_destination,
     check_origin,
+    check_starter,
     error_fields,
     identify_caller,
     limit_body,
@@ -51,12 +53,18 @@ from llmstream.settings import Settings
 
 # What a page of another origin may send and read.
 _CORS_REQUEST = ["Content-Type", "Last-Event-ID", "Idempotency-Key", "Authorization"]
-_CORS_RESPONSE = ["X-Run-Id", "Location", "Retry-After"]
+_CORS_RESPONSE = ["X-Run-Id", "Location", "Retry-After", "X-Vercel-AI-UI-Message-Stream"]
 
 _EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"description": "Server-sent events", "content": pages.stream_schema()}
+_TYPED = {200: {"description": "Typed server-sent events", "content": pages.typed_stream()}}
+_PLAIN = {200: {"description": "Text as server-sent events", "content": pages.plain_stream()}}
+_FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": what}
+    for status, what in ((403, "Not allowed"), (404, "Not there"), (422, "Not understood"), (503, "Ask again later"))
 }
+
+# What a router can speak: "native" is everything but the dialects of other clients.
+PROTOCOLS = ("native", *dialects.PROTOCOLS)
 
 MakeEncoder = Callable[[str, int], Encoder]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume after this event.")]
@@ -69,30 +77,52 @@ def create_router(
     settings: Settings | None = None,
     runs: Runs | None = None,
     identify: Identify | None = None,
+    protocols: Sequence[str] = PROTOCOLS,
+    name: str = "chain",
 ) -> APIRouter:
     """The endpoints, to be included in an app of one's own.
 
     chain: any LangChain Runnable; None is the default chain, whose model a client may choose.
+    protocols: which of `PROTOCOLS` to speak. name: what the chain is called where a client names a model.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones.
     identify: request → the caller's name, or None to refuse; runs belong to their caller.
     Origins are checked here too; hosts, the token and CORS are the app's own affair (`create_app` does them).
     """
+    if unknown := sorted(set(protocols) - set(PROTOCOLS)):
+        raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
     runs = runs or Runs(settings)
-    api = _Api(runs, None if chain is None else as_runnable(chain))
+    runnable = None if chain is None else as_runnable(chain)
     router = APIRouter(route_class=_guarded(runs, identify), lifespan=_drained(runs))
-    add = router.add_api_route
-    add("/stream", api.stream, methods=["POST"], response_class=Response, responses=_STREAM)
-    add("/stream-with-get", api.stream_with_get, methods=["GET", "HEAD"], response_class=Response, responses=_STREAM)
-    add("/stream-with-post", api.stream_with_post, methods=["POST"], response_class=Response, responses=_STREAM)
-    add("/nostream", api.nostream, methods=["POST"])
-    add("/runs", api.start_run, methods=["POST"], status_code=201)
-    add("/runs/{run_id}", api.get_run, methods=["GET"], name="get_run")
-    add("/runs/{run_id}/events", api.follow_run, methods=["GET", "HEAD"], response_class=Response, responses=_STREAM)
-    add("/runs/{run_id}/stop", api.stop_run, methods=["POST"], status_code=202)
-    add("/models", api.models, methods=["GET"])
-    add("/health", api.health, methods=["GET"])
-    add("/metrics", api.metrics, methods=["GET"], response_class=Response)
+    if "native" in protocols:
+        _add_native(router, _Api(runs, runnable))
+    service = dialects.Service(runs, runnable, name=name, identify=identify)
+    for each in dialects.create_routers(service, protocols):
+        router.include_router(each)
     return router
+
+
+def _add_native(router: APIRouter, api: _Api) -> None:
+    def add(path: str, method: str, endpoint: Any, summary: str, tag: str, **options: Any) -> None:
+        responses = {**_FAILURES, **options.pop("responses", {})}
+        router.add_api_route(
+            path, endpoint, methods=[method], summary=summary, tags=[tag], responses=responses, **options
+        )
+
+    typed = {"response_class": Response, "responses": _TYPED}
+    plain = {"response_class": Response, "responses": _PLAIN}
+    add("/stream", "POST", api.stream, "Ask, and stream typed events", "Ask", **typed)
+    add("/stream-with-get", "GET", api.stream_with_get, "Ask, and stream text, by GET", "Ask", **plain)
+    router.add_api_route("/stream-with-get", api.stream_with_get, methods=["HEAD"], include_in_schema=False)
+    add("/stream-with-post", "POST", api.stream_with_post, "Ask, and stream text", "Ask", **plain)
+    add("/nostream", "POST", api.nostream, "Ask, and get the whole answer", "Ask")
+    add("/runs", "POST", api.start_run, "Start a run", "Runs", status_code=201)
+    add("/runs/{run_id}", "GET", api.get_run, "A run as it is now", "Runs", name="get_run")
+    add("/runs/{run_id}/events", "GET", api.follow_run, "Follow a run, from any position", "Runs", **typed)
+    router.add_api_route("/runs/{run_id}/events", api.follow_run, methods=["HEAD"], include_in_schema=False)
+    add("/runs/{run_id}/stop", "POST", api.stop_run, "Stop a run", "Runs", status_code=202)
+    add("/models", "GET", api.models, "The models", "Server")
+    add("/health", "GET", api.health, "Is Ollama there?", "Server")
+    add("/metrics", "GET", api.metrics, "Figures for Prometheus", "Server", response_class=Response)
 
 
 def create_app(
@@ -101,6 +131,8 @@ def create_app(
     chain: object = None,
     identify: Identify | None = None,
     runs: Runs | None = None,
+    protocols: Sequence[str] = PROTOCOLS,
+    name: str = "chain",
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
     settings = settings or Settings.load()
@@ -115,7 +147,7 @@ def create_app(
     app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runs = runs
     app.state.fallback = fallback
-    app.include_router(create_router(chain, runs=runs))
+    app.include_router(create_router(chain, runs=runs, protocols=protocols, name=name))
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
     app.add_middleware(
         CORSMiddleware,
@@ -186,8 +218,11 @@ def _what_is_wrong(error: RequestValidationError) -> str:
 def error_response(error: Exception) -> Response:
     """An error as JSON with its status."""
     known = error if isinstance(error, LlmstreamError) else error_from_code("chain_failed", "The server failed.")
-    headers = {"retry-after": str(known.retry_after_s)} if isinstance(known, Busy) else {}
-    return JSONResponse(error_fields(known), STATUS.get(known.code, 500), {"cache-control": "no-store", **headers})
+    status = STATUS.get(known.code, 500)
+    headers = {"cache-control": "no-store"}
+    if status in (429, 503):
+        headers["retry-after"] = str(known.retry_after_s if isinstance(known, Busy) else 2)
+    return JSONResponse(error_fields(known), status, headers)
 
 
 class _Api:
@@ -223,6 +258,7 @@ class _Api:
             return await self._resume(request, last_event_id, PlainEncoder)
         if request.method == "HEAD":
             return Response(headers=HEADERS)
+        check_starter(request.scope, self._runs.settings.allowed_origins)
         run = await self._start(request, RunRequest(question=question), None)
         return self._follow(run, PlainEncoder, 0, hold=True)
 
@@ -238,6 +274,8 @@ class _Api:
                 last = batch.events[-1] if batch.events else None
                 if isinstance(last, Failed):
                     raise error_from_code(last.code, last.message)
+                if isinstance(last, Cancelled):
+                    raise RunCancelled
         finally:
             leaving.cancel()
             follower.close()
@@ -323,7 +361,7 @@ class _Api:
             body.input(),
             caller=request.scope[CALLER],
             request_key=key or body.request_id,
-            fingerprint=body.fingerprint(),
+            fingerprint=body.fingerprint() if key or body.request_id else "",
             on_leave=body.on_leave,
             grace_s=grace_s,
             **arguments,
@@ -339,7 +377,10 @@ class _Api:
         return await self._continue(await self._get(request, match[1]), int(match[2]), encoder)
 
     async def _continue(self, run: Run, after: int, encoder: MakeEncoder) -> Response:
-        if await run.complete_at(after):
+        ended, last = await run.position()
+        if after > last:  # an encoder that is fed from the first event would not notice
+            return _lost(encoder(run.id, after), "future")
+        if ended and after == last:
             return Response(status_code=204)
         return self._follow(run, encoder, after, hold=False)
 

@@ -58,10 +58,14 @@ def to_messages(question: str | Sequence[Any], history: Sequence[Any] = ()) -> l
 
 
 def _plain_parts(message: Any) -> Any:
-    """A dict message whose image parts have LangChain's form, whatever common form they came in."""
+    """A dict message whose parts have LangChain's form, whatever common form they came in; parts of text are a text."""
     if not isinstance(message, Mapping) or not isinstance(message.get("content"), list | tuple):
         return message
-    return {**message, "content": [_plain_part(part) for part in message["content"]]}
+    parts = [_plain_part(part) for part in message["content"]]
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping) and part.get("type") == "text"]
+    if len(texts) == len(parts) and all(isinstance(text, str) for text in texts):
+        return {**message, "content": "\n".join(map(str, texts))}
+    return {**message, "content": parts}
 
 
 def _plain_part(part: Any) -> Any:
@@ -87,7 +91,8 @@ def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
     if isinstance(first, BaseLanguageModel):
         return list(question.messages)
     schema = _input_schema(chain)
-    properties = schema.get("properties")
+    # A parallel's schema names "root" what a branch takes that is not a dict.
+    properties = {name: field for name, field in schema.get("properties", {}).items() if name != "root"}
     if schema.get("type") == "object" and properties:
         wanted = {name: list if field.get("type") == "array" else None for name, field in properties.items()}
         return _fill(wanted, set(properties) - set(schema.get("required", properties)), question)

@@ -7,11 +7,10 @@ and runs in threads: one client serves every event loop.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import functools
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,6 +69,7 @@ class Ollama:
         self.connection = connection
         self._capabilities: dict[str, tuple[float, frozenset[str]]] = {}
         self._choice: tuple[float, str] | None = None
+        self._asking: dict[tuple[object, str], asyncio.Future[Any]] = {}
 
     @staticmethod
     def of(settings: Settings) -> Ollama:
@@ -149,14 +149,16 @@ class Ollama:
 
     async def loaded(self, name: str) -> bool:
         """Whether the model is in memory."""
-        return any(same_model(name, str(model.model)) for model in await self._ask(lambda client: client.ps().models))
+        loaded = await self.once("ps", lambda: self._ask(lambda client: client.ps().models))
+        return any(same_model(name, str(model.model)) for model in loaded)
 
     async def capabilities(self, model: str) -> frozenset[str]:
         """What a model can do: completion, tools, thinking, vision, embedding …; raises `ModelNotFound`."""
         now = time.monotonic()
         known = self._capabilities.get(model)
         if known is None or now - known[0] > _CAPABILITIES_AGE_S:
-            shown = await self._ask(lambda client: client.show(model), model=model)
+            ask = functools.partial(self._ask, lambda client: client.show(model), model=model)
+            shown = await self.once(f"show {model}", ask)
             self._capabilities[model] = known = (now, frozenset(shown.capabilities or ()))
         return known[1]
 
@@ -164,7 +166,7 @@ class Ollama:
         """The loaded model that expires last, else the newest one, of the local ones that can complete text."""
         now = time.monotonic()
         if self._choice is None or now - self._choice[0] > _CHOICE_AGE_S:
-            self._choice = now, await self._choose()
+            self._choice = now, await self.once("choose", self._choose)
         return self._choice[1]
 
     async def _choose(self) -> str:
@@ -200,6 +202,15 @@ class Ollama:
                 raise ModelNotFound(f"Ollama could not pull {model!r}: {error.error}") from error
         self._choice = None
 
+    async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """What `ask` gives, where many runs want it at the same moment: it is called once for all of them."""
+        key = asyncio.get_running_loop(), name
+        asking = self._asking.get(key)
+        if asking is None:
+            self._asking[key] = asking = asyncio.ensure_future(ask())
+            asking.add_done_callback(lambda done: self._asking.pop(key) and (done.cancelled() or done.exception()))
+        return await asyncio.shield(asking)
+
     async def _ask(self, question: Callable[[ollama.Client], Any], *, model: str = "") -> Any:
         def ask() -> Any:
             with _translated(self.connection, model):
@@ -230,9 +241,12 @@ def _client(url: str, timeout_s: float | None, connect_s: float) -> ollama.Clien
     import httpx
     import ollama
 
-    client = ollama.Client(host=url, timeout=httpx.Timeout(timeout_s, connect=connect_s))
-    atexit.register(client.close)
-    return client
+    # These questions are rare: no connection is kept, so that there is none to close at the end.
+    return ollama.Client(
+        host=url,
+        timeout=httpx.Timeout(timeout_s, connect=connect_s),
+        limits=httpx.Limits(max_keepalive_connections=0),
+    )
 
 
 @contextmanager

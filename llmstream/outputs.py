@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from llmstream.emitter import Emitter
-from llmstream.events import Data, Event, Status, ToolResult, Usage, json_value
+from llmstream.events import Data, Event, Status, Usage, json_value
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
 _ANSWER_KEYS = ("answer", "output", "result", "text", "content", "response")
@@ -102,7 +102,7 @@ class Watcher(BaseCallbackHandler):
             call_id, value = output.tool_call_id, output.content
         else:
             call_id, value = str(kwargs.get("tool_call_id") or run_id), output
-        self._call(self._emitter.emit, [ToolResult(call_id, json_value(value))])
+        self._call(self._emitter.tool_result, call_id, value)
 
     def on_retriever_end(self, documents: Sequence[Document], **kwargs: Any) -> None:
         """A retriever found documents."""
@@ -147,6 +147,8 @@ class Outputs:
                 self._field(str(key), value)
         elif _are_documents(item):
             self._sources(item)
+        elif isinstance(item, Document):
+            self._sources([item])
         elif item is not None:
             self._data("output", item)
 
@@ -160,7 +162,7 @@ class Outputs:
 
     def _message(self, message: BaseMessage) -> None:
         if isinstance(message, ToolMessage):
-            self._emitter.emit([ToolResult(message.tool_call_id, json_value(message.content))])
+            self._emitter.tool_result(message.tool_call_id, message.content)
             return
         if not self._watcher.saw_model:  # else its callbacks told
             if text := reasoning_of(message):

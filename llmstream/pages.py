@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,44 @@ _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
+_CODE = re.compile(r"`([^`]*)`")
 _BANNER = (
     '<div role="status" style="font: 15px/1.5 system-ui, sans-serif; background: #fff3cd; color: #4d3800; '
     'padding: 10px 20px; text-align: center">{}</div>'
 )
 
 
-def stream_schema() -> dict[str, Any]:
-    """The OpenAPI content of an event stream: what the data of each message may be."""
+def typed_stream() -> dict[str, Any]:
+    """The OpenAPI content of a stream of typed events: what the data of each message may be."""
     schemas, components = msgspec.json.schema_components(EVENT_TYPES.values())
     events = [_numbered(_resolve(schema, components)) for schema in schemas]
-    return {"text/event-stream": {"schema": {"type": "string", "description": _DESCRIPTION, "oneOf": events}}}
+    schema = {"type": "string", "description": _TYPED, "oneOf": events}
+    return {"text/event-stream": {"schema": schema, "example": _TYPED_EXAMPLE}}
 
 
-_DESCRIPTION = (
+def plain_stream() -> dict[str, Any]:
+    """The OpenAPI content of a stream of text."""
+    schema = {"type": "string", "description": "The data of each message is a piece of the answer; then `event: done`."}
+    return {"text/event-stream": {"schema": schema, "example": _PLAIN_EXAMPLE}}
+
+
+_TYPED = (
     "Each message has `id: <run>-<seq>`, `event: <type>` and the event as JSON in `data`. The last one is "
-    "finished, failed or cancelled. (The plain endpoints send pieces of text as data, then `event: done`.)"
+    "finished, failed or cancelled."
 )
+_TYPED_EXAMPLE = """: open
+id: 7d616b19-2
+event: token
+data: {"type":"token","run":"7d616b19","seq":2,"text":"The"}
+"""
+_PLAIN_EXAMPLE = """: open
+id: 7d616b19-2
+data: The sky is
+
+id: 7d616b19-3
+event: done
+data:
+"""
 
 
 def _resolve(schema: Any, components: dict[str, Any]) -> Any:
@@ -71,7 +93,8 @@ def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
         )
         text = bytes(page.body).decode()
         if (shown := notice()) is not None:
-            text = text.replace("<body>", f"<body>{_BANNER.format(html.escape(shown))}", 1)
+            banner = _BANNER.format(_CODE.sub(r"<code>\1</code>", html.escape(shown)))
+            text = text.replace("<body>", f'<body style="margin: 0">{banner}', 1)
         return HTMLResponse(text, headers={"content-security-policy": _POLICY, "cache-control": "no-store"})
 
     @app.get("/", include_in_schema=False)

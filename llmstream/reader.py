@@ -56,7 +56,7 @@ class Disconnected(UpstreamUnreachable):
     """The connection ended before an answer began: Ollama was restarted or killed, so asking once more may help."""
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """A piece of the assistant's message."""
 
     content: str = ""
@@ -64,7 +64,7 @@ class Message(msgspec.Struct):
     tool_calls: list[dict[str, Any]] | None = None
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, gc=False):
     """One line of the stream."""
 
     message: Message | None = None
@@ -73,7 +73,7 @@ class Chunk(msgspec.Struct):
     logprobs: list[Any] | None = None
 
 
-class LastChunk(Chunk, omit_defaults=True):
+class LastChunk(Chunk, gc=False, omit_defaults=True):
     """The line with `done: true`: counts, and durations in nanoseconds."""
 
     model: str = ""
@@ -187,7 +187,7 @@ _decode_lines = msgspec.json.Decoder(Chunk).decode_lines
 
 def _plain(chunks: list[Chunk], lines: bytes) -> bool:
     """Whether every line is a message and none of them is the last."""
-    if b"\n\n" in lines or lines[:1] == b"\n":
+    if len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
         return False
     return all(chunk.message is not None and not chunk.done and chunk.error is None for chunk in chunks)
 
@@ -251,7 +251,11 @@ async def _open(connection: Connection, body: Mapping[str, Any]) -> AsyncGenerat
     try:
         async with asyncio.timeout(connection.first_token_timeout_s) as limit:
             response = await session.post(
-                f"{connection.url}/api/chat", data=_encode(body), timeout=timeout, **connection.options
+                f"{connection.url}/api/chat",
+                data=_encode(body),
+                timeout=timeout,
+                allow_redirects=False,  # Ollama sends none; following one would lose the body, or take it elsewhere
+                **connection.options,
             )
     except TimeoutError as error:
         if limit.expired():

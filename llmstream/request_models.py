@@ -14,6 +14,14 @@ from llmstream.ollama import is_cloud, same_model
 from llmstream.settings import Settings, Thinking
 
 
+class Failure(BaseModel):
+    """What every failure with a status answers."""
+
+    code: str = Field(examples=["model_not_found"])
+    message: str = Field(examples=["The model 'x' is not there. Get it with `ollama pull x`."])
+    retryable: bool = Field(description="Whether asking again can help.")
+
+
 class QuestionRequest(BaseModel):
     """A question alone."""
 

@@ -25,7 +25,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from http.cookies import SimpleCookie
 from ipaddress import ip_address
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -44,9 +44,9 @@ LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 STATUS = {
     "invalid_request": 422, "body_too_large": 413, "capability_missing": 422, "unauthorized": 401, "forbidden": 403,
     "host_not_allowed": 421, "model_not_found": 404, "model_not_allowed": 403, "run_not_found": 404,
-    "key_conflict": 409, "busy": 503, "too_many_runs": 429, "upstream_unreachable": 502, "upstream_busy": 503,
-    "upstream_timeout": 504, "upstream_stalled": 504, "upstream_truncated": 502, "upstream_empty": 502,
-    "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
+    "key_conflict": 409, "cancelled": 409, "busy": 503, "too_many_runs": 429, "upstream_unreachable": 502,
+    "upstream_busy": 503, "upstream_timeout": 504, "upstream_stalled": 504, "upstream_truncated": 502,
+    "upstream_empty": 502, "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
 }  # fmt: skip
 
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
@@ -96,7 +96,7 @@ def check_origin(scope: Scope, allowed: Iterable[str]) -> None:
     headers = Headers(scope=scope)
     origin = headers.get("origin")
     if origin is not None:
-        if origin not in allowed and not _LOCAL_ORIGIN.fullmatch(origin) and origin != _own_origin(scope, headers):
+        if not _is_allowed(origin, allowed, scope, headers):
             raise Forbidden("A page of this origin may not use this server. Add it to LLMSTREAM_ALLOWED_ORIGINS.")
     elif headers.get("sec-fetch-site") not in (None, "same-origin", "same-site", "none") and not _opens_page(scope):
         raise Forbidden("A page of another site may not use this server.")
@@ -106,6 +106,23 @@ def check_destination(headers: Headers) -> None:
     """Raises `Forbidden` where a browser asks for a document, an image … instead of data: a link must start nothing."""
     if headers.get("sec-fetch-dest") not in (None, "empty"):
         raise Forbidden("This address gives data to scripts; it can't be opened as a page or an image.")
+
+
+def check_starter(scope: Scope, allowed: Iterable[str]) -> None:
+    """Raises `Forbidden` where a GET would start a run and nothing shows that no other site's page had it sent.
+
+    To plain http on another name than loopback a browser tells neither the origin of an image or a link nor what it
+    is for; it tells the page they stand in, or nothing.
+    """
+    headers = Headers(scope=scope)
+    host = _HOST.fullmatch(headers.get("host", "").lower())
+    if any(name in headers for name in ("origin", "sec-fetch-site", "authorization")) or (
+        host is not None and _is_loopback(host["name"])
+    ):
+        return
+    page = urlsplit(headers.get("referer", ""))
+    if not _is_allowed(f"{page.scheme}://{page.netloc}", allowed, scope, headers):
+        raise Forbidden("A GET may start an answer only from this server's own pages. Send a POST instead.")
 
 
 def check_public(host: str, settings: Settings, *, allow_public: bool) -> None:
@@ -172,6 +189,10 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The request is larger than {limit} bytes. Shorten it, or raise LLMSTREAM_MAX_BODY_BYTES.")
+
+
+def _is_allowed(origin: str, allowed: Iterable[str], scope: Scope, headers: Headers) -> bool:
+    return origin in allowed or bool(_LOCAL_ORIGIN.fullmatch(origin)) or origin == _own_origin(scope, headers)
 
 
 def _own_origin(scope: Scope, headers: Headers) -> str:

@@ -59,7 +59,8 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
             tell(f"Ollama at {ollama.connection.shown_url} answers, with {model}")
         except LlmstreamError as error:
             tell(error.message)
-    tell(f"Documentation: {address}/docs" + (", once with ?token=…" if settings.token else ""))
+    page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    tell(f"Documentation: {page}/docs" + (", once with ?token=…" if settings.token else ""))
 
 
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
@@ -79,18 +80,22 @@ def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
 def _listen(host: str, port: int) -> list[socket.socket]:
     """Sockets on every address of a name; raises `LlmstreamError`."""
     listeners: list[socket.socket] = []
+    failure: OSError | None = None
     try:
         for family, *_, address in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM):
             bound = (address[0], listeners[0].getsockname()[1] if listeners else port)
-            listeners.append(socket.create_server(bound, family=family, backlog=2048))
+            try:
+                listeners.append(socket.create_server(bound, family=family, backlog=2048))
+            except OSError as error:
+                failure = error  # localhost may be ::1 too where there is no IPv6
     except OSError as error:
+        failure = error
+    if failure is not None and (failure.errno == errno.EADDRINUSE or not listeners):
         for listener in listeners:
             listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise LlmstreamError(
-                f"Port {port} is taken. Choose another one: llmstream serve --port {port + 1}"
-            ) from None
-        raise LlmstreamError(f"Can't listen on {host}, port {port}: {error.strerror}. See --host and --port.") from None
+        if failure.errno == errno.EADDRINUSE:
+            raise LlmstreamError(f"Port {port} is taken. Choose another one: llmstream serve --port {port + 1}")
+        raise LlmstreamError(f"Can't listen on {host}, port {port}: {failure.strerror}. See --host and --port.")
     return listeners
 
 

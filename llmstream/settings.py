@@ -50,7 +50,8 @@ class Settings:
     demo: whether commands and apps start the demo Ollama where no Ollama answers: auto, never or always.
     """
 
-    ollama_url: str = DEFAULT_OLLAMA_URL
+    # Kept out of the repr, so that no log or traceback shows the password that an address may hold.
+    ollama_url: str = field(default=DEFAULT_OLLAMA_URL, repr=False)
     model: str | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_options: tuple[str, ...] = SAMPLING_OPTIONS
@@ -79,7 +80,6 @@ class Settings:
     drain_s: float = 10
     allowed_hosts: tuple[str, ...] = LOOPBACK_HOSTS
     allowed_origins: tuple[str, ...] = ()
-    # A secret: kept out of the repr, so that no log or traceback shows it.
     token: str | None = field(default=None, repr=False)
     demo: Literal["auto", "never", "always"] = "auto"
 
@@ -140,6 +140,8 @@ def _parse(each: Field[Any], text: str) -> Any:
     default = each.default
     if isinstance(default, tuple):
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if each.name == "ollama_url":
+        return parse_ollama_host(text, variable=variable)
     if each.name == "thinking":
         return _choice(variable, text, {"true": True, "1": True, "false": False, "0": False}, "low", "medium", "high")
     if each.name == "demo":
@@ -164,21 +166,21 @@ def _choice(variable: str, text: str, special: Mapping[str, Any], *plain: str) -
     return value
 
 
-def parse_ollama_host(text: str) -> str:
+def parse_ollama_host(text: str, *, variable: str = "OLLAMA_HOST") -> str:
     """OLLAMA_HOST as a base URL, by the rules of Ollama's own tools.
 
     Scheme, port and path may each be missing; `http` means port 80 and `https` 443 only where they are written. An
     address to listen on (0.0.0.0, [::]) becomes the loopback address one can connect to.
     Source: https://github.com/ollama/ollama/blob/main/envconfig/config.go (Host).
     """
-    text = text.strip().strip("\"'")
+    text = text.strip().strip("\"'").strip()
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest, port = "http", text, 11434
     elif scheme in ("http", "https"):
         port = 80 if scheme == "http" else 443
     else:
-        raise SettingsError(f"OLLAMA_HOST takes an http or https address, got {text!r}.")
+        raise SettingsError(f"{variable} takes an http or https address, got {text!r}.")
     if re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*", rest):
         rest = f"[{rest}]"  # a bare IPv6 address, which Ollama takes too
     try:
@@ -186,7 +188,7 @@ def parse_ollama_host(text: str) -> str:
         port = parts.port or port
         host = _connectable(parts.hostname or "127.0.0.1")
     except ValueError:
-        raise SettingsError(f"OLLAMA_HOST takes host, host:port or a URL, got {text!r}.") from None
+        raise SettingsError(f"{variable} takes host, host:port or a URL, got {text!r}.") from None
     user = f"{parts.username}:{parts.password or ''}@" if parts.username else ""
     return f"{scheme}://{user}{host}:{port}{parts.path.rstrip('/')}"
 

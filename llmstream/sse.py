@@ -60,7 +60,7 @@ class Decoder:
         # A \r ends its line at once; a \n that comes with the next bytes belongs to it.
         if self._after_cr:
             text = text.removeprefix("\n")
-        self._after_cr = text.endswith("\r") or (not text and self._after_cr)
+        self._after_cr = text.endswith("\r")
         *lines, self._rest = _LINE_END.split(self._rest + text)
         return [message for line in lines if (message := self._line(line)) is not None]
 

@@ -31,6 +31,7 @@ _LONG = 20_000
 # C0 but tab and newline, DEL, C1, and what turns the direction of text.
 _CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 _REMOVED = dict.fromkeys(code for code in _CONTROLS if chr(code) not in "\n\t")
+_BLANK = " \t\n"
 _LINE_ENDS = str.maketrans(dict.fromkeys("\n\t\u2028\u2029", " "))
 
 # HTML, images and <addresses> stand as they were written: rich would leave out the first, hide where the second lead.
@@ -113,13 +114,25 @@ class SafeMarkdown(Markdown):
         own_gap = bool(segments) and segments[0].text == "\n"
         if self._below and (own_gap or self._gap):
             yield Segment.line()
-        for segment in segments[own_gap:]:
+        for line in Segment.split_lines(segments[own_gap:]):
             # Again, for entities: &#x202e; becomes its character only here.
-            yield Segment(safe_text(segment.text), segment.style)
+            yield from (Segment(safe_text(segment.text), segment.style) for segment in _trimmed(line))
+            yield Segment.line()
 
     def _segments(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
         for item in super().__rich_console__(console, options):
             yield from [item] if isinstance(item, Segment) else console.render(item, options)
+
+
+def _trimmed(line: list[Segment]) -> list[Segment]:
+    """The line without the spaces that fill it up, unless they have a colour."""
+    for end in range(len(line), 0, -1):
+        text, style, _ = line[end - 1]
+        if style is not None and (style.bgcolor or style.underline):
+            return line[:end]
+        if kept := text.rstrip(" "):
+            return [*line[: end - 1], Segment(kept, style)]
+    return []
 
 
 @dataclass
@@ -184,7 +197,7 @@ class TerminalView:
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._closing = threading.Event()
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._live = Live(self, console=console, auto_refresh=False, transient=True, redirect_stdout=False)
         self._painter = threading.Thread(target=self._paint_always, name="llmstream-terminal", daemon=True)
 
@@ -223,7 +236,7 @@ class TerminalView:
     def _append(self, kind: str, text: str) -> None:
         if self._parts and self._parts[-1].kind == kind:
             self._parts[-1].text += text
-        elif text.strip():  # blank text before an answer shows nothing
+        else:
             self._parts.append(_Part(kind, text))
 
     def _paint_always(self) -> None:
@@ -235,7 +248,7 @@ class TerminalView:
                     self._commit()
                     self._live.refresh()
                 self._closing.wait(PAINT_EVERY_S)
-        except BaseException as failure:  # a terminal that has gone: the thread that reads the answer is told
+        except Exception as failure:  # a terminal that has gone: the thread that reads the answer is told
             self._failure = failure
 
     def _commit(self, *, last: bool = False) -> None:
@@ -246,7 +259,7 @@ class TerminalView:
             done, part.text = (part.text, "") if complete else _SPLIT[part.kind](part.text)
             if complete:
                 self._parts.pop(0)
-            if done.strip():
+            if done.strip(_BLANK):
                 self._print(part.kind, done)
             if not complete:
                 return
@@ -259,18 +272,21 @@ class TerminalView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What stands below the finished blocks now: the end of the open one, never as high as the screen."""
-        lines = console.render_lines(self._open(console), options.update(height=None), pad=False)
-        for line in lines[-max(console.size.height - 2, 1) :]:
+        lines = console.render_lines(self._open(console), options.update(height=None), pad=False) or [[]]
+        *above, last = lines[-max(console.size.height - 2, 1) :]
+        for line in above:
             yield from line
             yield Segment.line()
+        # In a full last line the ^C that a terminal echoes would begin a new one.
+        yield from Segment.adjust_line_length(last, min(Segment.get_line_length(last), options.max_width - 1))
 
     def _open(self, console: Console) -> RenderableType:
-        if self._status or not self._parts:
+        part = self._parts[-1] if self._parts else _Part("", "")
+        if not part.text.strip(_BLANK):
             return Text(one_line(self._status), style="dim")
-        part = self._parts[-1]
         if len(part.text) > _LONG:
             return Text(part.text[-console.size.width * console.size.height :])
-        return self._render(part.kind, _whole_rows(part.text)) if part.text.strip() else Text("")
+        return self._render(part.kind, _whole_rows(part.text))
 
     def _render(self, kind: str, text: str) -> RenderableType:
         gap = self._gap or self._printed not in ("", kind)

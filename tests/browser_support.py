@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -39,7 +39,7 @@ def find_chromium() -> str:
 
 @functools.cache
 def build() -> Path:
-    """The folder with the packages, the Node programs and, in ``dist``, the pages; made once for a state of the sources."""
+    """The folder with the packages, the Node programs and, in ``dist``, the pages; made when the sources changed."""
     npm = shutil.which("npm")
     if shutil.which("node") is None or npm is None:
         lacking("Node", "put `node` and `npm` (version 20 or later) on PATH")
@@ -51,13 +51,14 @@ def build() -> Path:
     # Made aside and moved into place, so that test runs side by side never see half of it.
     making = _CACHE / f"{digest}.{os.getpid()}"
     shutil.copytree(SOURCES, making, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    for command in (["ci", "--no-progress", "--prefer-offline"], ["run", "build"]):
-        done = subprocess.run(
-            [str(npm), *command], cwd=making, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
-        )
-        if done.returncode:
+    if wrong := _run(str(npm), "ci", "--no-progress", "--prefer-offline", folder=making):
+        shutil.rmtree(making)
+        lacking("npm packages", f"`npm ci` in tests/browser failed, which needs the network once: {wrong}")
+    for script in ("check", "build"):
+        wrong = _run(str(npm), "run", script, folder=making)
+        if wrong:
             shutil.rmtree(making)
-            lacking("built pages", f"`npm {command[0]}` in tests/browser failed:\n{done.stdout}{done.stderr}")
+        assert wrong == ""
     old = [path for path in _CACHE.iterdir() if path.is_dir() and path != making and "." not in path.name]
     with suppress(OSError):  # another test run was faster
         making.rename(ready)
@@ -67,8 +68,14 @@ def build() -> Path:
     return ready
 
 
+def _run(*command: str, folder: Path) -> str:
+    """Runs a command; what it printed if it failed."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
+    return f"{done.stdout}{done.stderr}" if done.returncode else ""
+
+
 class _Handler(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: Any) -> None:
         """Nothing is printed."""
 
 
@@ -129,10 +136,10 @@ class Recorder:
         """The requests without the preflights, oldest first."""
         return [each for each in self.seen if each.method != "OPTIONS"]
 
-    def wait_ended(self, count: int, timeout_s: float = 15) -> bool:
-        """Blocks until this many requests other than preflights have ended; False if that took longer."""
+    def wait(self, done: Callable[[list[Seen]], bool], timeout_s: float = 15) -> bool:
+        """Blocks until the requests that have ended are as wanted; False if that took longer."""
         with self._changed:
-            return self._changed.wait_for(lambda: sum(each.ended for each in self.asked) >= count, timeout_s)
+            return self._changed.wait_for(lambda: done([each for each in self.seen if each.ended]), timeout_s)
 
 
 class CuttingProxy:

@@ -7,6 +7,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=1024)
-        self.url = "http://127.0.0.1:{}".format(self._server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _close(self) -> None:
         self._server.close()
@@ -155,6 +156,7 @@ class Exchange:
         self.ended = False
         self._decoder = sse.Decoder()
         self.messages: list[sse.Message] = []
+        self._is_head = method == "HEAD"
         self._parser = httptools.HttpResponseParser(self)
         self.socket = socket.socket()
         if receive_buffer is not None:
@@ -178,6 +180,8 @@ class Exchange:
 
     def on_headers_complete(self) -> None:
         self.status = self._parser.get_status_code()
+        if self._is_head:
+            self.complete = self.ended = True
 
     def on_body(self, data: bytes) -> None:
         self.body += data
@@ -222,6 +226,11 @@ class Exchange:
         if reset:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.socket.close()
+
+    @property
+    def last_id(self) -> str:
+        """The id to come back with: of the last message that came whole."""
+        return self._decoder.last_id
 
     @property
     def json(self) -> Any:
@@ -283,3 +292,13 @@ def start(url: str, **fields: Any) -> str:
     answer = ask(f"{url}/runs", "POST", **fields)
     assert answer.status == 201, answer.body
     return str(answer.json["run_id"])
+
+
+def eventually(condition: Callable[[], object], *, timeout_s: float = 20) -> bool:
+    """Whether something that tells nobody comes true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        threading.Event().wait(0.005)
+    return True

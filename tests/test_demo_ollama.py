@@ -379,7 +379,6 @@ def test_scenarios_are_listed_and_described() -> None:
 
 def test_scenarios_are_hidden_but_known(server: DemoOllama, client: ollama.Client) -> None:
     """Scenario models are not listed, can be looked at, and exist only where they were asked for."""
-
     assert ["demo:latest", "demo-thinking:latest"] == [model.model for model in client.list().models]
     assert all("completion" in (client.show(f"demo:{name}").capabilities or []) for name in SCENARIOS)
     assert [404, 404] == [chat(server, name)[0] for name in ("demo:nonsense", "demo:stop-2")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -21,16 +22,18 @@ from tests.support import Served
 Serve = Callable[[FastAPI], Served]
 
 # No \r and no newline at the beginning: those the plain dialect can't carry exactly.
-TEXT = 'Né\n\n "so" 😀 said,\n  ok\u2028.\n'
+TEXT = "Né\n\n 😀 ok\u2028.\n"
 LONG = "".join(f"{n}: só\n\n 😀 wörd\x85, {n * n};\n" for n in range(12))
 CUTS = int(os.environ.get("LLMSTREAM_TEST_CUTS", "250"))
+# A cut in a stream that is made anew for it takes a generation: every byte of those is for `make soak`.
+STEP = 1 if CUTS >= 10_000 else 7
 PARALLEL = 8
 
 
 class Client:
     """Comes back with the id of the last message it has applied, until it has the terminal one."""
 
-    def __init__(self, url: str, question: str, way: str, key: str, **more: str) -> None:
+    def __init__(self, url: str, question: str, way: str, key: str) -> None:
         self.url = url
         self.applied: list[sse.Message] = []
         self.plain = way.startswith("plain")
@@ -38,7 +41,7 @@ class Client:
         self.turns = 0
         self._question = question
         self._key = key
-        self._more = more
+        self.last_id = ""
         self._run: str | None = None
 
     def run(self) -> None:
@@ -56,10 +59,6 @@ class Client:
         return bool(self.applied) and self.applied[-1].event in ("finished", "failed", "cancelled", "done")
 
     @property
-    def last_id(self) -> str:
-        return self.applied[-1].id if self.applied else ""
-
-    @property
     def text(self) -> str:
         if self.plain:
             return "".join(message.data for message in self.applied)
@@ -68,16 +67,15 @@ class Client:
     def _ask(self) -> Exchange:
         headers = {"last-event-id": self.last_id} if self.last_id else {}
         if self.way == "native-post":
-            fields = {"question": self._question, "request_id": self._key, **self._more}
-            return Exchange(f"{self.url}/stream", "POST", headers=headers, **fields)
+            address = f"{self.url}/stream"
+            return Exchange(address, "POST", headers=headers, question=self._question, request_id=self._key)
         if self.way == "plain-post":
             headers["idempotency-key"] = self._key
             return Exchange(f"{self.url}/stream-with-post", "POST", headers=headers, question=self._question)
         if self.way == "plain-get":
             return Exchange(f"{self.url}/stream-with-get?question={self._question}", headers=headers)
         if self._run is None:
-            fields = {"question": self._question, "request_id": self._key, **self._more}
-            return Exchange(f"{self.url}/runs", "POST", **fields)
+            return Exchange(f"{self.url}/runs", "POST", question=self._question, request_id=self._key)
         after = f"?after={self.last_id.rpartition('-')[2] or 0}" if self.way == "native-after" else ""
         events = f"{self.url}/runs/{self._run}/events{after}"
         return Exchange(events, headers={} if after else headers)
@@ -87,11 +85,12 @@ class Client:
             self._run = exchange.json["run_id"]
         elif exchange.status == 200:
             self.applied += exchange.messages
+            self.last_id = exchange.last_id or self.last_id
 
 
 def sse_text(message: sse.Message) -> str:
     """The text of a native token."""
-    text: str = __import__("json").loads(message.data)["text"]
+    text: str = json.loads(message.data)["text"]
     return text
 
 
@@ -107,7 +106,12 @@ def check(client: Client, text: str) -> None:
     else:
         assert list(range(1, len(seqs) + 1)) == seqs
         assert ["finished"] == [m.event for m in client.applied if m.event in ("finished", "failed", "cancelled")]
-    assert 204 == ask(f"{client.url}/runs/{run.pop()}/events", headers={"last-event-id": client.last_id}).status
+
+
+def check_over(client: Client) -> None:
+    """Who has everything is told so."""
+    run = client.last_id.rpartition("-")[0]
+    assert 204 == ask(f"{client.url}/runs/{run}/events", headers={"last-event-id": client.last_id}).status
 
 
 def generations(upstream: DemoOllama) -> int:
@@ -121,23 +125,21 @@ def forever(faults: Iterator[Fault]) -> Iterator[Fault]:
 
 
 @pytest.mark.parametrize("way", ["native-post", "plain-post"])
-def test_a_stream_cut_at_every_byte_is_continued_exactly(
+def test_a_stream_cut_anywhere_is_continued_exactly(
     way: str, upstream: DemoOllama, settings: Settings, serve: Serve
 ) -> None:
-    """Whatever byte was the last one of the answer to a POST, the same POST again gives the rest and no new answer."""
+    """Wherever the answer to a POST broke off, the same POST again gives the rest and starts nothing."""
     upstream.answers["q"] = TEXT
     served = serve(create_app(settings))
     with Proxy(served.url) as proxy:
-        whole = Client(proxy.url, "q", way, "whole")
-        whole.run()
         size = len(_bytes_of(served.url, "q", way))
         before = generations(upstream)
-        for position in range(size):
+        for position in range(0, size, STEP):
             proxy.faults = forever(iter([Fault(cut_down=position, reset=position % 2 == 1)]))
             client = Client(proxy.url, "q", way, f"key-{position}")
             client.run()
             check(client, TEXT)
-        assert size == generations(upstream) - before
+        assert len(range(0, size, STEP)) == generations(upstream) - before
 
 
 def _bytes_of(url: str, question: str, way: str) -> bytes:
@@ -162,12 +164,13 @@ def test_a_replay_cut_at_every_byte_is_continued_exactly(
         stream = ask(f"{served.url}/runs/{run}/events")
         size = len(stream.body) + 300
         before = generations(upstream)
-        for position in range(0, size, 1 if way == "native-get" else 3):
+        for position in range(0, size, 1 if way == "native-get" else STEP):
             proxy.faults = forever(iter([Fault(cut_down=position, reset=position % 2 == 1)]))
             client = Client(proxy.url, "q", way, "key")
             client._run = run
             client.run()
             check(client, TEXT)
+        check_over(client)
         # A plain GET has no key: cut before its first id, it can only ask anew.
         assert (0 if way != "plain-get" else served_runs(served) - 1) == generations(upstream) - before
 
@@ -178,9 +181,7 @@ def served_runs(served: Served) -> int:
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith("llmstream_runs_ended_total"))
 
 
-def test_a_request_cut_at_every_byte_starts_one_answer(
-    upstream: DemoOllama, settings: Settings, serve: Serve
-) -> None:
+def test_a_request_cut_anywhere_starts_one_answer(upstream: DemoOllama, settings: Settings, serve: Serve) -> None:
     """A POST that broke off on its way and is sent again with its key is answered once."""
     upstream.answers["q"] = TEXT
     served = serve(create_app(settings))

@@ -12,6 +12,10 @@ OPEN = b": open\n"
 HEARTBEAT = b": ping\n"
 
 
+# How long an EventSource waits before it comes back, in ms: browsers' own 3 to 5 s may be longer than a run's grace.
+RETRY = "retry: 1000\n"
+
+
 class Encoder(Protocol):
     """Turns batches of one run's events into bytes, for a client that has everything up to `after`.
 

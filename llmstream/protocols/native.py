@@ -8,7 +8,8 @@ from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
 from llmstream import sse
-from llmstream.events import Event, Reasoning, Reset, Token, to_dict
+from llmstream.events import Event, Reasoning, Reset, Started, Token, to_dict
+from llmstream.protocols.encoder import RETRY
 
 
 class NativeEncoder:
@@ -27,11 +28,14 @@ class NativeEncoder:
         head, token, reasoning = self._head, self._token, self._reasoning
         frames: list[str] = []
         for seq, event in enumerate(events, first):
+            number = str(seq)
             if type(event) is Token:
-                frames.append(f'{head}{seq}{token}{seq},"text":{escape(event.text)}}}\n\n')
+                frames.append(f'{head}{number}{token}{number},"text":{escape(event.text)}}}\n\n')
             elif type(event) is Reasoning:
-                frames.append(f'{head}{seq}{reasoning}{seq},"text":{escape(event.text)}}}\n\n')
+                frames.append(f'{head}{number}{reasoning}{number},"text":{escape(event.text)}}}\n\n')
             else:
+                if type(event) is Started:
+                    frames.append(RETRY)
                 fields = native_dict(self._run_id, seq, event)
                 frames.append(sse.encode(dumps(fields), event=fields["type"], id=f"{self._run_id}-{seq}"))
         return "".join(frames).encode("ascii")

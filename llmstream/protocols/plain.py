@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmstream import sse
-from llmstream.events import Cancelled, Event, Failed, Finished, Token
+from llmstream.events import Cancelled, Event, Failed, Finished, Started, Token
+from llmstream.protocols.encoder import RETRY
 
 _STOPPED = {
     "stop": "The answer was stopped.",
@@ -29,36 +30,39 @@ class PlainEncoder:
         self._held = ""
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
-        """The frames of these events; a frame's id is the number of the event that completed it."""
+        """The frames of these events.
+
+        A piece's id is one less than the number of the event that completed it, because the end of that event's text
+        is held back; so the last piece, which comes with the terminal event, has an id of its own too.
+        """
         frames: list[str] = []
         for seq, event in enumerate(events, first):
-            if isinstance(event, Token):
-                frame = self._piece(seq, event.text)
+            if isinstance(event, Started) and seq > self._after:
+                # An id before the first piece: who is cut while the model loads comes back to this run, too.
+                frames.append(f"{RETRY}id: {self._id(0)}\n\n")
+            elif isinstance(event, Token):
+                frames.append(self._frame(seq - 1, self._release(event.text)))
             elif isinstance(event, Finished | Failed | Cancelled):
-                frame = self._end(seq, event)
-            else:
-                continue
-            if seq > self._after:
-                frames.append(frame)
+                frames.append(self._frame(seq - 1, self._held))
+                frames.append(self._end(seq, event))
         return "".join(frames).encode()
 
-    def _piece(self, seq: int, text: str) -> str:
+    def _release(self, text: str) -> str:
+        """What can be sent now that this text has come."""
         text = self._held + text
-        last = len(text.rstrip("\n")) - 1
-        if last < 1:  # nothing before the last character yet
-            self._held = text
-            return ""
+        last = max(len(text.rstrip("\n")) - 1, 0)
         self._held = text[last:]
-        return sse.encode(text[:last], id=self._id(seq))
+        return text[:last]
+
+    def _frame(self, seq: int, text: str) -> str:
+        return sse.encode(text, id=self._id(seq)) if text and seq > self._after else ""
 
     def _end(self, seq: int, event: Finished | Failed | Cancelled) -> str:
-        held, self._held = self._held, ""
-        piece = sse.encode(held) if held else ""
         if isinstance(event, Finished):
             # An empty `data` line, or a browser would not dispatch the event at all.
-            return piece + sse.encode("", event="done", id=self._id(seq))
+            return sse.encode("", event="done", id=self._id(seq))
         message = event.message if isinstance(event, Failed) else _STOPPED[event.by]
-        return piece + sse.encode(message, event="FatalError", id=self._id(seq))
+        return sse.encode(message, event="FatalError", id=self._id(seq))
 
     def _id(self, seq: int) -> str:
         return f"{self._run_id}-{seq}"

@@ -204,7 +204,12 @@ class _Run:
 
 
 def _size(event: Event) -> int:
-    return len(event.text) if isinstance(event, Reasoning) else len(msgspec.json.encode(json_value(event)))
+    if isinstance(event, Reasoning):
+        return len(event.text)
+    try:
+        return len(msgspec.json.encode(event))
+    except (TypeError, ValueError):  # a chain may emit anything
+        return len(msgspec.json.encode(json_value(event)))
 
 
 class _NothingMore(Follower):

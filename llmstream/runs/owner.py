@@ -12,7 +12,6 @@ from typing import Any, Literal, Unpack
 
 import msgspec
 
-from llmstream.anatomy import sync_parts
 from llmstream.core import Arguments, Job, generate, prepare
 from llmstream.errors import LlmstreamError, RunNotFound, ServerShutdown, TooManyRuns
 from llmstream.events import (
@@ -91,20 +90,19 @@ class Runs:
         arguments are those of `astream`.
         Raises `Busy`, `ServerShutdown`, and what makes an answer impossible before it begins.
         """
-        if self.closing:
-            raise ServerShutdown
-        if request_key is not None:
-            found = await self.log.find(caller, request_key, fingerprint)
-            if found is not None:
-                return Run(self, found)
-        self._check_caller(caller)
+        self._check_open()
+        if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
+            return earlier
         arguments.setdefault("settings", self.settings)
         job = await prepare(question, **arguments)
         self._warn(job)
-        if self.closing:  # since we looked first
-            raise ServerShutdown
-        ticket = self._places.take()
-        running = _Running(self, job, ticket, caller)
+        if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
+            return earlier  # it was started meanwhile, and must not count twice
+        # Nothing is awaited between these checks and taking the place: others start runs at the same time.
+        self._check_open()
+        self._check_caller(caller)
+        running = _Running(self, job, self._places.take(), caller)
+        self._running[running.id] = running
         try:
             new = NewRun(
                 id=running.id,
@@ -116,14 +114,18 @@ class Runs:
             )
             owned = await self.log.create(new)
         except BaseException:
-            ticket.release()
+            self._forget(running)
             raise
         if owned != running.id:  # another request with the same key was faster
-            ticket.release()
+            self._forget(running)
             return Run(self, owned)
-        self._running[running.id] = running
         await running.start()
         return Run(self, running.id)
+
+    @property
+    def active(self) -> list[str]:
+        """The ids of the runs that go on."""
+        return list(self._running)
 
     async def get(self, run_id: str, *, caller: str = "") -> Run:
         """The run with this id; raises `RunNotFound` for one that is unknown, expired or another caller's."""
@@ -144,6 +146,19 @@ class Runs:
             *(running.task for running in self._running.values() if running.task is not None), return_exceptions=True
         )
 
+    async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
+        found = None if key is None else await self.log.find(caller, key, fingerprint)
+        return None if found is None else Run(self, found)
+
+    def _check_open(self) -> None:
+        if self.closing:
+            raise ServerShutdown
+
+    def _forget(self, running: _Running) -> None:
+        """A run that was not begun."""
+        del self._running[running.id]
+        running.release()
+
     def _check_caller(self, caller: str) -> None:
         limit = self.settings.max_caller_runs
         if limit and sum(running.caller == caller for running in self._running.values()) >= limit:
@@ -155,7 +170,7 @@ class Runs:
         return self.settings.grace_s if grace_s is None else grace_s
 
     def _warn(self, job: Job) -> None:
-        for name in sync_parts(job.chain):
+        for name in job.sync_parts:
             if name not in self._warned:
                 self._warned.add(name)
                 logger.warning(
@@ -195,12 +210,12 @@ class Run:
         """Batches of events, and an empty one after `idle_s` seconds of silence; to be closed."""
         return self._runs.log.follow(self.id, after, idle_s=idle_s, watching=watching)
 
-    async def complete_at(self, after: int) -> bool:
-        """Whether the run has ended and there is nothing after number `after`."""
+    async def position(self) -> tuple[bool, int]:
+        """Whether the run has ended, and the number of its last event."""
         info = await self._runs.log.info(self.id)
         if info is None:
             raise RunNotFound
-        return info.ended and info.last == after
+        return info.ended, info.last
 
     async def stop(self, by: CancelledBy = "stop") -> bool:
         """End the run and free the model; False where it had ended."""
@@ -290,6 +305,8 @@ class _Running:
         if self._over:
             return
         self._over = is_terminal(events[-1])
+        if isinstance(events[-1], Finished):
+            self.release()  # first, so that who reads the end and asks again finds the place free
         self._runs.log.append(self.id, events)
         self._runs.metrics.observe(events)
         if self._over:
@@ -309,13 +326,20 @@ class _Running:
         except LlmstreamError as error:
             self._append([failed(error)])
         finally:
+            held = _place.get() is not None
+            _place.set(None)  # before the log makes timers, which hold a copy of this context too
             await self._runs.log.close(self.id)
-            if _place.get() is None:
-                self._ticket.release()
-            _place.set(None)
+            if not held:
+                self.release()
+            elif not self._ticket.released:
+                _drop_cancelled_timers(asyncio.get_running_loop())
+
+    def release(self) -> None:
+        """Give the place back."""
+        self._ticket.release()
 
     async def _generate(self) -> None:
-        if sync_parts(self._job.chain):
+        if self._job.sync_parts:
             self._hold_place(asyncio.get_running_loop())
         await generate(self._job, self._append)
 
@@ -327,6 +351,19 @@ class _Running:
         place = _Place()
         weakref.finalize(place, _call_in(loop, self._ticket.release))
         _place.set(place)
+
+
+def _drop_cancelled_timers(loop: asyncio.AbstractEventLoop) -> None:
+    """Have asyncio let go of the contexts in timers that are cancelled.
+
+    It keeps those to their time, an hour perhaps, until there are more than a hundred and they outnumber the others.
+    """
+    for _ in range(1000):
+        loop.call_later(1, _nothing).cancel()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:

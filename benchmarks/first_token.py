@@ -1,0 +1,49 @@
+"""Time to the first token beside a bare pass-through, one request at a time."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import ExitStack
+
+from benchmarks.client import connect, drain, read_until, request_bytes
+from benchmarks.processes import server, upstream
+from benchmarks.report import percentile, table, target
+
+NAMES = ("pass-through", "llmstream")
+# The second token comes 2 ms after the first, so that the first one is not held by what follows it.
+_REQUEST = request_bytes("tokens=2 rate=500")
+
+
+def first_token_s(connection: socket.socket) -> float:
+    """From the request to the first token, in seconds; the rest is read too."""
+    begun = time.perf_counter()
+    connection.sendall(_REQUEST)
+    got = read_until(connection, b"T0")
+    took = time.perf_counter() - begun
+    if not got.endswith(b"0\r\n\r\n"):
+        drain(connection)
+    return took
+
+
+def run(*, quick: bool) -> None:
+    """The two servers take turns, so that both meet the same weather."""
+    repeats = 100 if quick else 1000
+    times_s: dict[str, list[float]] = {name: [] for name in NAMES}
+    with ExitStack() as stack:
+        source = stack.enter_context(upstream())
+        ports = {name: stack.enter_context(server(name, source)).port for name in NAMES}
+        connections = {name: stack.enter_context(connect(port)) for name, port in ports.items()}
+        for number in range(repeats + 20):
+            for name in NAMES:
+                took = first_token_s(connections[name])
+                if number >= 20:
+                    times_s[name].append(took)
+    rows = [(name, *(percentile(times_s[name], each) * 1e3 for each in (10, 50, 99))) for name in NAMES]
+    table("Time to the first token", ("server", "p10, ms", "p50, ms", "p99, ms"), rows)
+    bare, ours = (percentile(times_s[name], 50) * 1e3 for name in NAMES)
+    target("median beyond pass-through", ours - bare, 0.7, "ms")
+
+
+if __name__ == "__main__":
+    run(quick=False)

@@ -1,0 +1,164 @@
+"""An Ollama that costs next to nothing: what it sends at full speed is made before anybody asks.
+
+The question says what the answer is: `tokens=N`, at full speed; with `rate=R`, R tokens a second, each of them `T`, the
+time in ns (CLOCK_MONOTONIC) at which it was sent, and a blank. As Ollama does, every line is an HTTP chunk of its own.
+`GET /stats` counts the chat requests and tells when the connections of unfinished answers were closed.
+
+Run as `python -m benchmarks.upstream PORT`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from functools import lru_cache
+from typing import Any
+
+import uvloop
+
+from benchmarks.processes import MODEL
+
+_ASKED = re.compile(rb"tokens=(\d+)(?: rate=(\d+))?")
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+_STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+_WORDS = (" the", " sky", " is", " blue", " because", " light", " of", " short", " waves", " scatters", " most", ".\n")
+_BLOCK = 64 * 2**10
+
+_MODEL = {"name": MODEL, "model": MODEL, "size": 1, "digest": "0", "modified_at": "2025-01-01T00:00:00Z", "details": {}}
+_PLAIN: dict[str, dict[str, Any]] = {
+    "/api/version": {"version": "0.12.0"},
+    "/api/tags": {"models": [_MODEL]},
+    "/api/ps": {"models": [{**_MODEL, "expires_at": "2035-01-01T00:00:00Z", "size_vram": 1}]},
+    "/api/show": {
+        "capabilities": ["completion"],
+        "details": {},
+        "model_info": {},
+        "modified_at": _MODEL["modified_at"],
+    },
+}
+
+stats: dict[str, Any] = {"chats": 0, "open": 0, "cut_at": []}
+
+
+def _chunk(message: dict[str, Any], **fields: Any) -> bytes:
+    line = {"model": MODEL, "created_at": "2025-01-01T00:00:00.123456Z", "message": message, "done": False, **fields}
+    data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _token(text: str) -> bytes:
+    return _chunk({"role": "assistant", "content": text})
+
+
+@lru_cache
+def _whole(tokens: int) -> tuple[bytes, ...]:
+    """An answer in blocks of about 64 KiB."""
+    words = [_token(word) for word in _WORDS]
+    body = b"".join(words[number % len(words)] for number in range(tokens)) + _end(tokens)
+    return tuple(body[start : start + _BLOCK] for start in range(0, len(body), _BLOCK))
+
+
+def _end(tokens: int) -> bytes:
+    counts = {"prompt_eval_count": 9, "eval_count": tokens, "eval_duration": 10**9, "total_duration": 10**9}
+    return _chunk({"role": "assistant", "content": ""}, done=True, done_reason="stop", **counts) + b"0\r\n\r\n"
+
+
+_HEAD, _TAIL = _token("#").split(b"#")
+# A stamp has always as many digits, so that its chunk has always the same length.
+_STAMP_DIGITS = 16
+_SIZE = b"%x" % (int(_HEAD.split(b"\r\n")[0], 16) - 1 + _STAMP_DIGITS + 2)
+_HEAD = _SIZE + _HEAD[_HEAD.index(b"\r\n") :]
+
+
+def _stamped() -> bytes:
+    return b"%bT%0*d %b" % (_HEAD, _STAMP_DIGITS, time.monotonic_ns(), _TAIL)
+
+
+class Upstream(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._received = b""
+        self._blocks: list[bytes] = []
+        self._left = self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._writable = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        transport.set_write_buffer_limits(4 * _BLOCK)  # type: ignore[attr-defined]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._blocks or self._left:
+            stats["open"] -= 1
+            stats["cut_at"].append(time.monotonic())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._blocks, self._left = [], 0
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._write_blocks()
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        head, found, rest = self._received.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        size = int(length[1]) if length else 0
+        if not found or len(rest) < size:
+            return
+        self._received = rest[size:]
+        path = head.split(b" ", 2)[1].decode()
+        if path == "/api/chat":
+            self._chat(rest[:size])
+        else:
+            body = json.dumps(stats if path == "/stats" else _PLAIN[path]).encode()
+            answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            self._transport.write(answer % (len(body), body))
+
+    def _chat(self, body: bytes) -> None:
+        asked = _ASKED.search(body)
+        tokens, rate = (int(asked[1]), int(asked[2] or 0)) if asked else (100, 0)
+        stats["chats"] += 1
+        stats["open"] += 1
+        self._transport.write(_STREAM)
+        if rate:
+            self._left = self._tokens = tokens
+            self._pace_s, self._due = 1 / rate, self._loop.time()
+            self._tick()
+        else:
+            self._blocks = list(reversed(_whole(tokens)))
+            self._write_blocks()
+
+    def _write_blocks(self) -> None:
+        while self._blocks and self._writable:
+            self._transport.write(self._blocks.pop())
+            if not self._blocks:
+                stats["open"] -= 1
+
+    def _tick(self) -> None:
+        self._transport.write(_stamped())
+        self._left -= 1
+        self._due += self._pace_s
+        if self._left:
+            self._timer = self._loop.call_at(self._due, self._tick)
+        else:
+            stats["open"] -= 1
+            self._transport.write(_end(self._tokens))
+
+
+async def serve(port: int) -> None:
+    """Serve until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=4096)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

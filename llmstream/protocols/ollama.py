@@ -1,0 +1,61 @@
+"""Ollama's dialect of an answer: from events to the pieces that `demo_ollama.protocol` writes as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llmstream.demo_ollama import backend
+from llmstream.demo_ollama.backend import Piece
+from llmstream.errors import InvalidRequest, RunCancelled, error_from_code
+from llmstream.events import Cancelled, Event, Failed, Finished, Reasoning, Status, Token
+from llmstream.protocols.openai import Calls
+
+
+class OllamaPieces:
+    """The pieces of one run, fed from its first event; raises its error where the answer is not complete.
+
+    truncate: whether a prompt that is too long may be cut.
+    """
+
+    def __init__(self, *, truncate: bool = True) -> None:
+        self._truncate = truncate
+        self._calls = Calls()
+
+    def read(self, events: Sequence[Event]) -> Iterator[Piece]:
+        """The pieces of events that came together: one for all the text in a row, one for the thoughts."""
+        texts: list[str] = []
+        kind: type[Event] = Token
+        for event in events:
+            if isinstance(event, Token | Reasoning) and (type(event) is kind or not texts):
+                kind = type(event)
+                texts.append(event.text)
+                continue
+            if texts:
+                yield _piece(kind, texts)
+                texts = []
+            if isinstance(event, Token | Reasoning):
+                kind, texts = type(event), [event.text]
+            else:
+                yield from self._rare(event)
+        if texts:
+            yield _piece(kind, texts)
+
+    def _rare(self, event: Event) -> Iterator[Piece]:
+        self._calls.note(event)
+        if isinstance(event, Status) and event.state == "prompt_truncated" and not self._truncate:
+            raise InvalidRequest("the input length exceeds the context length")
+        if isinstance(event, Finished):
+            for call in self._calls.unanswered():
+                yield Piece(tool_calls=(backend.ToolCall(call.name, call.arguments),))
+            reason = "length" if event.reason == "length" else "stop"
+            usage = event.usage
+            yield Piece(done_reason=reason, prompt_tokens=usage.input_tokens, answer_tokens=usage.output_tokens)
+        elif isinstance(event, Failed):
+            raise error_from_code(event.code, event.message)
+        elif isinstance(event, Cancelled):
+            raise RunCancelled
+
+
+def _piece(kind: type[Event], texts: list[str]) -> Piece:
+    text = "".join(texts)
+    return Piece(content=text) if kind is Token else Piece(thinking=text)

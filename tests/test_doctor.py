@@ -1,0 +1,106 @@
+"""`llmstream doctor` and `llmstream models`."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+import pytest
+
+from llmstream.cli import main
+from llmstream.demo_ollama import DemoOllama
+
+
+@pytest.fixture
+def with_ollama(upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch) -> DemoOllama:
+    monkeypatch.setenv("OLLAMA_HOST", upstream.url)
+    return upstream
+
+
+def test_doctor_says_that_everything_is_there(with_ollama: DemoOllama, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an Ollama that has a model the exit code is 0, and each line begins with a mark."""
+    assert 0 == main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert all(re.match(r"(ok|missing) +\S", line) for line in lines)
+    assert any(re.fullmatch(rf"ok +Ollama \S+ at {re.escape(with_ollama.url)}", line) for line in lines)
+    assert "ok       models: demo:latest, demo-thinking:latest" in lines
+
+
+def test_doctor_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is 1, and the line says how to get one."""
+    assert 1 == main(["doctor"])
+    found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MISSING")]
+    assert 1 == len(found)
+    assert "none answers at http://127.0.0.1:9" in found[0]
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_doctor_names_the_command_for_a_missing_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that is set but not pulled is needed."""
+    monkeypatch.setenv("LLMSTREAM_MODEL", "nope")
+    assert 1 == main(["doctor"])
+    assert "MISSING  model nope: get it with `ollama pull nope`" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_doctor_tells_settings_without_secrets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Settings are told by name, a misspelled one too; the token's value appears nowhere."""
+    monkeypatch.setenv("LLMSTREAM_TOKEN", "sesame-4711")
+    monkeypatch.setenv("LLMSTREAM_MODLE", "x")
+    assert 0 == main(["doctor"])
+    out = capsys.readouterr().out
+    assert "settings in the environment: LLMSTREAM_MODLE, LLMSTREAM_TOKEN" in out
+    assert "LLMSTREAM_MODLE is no setting" in out
+    assert "sesame" not in out
+
+
+def test_doctor_tells_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that can't be used is a finding, not an error of the doctor's."""
+    monkeypatch.setenv("LLMSTREAM_GRACE_S", "soon")
+    assert 1 == main(["doctor"])
+    assert "MISSING  settings: LLMSTREAM_GRACE_S takes a number, got 'soon'." in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_doctor_tells_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """The port of `serve` is looked at; whether it is free depends on the machine, the line on that."""
+    try:
+        listener = socket.create_server(("127.0.0.1", 8000))
+    except OSError:
+        listener = socket.socket()  # taken by somebody else
+    with listener:
+        main(["doctor"])
+    assert "missing  port 8000 (taken): llmstream serve --port 8001" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_models_marks_the_one_that_answers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Name, size, whether it is loaded, what it can; a star before the one that would be used."""
+    monkeypatch.setenv("LLMSTREAM_MODEL", "demo-thinking")
+    assert 0 == main(["models"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["NAME", "SIZE", "LOADED", "CAPABILITIES"] == rows[0]
+    assert ["demo:latest", "0.0", "MB", "no", "completion"] in rows
+    assert ["*", "demo-thinking:latest", "0.0", "MB", "no", "completion,", "thinking"] in rows
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_models_tells_that_the_set_one_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No star then, but the command that gets it."""
+    monkeypatch.setenv("LLMSTREAM_MODEL", "nope")
+    assert 0 == main(["models"])
+    captured = capsys.readouterr()
+    assert "*" not in captured.out
+    assert "ollama pull nope" in captured.err
+
+
+def test_models_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line on stderr, exit code 1."""
+    assert 1 == main(["models"])
+    assert "" == capsys.readouterr().out

@@ -1,0 +1,113 @@
+"""Behind nginx as people set it up: nothing is buffered, silence is survived, and a dead server is no answer."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.fastapi import create_app
+from llmstream.settings import Settings
+from tests.conftest import lacking
+from tests.faultkit import Exchange, ask
+from tests.test_shutdown import served
+
+Serve = Callable[[FastAPI], Any]
+
+# Its defaults otherwise: HTTP/1.0 to the server, buffering on.
+CONFIG = """
+daemon off; master_process off; worker_processes 1; error_log {folder}/error.log; pid {folder}/pid;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; gzip on; gzip_types *; gzip_min_length 1;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass {url}; proxy_read_timeout {read_timeout_s}s; proxy_set_header Host localhost; }}
+  }}
+}}
+"""
+
+
+@contextmanager
+def nginx(url: str, folder: Path, *, read_timeout_s: int = 60) -> Iterator[str]:
+    """An nginx in front of a server; its address."""
+    binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/bin") or shutil.which("nginx")
+    if binary is None:
+        lacking("nginx", "apt-get install nginx")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = folder / "nginx.conf"
+    config.write_text(CONFIG.format(folder=folder, port=port, url=url, read_timeout_s=read_timeout_s))
+    process = subprocess.Popen(
+        [str(binary), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")], stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert process.poll() is None, (folder / "error.log").read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def test_the_first_token_comes_before_the_last(settings: Settings, serve: Serve, tmp_path: Path) -> None:
+    """Buffering and gzip on: a header of ours keeps nginx from waiting for the rest."""
+    url = serve(create_app(settings.change(drain_s=0))).url
+    with nginx(url, tmp_path) as front:
+        headers = {"accept-encoding": "gzip"}
+        with Exchange(f"{front}/stream", "POST", headers=headers, question="q", model="demo:stall-3") as stream:
+            stream.until(lambda exchange: b'" 3"' in zlib.decompressobj(31).decompress(exchange.body))
+            assert "gzip" == stream.headers["content-encoding"]
+        with Exchange(f"{front}/stream", "POST", question="q", model="demo:stall-3") as stream:
+            stream.until(lambda exchange: exchange.text == " 1 2 3")
+        whole = ask(f"{front}/stream", "POST", question="q", model="demo:tokens-500")
+    assert ("finished", True) == (whole.types[-1], whole.text.endswith(" 500"))
+
+
+def test_heartbeats_keep_a_silent_stream(settings: Settings, serve: Serve, tmp_path: Path) -> None:
+    """A model that says nothing for longer than nginx waits is waited for."""
+    url = serve(create_app(settings.change(heartbeat_s=0.2, hold_s=0.2))).url
+    with nginx(url, tmp_path, read_timeout_s=1) as front:
+        stream = ask(f"{front}/stream", "POST", question="q", model="demo:slow-2.5")
+    assert "finished" == stream.types[-1]
+
+
+def test_leaving_through_nginx_frees_the_model(
+    settings: Settings, serve: Serve, tmp_path: Path, upstream: DemoOllama
+) -> None:
+    """Nginx tells that its client has gone."""
+    url = serve(create_app(settings.change(grace_s=0.05, hold_s=0.05))).url
+    with nginx(url, tmp_path) as front:
+        with Exchange(f"{front}/stream", "POST", question="q", model="demo:silent") as stream:
+            stream.until(lambda exchange: exchange.messages)
+            assert upstream.wait_active()
+        assert upstream.wait_idle()
+
+
+@pytest.mark.parametrize("kill", [True, False])
+def test_a_server_that_goes_is_no_complete_answer(kill: bool, upstream: DemoOllama, tmp_path: Path) -> None:
+    """A killed server is a clean end through nginx: only the terminal event tells; SIGTERM sends one."""
+    with served(upstream, drain_s="0.2") as server, nginx(server.url, tmp_path) as front:
+        with Exchange(f"{front}/stream", "POST", question="q", model="demo:stall-3") as stream:
+            stream.until(lambda exchange: exchange.text == " 1 2 3")
+            (server.process.kill if kill else server.process.terminate)()
+            stream.all()
+        assert ("token" if kill else "failed") == stream.types[-1]
+        assert 502 == ask(f"{front}/health").status or not kill

@@ -1,0 +1,231 @@
+"""Settings: every field from its variable, errors that name it, and OLLAMA_HOST as Ollama's own tools read it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+import llmstream
+from llmstream.errors import SettingsError
+from llmstream.reader import Connection
+from llmstream.settings import LOOPBACK_HOSTS, Settings, override, parse_ollama_host
+
+VARIABLES: dict[str, tuple[str, Any]] = {
+    "ollama_url": ("http://10.0.0.1:1", "http://10.0.0.1:1"),
+    "model": ("llama3.2", "llama3.2"),
+    "allowed_models": ("a, b:1 ,", ("a", "b:1")),
+    "allowed_options": ("seed", ("seed",)),
+    "system_prompt": ("Be brief, please.", "Be brief, please."),
+    "temperature": ("0.5", 0.5),
+    "num_ctx": ("4096", 4096),
+    "thinking": ("high", "high"),
+    "token": ("secret", "secret"),
+    "allowed_hosts": ("chat.example.com,127.0.0.1", ("chat.example.com", "127.0.0.1")),
+    "allowed_origins": ("https://chat.example.com", ("https://chat.example.com",)),
+    "demo": ("Never", "never"),
+}
+
+
+def load(**variables: str) -> Settings:
+    """The settings of an environment that has only these variables."""
+    return Settings.load(variables)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
+def test_each_field_has_its_variable(name: str) -> None:
+    """The variable is the field's name in capitals; numbers of seconds may have a fraction."""
+    text, value = VARIABLES.get(name, ("0.5", 0.5) if name.endswith("_s") else ("7", 7))
+    loaded = getattr(load(**{f"LLMSTREAM_{name.upper()}": f" {text} "}), name)
+
+    assert (value, type(value)) == (loaded, type(loaded))
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(Settings)])
+def test_each_field_is_described(name: str) -> None:
+    """The docstring, which is the reference, names every field."""
+    assert name in (Settings.__doc__ or "")
+
+
+def test_defaults() -> None:
+    """An empty environment gives the defaults, and an empty variable is none."""
+    assert Settings() == load() == load(LLMSTREAM_MODEL="", LLMSTREAM_TOKEN_TIMEOUT_S="  ", OLLAMA_HOST="")
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "expected"),
+    [
+        ("LLMSTREAM_TOKEN_TIMEOUT_S", "fast", "takes a number, got 'fast'"),
+        ("LLMSTREAM_MAX_ACTIVE_RUNS", "1.5", "takes a number, got '1.5'"),
+        ("LLMSTREAM_NUM_CTX", "x", "takes a number, got 'x'"),
+        ("LLMSTREAM_TEMPERATURE", "warm", "takes a number, got 'warm'"),
+        ("LLMSTREAM_THINKING", "hard", "takes one of true, 1, false, 0, low, medium, high, got 'hard'"),
+        ("LLMSTREAM_DEMO", "yes", "takes one of auto, never, always, got 'yes'"),
+        ("OLLAMA_HOST", "ftp://x", "takes an http or https address, got 'ftp://x'"),
+        ("OLLAMA_HOST", "host:port", "takes host, host:port or a URL, got 'host:port'"),
+        ("OLLAMA_HOST", "host:99999", "takes host, host:port or a URL, got 'host:99999'"),
+        ("LLMSTREAM_OLLAMA_URL", "host:port", "takes host, host:port or a URL, got 'host:port'"),
+        ("OLLAMA_HOST", "[::1", "takes host, host:port or a URL, got '[::1'"),
+    ],
+)
+def test_errors_name_variable_and_value(variable: str, text: str, expected: str) -> None:
+    """What can't be read is refused with the variable, what it takes and what it held."""
+    with pytest.raises(SettingsError) as caught:
+        load(**{variable: text})
+
+    assert str(caught.value).startswith(f"{variable} {expected}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"token_timeout_s": 0},
+        {"first_token_timeout_s": -1},
+        {"max_active_runs": 0},
+        {"max_run_bytes": 0},
+        {"allowed_hosts": ("*",)},
+        {"allowed_origins": ("*",)},
+    ],
+)
+def test_values_that_make_no_sense(changes: dict[str, Any]) -> None:
+    """A limit of nothing and a door for everybody are refused, however they are given."""
+    [(name, value)] = changes.items()
+    text = value[0] if isinstance(value, tuple) else str(value)
+
+    with pytest.raises(SettingsError, match=name):
+        Settings(**changes)
+    with pytest.raises(SettingsError, match=name):
+        Settings().change(**changes)
+    with pytest.raises(SettingsError, match=name):
+        load(**{f"LLMSTREAM_{name.upper()}": text})
+
+
+# From https://github.com/ollama/ollama/blob/main/envconfig/config_test.go (TestHost), as an address to connect to.
+GO = {
+    "": "http://127.0.0.1:11434",
+    "1.2.3.4": "http://1.2.3.4:11434",
+    ":1234": "http://127.0.0.1:1234",
+    "1.2.3.4:1234": "http://1.2.3.4:1234",
+    "example.com": "http://example.com:11434",
+    "example.com:1234": "http://example.com:1234",
+    "[::1]": "http://[::1]:11434",
+    "[::]:1337": "http://[::1]:1337",
+    "[::1]:1337": "http://[::1]:1337",
+    " 1.2.3.4 ": "http://1.2.3.4:11434",
+    "\"1.2.3.4\"": "http://1.2.3.4:11434",
+    "' 1.2.3.4 '": "http://1.2.3.4:11434",
+    "http://1.2.3.4": "http://1.2.3.4:80",
+    "http://1.2.3.4:4321": "http://1.2.3.4:4321",
+    "https://1.2.3.4": "https://1.2.3.4:443",
+    "https://1.2.3.4:4321": "https://1.2.3.4:4321",
+    "https://example.com/ollama": "https://example.com:443/ollama",
+    "example.com/ollama": "http://example.com:11434/ollama",
+    "0.0.0.0": "http://127.0.0.1:11434",
+    "0.0.0.0:1": "http://127.0.0.1:1",
+    "::1": "http://[::1]:11434",
+    "::": "http://[::1]:11434",
+    "fe80::1": "http://[fe80::1]:11434",
+}  # fmt: skip
+# From https://github.com/ollama/ollama-python/blob/main/ollama/_client.py (_parse_host).
+PYTHON = {
+    "https://1.2.3.4": "https://1.2.3.4:443",
+    ":56789": "http://127.0.0.1:56789",
+    "1.2.3.4:56789": "http://1.2.3.4:56789",
+    "http://1.2.3.4:56789": "http://1.2.3.4:56789",
+    "https://1.2.3.4:56789": "https://1.2.3.4:56789",
+    "example.com": "http://example.com:11434",
+    "http://example.com": "http://example.com:80",
+    "https://example.com": "https://example.com:443",
+    "http://example.com:56789": "http://example.com:56789",
+    "example.com/": "http://example.com:11434",
+    "example.com:56789/": "http://example.com:56789",
+    "example.com/path": "http://example.com:11434/path",
+    "example.com:56789/path": "http://example.com:56789/path",
+    "https://example.com:56789/path": "https://example.com:56789/path",
+    "https://example.com:56789/path/": "https://example.com:56789/path",
+    "[0001:002:003:0004::1]": "http://[0001:002:003:0004::1]:11434",
+    "[0001:002:003:0004::1]:56789": "http://[0001:002:003:0004::1]:56789",
+    "http://[0001:002:003:0004::1]": "http://[0001:002:003:0004::1]:80",
+    "https://[0001:002:003:0004::1]:56789": "https://[0001:002:003:0004::1]:56789",
+    "[0001:002:003:0004::1]/": "http://[0001:002:003:0004::1]:11434",
+    "[0001:002:003:0004::1]:56789/path": "http://[0001:002:003:0004::1]:56789/path",
+    "http://[0001:002:003:0004::1]:56789/path/": "http://[0001:002:003:0004::1]:56789/path",
+}
+
+
+@pytest.mark.parametrize(("text", "url"), [*GO.items(), *PYTHON.items()])
+def test_ollama_host(text: str, url: str) -> None:
+    """OLLAMA_HOST means what it means to Ollama's command and to its Python package."""
+    assert url == parse_ollama_host(text) == load(OLLAMA_HOST=text).ollama_url
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://ann:secret@host:1", "http://ann:secret@host:1"),
+        ("ann:secret@host", "http://ann:secret@host:11434"),
+        ("https://ann@host/x", "https://ann:@host:443/x"),
+        ("http://ann:a%40b@[::1]:1", "http://ann:a%40b@[::1]:1"),
+    ],
+)
+def test_user_and_password(text: str, url: str) -> None:
+    """A name and a password in the address are kept, and never shown."""
+    made = parse_ollama_host(text)
+
+    assert url == made
+    assert "@" not in Connection(url=made).shown_url
+    assert "ann" not in Connection(url=made).shown_url
+
+
+def test_addresses_of_our_own_variable() -> None:
+    """LLMSTREAM_OLLAMA_URL, the field's own variable, is read like OLLAMA_HOST and goes before it."""
+    settings = load(OLLAMA_HOST="a", LLMSTREAM_OLLAMA_URL="b:1")
+
+    assert "http://b:1" == settings.ollama_url
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    """A log or a traceback that shows the settings shows no secret."""
+    shown = repr(Settings(token="my-token", ollama_url="http://ann:my-password@host:1"))
+
+    assert "my-token" not in shown
+    assert "my-password" not in shown
+
+
+def test_changes_go_before_the_environment() -> None:
+    """A value given in code wins; None is no value."""
+    settings = Settings.load({"LLMSTREAM_MODEL": "a", "LLMSTREAM_NUM_CTX": "5"}, model="b", num_ctx=None)
+
+    assert ("b", 5) == (settings.model, settings.num_ctx)
+
+
+def test_override() -> None:
+    """What a block overrides holds in the block, over the environment, the inner block first."""
+    environ = {"OLLAMA_HOST": "a", "LLMSTREAM_MODEL": "m"}
+    with override(ollama_url="http://b:1", model=None):
+        with override(ollama_url="http://c:1"):
+            inner = Settings.load(environ)
+        outer = Settings.load(environ)
+    after = Settings.load(environ)
+
+    assert ["http://c:1", "http://b:1", "http://a:11434"] == [each.ollama_url for each in (inner, outer, after)]
+    assert [None, None, "m"] == [each.model for each in (inner, outer, after)]
+
+
+def test_demo_block() -> None:
+    """In the block of `demo` every call goes to the demo, whatever the environment says."""
+    with llmstream.demo(tokens_per_s=None) as server:
+        server.answers["hi"] = "there"
+
+        assert "there" == "".join(llmstream.stream("hi"))
+    with pytest.raises(llmstream.LlmstreamError, match="not running"):
+        "".join(llmstream.stream("hi"))
+
+
+def test_settings_are_values() -> None:
+    """Settings can be compared and hashed, and can't be changed."""
+    assert hash(Settings()) == hash(Settings())
+    with pytest.raises(AttributeError):
+        Settings().model = "x"  # type: ignore[misc]
+    assert ("localhost", "127.0.0.1", "[::1]") == LOOPBACK_HOSTS

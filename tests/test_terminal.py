@@ -1,0 +1,289 @@
+"""What reaches a terminal or a pipe of an answer, and what does not."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
+from llmstream.terminal import PlainView, SafeMarkdown, TerminalView, one_line, safe_text, split_blocks
+
+MARKDOWN = """\
+# Title
+
+A paragraph with **bold**, `code` and a [link](https://example.com/a), long enough to be wrapped.
+Second line.
+
+1. First:
+
+   ```python
+   def f(x):
+
+       return x
+   ```
+
+2. Second
+
+   goes on
+
+- a
+- b
+  - c
+
+> a quote
+> of two lines
+
+| name | value |
+| --- | ---: |
+| one | 1 |
+| two | 22 |
+
+---
+
+- after the rule
+
+```js
+const a = 1;
+
+const b = 2;
+```
+
+    indented
+
+The end.
+"""
+WIDTHS = (1, 7, 20, 40, 80, 200)
+
+
+def console_of(width: int = 60, height: int = 12, *, terminal: bool = True) -> Console:
+    return Console(
+        file=io.StringIO(), width=width, height=height, force_terminal=terminal, color_system=None,
+        markup=False, emoji=False, highlight=False, legacy_windows=False, _environ={},
+    )  # fmt: skip
+
+
+def written(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def rendered(text: str, width: int) -> str:
+    console = console_of(width)
+    console.print(SafeMarkdown(text))
+    return without_styles(written(console))
+
+
+def without_styles(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def screen(text: str) -> str:
+    """What a terminal shows after these bytes: of control sequences, those that are used."""
+    rows: list[list[str]] = [[]]
+    row = column = 0
+    for match in re.finditer(r"\x1b\[(\??\d*(?:;\d+)*)([A-Za-z])|([\s\S])", text):
+        count, control, char = match.groups()
+        if control == "A":
+            row -= int(count or 1)
+        elif control == "K":
+            rows[row] = []
+        elif control in ("m", "h", "l"):
+            continue
+        elif control is not None:
+            raise AssertionError(f"an unexpected sequence: {match[0]!r}")
+        elif char == "\r":
+            column = 0
+        elif char == "\n":
+            row, column = row + 1, 0
+            if row == len(rows):
+                rows.append([])
+        else:
+            rows[row] += " " * (column - len(rows[row]))
+            rows[row][column : column + 1] = [char]
+            column += 1
+    return "\n".join("".join(line).rstrip() for line in rows).strip("\n")
+
+
+def show(console: Console, *events: Event) -> str:
+    with TerminalView(console) as view:
+        for event in events:
+            view.show(event)
+    return screen(written(console))
+
+
+def in_pieces(text: str, size: int) -> list[Event]:
+    return [Token(text[start : start + size]) for start in range(0, len(text), size)]
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.rstrip() for line in text.strip("\n").split("\n")]
+
+
+def test_control_characters_are_removed() -> None:
+    """Escape sequences lose what makes them work; tab, newline and all printable text stay."""
+    text = "a\tb\nc\r\x00\x07\x08\x0b\x1b[31mé漢👨‍👩‍👧\x7f\x80\x9b2J\x9d8;;\x85\u202aא\u202e\u2066\u2069\u200f\ufeff"
+    expected = "a\tb\nc[31mé漢👨‍👩‍👧2J8;;א\u200f\ufeff"
+    assert expected == safe_text(text)
+
+
+def test_one_line_folds_newlines() -> None:
+    """A message of several lines can't forge a second one."""
+    assert "one two three [2J" == one_line("one\ntwo\u2028three\t\x1b[2J\r\n")
+
+
+@pytest.mark.parametrize("escape", ["\x1b[31m", "\x1b]52;c;aGk=\x07", "\x1b]8;;http://evil\x1b\\", "\x9b2J", "\u202e"])
+def test_sequences_split_over_pieces_do_not_get_through(escape: str) -> None:
+    """However a sequence is cut into tokens, the same harmless text comes out."""
+    for size in (1, 2, 100):
+        stream = io.StringIO()
+        with PlainView(stream) as view:
+            for event in in_pieces(f"a{escape}b", size):
+                view.show(event)
+        assert f"a{safe_text(escape)}b\n" == stream.getvalue()
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_plain_view_writes_the_answer_and_nothing_else(size: int) -> None:
+    """Reasoning, status and tools are not for a pipe."""
+    stream = io.StringIO()
+    with PlainView(stream) as view:
+        for event in [
+            Status("loading", "Loading"),
+            Reasoning("hm"),
+            ToolCall("1", "f", {}),
+            *in_pieces(MARKDOWN, size),
+        ]:
+            view.show(event)
+    assert MARKDOWN == stream.getvalue()
+
+
+def test_plain_view_ends_the_last_line() -> None:
+    """A newline is added where the answer has none, and nowhere else."""
+    for text, expected in (("a", "a\n"), ("a\n", "a\n"), ("", "")):
+        stream = io.StringIO()
+        with PlainView(stream) as view:
+            view.show(Token(text))
+        assert expected == stream.getvalue()
+
+
+def test_blocks_are_split_only_where_nothing_can_change() -> None:
+    """Whatever has come, the finished blocks and the rest are the text, and what is finished stays a beginning."""
+    finished = ""
+    for end in range(len(MARKDOWN) + 1):
+        done, rest = split_blocks(MARKDOWN[:end])
+        assert MARKDOWN[:end] == done + rest
+        assert done.startswith(finished)
+        finished = done
+    assert finished.endswith("    indented\n\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "done"),
+    [
+        ("a\n", ""),
+        ("a\n\n", ""),
+        ("a\n\nb", ""),
+        ("a\n\nb\n", "a\n\n"),
+        ("```\na\n\nb\n\n", ""),
+        ("- a\n\n- b\n\n", ""),
+        ("a\n#", ""),
+        ("a\n# b\n", "a\n"),
+        ("a\n---\n", ""),
+    ],
+)
+def test_a_block_is_open_until_the_next_one_has_begun(text: str, done: str) -> None:
+    """A line that is not complete may still become anything."""
+    assert done == split_blocks(text)[0]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", [1, 5, 10_000])
+def test_what_remains_on_the_screen_is_the_rendered_markdown(width: int, size: int) -> None:
+    """In whatever pieces it came, the screen shows in the end what rendering the whole text at once shows."""
+    console = console_of(width, height=200)
+    assert lines_of(rendered(MARKDOWN, width)) == lines_of(show(console, *in_pieces(MARKDOWN, size)))
+
+
+def test_the_open_block_never_fills_the_screen() -> None:
+    """Of a block taller than the screen the end is shown while it comes, and all of it when it is complete."""
+    console = console_of(height=6)
+    text = "```\n" + "".join(f"{n}\n" for n in range(50)) + "```\n"
+    view = TerminalView(console)
+    view.show(Token(text))
+    live = console_of(height=6)
+    live.print(view)
+    assert ["47", "48", "49", ""] == [line.strip() for line in written(live).split("\n")][:4]
+    assert [str(n) for n in range(50)] == show(console, Token(text)).split()
+
+
+def test_an_open_table_shows_whole_rows() -> None:
+    """The row that is coming is not laid out yet."""
+    view, console = TerminalView(console_of()), console_of()
+    view.show(Token("| a | b |\n| - | - |\n| 1 | 2 |\n| 3"))
+    console.print(view)
+    assert "3" not in written(console)
+    assert "2" in written(console)
+
+
+def test_markup_and_html_are_text() -> None:
+    """Neither rich's markup nor HTML nor emoji names mean anything in an answer."""
+    assert "[bold]a[/bold] :smile: <b>c</b>" == show(console_of(), Token("[bold]a[/bold] :smile: <b>c</b>"))
+
+
+def test_links_show_where_they_lead() -> None:
+    """A link is text and address; there are no hyperlink sequences, for images neither."""
+    console = console_of(width=200)
+    shown = show(console, Token("[text](http://a.example/) ![image](http://b.example/) <http://c.example/>"))
+    assert "text (http://a.example/) !image (http://b.example/) <http://c.example/>" == shown
+    assert "\x1b]8" not in written(console)
+
+
+def test_entities_can_not_smuggle_controls() -> None:
+    """A character that Markdown makes of an entity is judged like any other."""
+    assert "ab c" == show(console_of(), Token("a&#x202e;b c"))
+    assert not set("\x1b\x9b\x07\r") & set(show(console_of(), Token("&#27;&#x1b;[2J&#x9b;&#7;&#13;x")))
+
+
+def test_reasoning_stands_dimmed_above_the_answer() -> None:
+    """The thought is shown as it was thought, without Markdown, then a blank line, then the answer."""
+    console = Console(file=io.StringIO(), width=60, force_terminal=True, color_system="standard", _environ={})
+    shown = show(console, Reasoning("I *think*.\nMore"), Reasoning("."), Token("So **it** is."))
+    assert "I *think*.\nMore.\n\nSo it is." == shown
+    assert "\x1b[2mI *think*.\x1b[0m" in written(console)
+
+
+def test_tools_and_sources_are_one_line_each() -> None:
+    """What a chain on another server does is told, whatever its arguments hold."""
+    events: list[Event] = [
+        ToolCall("1", "get\x1b[2J", {"city": "Paris\n\x1b]0;x\x07"}),
+        ToolResult("1", "sunny\nwarm"),
+        Token("Warm."),
+        Data("sources", [{"title": "T\x1b", "url": "http://a.example"}]),
+    ]
+    expected = "→ get[2J(city='Paris\\n\\x1b]0;x\\x07')\n← sunny warm\n\nWarm.\n\nSource: T http://a.example"
+    assert expected == show(console_of(), *events)
+
+
+def test_status_is_shown_until_text_comes() -> None:
+    """What is waited for leaves no trace once the answer is there."""
+    assert "Here." == show(console_of(), Status("loading", "Loading it\x1b[2J"), Token("Here."))
+
+
+def test_no_color_is_honoured() -> None:
+    """With NO_COLOR there is no colour in what is written."""
+    environ = {"NO_COLOR": "1", "TERM": "xterm-256color"}
+    console = Console(file=io.StringIO(), width=60, force_terminal=True, _environ=environ)
+    show(console, Token("```python\nx = 1\n```\n"))
+    assert not re.search(r"\x1b\[[0-9;]*(3|4|9|10)[0-7][;m]", written(console))
+
+
+@pytest.mark.parametrize(
+    "text", ["> " * 40 + "deep", "- " * 30 + "deep", "|a|\n|-|\n|" + "x" * 300, "[" * 500, "\u200d"]
+)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_odd_markdown_at_any_width_is_shown(text: str, width: int) -> None:
+    """Markdown that can't be laid out is shown in some way, and never an error."""
+    show(console_of(width, height=200), *in_pieces(text, 50))
