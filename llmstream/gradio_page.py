@@ -28,7 +28,7 @@ from llmstream.settings import Settings
 # How often the page looks for a missing Ollama, in seconds.
 _LOOK_EVERY_S = 5.0
 
-_LATEX = [
+_LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": r"\[", "right": r"\]", "display": True},
     {"left": r"\(", "right": r"\)", "display": False},
@@ -38,8 +38,8 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 _AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
 _RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}
 
-_IDLE = {"submit_btn": True, "stop_btn": False}
-_BUSY = {"submit_btn": False, "stop_btn": True}
+_IDLE: dict[str, Any] = {"submit_btn": True, "stop_btn": False}
+_BUSY: dict[str, Any] = {"submit_btn": False, "stop_btn": True}
 
 State = tuple[Any, Any]  # for the chat and the line under it
 Read = Callable[..., tuple[Any, Any]]
@@ -146,7 +146,8 @@ class Page:
             if not isinstance(text, str) or not text.strip() or self._turns.is_busy(_session(request)):
                 return gr.skip(), gr.skip()
             before = [without_options(each) for each in history or ()]
-            return gr.update(**_BUSY, **({"value": ""} if clear_box else {})), [*before, message("user", text)]
+            box: dict[str, Any] = {**_BUSY, "value": ""} if clear_box else _BUSY
+            return gr.update(**box), [*before, message("user", text)]
 
         asked = listen(ask, inputs, [self._box, self._chat], **_AT_ONCE, **_RAW)
         answering = asked.then(

@@ -48,7 +48,7 @@ class Turns:
         self._runs = runs
         self._chain = chain
         self._turns: dict[Session, _Turn] = {}
-        self._abandoned: set[asyncio.Future[Run]] = set()
+        self._abandoned: set[asyncio.Future[Any]] = set()
 
     def is_busy(self, session: Session) -> bool:
         """Whether the page waits for an answer."""
@@ -77,7 +77,8 @@ class Turns:
         try:
             while not starting.done() and not turn.left.done():
                 yield view
-                await asyncio.wait([starting, turn.left], timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
+                either: list[asyncio.Future[Any]] = [starting, turn.left]
+                await asyncio.wait(either, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 view.put([Cancelled("stop")])
             elif isinstance(error := starting.exception(), LlmstreamError):
@@ -135,5 +136,5 @@ class Turns:
         self._abandoned.discard(started)
         if not started.cancelled() and started.exception() is None:
             stopping = asyncio.ensure_future(started.result().stop("left"))
-            self._abandoned.add(stopping)  # type: ignore[arg-type]
-            stopping.add_done_callback(self._abandoned.discard)  # type: ignore[arg-type]
+            self._abandoned.add(stopping)
+            stopping.add_done_callback(self._abandoned.discard)
