@@ -6,7 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup serve test check fix bench soak clean
+REACT := apps/react
+PAGE := llmstream/page/index.html
+PACKAGES := $(REACT)/node_modules/.package-lock.json
+
+.PHONY: help setup page serve test check fix bench soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -19,21 +23,38 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' --group dev
 	@touch $@
 
-serve: $(READY) ## serve on http://localhost:8000 (PORT=… for another port)
+page: $(PAGE) ## the chat page, which `serve` shows at /
+
+ifeq ($(shell command -v npm),)
+$(PAGE):
+	@echo "npm is not there, so the chat page is not built; the rest works. Install Node 20 or later for it."
+else
+$(PACKAGES): $(REACT)/package-lock.json
+	cd $(REACT) && npm ci --no-progress --prefer-offline
+	@touch $@
+
+$(PAGE): $(PACKAGES) $(shell find $(REACT) -path $(REACT)/node_modules -prune -o -path $(REACT)/tests -prune -o -type f -print)
+	cd $(REACT) && npm run --silent build -- --logLevel warn
+	@touch $@
+endif
+
+serve: $(READY) $(PAGE) ## serve on http://localhost:8000 (PORT=… for another port)
 	$(BIN)/llmstream serve --port $(PORT)
 
-test: $(READY) ## run the tests
+test: $(READY) $(PAGE) ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
-check: $(READY) ## ruff, mypy and the import rule
+check: $(READY) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npm >/dev/null; then cd $(REACT) && npm run --silent check; fi
 
-fix: $(READY) ## mend what ruff can mend
+fix: $(READY) $(PAGE) ## mend what ruff and biome can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if command -v npm >/dev/null; then cd $(REACT) && npm run --silent fix; fi
 
 bench: $(READY) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -42,5 +63,5 @@ soak: $(READY) ## 10,000 random cuts and resumes
 	LLMSTREAM_TEST_CUTS=10000 $(BIN)/python -m pytest tests/test_resume.py --timeout 3600 $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist node_modules
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist llmstream/page $(REACT)/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""The pages of the app: the API's documentation, working offline, with the demo's banner; and the events' schema."""
+"""The pages of the app: the chat, the API's documentation, both working offline; and the events' schema."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import fastapi_offline
 import msgspec
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 
 from llmstream.events import EVENT_TYPES
@@ -22,6 +22,17 @@ _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
+# The chat loads nothing from elsewhere, shows no picture from elsewhere, and holds no script of its own.
+_CHAT = Path(__file__).parent / "page"
+_CHAT_HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'self'",
+    "cache-control": "no-cache",
+    "referrer-policy": "same-origin",
+}
+_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>llmstream</title>
+<p>The chat page is not there: it is built with Node. In a clone, install Node 20 and run <code>make page</code>.
+<p>Everything else works: <a href="docs">the API and its documentation</a>."""
 _CODE = re.compile(r"`([^`]*)`")
 _BANNER = (
     '<div role="status" style="font: 15px/1.5 system-ui, sans-serif; background: #fff3cd; color: #4d3800; '
@@ -79,7 +90,7 @@ def _numbered(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
-    """`/docs` and what it needs, and `/`; `notice` is shown on every page where there is one."""
+    """The chat at `/`, `/docs`, and what they need; `notice` is shown in `/docs` where there is one."""
     app.mount("/docs/assets", StaticFiles(directory=_ASSETS), name="docs-assets")
 
     @app.get("/docs", include_in_schema=False)
@@ -97,6 +108,18 @@ def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
             text = text.replace("<body>", f'<body style="margin: 0">{banner}', 1)
         return HTMLResponse(text, headers={"content-security-policy": _POLICY, "cache-control": "no-store"})
 
-    @app.get("/", include_in_schema=False)
-    async def home() -> Response:
-        return RedirectResponse("docs", headers={"cache-control": "no-store"})
+    async def home(request: Request) -> Response:
+        page = _CHAT / "index.html"
+        return HTMLResponse(page.read_bytes() if page.is_file() else _NOT_BUILT, headers=_CHAT_HEADERS)
+
+    app.add_route("/", home, methods=["GET", "HEAD"], include_in_schema=False)
+    app.mount("/assets", _Assets(directory=_CHAT / "assets", check_dir=False), name="chat-assets")
+
+
+class _Assets(StaticFiles):
+    """Files whose names change with what is in them."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return response

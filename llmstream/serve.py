@@ -60,7 +60,8 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
         except LlmstreamError as error:
             tell(error.message)
     page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-    tell(f"Documentation: {page}/docs" + (", once with ?token=…" if settings.token else ""))
+    once = ", once with ?token=…" if settings.token else ""
+    tell(f"The chat: {page}  The documentation: {page}/docs{once}")
 
 
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:

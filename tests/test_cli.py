@@ -443,7 +443,8 @@ def test_serve_says_where_and_what(upstream: DemoOllama) -> None:
         assert process.stdout is not None
         lines = [process.stdout.readline().decode().strip() for _ in range(3)]
         address = lines[0].removeprefix(f"llmstream {__version__} listens on ")
-        expected = [lines[0], f"Ollama at {upstream.url} answers, with demo:latest", f"Documentation: {address}/docs"]
+        pages = f"The chat: {address}  The documentation: {address}/docs"
+        expected = [lines[0], f"Ollama at {upstream.url} answers, with demo:latest", pages]
         assert expected == lines
         with urllib.request.urlopen(f"{address}/health", timeout=TIMEOUT_S) as answer:
             assert "ok" == json.load(answer)["status"]

@@ -1,0 +1,63 @@
+import type { KeyboardEvent, ReactNode, Ref } from "react";
+
+interface Props {
+  ref: Ref<HTMLTextAreaElement>;
+  draft: string;
+  onDraft: (text: string) => void;
+  busy: boolean;
+  editing: boolean;
+  onSend: () => void;
+  onStop: () => void;
+  onCancelEdit: () => void;
+  children: ReactNode;
+}
+
+export function Composer({ ref, draft, onDraft, busy, editing, onSend, onStop, onCancelEdit, children }: Props) {
+  function onKeyDown(event: KeyboardEvent): void {
+    // While an input method composes a word, Enter chooses it.
+    if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+    event.preventDefault();
+    onSend();
+  }
+  return (
+    <form
+      className="composer"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onSend();
+      }}
+    >
+      {editing ? (
+        <p className="editing">
+          Editing a question; what came after it will be replaced.
+          <button type="button" onClick={onCancelEdit}>
+            Leave it
+          </button>
+        </p>
+      ) : null}
+      <div className="box">
+        <textarea
+          ref={ref}
+          aria-label="Message"
+          placeholder="Ask something"
+          rows={1}
+          value={draft}
+          // biome-ignore lint/a11y/noAutofocus: this is what the page is for
+          autoFocus
+          onChange={(event) => onDraft(event.target.value)}
+          onKeyDown={onKeyDown}
+        />
+        {busy ? (
+          <button type="button" className="main" onClick={onStop} title="Esc">
+            Stop
+          </button>
+        ) : (
+          <button type="submit" className="main" disabled={draft.trim() === ""}>
+            Send
+          </button>
+        )}
+      </div>
+      <div className="tools">{children}</div>
+    </form>
+  );
+}

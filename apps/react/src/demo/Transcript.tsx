@@ -1,0 +1,75 @@
+import { memo } from "react";
+import type { ChatMessage } from "../llmstream";
+import { Answer } from "./Answer";
+import { useStickToBottom } from "./useStickToBottom";
+
+const EXAMPLES = [
+  "How do I mount llmstream in my FastAPI app?",
+  "What happens when the connection is cut?",
+  "How do I stream my own chain?",
+];
+
+interface Props {
+  messages: readonly ChatMessage[];
+  onExample: (text: string) => void;
+  onEdit: (id: number, text: string) => void;
+  onRetry: () => void;
+  onReconnect: () => void;
+}
+
+export function Transcript({ messages, onExample, onEdit, onRetry, onReconnect }: Props) {
+  const { scroller, content, away, toBottom } = useStickToBottom(messages.length);
+  return (
+    <div className="transcript">
+      <div className="scroller" ref={scroller}>
+        <section className="content" ref={content} role="log" aria-live="off" aria-label="Conversation">
+          {messages.length === 0 ? <Welcome onExample={onExample} /> : null}
+          {messages.map((message, at) =>
+            message.role === "user" ? (
+              <Question key={message.id} id={message.id} text={message.content} onEdit={onEdit} />
+            ) : (
+              <Answer
+                key={message.id}
+                run={message.run}
+                {...(at === messages.length - 1 ? { onRetry: at > 0 ? onRetry : undefined, onReconnect } : {})}
+              />
+            ),
+          )}
+        </section>
+      </div>
+      {away ? (
+        <button type="button" className="latest" onClick={toBottom}>
+          Jump to latest ↓
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+function Welcome({ onExample }: { onExample: (text: string) => void }) {
+  return (
+    <div className="welcome">
+      <h2>Ask, and watch the answer being written</h2>
+      <p>
+        Reload in the middle of an answer, open it in a second tab, cut the network: it goes on where it was. The Wire
+        view shows what the server sends.
+      </p>
+      {EXAMPLES.map((example) => (
+        <button key={example} type="button" onClick={() => onExample(example)}>
+          {example}
+        </button>
+      ))}
+    </div>
+  );
+}
+
+const Question = memo(function Question(props: { id: number; text: string; onEdit: Props["onEdit"] }) {
+  return (
+    <article className="question" aria-label="Question">
+      <p>{props.text}</p>
+      <button type="button" onClick={() => props.onEdit(props.id, props.text)}>
+        Edit
+      </button>
+    </article>
+  );
+});

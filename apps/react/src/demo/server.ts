@@ -1,0 +1,38 @@
+import { useCallback, useEffect, useState } from "react";
+
+/** What the server tells of itself; `undefined` until it has. */
+export interface Server {
+  models: string[];
+  defaultModel: string;
+  /** What everybody should know, the demo's banner for one. */
+  notice?: string;
+}
+
+async function ask(): Promise<Server> {
+  const [health, models] = await Promise.all(["./health", "./models"].map((path) => fetch(path)));
+  if (!health?.ok || !models) throw new Error("no health");
+  const { notice, error } = (await health.json()) as { notice?: string; error?: { message: string } };
+  const found = models.ok ? ((await models.json()) as { models: { name: string }[]; default: string | null }) : null;
+  const said = notice ?? error?.message;
+  return {
+    models: found?.models.map((model) => model.name) ?? [],
+    defaultModel: found?.default ?? "",
+    ...(said === undefined ? {} : { notice: said }),
+  };
+}
+
+/** What the server tells, asked again when `again` is called and when the page gets the focus. */
+export function useServer(): [Server | undefined, () => void] {
+  const [server, setServer] = useState<Server>();
+  const again = useCallback(() => {
+    ask().then(setServer, () =>
+      setServer({ models: [], defaultModel: "", notice: "The server can't be reached. Is `llmstream serve` running?" }),
+    );
+  }, []);
+  useEffect(() => {
+    again();
+    window.addEventListener("focus", again);
+    return () => window.removeEventListener("focus", again);
+  }, [again]);
+  return [server, again];
+}

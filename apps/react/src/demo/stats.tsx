@@ -1,0 +1,30 @@
+import { useEffect, useState } from "react";
+import type { RunState } from "../llmstream";
+
+/** The line under an answer. */
+export function statsLine({ phase, timings, usage, model, promptTruncated }: RunState): string {
+  const tokens = usage?.output_tokens;
+  const parts = [
+    timings?.time_to_first_token_s === undefined ? "" : `${seconds(timings.time_to_first_token_s)} to first token`,
+    tokens === undefined ? "" : `${tokens} token${tokens === 1 ? "" : "s"}`,
+    timings?.tokens_per_s === undefined ? "" : `${timings.tokens_per_s.toFixed(1)} tokens/s`,
+    phase === "starting" ? "" : (model ?? ""),
+    promptTruncated ? "the conversation was cut to fit the model" : "",
+  ];
+  return parts.filter((part) => part !== "").join(" · ");
+}
+
+function seconds(value: number): string {
+  return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`;
+}
+
+/** The seconds since this was first shown. */
+export function Elapsed() {
+  const [tenths, setTenths] = useState(0);
+  useEffect(() => {
+    const began = performance.now();
+    const timer = setInterval(() => setTenths(Math.floor((performance.now() - began) / 100)), 100);
+    return () => clearInterval(timer);
+  }, []);
+  return tenths < 5 ? null : <span>{(tenths / 10).toFixed(1)} s</span>;
+}

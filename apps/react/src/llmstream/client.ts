@@ -1,0 +1,220 @@
+import { createParser } from "eventsource-parser";
+import { errorOf, LlmstreamError } from "./errors.js";
+import { isTerminal, type ResetEvent, type RunEvent } from "./events.js";
+import { pause } from "./pause.js";
+
+/** A text or an image of a message. */
+export type ContentPart = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
+
+export interface Message {
+  role: "user" | "assistant" | "system";
+  content: string | ContentPart[];
+}
+
+/** What `POST /runs` takes: a question or messages, and how to answer. */
+export interface RunRequest {
+  question?: string;
+  messages?: Message[];
+  context?: string;
+  model?: string;
+  thinking?: boolean | "low" | "medium" | "high" | "max";
+  options?: Record<string, unknown>;
+  /** Starts at most one run, however often it is sent. */
+  request_id?: string;
+  /** What happens to the run when nobody has watched it for the server's grace time. */
+  on_leave?: "cancel" | "continue";
+}
+
+export interface ClientOptions {
+  /** Where the router is mounted; a relative address is taken from the page's. */
+  url?: string;
+  /** Sent with every request, for example `{ Authorization: "Bearer …" }`. */
+  headers?: Record<string, string>;
+  fetch?: typeof fetch;
+  /** How many connections in a row may bring nothing before following gives up. */
+  attempts?: number;
+  /** The longest pause between two connections, in milliseconds. */
+  maxPauseMs?: number;
+  /** A connection that is silent for so long is dead, in milliseconds; the server's heartbeat comes every 15 s. */
+  silenceMs?: number;
+}
+
+export type Connection = "connecting" | "open" | "reconnecting";
+
+export interface FollowOptions {
+  /** The number of the last event that has been applied. */
+  after?: number;
+  signal?: AbortSignal;
+  onConnection?: (connection: Connection) => void;
+}
+
+export interface Client {
+  /**
+   * Start a run; its id. Sent once: a request that gets lost rejects with code `unreachable`, and the same
+   * `request_id` may then be sent again without starting a second run.
+   */
+  start(request: RunRequest): Promise<string>;
+  /**
+   * The events of a run in batches, each event once and in order, through any number of cuts, up to the terminal
+   * one. A batch counts as applied when the next one is asked for. Rejects with what the server refused with, or
+   * with code `interrupted` when it stayed away; then following again goes on from the last number.
+   */
+  follow(run: string, options?: FollowOptions): AsyncGenerator<(RunEvent | ResetEvent)[], void, void>;
+  /** End a run and free the model; false where it had ended. */
+  stop(run: string): Promise<boolean>;
+}
+
+/** The numbered events, and the others that are to be acted on. */
+type Received = { batch: (RunEvent | ResetEvent)[]; last: number; ended: boolean; lost: boolean };
+
+// What a proxy answers while the server behind it is being restarted, and what a busy server answers.
+const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+/** A client of an llmstream server. */
+export function createClient(options: ClientOptions = {}): Client {
+  const base = (options.url ?? ".").replace(/\/$/, "");
+  const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000 } = options;
+  const request = options.fetch ?? ((input, init) => fetch(input, init));
+
+  async function start(body: RunRequest): Promise<string> {
+    const response = await request(`${base}/runs`, {
+      method: "POST",
+      headers: { ...headers, "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    }).catch(unreachable);
+    if (!response.ok) throw await errorOf(response);
+    const { run_id } = (await response.json().catch(unreachable)) as { run_id?: unknown };
+    if (typeof run_id === "string") return run_id;
+    throw new LlmstreamError("protocol", "The server started no run. Is it llmstream's address?");
+  }
+
+  async function stop(run: string): Promise<boolean> {
+    const response = await request(`${base}/runs/${run}/stop`, { method: "POST", headers }).catch(unreachable);
+    if (!response.ok) throw await errorOf(response);
+    return response.status === 202;
+  }
+
+  async function* follow(run: string, { after = 0, signal, onConnection }: FollowOptions = {}) {
+    let failures = 0;
+    let last = after;
+    onConnection?.("connecting");
+    while (!signal?.aborted) {
+      let wait = 0;
+      let ended = false;
+      try {
+        for await (const received of connection(run, last, signal, onConnection)) {
+          if (received.batch.length > 0) yield received.batch;
+          ended = received.ended;
+          if (received.last !== last) failures = 0;
+          last = received.last;
+          if (received.lost) break;
+        }
+      } catch (error) {
+        if (signal?.aborted || ended) return;
+        if (error instanceof LlmstreamError) {
+          if (!PASSING.has(error.status ?? 0)) throw error;
+          wait = error.retryAfterMs ?? 0;
+        }
+      }
+      if (ended) return;
+      failures += 1;
+      if (failures > attempts) {
+        throw new LlmstreamError("interrupted", "The connection was lost and did not come back.", true);
+      }
+      onConnection?.("reconnecting");
+      // Jitter, so that a thousand pages do not come back to a restarted server in the same instant.
+      const backoff = Math.min(maxPauseMs, 250 * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
+      await pause(Math.max(wait, backoff), signal, wait === 0);
+    }
+  }
+
+  /** What one connection brings. Ends where it was cut; throws what the server refused with. */
+  async function* connection(
+    run: string,
+    after: number,
+    signal: AbortSignal | undefined,
+    onConnection: FollowOptions["onConnection"],
+  ): AsyncGenerator<Received, void, void> {
+    const abort = new AbortController();
+    const leave = () => abort.abort();
+    signal?.addEventListener("abort", leave);
+    let watchdog = setTimeout(leave, silenceMs);
+    let over = false;
+    try {
+      // `?after=` and not `Last-Event-ID`: a header would make a page of another origin ask twice.
+      const url = `${base}/runs/${run}/events${after > 0 ? `?after=${after}` : ""}`;
+      const response = await request(url, { headers, signal: abort.signal, cache: "no-store" });
+      if (response.status === 204) return yield { batch: [], last: after, ended: true, lost: false };
+      if (!response.ok) throw await errorOf(response);
+      if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+        throw new LlmstreamError("protocol", "The server sent no event stream. Is it llmstream's address?");
+      }
+      onConnection?.("open");
+      const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+      const decoder = new TextDecoder();
+      let messages: string[] = [];
+      const parser = createParser({ onEvent: (message) => messages.push(message.data) });
+      let last = after;
+      for (;;) {
+        const { value, done } = await reader.read();
+        over = done;
+        if (done) return;
+        clearTimeout(watchdog);
+        watchdog = setTimeout(leave, silenceMs);
+        parser.feed(decoder.decode(value, { stream: true }));
+        if (messages.length > 0) {
+          const received = sort(messages, run, last);
+          messages = [];
+          yield received;
+          if (received.lost) return;
+          if (received.ended) {
+            // To its end, so that the browser can use the connection again.
+            const rest = await Promise.race([reader.read(), pause(1000, signal)]);
+            over = rest?.done === true;
+            return;
+          }
+          last = received.last;
+        }
+      }
+    } finally {
+      clearTimeout(watchdog);
+      signal?.removeEventListener("abort", leave);
+      if (!over) abort.abort();
+    }
+  }
+
+  return { start, follow, stop };
+}
+
+/** The events in these messages that are new, up to the first that does not fit. */
+function sort(messages: string[], run: string, after: number): Received {
+  const batch: (RunEvent | ResetEvent)[] = [];
+  let last = after;
+  for (const data of messages) {
+    const event = parse(data);
+    if (event.type === "reset" && after > 0) {
+      return { batch: [event as ResetEvent], last: 0, ended: false, lost: true };
+    }
+    if (event.type === "reset" || event.run !== run) {
+      throw new LlmstreamError("protocol", "The server does not know how to go on with this answer. Ask again.", true);
+    }
+    if (event.seq <= last) continue;
+    if (event.seq !== last + 1) return { batch, last, ended: false, lost: true };
+    last = event.seq;
+    batch.push(event);
+    if (isTerminal(event)) return { batch, last, ended: true, lost: false };
+  }
+  return { batch, last, ended: false, lost: false };
+}
+
+function parse(data: string): RunEvent | ResetEvent {
+  try {
+    return JSON.parse(data) as RunEvent | ResetEvent;
+  } catch {
+    throw new LlmstreamError("protocol", "The server sent an event that is not JSON.");
+  }
+}
+
+function unreachable(): never {
+  throw new LlmstreamError("unreachable", "The server can't be reached. Is it running?", true);
+}
