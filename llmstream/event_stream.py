@@ -67,7 +67,8 @@ class EventStream(Response):
         disconnected = asyncio.create_task(_close_at_disconnect(receive, follower))
         sender = _Sender(send, self._settings.send_timeout_s, scope)
         try:
-            await self._respond(follower, scope, receive, sender)
+            # In a task of its own: below middlewares and routers each piece would wake a stack of twenty frames.
+            await asyncio.create_task(self._respond(follower, scope, receive, sender))
             if sender.aborted:
                 await disconnected  # a server that does not know yet would complain of a response without an end
         finally:
@@ -138,13 +139,14 @@ class _Sender:
         self.aborted = False
         self._timeout_s = timeout_s
         self._abort = scope.get("extensions", {}).get(ABORT)
-        self._waiting_since: float | None = None
+        self._sending = False
         self._expired = False
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> None:
+        self._task = asyncio.current_task()
         self.sent_at = self._loop.time()
         self._timer = self._loop.call_later(self._timeout_s, self._look)
 
@@ -160,19 +162,18 @@ class _Sender:
 
     async def send(self, body: bytes) -> None:
         """One piece."""
-        self._waiting_since = self._loop.time()
+        self.sent_at, self._sending = self._loop.time(), True
         await self.raw({"type": "http.response.body", "body": body, "more_body": True})
-        self._waiting_since, self.sent_at = None, self._loop.time()
+        self._sending = False
 
     async def end(self) -> None:
         """The end of the body."""
         await self.raw({"type": "http.response.body"})
 
     def _look(self) -> None:
-        since = self._waiting_since
-        if since is not None and self._loop.time() - since >= self._timeout_s and self._task is not None:
+        due = (self.sent_at if self._sending else self._loop.time()) + self._timeout_s
+        if due <= self._loop.time() and self._task is not None:
             self._expired = True
             self._task.cancel()
         else:
-            due = (since if since is not None else self._loop.time()) + self._timeout_s
             self._timer = self._loop.call_at(due, self._look)

@@ -16,6 +16,7 @@ class Metrics:
 
     def __init__(self, active: Callable[[], int], queued: Callable[[], int]) -> None:
         self._registry = registry = CollectorRegistry()
+        self._uncounted = 0
         Gauge("llmstream_runs_active", "Runs that generate now", registry=registry).set_function(active)
         Gauge("llmstream_runs_queued", "Runs that wait for a place", registry=registry).set_function(queued)
         self._events = Counter("llmstream_events", "Events logged, tokens among them", registry=registry)
@@ -35,8 +36,8 @@ class Metrics:
         )
 
     def observe(self, events: Sequence[Event]) -> None:
-        """Events were logged."""
-        self._events.inc(len(events))
+        """Events were logged; called for every token, so the counter itself is brought up to date when it is read."""
+        self._uncounted += len(events)
 
     def ended(self, event: Terminal) -> None:
         """A run has ended."""
@@ -59,4 +60,6 @@ class Metrics:
 
     def text(self) -> bytes:
         """The exposition in Prometheus' text format."""
+        self._events.inc(self._uncounted)
+        self._uncounted = 0
         return generate_latest(self._registry)

@@ -11,9 +11,9 @@ import asyncio
 import json
 import weakref
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -113,10 +113,9 @@ async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGen
     # A tool call is generated in silence, so there only the first token's limit can tell a stall.
     silence_s = connection.first_token_timeout_s if body.get("tools") else connection.token_timeout_s
     async with _open(connection, body) as response:
-        watchdog = _Watchdog(response, connection.first_token_timeout_s)
         rest = b""
-        async with aclosing(_reads(response, watchdog)) as reads:
-            async for data in reads:
+        with _Watchdog(response, connection.first_token_timeout_s) as watchdog:
+            while data := await _read(response, watchdog):
                 complete, newline, rest = (rest + data).rpartition(b"\n")
                 if not newline:
                     continue
@@ -153,22 +152,20 @@ async def read_version(connection: Connection) -> str:
         raise unreachable(connection) from error
 
 
-async def _reads(response: aiohttp.ClientResponse, watchdog: _Watchdog) -> AsyncGenerator[bytes, None]:
-    """The body, one item a socket read; after a cut also what had arrived before it."""
+async def _read(response: aiohttp.ClientResponse, watchdog: _Watchdog) -> bytes:
+    """What one socket read brought, b"" at the end of the body; after a cut first what had arrived before it."""
     content = response.content
     try:
-        while data := await content.readany():
-            watchdog.touch()
-            yield data
+        data = await content.readany()
     except (aiohttp.ClientError, OSError) as error:
         # aiohttp raises before it hands out what it has already taken from the socket.
         if left := content._read_nowait(-1):
-            yield left
+            return left
         if watchdog.expired:
             raise watchdog.error() from None
         raise UpstreamTruncated("The answer broke off: the connection to Ollama was cut.") from error
-    finally:
-        watchdog.stop()
+    watchdog.touch()
+    return data
 
 
 def _decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
@@ -356,7 +353,10 @@ class _Watchdog:
             self._timer.cancel()
             self._timer = self._loop.call_later(limit_s, self._check)
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._timer.cancel()
 
     def error(self) -> UpstreamError:

@@ -13,6 +13,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from llmstream.events import CancelledBy, Event
 
 
@@ -53,8 +55,7 @@ class RunInfo:
     ended: bool
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Events that are ready together, numbered from `first` on; none when the follower's idle time passed."""
 
     first: int

@@ -251,32 +251,28 @@ class MemoryFollower(Follower):
             if run.ended:
                 self._over = True
                 continue
-            if not await self._more():
-                return Batch(first, [])
+            future = self._loop.create_future()
+            self._future = future  # before the log is told, which may wake it from another thread
+            if run.wait(self, self._position):
+                if self._timer is None:
+                    self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+                try:
+                    more = await future
+                finally:
+                    self._future = None
+                if not more:
+                    return Batch(first, [])
 
     def _take(self, first: int) -> Batch:
         run = self._run
-        average = run.bytes // len(run.events) or 1
-        count = max(1, min(BATCH_EVENTS, BATCH_BYTES // average))
-        events = run.events[first - 1 : first - 1 + count]
+        events = run.events[first - 1 : first - 1 + BATCH_EVENTS]
+        if len(events) > 1:  # one event is never too large, and the rule when tokens come one by one
+            average = run.bytes // len(run.events) or 1
+            events = events[: max(1, BATCH_BYTES // average)]
         self._position += len(events)
         self._heard_at = self._loop.time()
         self._over = is_terminal(events[-1])
         return Batch(first, events)
-
-    async def _more(self) -> bool:
-        """Wait for events or the end; False after the idle time."""
-        future = self._future = self._loop.create_future()
-        if not self._run.wait(self, self._position):
-            self._future = None
-            return True
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
-        try:
-            more: bool = await future
-            return more
-        finally:
-            self._future = None
 
     def wake(self) -> None:
         """There is more; called in the appending thread."""

@@ -279,7 +279,7 @@ class _Running:
         self.id = secrets.token_hex(16)
         self.caller = caller
         self.task: asyncio.Task[None] | None = None
-        self._runs = runs
+        self._runs, self._log, self._metrics = runs, runs.log, runs.metrics
         self._job = job
         self._ticket = ticket
         self._begun = False
@@ -304,13 +304,14 @@ class _Running:
     def _append(self, events: list[Event]) -> None:
         if self._over:
             return
-        self._over = is_terminal(events[-1])
-        if isinstance(events[-1], Finished):
+        last = events[-1]
+        self._over = is_terminal(last)
+        if self._over and isinstance(last, Finished):
             self.release()  # first, so that who reads the end and asks again finds the place free
-        self._runs.log.append(self.id, events)
-        self._runs.metrics.observe(events)
+        self._log.append(self.id, events)
+        self._metrics.observe(events)
         if self._over:
-            self._runs.ended(self, events[-1])  # type: ignore[arg-type]
+            self._runs.ended(self, last)  # type: ignore[arg-type]
 
     async def _run(self, begun: asyncio.Event) -> None:
         try:
@@ -320,7 +321,9 @@ class _Running:
             if self._cancelled_by is not None:
                 return self._append([self._cancelled_by])
             await self._ticket.wait(lambda position: self._append([_queued(position)]))
-            await self._generate()
+            if self._job.sync_parts:
+                self._hold_place(asyncio.get_running_loop())
+            await generate(self._job, self._append)
         except asyncio.CancelledError:
             self._append([Cancelled("stop")])  # the loop is going down: nobody else has ended the run
         except LlmstreamError as error:
@@ -337,11 +340,6 @@ class _Running:
     def release(self) -> None:
         """Give the place back."""
         self._ticket.release()
-
-    async def _generate(self) -> None:
-        if self._job.sync_parts:
-            self._hold_place(asyncio.get_running_loop())
-        await generate(self._job, self._append)
 
     def _hold_place(self, loop: asyncio.AbstractEventLoop) -> None:
         """Keep the place as long as any copy of this task's context lives.
