@@ -49,5 +49,10 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"llmstream.{_HOME[name]}"), name)
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """What `%load_ext llmstream` calls: the magics `%%llm` and `%llm` of `llmstream.notebook`."""
+    importlib.import_module("llmstream.notebook").load_ipython_extension(ipython)
+
+
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
 
 Message = dict[str, Any]
 
 TRY_AGAIN = "Try again"
-
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
 
 
 def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> Message:
@@ -43,32 +38,6 @@ def text_of(each: Mapping[str, Any]) -> str:
     parts = content if isinstance(content, list) else [content]
     texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
     return "".join(text for text in texts if isinstance(text, str))
-
-
-def escape(text: str) -> str:
-    """Text as Markdown that shows just this text, on one line."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-
-
-def fenced(value: Any) -> str:
-    """A value as a code block that its own text can't end."""
-    is_text = isinstance(value, str)
-    text = value if is_text else json.dumps(value, ensure_ascii=False, indent=2)
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}{'' if is_text else 'json'}\n{text}\n{fence}\n\n"
-
-
-def source_list(sources: Sequence[Any]) -> str:
-    """Sources as a Markdown list, with links where an address is http."""
-    lines = []
-    for number, source in enumerate(sources, 1):
-        fields = source if isinstance(source, Mapping) else {"title": source}
-        title, url = escape(str(fields.get("title") or "Untitled")), str(fields.get("url") or "")
-        if urlsplit(url).scheme in ("http", "https"):
-            title = f"[{title}]({quote(url, safe=':/?#@!$&*+,;=%~')})"
-        excerpt = escape(str(fields.get("excerpt") or ""))
-        lines.append(f"{number}. {title}" + (f"  \n   {excerpt}" if excerpt else ""))
-    return "\n".join(lines)
 
 
 def last_question(history: Any) -> tuple[str, list[Any]]:

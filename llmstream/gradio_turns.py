@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Cancelled
 from llmstream.gradio_view import View
+from llmstream.leaving import leave
 from llmstream.request_models import RunRequest, check
 from llmstream.runs.owner import Run, Runs
 
@@ -48,7 +49,6 @@ class Turns:
         self._runs = runs
         self._chain = chain
         self._turns: dict[Session, _Turn] = {}
-        self._abandoned: set[asyncio.Future[Any]] = set()
 
     def is_busy(self, session: Session) -> bool:
         """Whether the page waits for an answer."""
@@ -93,7 +93,7 @@ class Turns:
         finally:
             if self._turns.get(session) is turn:
                 del self._turns[session]
-            self._abandon(starting)
+            leave(starting)
 
     async def _start(self, caller: str, fields: Mapping[str, Any]) -> Run:
         try:
@@ -123,18 +123,3 @@ class Turns:
                     await asyncio.sleep(PERIOD_S)
         finally:
             follower.close()
-
-    def _abandon(self, starting: asyncio.Future[Run]) -> None:
-        """Stop the run, also one that is only just being started."""
-        self._abandoned.add(starting)
-        if starting.done():
-            self._stop_started(starting)
-        else:
-            starting.add_done_callback(self._stop_started)
-
-    def _stop_started(self, started: asyncio.Future[Run]) -> None:
-        self._abandoned.discard(started)
-        if not started.cancelled() and started.exception() is None:
-            stopping = asyncio.ensure_future(started.result().stop("left"))
-            self._abandoned.add(stopping)
-            stopping.add_done_callback(self._abandoned.discard)

@@ -35,9 +35,10 @@ from llmstream.events import (
 )
 from llmstream.fastapi import create_app
 from llmstream.gradio import create_chat, mount_chat
-from llmstream.gradio_messages import conversation, escape, message
+from llmstream.gradio_messages import conversation, message
 from llmstream.gradio_turns import PERIOD_S, Turns
 from llmstream.gradio_view import View
+from llmstream.markdown import escape
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.support import Served, answer, get, native_events, post
