@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_token, log, many, startup, stopping, throughput, watchers
+from benchmarks import first_token, gradio_chat, log, many, startup, stopping, throughput, watchers
 
 MEASUREMENTS: Mapping[str, Callable[..., None]] = {
     "throughput": throughput.run,
@@ -20,6 +20,7 @@ MEASUREMENTS: Mapping[str, Callable[..., None]] = {
     "watchers": watchers.run,
     "stopping": stopping.run,
     "startup": startup.run,
+    "gradio": gradio_chat.run,
 }
 
 

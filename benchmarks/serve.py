@@ -84,19 +84,23 @@ def usual() -> Any:
     return app
 
 
-def _llmstream(port: int) -> None:
+def _llmstream(port: int, *, gradio: bool) -> None:
     from llmstream.fastapi import create_app
     from llmstream.server import Server
     from llmstream.settings import Settings
 
     app = create_app(Settings.load())
+    if gradio:
+        from llmstream.gradio import create_chat, mount_chat
+
+        mount_chat(app, create_chat(runs=app.state.runs))
     Server(app, app.state.runs, port=port, access_log=False).run()
 
 
 def main(port: int, name: str) -> None:
     """Serve until SIGTERM."""
-    if name == "llmstream":
-        return _llmstream(port)
+    if name in ("llmstream", "gradio"):
+        return _llmstream(port, gradio=name == "gradio")
     app = {"pass-through": lambda: bare(_pass), "bare loop": lambda: bare(_parse), "usual way": usual}[name]()
     uvicorn.run(app, port=port, lifespan="off", loop="uvloop", http="httptools", log_level="warning", access_log=False)
 

@@ -28,8 +28,9 @@ _POLICY = (
 _STARTUP, _UPLOAD = "/gradio_api/startup-events", "/gradio_api/upload"
 # Events that may be under way beside the answers: lists of models, stops.
 _SPARE_JOBS = 20
-# How often Gradio's queue looks for work, in seconds; its own millisecond takes a tenth of a core for nothing.
-_QUEUE_PERIOD_S = 0.01
+# How often Gradio's queue looks for work, and for progress bars (there are none), in seconds; its own milliseconds
+# take a tenth of a core for nothing.
+_QUEUE_PERIOD_S, _PROGRESS_PERIOD_S = 0.01, 0.5
 
 _CSS = """
 .gradio-container main { width: 100% !important; max-width: 860px !important; margin: 0 auto !important; }
@@ -51,7 +52,9 @@ _CSS = """
 #chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
 #chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
 #line, #line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
+#under-box { align-items: center; flex-wrap: nowrap; }
 #model { flex: 0 1 280px; margin: 0 !important; }
+#theme { flex: none; margin-left: auto; font-weight: normal; color: var(--body-text-color-subdued); }
 """
 
 
@@ -79,6 +82,7 @@ class Chat(gr.Blocks):
         self.max_threads = jobs
         self.queue()
         self._queue.sleep_when_free = _QUEUE_PERIOD_S
+        self._queue.progress_update_sleep_when_free = _PROGRESS_PERIOD_S
 
     def launch(self, *args: Any, **options: Any) -> Any:
         """`gr.Blocks.launch`, listening on loopback, behind our doors, with nothing recorded and nothing uploaded.

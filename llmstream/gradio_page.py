@@ -38,6 +38,8 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 _AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
 _RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}
 
+_SWITCH_THEME = "() => { document.body.classList.toggle('dark') }"
+
 _IDLE: dict[str, Any] = {"submit_btn": True, "stop_btn": False}
 _BUSY: dict[str, Any] = {"submit_btn": False, "stop_btn": True}
 
@@ -92,6 +94,20 @@ class Page:
             elem_id="box",
             **_IDLE,
         )
+        with gr.Row(elem_id="under-box"):
+            if default_chain:
+                self._picker: Any = gr.Dropdown(
+                    choices=[],
+                    value=None,
+                    show_label=False,
+                    label="Model",
+                    container=False,
+                    elem_id="model",
+                    min_width=120,
+                )
+            # Gradio follows the system, and keeps its own switch in a menu that is not shown.
+            theme = gr.Button("Light or dark", size="sm", scale=0, min_width=110, elem_id="theme")
+            theme.click(None, js=_SWITCH_THEME, **_AT_ONCE)
         if default_chain:
             self._settings_panel(self._runs.settings)
 
@@ -100,10 +116,6 @@ class Page:
         self._notice: Any = gr.Markdown(visible=False, elem_id="notice", container=False)
 
     def _settings_panel(self, settings: Settings) -> None:
-        with gr.Row(elem_id="under-box"):
-            self._picker: Any = gr.Dropdown(
-                choices=[], value=None, show_label=False, label="Model", container=False, elem_id="model", min_width=120
-            )
         with gr.Sidebar(position="right", open=False, width=300, elem_id="panel"):
             gr.Markdown("### Settings")
             self._system: Any = gr.Textbox(

@@ -178,12 +178,16 @@ def stats_line(event: Finished | Failed | Cancelled, model: str, *, cut: bool = 
     parts = [
         "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
         "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
-        "" if timings.tokens_per_s is None else f"{timings.tokens_per_s:,.1f} tokens/s",
+        "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
         escape(model),
         "cut at its length limit" if event.reason == "length" else "",
         "the conversation was cut to fit the model" if cut or event.prompt_truncated else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def _speed(per_s: float) -> str:
+    return f"{per_s:,.1f}" if per_s < 100 else f"{per_s:,.0f}"
 
 
 def _seconds(seconds: float) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 
@@ -426,6 +427,31 @@ def test_mounted_page_shares_the_runs(
     assert NEWLINES == turns[0].text == answer(native_events(get(f"{url}/runs/{run_id}/events").content))
     assert 200 == get(f"{url}/chat/").status_code
     assert 421 == get(f"{url}/chat/", headers={"host": "evil.example"}).status_code
+
+
+def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+    """What a person asks in the page is that person's run: another one gets a 404, a stranger a 401."""
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs, identify=lambda request: request.headers.get("x-user"))
+    mount_chat(app, create_chat(runs=runs), "/chat")
+    url = serve(app).url
+    ann, bob = {"x-user": "ann"}, {"x-user": "bob"}
+    functions = get(f"{url}/chat/config", headers=ann).json()["dependencies"]
+    question = {"role": "user", "content": [{"type": "text", "text": "Why?"}], "metadata": None, "options": None}
+    asked = {
+        "fn_index": next(each["id"] for each in functions if each["api_name"] == "_answer"),
+        "data": [[question], "demo:stall-3", "", "", False],
+        "session_hash": "page",
+    }
+    assert 401 == post(f"{url}/chat/gradio_api/queue/join", asked).status_code
+    assert 200 == post(f"{url}/chat/gradio_api/queue/join", asked, headers=ann).status_code
+    session = f"{url}/chat/gradio_api/queue/data?session_hash=page"
+    with httpx.stream("GET", session, headers=ann, timeout=30) as page:
+        assert any("Waiting for demo:stall-3" in line for line in page.iter_lines())
+        (run_id,) = runs.active
+        assert 200 == get(f"{url}/runs/{run_id}", headers=ann).status_code
+        assert 404 == get(f"{url}/runs/{run_id}", headers=bob).status_code
+        assert 202 == post(f"{url}/runs/{run_id}/stop", headers=ann).status_code
 
 
 def test_missing_gradio_says_how_to_get_it() -> None:

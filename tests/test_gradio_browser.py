@@ -290,7 +290,10 @@ def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: str, wid
     assert text is not None
     assert width >= text["x"] + text["width"]
     expect(chat.page.get_by_role("textbox").first).to_be_in_viewport()
-    assert (scheme == "dark") == chat.page.evaluate("document.body.classList.contains('dark')")
+    dark = "document.body.classList.contains('dark')"
+    assert (scheme == "dark") == chat.page.evaluate(dark)
+    chat.page.get_by_role("button", name="Light or dark").click()
+    assert (scheme == "light") == chat.page.evaluate(dark)
 
 
 def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -> None:

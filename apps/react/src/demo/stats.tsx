@@ -7,11 +7,15 @@ export function statsLine({ phase, timings, usage, model, promptTruncated }: Run
   const parts = [
     timings?.time_to_first_token_s === undefined ? "" : `${seconds(timings.time_to_first_token_s)} to first token`,
     tokens === undefined ? "" : `${tokens} token${tokens === 1 ? "" : "s"}`,
-    timings?.tokens_per_s === undefined ? "" : `${timings.tokens_per_s.toFixed(1)} tokens/s`,
+    timings?.tokens_per_s === undefined ? "" : `${speed(timings.tokens_per_s)} tokens/s`,
     phase === "starting" ? "" : (model ?? ""),
     promptTruncated ? "the conversation was cut to fit the model" : "",
   ];
   return parts.filter((part) => part !== "").join(" · ");
+}
+
+function speed(perSecond: number): string {
+  return perSecond < 100 ? perSecond.toFixed(1) : Math.round(perSecond).toLocaleString("en");
 }
 
 function seconds(value: number): string {
