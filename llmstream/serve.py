@@ -9,9 +9,10 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
-from llmstream import __version__
+from llmstream import __version__, gradio_lazy
 from llmstream.errors import LlmstreamError
 from llmstream.fastapi import create_app
+from llmstream.gradio_lazy import LazyChat
 from llmstream.ollama import Ollama
 from llmstream.runs.owner import Runs
 from llmstream.security import check_public
@@ -28,6 +29,8 @@ def serve(arguments: argparse.Namespace) -> int:
     listeners = _listen(arguments.host, arguments.port)
     runs = Runs(settings)
     app = create_app(settings, runs=runs)
+    chat = LazyChat(runs, lambda: app.state.fallback.notice)
+    app.mount(gradio_lazy.PATH, chat)
 
     class AnnouncedServer(Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -38,6 +41,7 @@ def serve(arguments: argparse.Namespace) -> int:
         async def shutdown(self, sockets: Any = None) -> None:
             tell("Stopping. A second Ctrl-C does not wait for the answers under way.")
             await super().shutdown(sockets)
+            await chat.close()
 
     server = AnnouncedServer(app, runs)
     # What uvicorn tells of itself stands in our own lines.
@@ -61,7 +65,7 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
             tell(error.message)
     page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     once = ", once with ?token=…" if settings.token else ""
-    tell(f"The chat: {page}  The documentation: {page}/docs{once}")
+    tell(f"The chat: {page}  With Gradio: {page}{gradio_lazy.PATH}  The documentation: {page}/docs{once}")
 
 
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import re
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +19,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.conftest import lacking
+from tests.npm_support import built
 
 SOURCES = Path(__file__).parent / "browser"
-_CACHE = Path(__file__).parent.parent / ".cache" / "browser"
-_BUILD_TIMEOUT_S = 150.0
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -37,41 +34,9 @@ def find_chromium() -> str:
     return str(found)
 
 
-@functools.cache
 def build() -> Path:
     """The folder with the packages, the Node programs and, in ``dist``, the pages; made when the sources changed."""
-    npm = shutil.which("npm")
-    if shutil.which("node") is None or npm is None:
-        lacking("Node", "put `node` and `npm` (version 20 or later) on PATH")
-    files = sorted(path for path in SOURCES.rglob("*") if path.is_file() and "node_modules" not in path.parts)
-    digest = hashlib.sha256(b"".join(f"{path}\n".encode() + path.read_bytes() for path in files)).hexdigest()[:16]
-    ready = _CACHE / digest
-    if ready.is_dir():
-        return ready
-    # Made aside and moved into place, so that test runs side by side never see half of it.
-    making = _CACHE / f"{digest}.{os.getpid()}"
-    shutil.copytree(SOURCES, making, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    if wrong := _run(str(npm), "ci", "--no-progress", "--prefer-offline", folder=making):
-        shutil.rmtree(making)
-        lacking("npm packages", f"`npm ci` in tests/browser failed, which needs the network once: {wrong}")
-    for script in ("check", "build"):
-        wrong = _run(str(npm), "run", script, folder=making)
-        if wrong:
-            shutil.rmtree(making)
-        assert wrong == ""
-    old = [path for path in _CACHE.iterdir() if path.is_dir() and path != making and "." not in path.name]
-    with suppress(OSError):  # another test run was faster
-        making.rename(ready)
-    for path in (making, *old):
-        if path != ready:
-            shutil.rmtree(path, ignore_errors=True)
-    return ready
-
-
-def _run(*command: str, folder: Path) -> str:
-    """Runs a command; what it printed if it failed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
-    return f"{done.stdout}{done.stderr}" if done.returncode else ""
+    return built(SOURCES, "check", "build")
 
 
 class _Handler(SimpleHTTPRequestHandler):

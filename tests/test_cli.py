@@ -438,16 +438,20 @@ def test_chat_keeps_the_part_of_a_stopped_answer(upstream: DemoOllama) -> None:
 
 
 def test_serve_says_where_and_what(upstream: DemoOllama) -> None:
-    """One line each for the address, Ollama and the documentation; SIGINT ends it."""
+    """One line each for the address, Ollama and the pages, the Gradio chat among them; SIGINT ends it."""
     with piped("serve", "--port", "0", ollama=upstream.url) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline().decode().strip() for _ in range(3)]
         address = lines[0].removeprefix(f"llmstream {__version__} listens on ")
-        pages = f"The chat: {address}  The documentation: {address}/docs"
+        pages = f"The chat: {address}  With Gradio: {address}/gradio  The documentation: {address}/docs"
         expected = [lines[0], f"Ollama at {upstream.url} answers, with demo:latest", pages]
         assert expected == lines
         with urllib.request.urlopen(f"{address}/health", timeout=TIMEOUT_S) as answer:
             assert "ok" == json.load(answer)["status"]
+        with urllib.request.urlopen(f"{address}/gradio/", timeout=TIMEOUT_S) as page:
+            assert b"Loading Gradio" in page.read()
+        with urllib.request.urlopen(f"{address}/gradio/config", timeout=TIMEOUT_S) as chat:
+            assert "llmstream" == json.load(chat)["title"]
         process.send_signal(signal.SIGINT)
         assert 0 == process.wait(TIMEOUT_S)
 

@@ -36,6 +36,7 @@ from llmstream.events import (
 )
 from llmstream.fastapi import create_app
 from llmstream.gradio import create_chat, mount_chat
+from llmstream.gradio_lazy import LazyChat
 from llmstream.gradio_messages import conversation, message
 from llmstream.gradio_turns import PERIOD_S, Turns
 from llmstream.gradio_view import View
@@ -452,6 +453,20 @@ def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI
         assert 200 == get(f"{url}/runs/{run_id}", headers=ann).status_code
         assert 404 == get(f"{url}/runs/{run_id}", headers=bob).status_code
         assert 202 == post(f"{url}/runs/{run_id}/stop", headers=ann).status_code
+
+
+def test_server_without_gradio_says_how_to_get_it(
+    serve: Callable[[FastAPI], Served], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `llmstream serve` can't show the page it says what to install."""
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    app = create_app(settings)
+    app.mount("/gradio", LazyChat(app.state.runs, lambda: None))
+    response = get(f"{serve(app).url}/gradio/")
+    assert (501, 'The Gradio chat needs Gradio. Get it with: pip install "llmstream[gradio]"\n') == (
+        response.status_code,
+        response.text,
+    )
 
 
 def test_missing_gradio_says_how_to_get_it() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,7 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.browser_support import CuttingProxy, build
 from tests.golden import WIRE
+from tests.npm_support import run_program
 from tests.support import Served, answer, messages, native_events, plain_answer, post
 
 pytestmark = pytest.mark.timeout(180)  # the first test installs the packages
@@ -34,10 +34,7 @@ Message = dict[str, str]
 
 def node(program: str, *arguments: str | Path) -> Any:
     """What a program of tests/browser/node prints, which is JSON."""
-    command = ["node", build() / "node" / program, *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
-    assert (done.returncode, done.stderr.decode()) == (0, "")
-    return json.loads(done.stdout)
+    return run_program(build() / "node" / program, *arguments)
 
 
 def parsed(folder: Path, *bodies: bytes, chunk_size: int = 0) -> list[dict[str, list[Message]]]:
