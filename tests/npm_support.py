@@ -9,12 +9,21 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmstream.demo_ollama import DemoOllama
+from llmstream.fastapi import create_app
+from llmstream.settings import Settings
 from tests.conftest import lacking
+from tests.support import serving
+
+CLIENTS = Path(__file__).parent / "clients"
+# What a client must give back to the letter.
+EXACT = "\n  Né\r\n\n日本語 👩\u200d👩\u200d👧\u200d👦 👍🏽 \x85\u2028\u2029\ufeff</p> & ok.\n\n"
 
 _CACHE = Path(__file__).parent.parent / ".cache" / "npm"
 _INSTALLED = ("package.json", "package-lock.json", ".npmrc")
@@ -73,9 +82,7 @@ def _build(folder: Path, sources: Path, packages: Path, scripts: Iterable[str]) 
 
 def _run(*command: str, folder: Path) -> str:
     """Runs a command; what it printed if it failed."""
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False
-    )
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_COMMAND_TIMEOUT_S, check=False)
     return f"{done.stdout}{done.stderr}" if done.returncode else ""
 
 
@@ -88,3 +95,23 @@ def run_program(program: Path, *arguments: str | Path) -> Any:
     )
     assert (done.returncode, done.stderr.decode()) == (0, "")
     return json.loads(done.stdout)
+
+
+@dataclass
+class Clients:
+    """A server on a demo Ollama, and what a client's program said of it."""
+
+    url: str
+    upstream: DemoOllama
+    found: dict[str, Any]
+
+
+@contextmanager
+def client_program(program: str, *arguments: str, settings: Mapping[str, Any] | None = None) -> Iterator[Clients]:
+    """Runs a program of tests/clients once, with the address of a server; ``found`` is what it found, by scenario."""
+    path = built(CLIENTS) / program
+    with DemoOllama(tokens_per_s=None, scenarios=True) as upstream:
+        upstream.answers["exact"] = EXACT
+        options = {"ollama_url": upstream.url, "model": "demo", "demo": "never", **(settings or {})}
+        with serving(create_app(Settings(**options))) as served:
+            yield Clients(served.url, upstream, run_program(path, served.url, *arguments))
