@@ -135,7 +135,8 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     )
 
 
-_CHAT_MODELS_KEPT = 64
+_CHAT_MODELS_KEPT = _CHAINS_KEPT = 64
+_chains: dict[tuple[Any, ...] | None, Runnable[Any, Any]] = {}
 _chat_models: dict[tuple[str, Ollama], StrictChatOllama] = {}
 
 
@@ -199,7 +200,19 @@ async def aopen_chain(
     if format is not None:
         kwargs["format"] = format
     chat_model = await _chat_model(name, ollama)
-    chain: Runnable[Any, Any] = _prompt(settings.system_prompt, with_context) | chat_model.bind(**kwargs)
+    # The same chain again and again, unless something in it is of this one request: making one delays the answer.
+    key = (
+        (id(chat_model), settings.system_prompt, with_context, *kwargs.items())
+        if kwargs.keys() <= {"reasoning"}
+        else None
+    )
+    chain = _chains.get(key)
+    if chain is None:
+        chain = _prompt(settings.system_prompt, with_context) | chat_model.bind(**kwargs)
+        if key is not None:
+            _chains[key] = chain
+            while len(_chains) > _CHAINS_KEPT:
+                del _chains[next(iter(_chains))]
     return chain
 
 

@@ -143,11 +143,13 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with fallback or _nothing():
             yield
+            await runs.drain(0)
 
     app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runs = runs
     app.state.fallback = fallback
-    app.include_router(create_router(chain, runs=runs, protocols=protocols, name=name))
+    # The routes themselves, not the router: FastAPI looks for an included router's routes twice with every request.
+    app.router.routes += create_router(chain, runs=runs, protocols=protocols, name=name).routes
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
     app.add_middleware(
         CORSMiddleware,
