@@ -93,7 +93,9 @@ def check(request: RunRequest, settings: Settings) -> None:
 
 
 def check_model(name: str, settings: Settings) -> None:
-    """Raises `ModelNotAllowed` for a model that a client may not ask for."""
+    """Raises `ModelNotAllowed` for a model that a client may not ask for, `InvalidRequest` for what is an address."""
+    if "://" in name:
+        raise InvalidRequest("A model has a name, not an address: GET /models lists those that can be asked for.")
     allowed = settings.allowed_models
     if any(same_model(name, each) for each in allowed) or not (allowed or is_cloud(name)):
         return

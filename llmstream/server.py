@@ -16,10 +16,16 @@ from llmstream.runs.owner import Runs
 
 # After the drain: how long uvicorn may wait for connections that do not end.
 _CLOSE_S = 1
+# How much may wait for a client that reads slowly before its stream waits too: one write is up to 40 kB.
+_UNSENT_BYTES = 16 * 1024
 
 
 class _Protocol(HttpToolsProtocol):
     """Lets a response cut its connection: a plain close would wait for a client that reads nothing."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

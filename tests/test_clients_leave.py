@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import resource
+import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from llmstream.fastapi import create_app, create_router
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.faultkit import Exchange, Fault, Proxy, ask, eventually, following, start
+from tests.test_shutdown import served
 
 Serve = Callable[[FastAPI], Any]
 LONG = "demo:tokens-40000"
@@ -162,21 +164,23 @@ def test_who_reads_nothing_is_dropped_and_can_resume(settings: Settings, serve: 
     assert whole.messages == [*stalled.messages, *rest.messages]
 
 
-def test_stalled_readers_cost_little_memory(settings: Settings, serve: Serve) -> None:
+def test_stalled_readers_cost_little_memory(upstream: DemoOllama) -> None:
     """What a client does not read waits in the log, which all share, not in a buffer of its own."""
-    url = serve(create_app(settings.change(send_timeout_s=60, grace_s=20))).url
-    run = start(url, question="q", model=LONG)
-    whole = ask(f"{url}/runs/{run}/events")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    stalled = [Exchange(f"{url}/runs/{run}/events", receive_buffer=4096) for _ in range(40)]
-    for each in stalled:
-        each.until(lambda exchange: exchange.messages)
-    assert len(whole.body) == len(ask(f"{url}/runs/{run}/events").body) > 4_000_000
-    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    for each in stalled:
-        each.close(reset=True)
-    # Both ends are in this process, and `whole` was held once more: 40 copies would be 200 MB.
-    assert grown_kib < 100_000
+
+    def resident_kib() -> int:
+        shown = subprocess.run(["ps", "-o", "rss=", "-p", str(server.process.pid)], capture_output=True, check=True)
+        return int(shown.stdout)
+
+    with served(upstream, send_timeout_s="60", grace_s="20") as server, ExitStack() as stack:
+        run = start(server.url, question="q", model=LONG)
+        events = f"{server.url}/runs/{run}/events"
+        assert len(ask(events).body) > 4_000_000
+        before = resident_kib()
+        for _ in range(100):
+            stalled = stack.enter_context(Exchange(events, receive_buffer=4096))
+            stalled.until(lambda exchange: exchange.messages)
+        ask(events)  # the server has come to a halt with all the others by now
+        assert resident_kib() - before < 100 * 128
 
 
 def test_a_stall_on_the_way_holds_up_nobody_else(settings: Settings, serve: Serve) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from langchain_core.runnables import RunnableGenerator
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
@@ -355,6 +358,48 @@ def test_the_api_describes_its_events(url: str) -> None:
     assert 200 == ask(f"{url}/docs/assets/swagger-ui-bundle.js").status
     chat = ask(f"{url}/")
     assert (200, "text/html") == (chat.status, chat.headers["content-type"].partition(";")[0])
+
+
+def test_a_sync_chain_holds_up_nobody_else(settings: Settings, serve: Serve) -> None:
+    """A generator that blocks does so in a thread of its own: other answers come meanwhile."""
+    gate = threading.Event()
+
+    def chain(question: str) -> Iterator[str]:
+        if question == "slow":
+            assert gate.wait(timeout=30)
+        yield f"{question}!"
+
+    url = serve(create_app(settings, chain=RunnableGenerator(_each(chain)))).url
+    with Exchange(f"{url}/stream", "POST", question="slow") as slow:
+        assert "fast!" == ask(f"{url}/stream", "POST", question="fast").text
+        gate.set()
+        assert "slow!" == slow.all().text
+
+
+def _each(answer: Callable[[str], Iterator[str]]) -> Callable[[Iterator[str]], Iterator[str]]:
+    """What LangChain makes a generator of: it takes its input piece by piece."""
+
+    def transform(pieces: Iterator[str]) -> Iterator[str]:
+        yield from answer("".join(pieces))
+
+    return transform
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_clock_that_jumps_ends_nothing(
+    jump_s: float, settings: Settings, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the time of day is set anew, runs go on, ended ones stay readable, and keys stay known."""
+    url = serve(create_app(settings)).url
+    ended = ask(f"{url}/stream", "POST", question="q", model="demo:tokens-2", request_id="key")
+    with Exchange(f"{url}/stream", "POST", question="q", model="demo:stall-3") as going:
+        going.until(lambda exchange: exchange.text == " 1 2 3")
+        now = time.time
+        monkeypatch.setattr(time, "time", lambda: now() + jump_s)
+        assert ended.messages == events(url, ended.headers["x-run-id"]).messages
+        again = ask(f"{url}/stream", "POST", question="q", model="demo:tokens-2", request_id="key")
+        assert ended.headers["x-run-id"] == again.headers["x-run-id"]
+        assert "running" == ask(f"{url}/runs/{going.headers['x-run-id']}").json["state"]
 
 
 def test_a_mounted_app_works_without_its_lifespan(settings: Settings, serve: Serve) -> None:

@@ -15,11 +15,14 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from llmstream.client import Client
 from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.scenarios import NEWLINES
+from llmstream.events import Token
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.conftest import lacking
-from tests.faultkit import Exchange, ask
+from tests.faultkit import Exchange, Fault, Proxy, ask
 from tests.test_shutdown import served
 
 Serve = Callable[[FastAPI], Any]
@@ -111,3 +114,16 @@ def test_a_server_that_goes_is_no_complete_answer(kill: bool, upstream: DemoOlla
             stream.all()
         assert ("token" if kill else "failed") == stream.types[-1]
         assert 502 == ask(f"{front}/health").status or not kill
+
+
+def test_a_client_waits_while_the_server_is_away(
+    settings: Settings, serve: Serve, upstream: DemoOllama, tmp_path: Path
+) -> None:
+    """What nginx says for a server that is being restarted ends nothing: the run goes on where it was cut."""
+    url = serve(create_app(settings)).url
+    faults = iter([Fault(), Fault(cut_down=800), Fault(cut_down=0), Fault(cut_down=0)])
+    with Proxy(url, faults) as relay, nginx(relay.url, tmp_path) as front, Client(front) as client:
+        run = client.start("q", model="demo:newlines")
+        assert NEWLINES == "".join(event.text for event in client.follow(run) if isinstance(event, Token))
+        assert 5 == relay.connections
+    assert 1 == sum(request.path == "/api/chat" for request in upstream.requests)

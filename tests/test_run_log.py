@@ -283,7 +283,7 @@ async def test_nothing_is_lost_between_replay_and_live(log: RunLog) -> None:
 
 async def test_a_reader_in_another_thread_races_the_writer(log: RunLog) -> None:
     """Events appended while another thread looks whether there are any are never missed."""
-    count = 20_000
+    count = 100_000
     await started(log)
     done: list[list[Event]] = []
 

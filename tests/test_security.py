@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -373,3 +374,60 @@ def test_names_are_one_line_in_logs_and_errors(url: str, caplog: pytest.LogCaptu
         ask(f"{url}/runs/x%0d%0aINFO%20forged%1b[31m")
     lines = [line for record in caplog.records for line in record.getMessage().splitlines()]
     assert not [line for line in lines if line.startswith("INFO forged") or "\x1b" in line]
+
+
+_connections: list[str] | None = None
+
+
+def _record(event: str, arguments: tuple[Any, ...]) -> None:
+    """Where this process connects to, and which names it looks up, while somebody wants to know."""
+    if _connections is not None and event in ("socket.connect", "socket.getaddrinfo"):
+        found = arguments[1][0] if event == "socket.connect" else arguments[0]
+        _connections.append(str(found))
+
+
+@pytest.fixture(scope="module")
+def audited() -> None:
+    """An audit hook can't be taken away again, so there is one for all these tests."""
+    sys.addaudithook(_record)
+
+
+@pytest.mark.usefixtures("audited")
+@pytest.mark.parametrize("path", ["/stream", "/runs", "/api/chat", "/v1/chat/completions", "/ollama/api/chat", "/agui"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"base_url": "http://evil.example"},
+        {"client_kwargs": {"headers": {"authorization": "x"}}},
+        {"model": "http://evil.example/model"},
+        {"model": "hf.co/evil/model"},
+        {"options": {"base_url": "http://evil.example"}},
+    ],
+)
+def test_a_request_takes_the_server_nowhere(path: str, fields: dict[str, Any], url: str) -> None:
+    """No address in a request has the server connect anywhere but to its Ollama, or look up a name."""
+    global _connections
+    messages = [{"id": "1", "role": "user", "content": "q", "parts": [{"type": "text", "text": "q"}]}]
+    agui = {"threadId": "t", "runId": "r", "state": {}, "tools": [], "context": [], "forwardedProps": {}}
+    asked = {"question": "q"} if path in ("/stream", "/runs") else {"messages": messages, "id": "c", "model": "demo"}
+    seen: list[str] = []
+    _connections = seen
+    try:
+        answer = ask(f"{url}{path}", "POST", **{**asked, **(agui if path == "/agui" else {}), **fields})
+    finally:
+        _connections = None
+    assert set(seen) <= {"127.0.0.1"}
+    if path in ("/stream", "/runs"):
+        assert answer.status in (403, 404, 422)
+
+
+def test_serialized_objects_are_data(settings: Settings, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LangChain's own loader would take for a secret or a class comes out as it went in."""
+    monkeypatch.setenv("LLMSTREAM_TEST_SECRET", "sesame")
+    secret = {"lc": 1, "type": "secret", "id": ["LLMSTREAM_TEST_SECRET"]}
+    url = serve(create_app(settings, chain=RunnableLambda(lambda _: {"found": secret}))).url
+    answered = ask(f"{url}/stream", "POST", question=json.dumps(secret))
+    assert b"sesame" not in answered.body
+    assert secret in [json.loads(message.data).get("value") for message in answered.messages]
+    message = {"role": "user", "content": "q", "lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {}}
+    assert 422 == ask(f"{url}/stream", "POST", question=None, messages=[message]).status
