@@ -52,8 +52,8 @@ from llmstream.security import (
 from llmstream.settings import Settings
 
 # What a page of another origin may send and read.
-_CORS_REQUEST = ["Content-Type", "Last-Event-ID", "Idempotency-Key", "Authorization"]
-_CORS_RESPONSE = ["X-Run-Id", "Location", "Retry-After", "X-Vercel-AI-UI-Message-Stream"]
+_CORS_REQUEST = ["Content-Type", "Last-Event-ID", "Idempotency-Key", "Authorization", *dialects.REQUEST_HEADERS]
+_CORS_RESPONSE = ["X-Run-Id", "Location", "Retry-After", *dialects.RESPONSE_HEADERS]
 
 _EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
 _TYPED = {200: {"description": "Typed server-sent events", "content": pages.typed_stream()}}
@@ -160,7 +160,7 @@ def create_app(
         expose_headers=_CORS_RESPONSE,
         allow_credentials=True,
     )
-    app.add_middleware(Security, settings=settings, identify=identify)
+    app.add_middleware(Security, settings=settings, identify=identify, refusal=dialects.refusal)
     return app
 
 

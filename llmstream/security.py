@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import inspect
-import json
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from http.cookies import SimpleCookie
@@ -29,11 +28,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.errors import BodyTooLarge, Forbidden, HostNotAllowed, LlmstreamError, SettingsError, Unauthorized
 from llmstream.settings import LOOPBACK_HOSTS, Settings
 
+# A path below the app's own, and an error → how clients of that path read it, or None where they read plain JSON.
+Refusal = Callable[[str, LlmstreamError], Response | None]
 # Names the caller of a request, or gives None for nobody (401); may be async.
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 
@@ -56,8 +58,16 @@ _LOCAL_ORIGIN = re.compile(LOCAL_ORIGIN)
 class Security:
     """The doors of an app: host, origin, token, caller, size of the body, in this order."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, identify: Identify | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        identify: Identify | None = None,
+        refusal: Refusal = lambda path, error: None,
+    ) -> None:
         self._app = app
+        self._refusal = refusal
         self._settings = settings
         self._identify = identify
         self._hosts = {host.lower() for host in settings.allowed_hosts}
@@ -75,10 +85,22 @@ class Security:
             scope[CALLER] = await identify_caller(scope, self._identify)
             receive = await limit_body(scope, receive, self._settings.max_body_bytes)
         except LlmstreamError as error:
-            return await _refuse(scope, send, error)
+            return await self._refuse(scope, receive, send, error)
         if cookie is None:
             return await self._app(scope, receive, send)
         await _with_cookie(self._app, cookie, scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, error: LlmstreamError) -> None:
+        if scope["type"] == "websocket":
+            return await send({"type": "websocket.close", "code": 1008})
+        response = self._refusal(scope["path"].removeprefix(scope.get("root_path", "")), error)
+        if response is None:
+            response = JSONResponse(error_fields(error), STATUS[error.code], {"cache-control": "no-store"})
+        origin = Headers(scope=scope).get("origin")
+        if origin is not None and not isinstance(error, HostNotAllowed | Forbidden):
+            # A page that may use this server is told what is wrong, not only that something is.
+            response.headers.update(_readable_by(origin))
+        await response(scope, receive, send)
 
 
 def check_host(headers: Headers, allowed: set[str]) -> None:
@@ -191,6 +213,10 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The request is larger than {limit} bytes. Shorten it, or raise LLMSTREAM_MAX_BODY_BYTES.")
 
 
+def _readable_by(origin: str) -> dict[str, str]:
+    return {"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "vary": "Origin"}
+
+
 def _is_allowed(origin: str, allowed: Iterable[str], scope: Scope, headers: Headers) -> bool:
     return origin in allowed or bool(_LOCAL_ORIGIN.fullmatch(origin)) or origin == _own_origin(scope, headers)
 
@@ -262,11 +288,3 @@ async def _with_cookie(app: ASGIApp, cookie: str, scope: Scope, receive: Receive
 def error_fields(error: LlmstreamError) -> dict[str, object]:
     """An error as every failure with a status tells it."""
     return {"code": error.code, "message": error.message, "retryable": error.retryable}
-
-
-async def _refuse(scope: Scope, send: Send, error: LlmstreamError) -> None:
-    if scope["type"] == "websocket":
-        return await send({"type": "websocket.close", "code": 1008})
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    await send({"type": "http.response.start", "status": STATUS[error.code], "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps(error_fields(error)).encode()})

@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator, Iterable
 from contextvars import ContextVar
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
 from llmstream.demo_ollama.checks import full_name
 from llmstream.demo_ollama.protocol import create_ollama_app
 from llmstream.demo_ollama.responses import json_response
-from llmstream.dialects.service import Service, status_of
+from llmstream.dialects.service import Service, retry_headers, status_of
 from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.ollama import Ollama
 from llmstream.protocols.ollama import OllamaPieces
@@ -42,13 +42,20 @@ def ollama_router(service: Service) -> APIRouter:
             data = await request.body()
             await backend.prepare(str(request.path_params.get("path", "")), _model_in(data))
         except LlmstreamError as error:
-            return json_response({"error": error.message}, status=status_of(error))
+            return ollama_error(error)
         return _Inner(app, request, data)
 
     router = APIRouter()
     for path in ("/ollama", "/ollama/{path:path}"):
         router.add_route(path, serve, methods=["GET", "POST"], include_in_schema=False)
     return router
+
+
+def ollama_error(error: LlmstreamError) -> Response:
+    """An error as Ollama's clients read it."""
+    response = json_response({"error": error.message}, status=status_of(error))
+    response.headers.update(retry_headers(error))
+    return response
 
 
 def _model_in(data: bytes) -> str:
