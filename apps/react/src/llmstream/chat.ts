@@ -52,6 +52,7 @@ export function createChat({ client, storage, storageKey = "llmstream", system }
   const run = createRun(client, lastRun());
   let state: ChatState = { messages, busy: isActive(run.getSnapshot()) };
   let leaveRun: (() => void) | undefined;
+  let asked = false; // since the page was loaded: what the run can send again
 
   function lastRun(): RunState | undefined {
     const last = messages.at(-1);
@@ -96,6 +97,7 @@ export function createChat({ client, storage, storageKey = "llmstream", system }
 
   function ask(withWhat: AskWith): void {
     const conversation = toRequest(messages, system);
+    asked = true;
     answer(() => void run.start({ ...withWhat, messages: conversation }));
   }
 
@@ -111,7 +113,7 @@ export function createChat({ client, storage, storageKey = "llmstream", system }
     if (state.busy || before === undefined || messages.length < 2) return;
     messages = messages.slice(0, -1);
     // A request that may have got lost is sent again as it was, so that it can't start a second run.
-    if (before.error?.code === "unreachable") answer(() => void run.retry());
+    if (asked && before.error?.code === "unreachable") answer(() => void run.retry());
     else ask(withWhat);
   }
 
@@ -133,6 +135,7 @@ export function createChat({ client, storage, storageKey = "llmstream", system }
     listeners.add(listener);
     if (listeners.size === 1) {
       leaveRun = run.subscribe(onRun);
+      onRun(); // what happened while nobody looked
       if (typeof window !== "undefined") window.addEventListener("pagehide", save);
     }
     return () => {
@@ -172,6 +175,8 @@ function toRequest(messages: readonly ChatMessage[], system: string | undefined)
 function load(storage: ChatOptions["storage"], key: string): readonly ChatMessage[] {
   try {
     const messages = JSON.parse(storage?.getItem(key) ?? "[]") as ChatMessage[];
+    const texts = messages.map((message) => (message.role === "user" ? message.content : message.run.text));
+    if (!texts.every((text) => typeof text === "string")) return [];
     return messages.map((message) =>
       message.role === "assistant" ? { ...message, run: restored(message.run) } : message,
     );
@@ -182,7 +187,8 @@ function load(storage: ChatOptions["storage"], key: string): readonly ChatMessag
 
 /** A kept state as it is after a reload; the run itself goes on without the page. */
 function restored(run: RunState): RunState {
-  if (run.phase === "interrupted") return { ...run, phase: "running" };
+  const { error: _, ...kept } = run;
+  if (run.phase === "interrupted") return { ...kept, phase: "running" };
   if (!isActive(run) || run.runId !== undefined) return run;
   const error = { code: "interrupted", message: "The page was left before the answer began.", retryable: true };
   return { ...run, phase: "failed", connection: "closed", error };

@@ -1,7 +1,7 @@
 import type { Client, RunRequest } from "./client.js";
 import { LlmstreamError } from "./errors.js";
 import { Flush } from "./flush.js";
-import { applyEvents, IDLE, isActive, type RunState } from "./state.js";
+import { applyEvents, IDLE, isActive, isOver, type RunState } from "./state.js";
 
 /** One run at a time: start or watch it, follow it through cuts, stop it. Knows no framework; see `useRun`. */
 export interface RunStore {
@@ -90,10 +90,10 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     const { error: _, ...kept } = from;
     state = { ...kept, phase: "running", connection: "connecting", runId };
     flush.now();
-    return follow(mine);
+    return follow(mine, from);
   }
 
-  async function follow(mine: AbortController): Promise<RunState> {
+  async function follow(mine: AbortController, from: RunState = state): Promise<RunState> {
     const { runId = "", seq } = state;
     try {
       const onConnection = (connection: RunState["connection"]) => {
@@ -105,9 +105,13 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
         if (isActive(state)) flush.soon();
         else flush.now();
       }
-      // The server has nothing more for somebody who was told of the end before.
-      if (attention === mine && !mine.signal.aborted && isActive(state))
-        set({ phase: "finished", connection: "closed" });
+      // The server has nothing more: for somebody who was told of the end before.
+      if (attention === mine && !mine.signal.aborted && isActive(state)) {
+        if (!isOver(from))
+          throw new LlmstreamError("protocol", "The server has no end of this answer. Ask again.", true);
+        state = from;
+        flush.now();
+      }
     } catch (error) {
       if (attention === mine) fail(error);
     }
@@ -122,6 +126,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     if (runId === undefined || !(isActive(state) || state.phase === "interrupted")) return;
     try {
       await client.stop(runId);
+      // Nobody follows it: what the server has of it, and its end, are still to be fetched.
+      if (attention === mine && state.phase === "interrupted") await reconnect();
     } catch {
       // It can't be told; when nobody follows it, it ends by itself.
       if (attention !== mine) return;
@@ -155,7 +161,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     return () => {
       listeners.delete(listener);
       // Later, because React's StrictMode leaves and comes back at once.
-      if (listeners.size === 0) setTimeout(() => listeners.size === 0 && attention.abort(), 0);
+      const left = attention;
+      if (listeners.size === 0) setTimeout(() => listeners.size === 0 && left.abort(), 0);
     };
   }
 

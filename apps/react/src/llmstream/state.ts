@@ -56,6 +56,11 @@ export function isActive(state: RunState): boolean {
   return state.phase === "starting" || state.phase === "running";
 }
 
+/** Whether the run told its end; `interrupted` is none. */
+export function isOver(state: RunState): boolean {
+  return state.phase === "finished" || state.phase === "failed" || state.phase === "cancelled";
+}
+
 /** What a screen reader should say: that an answer begins and how it ends, not every token. */
 export function announcement(state: RunState): string {
   switch (state.phase) {

@@ -1,0 +1,237 @@
+import { describe, expect, it, vi } from "vitest";
+import { announcement, createRun, type RunStore } from "../src/llmstream";
+import { hasty } from "./collect";
+import { type Answer, created, hangUp, LiveRun, serve, status, stream } from "./server";
+import { answering, body, CANCELLED, events, FAILED, FINISHED, RUN, STARTED, token } from "./streams";
+
+const ASKED = { question: "Why?" };
+
+async function until(run: RunStore, text: string): Promise<void> {
+  await expect.poll(() => run.latest().text).toBe(text);
+}
+
+describe("a run", () => {
+  it("goes from nothing over its parts to its end", async () => {
+    const live = new LiveRun();
+    const served = await serve(live.routes());
+    const run = createRun(hasty(served.url));
+    expect([run.latest().phase, announcement(run.latest())]).toEqual(["idle", ""]);
+    const over = run.start(ASKED);
+    expect(run.getSnapshot()).toMatchObject({ phase: "starting", connection: "connecting" });
+    live.add(STARTED, { type: "status", state: "loading", detail: "Loading tiny." });
+    await expect.poll(() => run.latest().waiting?.state).toBe("loading");
+    expect(run.latest()).toMatchObject({ phase: "running", connection: "open", model: "tiny" });
+    live.add({ type: "reasoning", text: "Hm" }, { type: "reasoning", text: "m." });
+    await expect.poll(() => run.latest().parts).toEqual([{ kind: "reasoning", text: "Hmm.", open: true }]);
+    expect(run.latest().waiting).toBeUndefined();
+    live.add({ type: "tool_call", id: "c", name: "look", arguments: { at: "it" } });
+    live.add({ type: "tool_result", id: "c", output: 7 }, { type: "tool_result", id: "?", output: 8 });
+    live.add({ type: "data", name: "sources", value: [{ title: "A" }] }, { type: "data", name: "cost", value: 1 });
+    live.add({ type: "status", state: "prompt_truncated" }, token("So."), FINISHED);
+    expect(await over).toEqual({
+      phase: "finished",
+      connection: "closed",
+      runId: RUN,
+      seq: 12,
+      model: "tiny",
+      text: "So.",
+      promptTruncated: true,
+      reason: "stop",
+      usage: { input_tokens: 1, output_tokens: 2 },
+      timings: { total_s: 0.5 },
+      parts: [
+        { kind: "reasoning", text: "Hmm.", open: false },
+        { kind: "tool", id: "c", name: "look", arguments: { at: "it" }, output: 7, open: false },
+        { kind: "tool", id: "?", name: "tool", output: 8, open: false },
+        { kind: "sources", sources: [{ title: "A" }] },
+        { kind: "data", name: "cost", value: 1 },
+        { kind: "text", text: "So." },
+      ],
+    });
+  });
+
+  it.each([
+    ["finished", FINISHED, "The answer is complete."],
+    ["failed", FAILED, "The answer is not complete."],
+    ["cancelled", CANCELLED, "The answer was stopped."],
+  ] as const)("that is %s is announced as it is", async (phase, last, said) => {
+    const served = await serve({ events: stream(body(events(STARTED, last))) });
+    const state = await createRun(hasty(served.url)).start(ASKED);
+    expect([state.phase, announcement(state)]).toEqual([phase, said]);
+  });
+
+  it("is asked once, under one key, through cuts and failures", async () => {
+    const live = new LiveRun();
+    const served = await serve({ ...live.routes(), events: [hangUp, status(502), live.events] });
+    const run = createRun(hasty(served.url));
+    const over = run.start(ASKED);
+    live.add(STARTED, token("Hi"));
+    await until(run, "Hi");
+    live.cut();
+    live.add(token(" you"), FINISHED);
+    expect((await over).text).toBe("Hi you");
+    expect(served.of("start")).toHaveLength(1);
+  });
+
+  it("that ended is not followed again, and stays what it was", async () => {
+    for (const last of [FINISHED, FAILED, CANCELLED]) {
+      const all = events(STARTED, token("Hi"), last);
+      const served = await serve({ events: [stream(body(all)), status(204)] });
+      const run = createRun(hasty(served.url));
+      const over = await run.watch(RUN);
+      run.subscribe(() => {})();
+      await run.stop();
+      await run.reconnect();
+      expect(served.asked).toHaveLength(1);
+      expect(await run.watch(RUN, over)).toEqual(over);
+    }
+  });
+
+  it("of which the server knows no more, but not how it ended, is not shown as finished", async () => {
+    const served = await serve({ events: status(204) });
+    const state = await createRun(hasty(served.url)).watch(RUN);
+    expect(state).toMatchObject({
+      phase: "failed",
+      connection: "closed",
+      error: { code: "protocol", retryable: true },
+    });
+  });
+
+  it("that is followed by another question is left alone, and says nothing more", async () => {
+    const [one, two] = [new LiveRun(), new LiveRun("f".repeat(32))];
+    const which = (asked: { run: string }) => (asked.run === RUN ? one : two);
+    const served = await serve({
+      start: [created(one.run), created(two.run)],
+      events: (response, asked) => which(asked).events(response, asked),
+    });
+    const run = createRun(hasty(served.url));
+    const first = run.start(ASKED);
+    one.add(STARTED, token("One"));
+    await until(run, "One");
+    const second = run.start({ question: "And?" });
+    await first;
+    await expect.poll(() => one.watching).toBe(0);
+    two.add(STARTED, token("Two"), FINISHED);
+    expect(await second).toMatchObject({ phase: "finished", text: "Two", runId: two.run });
+    expect(served.of("stop")).toEqual([]);
+  });
+});
+
+describe("stop", () => {
+  it("in the middle ends the run at the server and keeps what came", async () => {
+    const live = new LiveRun();
+    const served = await serve(live.routes());
+    const run = createRun(hasty(served.url));
+    const over = run.start(ASKED);
+    live.add(STARTED, token("Hal"));
+    await until(run, "Hal");
+    await run.stop();
+    expect(await over).toMatchObject({ phase: "cancelled", text: "Hal", cancelledBy: "stop" });
+    expect(live.ended).toBe(true);
+  });
+
+  it("before the first token does too", async () => {
+    const live = new LiveRun();
+    const served = await serve(live.routes());
+    const run = createRun(hasty(served.url));
+    const over = run.start(ASKED);
+    live.add(STARTED);
+    await expect.poll(() => run.latest().seq).toBe(1);
+    await run.stop();
+    expect(await over).toMatchObject({ phase: "cancelled", text: "" });
+  });
+
+  it("before the server has named the run stops it once it has", async () => {
+    const live = new LiveRun();
+    let go = () => {};
+    const late: Answer = (response, asked) => {
+      go = () => void created()(response, asked);
+    };
+    const served = await serve({ ...live.routes(), start: late });
+    const run = createRun(hasty(served.url));
+    const over = run.start(ASKED);
+    await expect.poll(() => served.of("start")).toHaveLength(1);
+    await run.stop();
+    live.add(STARTED);
+    go();
+    expect(await over).toMatchObject({ phase: "cancelled", cancelledBy: "stop" });
+    expect(served.of("stop")).toHaveLength(1);
+  });
+
+  it("where the question gets lost is no failure", async () => {
+    let go = () => {};
+    const lost: Answer = (response, asked) => {
+      go = () => void hangUp(response, asked);
+    };
+    const served = await serve({ start: lost });
+    const run = createRun(hasty(served.url));
+    const over = run.start(ASKED);
+    await expect.poll(() => served.of("start")).toHaveLength(1);
+    await run.stop();
+    go();
+    expect(await over).toMatchObject({ phase: "cancelled", cancelledBy: "stop" });
+  });
+
+  it("that can't be told none the less ends the answer here", async () => {
+    const live = new LiveRun();
+    const served = await serve({ ...live.routes(), stop: hangUp });
+    const run = createRun(hasty(served.url));
+    const over = run.start(ASKED);
+    live.add(STARTED, { type: "reasoning", text: "Hm" });
+    await expect.poll(() => run.latest().parts).toHaveLength(1);
+    await run.stop();
+    expect(await over).toMatchObject({ phase: "cancelled", parts: [{ text: "Hm", open: false }] });
+    await expect.poll(() => live.watching).toBe(0);
+  });
+
+  it("of an interrupted run ends it, with what the server has of it", async () => {
+    const live = new LiveRun();
+    live.add(STARTED, token("Hal"));
+    const served = await serve({ ...live.routes(), events: [hangUp, hangUp, live.events] });
+    const run = createRun(hasty(served.url, { attempts: 1 }));
+    expect((await run.start(ASKED)).phase).toBe("interrupted");
+    await run.stop();
+    expect(run.latest()).toMatchObject({ phase: "cancelled", text: "Hal", cancelledBy: "stop" });
+  });
+});
+
+describe("who watches", () => {
+  it("may leave and come back without the run being stopped or asked again", async () => {
+    const live = new LiveRun();
+    const served = await serve(live.routes());
+    const run = createRun(hasty(served.url));
+    const leave = run.subscribe(() => {});
+    void run.start(ASKED);
+    live.add(STARTED, token("One"));
+    await until(run, "One");
+    leave();
+    await expect.poll(() => live.watching).toBe(0);
+    live.add(token(" two"));
+    const seen = vi.fn();
+    run.subscribe(seen);
+    await until(run, "One two");
+    live.add(FINISHED);
+    await expect.poll(() => run.getSnapshot().phase).toBe("finished");
+    expect(seen).toHaveBeenCalled();
+    expect(served.asked.map(({ what, after }) => `${what} ${after}`)).toEqual(["start 0", "events 0", "events 2"]);
+  });
+
+  it("may leave before the run has a name and be back after", async () => {
+    const live = new LiveRun();
+    let go = () => {};
+    const late: Answer = (response, asked) => {
+      go = () => void created()(response, asked);
+    };
+    const served = await serve({ ...live.routes(), start: late });
+    const run = createRun(hasty(served.url));
+    const leave = run.subscribe(() => {});
+    const over = run.start(ASKED);
+    await expect.poll(() => served.of("start")).toHaveLength(1);
+    leave();
+    await new Promise((resolve) => setTimeout(resolve));
+    run.subscribe(() => {});
+    go();
+    live.add(...answering("Hi").map(({ seq: _, run: __, ...fact }) => fact as typeof STARTED));
+    expect(await over).toMatchObject({ phase: "finished", text: "Hi" });
+  });
+});

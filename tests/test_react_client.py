@@ -1,0 +1,48 @@
+"""The React client, its stores and its hooks: their own tests, which vitest runs against a real HTTP server."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lacking
+
+APP = Path(__file__).parent.parent / "apps" / "react"
+
+
+def run(*command: str, timeout_s: float) -> tuple[int, str]:
+    """Runs a command of the React app; its status and what it printed."""
+    environment = os.environ | {"CI": "1", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command, cwd=APP, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def npm() -> str:
+    """The command, with the app's packages installed: once, also where several tests run side by side."""
+    found = shutil.which("npm")
+    if shutil.which("node") is None or found is None:
+        lacking("Node", "put `node` and `npm` (version 20 or later) on PATH")
+    assert found is not None
+    lock_file = APP.parent.parent / ".cache" / "react-packages.lock"
+    lock_file.parent.mkdir(exist_ok=True)
+    with lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (APP / "node_modules" / ".package-lock.json").is_file():
+            status, said = run(found, "ci", "--no-progress", "--prefer-offline", timeout_s=150)
+            if status:
+                lacking("npm packages", f"`npm ci` in apps/react failed, which needs the network once: {said}")
+    return found
+
+
+@pytest.mark.timeout(300)  # the first run installs the packages
+def test_vitest() -> None:
+    """Client, stores, hooks, size and the README's examples are as they should be."""
+    status, said = run(npm(), "test", timeout_s=120)
+    assert status == 0, said
