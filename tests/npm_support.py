@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmstream import stream
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
@@ -24,6 +25,10 @@ from tests.support import serving
 CLIENTS = Path(__file__).parent / "clients"
 # What a client must give back to the letter.
 EXACT = "\n  Né\r\n\n日本語 👩\u200d👩\u200d👧\u200d👦 👍🏽 \x85\u2028\u2029\ufeff</p> & ok.\n\n"
+# What the programs ask a real model.
+QUESTION = "What color is the sky?"
+# Where no Ollama answers.
+NOBODY = "http://127.0.0.1:9"
 
 _CACHE = Path(__file__).parent.parent / ".cache" / "npm"
 _INSTALLED = ("package.json", "package-lock.json", ".npmrc")
@@ -99,19 +104,30 @@ def run_program(program: Path, *arguments: str | Path) -> Any:
 
 @dataclass
 class Clients:
-    """A server on a demo Ollama, and what a client's program said of it."""
+    """A demo Ollama, and what a client's program said of a server on it."""
 
-    url: str
     upstream: DemoOllama
     found: dict[str, Any]
 
 
 @contextmanager
-def client_program(program: str, *arguments: str, settings: Mapping[str, Any] | None = None) -> Iterator[Clients]:
+def client_program(program: str, *arguments: str, **settings: Any) -> Iterator[Clients]:
     """Runs a program of tests/clients once, with the address of a server; ``found`` is what it found, by scenario."""
     path = built(CLIENTS) / program
-    with DemoOllama(tokens_per_s=None, scenarios=True) as upstream:
+    with DemoOllama(tokens_per_s=None, scenarios=True) as upstream, ExitStack() as stack:
         upstream.answers["exact"] = EXACT
-        options = {"ollama_url": upstream.url, "model": "demo", "demo": "never", **(settings or {})}
-        with serving(create_app(Settings(**options))) as served:
-            yield Clients(served.url, upstream, run_program(path, served.url, *arguments))
+        up, down = (
+            stack.enter_context(
+                serving(create_app(Settings(ollama_url=ollama, model="demo", demo="never", **settings)))
+            )
+            for ollama in (upstream.url, NOBODY)
+        )
+        yield Clients(upstream, run_program(path, up.url, down.url, "", *arguments))
+
+
+def real_answer(program: str, settings: Settings, *arguments: str) -> dict[str, Any]:
+    """What a client makes of a real model's answer, and under ``expected`` the answer by our own Python API."""
+    found: dict[str, Any]
+    with serving(create_app(settings)) as served:
+        found = run_program(built(CLIENTS) / program, served.url, "", settings.model or "", *arguments)["real"]
+    return {**found, "expected": "".join(stream(QUESTION, settings=settings))}
