@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from fastapi import FastAPI
@@ -52,6 +52,23 @@ def settings(upstream: DemoOllama) -> Settings:
 @pytest.fixture(scope="session")
 def real_ollama_server() -> Iterator[RealOllama]:
     """A real Ollama for the whole session; see `real_ollama`."""
+    with _started_ollama() as server:
+        yield server
+
+
+@pytest.fixture
+def own_real_ollama() -> Iterator[RealOllama]:
+    """A real Ollama of the test's own, to be killed, or left in the middle of an answer.
+
+    Ollama 0.24 may take a client that leaves so badly that the model answers nobody any more
+    (https://github.com/ollama/ollama/issues/17131): the faster the model, the likelier, and ours is very fast.
+    """
+    with _started_ollama() as server:
+        yield server
+
+
+@contextmanager
+def _started_ollama() -> Iterator[RealOllama]:
     binary = find_ollama()
     if binary is None:
         lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/ollama/build.sh .cache/ollama")

@@ -13,16 +13,21 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil  # type: ignore[import-untyped]
+
 _TESTS = Path(__file__).parent
 _MODELS = _TESTS / "models"
 _START_TIMEOUT_S = 60.0
 _COMMAND_TIMEOUT_S = 120.0
+_QUIET_S = 0.5
+_never = threading.Event()
 _LISTENING = re.compile(r"Listening on [^ ]*:(\d+)")
 
 
@@ -127,6 +132,18 @@ class RealOllama:
         listing = subprocess.run(["ps", "-A", "-o", "pid=,pgid="], capture_output=True, text=True, check=True).stdout
         rows = [[int(field) for field in line.split()] for line in listing.splitlines()]
         return [pid for pid, pgid in rows if pgid == group and pid != group]
+
+    def wait_idle(self, timeout_s: float = 20.0) -> bool:
+        """Whether the runners come to rest: none of them takes CPU time for half a second."""
+        until = time.monotonic() + timeout_s
+        runners = [psutil.Process(pid) for pid in self.runner_pids()]
+        before = -1.0
+        while (spent := sum(sum(runner.cpu_times()[:2]) for runner in runners)) > before:
+            if time.monotonic() > until:
+                return False
+            before = spent
+            _never.wait(_QUIET_S)
+        return True
 
     def kill_runner(self) -> None:
         """Kills the runners with SIGKILL, as the system does when memory runs out."""

@@ -18,6 +18,7 @@ from llmstream.fastapi import create_app
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.faultkit import Exchange, ask, following, start
+from tests.real_ollama import RealOllama
 from tests.support import serving
 
 Serve = Callable[[FastAPI], Any]
@@ -414,13 +415,20 @@ def test_a_mounted_app_works_without_its_lifespan(settings: Settings, serve: Ser
 
 
 def test_a_real_ollama_answers_alike_everywhere(real_settings: Settings, serve: Serve) -> None:
-    """The same question gives the same text by every endpoint, and a stop is an end."""
+    """The same question gives the same text by every endpoint."""
     url = serve(create_app(real_settings.change(drain_s=0))).url
     typed = ask(f"{url}/stream", "POST", question="What color is the sky?")
     plain = ask(f"{url}/stream-with-post", "POST", question="What color is the sky?")
     assert "finished" == typed.types[-1]
     assert typed.text == "".join(message.data for message in plain.messages)
     assert typed.text == ask(f"{url}/nostream", "POST", question="What color is the sky?").json["answer"]
-    run = start(url, question="Tell me a long story.")
+
+
+def test_a_stop_frees_a_real_ollama(own_real_ollama: RealOllama, serve: Serve) -> None:
+    """A stop from another connection ends the run for everybody, and Ollama is idle."""
+    settings = Settings(ollama_url=own_real_ollama.url, model="tiny-chat", demo="never")
+    url = serve(create_app(settings)).url
+    run = start(url, question="Tell me a very long story.")
     stopped = ask(f"{url}/runs/{run}/stop", "POST").status
     assert ("cancelled" if stopped == 202 else "finished") == events(url, run).types[-1]
+    assert own_real_ollama.wait_idle()
