@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,6 +32,8 @@ _SPARE_JOBS = 20
 # How often Gradio's queue looks for work, and for progress bars (there are none), in seconds; its own milliseconds
 # take a tenth of a core for nothing.
 _QUEUE_PERIOD_S, _PROGRESS_PERIOD_S = 0.01, 0.5
+# After how many events Gradio makes a table of all of them with pandas, for a dashboard that is off here.
+_NEVER = sys.maxsize
 
 _CSS = """
 .gradio-container main { width: 100% !important; max-width: 860px !important; margin: 0 auto !important; }
@@ -83,6 +86,7 @@ class Chat(gr.Blocks):
         self.queue()
         self._queue.sleep_when_free = _QUEUE_PERIOD_S
         self._queue.progress_update_sleep_when_free = _PROGRESS_PERIOD_S
+        self._queue.ANAYLTICS_CACHE_FREQUENCY = _NEVER  # Gradio's spelling
 
     def launch(self, *args: Any, **options: Any) -> Any:
         """`gr.Blocks.launch`, listening on loopback, behind our doors, with nothing recorded and nothing uploaded.

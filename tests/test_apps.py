@@ -78,6 +78,7 @@ def test_all_in_one() -> None:
         assert 200 == get(f"{url}/gradio/").status_code
         assert 421 == get(f"{url}/gradio/", headers={"host": "evil.example"}).status_code
         with httpx.stream("GET", f"{url}/gradio/gradio_api/heartbeat/page", timeout=READY_S) as heartbeat:
-            next(heartbeat.iter_lines())
+            lines = heartbeat.iter_lines()  # kept: who drops it closes the connection
+            next(lines)
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=15)

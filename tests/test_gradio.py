@@ -448,7 +448,8 @@ def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI
     assert 200 == post(f"{url}/chat/gradio_api/queue/join", asked, headers=ann).status_code
     session = f"{url}/chat/gradio_api/queue/data?session_hash=page"
     with httpx.stream("GET", session, headers=ann, timeout=30) as page:
-        assert any("Waiting for demo:stall-3" in line for line in page.iter_lines())
+        lines = page.iter_lines()  # kept: who drops it closes the connection, which leaves the run
+        assert any("Waiting for demo:stall-3" in line for line in lines)
         (run_id,) = runs.active
         assert 200 == get(f"{url}/runs/{run_id}", headers=ann).status_code
         assert 404 == get(f"{url}/runs/{run_id}", headers=bob).status_code
