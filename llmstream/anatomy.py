@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
+
+T = TypeVar("T")
+_CHAINS_KEPT = 64
+
+
+class ByChain(Generic[T]):
+    """What `find` finds out about a chain, kept for the last chains: it takes long, and a chain is not changed."""
+
+    def __init__(self, find: Callable[[Runnable[Any, Any]], T]) -> None:
+        self._find = find
+        self._found: dict[int, tuple[Runnable[Any, Any], T]] = {}
+
+    def get(self, chain: Runnable[Any, Any]) -> T:
+        """What was found out."""
+        known = self._found.get(id(chain))
+        if known is None or known[0] is not chain:
+            self._found[id(chain)] = known = (chain, self._find(chain))
+            while len(self._found) > _CHAINS_KEPT:
+                del self._found[next(iter(self._found))]
+        return known[1]
 
 
 def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:

@@ -11,24 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Header, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from llmstream import __version__, dialects, pages
 from llmstream.core import as_runnable
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.errors import Busy, InvalidRequest, LlmstreamError, RunCancelled, SettingsError, error_from_code
+from llmstream.errors import Busy, LlmstreamError, RunCancelled, SettingsError, error_from_code
 from llmstream.event_stream import HEADERS, EventStream
 from llmstream.events import Cancelled, Failed, Token
+from llmstream.guarded import IdempotencyKey, LastEventId, guarded_route
 from llmstream.metrics import CONTENT_TYPE
 from llmstream.ollama import Ollama, same_model
 from llmstream.protocols.encoder import OPEN, Encoder
@@ -43,11 +41,8 @@ from llmstream.security import (
     Identify,
     Security,
     check_destination,
-    check_origin,
     check_starter,
     error_fields,
-    identify_caller,
-    limit_body,
 )
 from llmstream.settings import Settings
 
@@ -63,12 +58,12 @@ _FAILURES: dict[int | str, dict[str, Any]] = {
     for status, what in ((403, "Not allowed"), (404, "Not there"), (422, "Not understood"), (503, "Ask again later"))
 }
 
+_HINT = 'Expected a JSON body, for example {"question": "…"}.'
+
 # What a router can speak: "native" is everything but the dialects of other clients.
 PROTOCOLS = ("native", *dialects.PROTOCOLS)
 
 MakeEncoder = Callable[[str, int], Encoder]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume after this event.")]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
 
 
 def create_router(
@@ -92,7 +87,8 @@ def create_router(
         raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
     runs = runs or Runs(settings)
     runnable = None if chain is None else as_runnable(chain)
-    router = APIRouter(route_class=_guarded(runs, identify), lifespan=_drained(runs))
+    route = guarded_route(lambda: runs.settings, identify, error_response, hint=_HINT)
+    router = APIRouter(route_class=route, lifespan=_drained(runs))
     if "native" in protocols:
         _add_native(router, _Api(runs, runnable))
     service = dialects.Service(runs, runnable, name=name, identify=identify)
@@ -176,45 +172,6 @@ def _drained(runs: Runs) -> Callable[[Any], Any]:
         await runs.drain(0)
 
     return lifespan
-
-
-def _guarded(runs: Runs, identify: Identify | None) -> type[APIRoute]:
-    """A route that lets in whom the settings allow, also in an app without our doors, and answers every error alike."""
-
-    class GuardedRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def guarded(request: Request) -> Response:
-                try:
-                    return await handle(await _admit(request, runs.settings, identify))
-                except LlmstreamError as error:
-                    return error_response(error)
-                except RequestValidationError as error:
-                    return error_response(InvalidRequest(_what_is_wrong(error)))
-                except HTTPException as error:
-                    return error_response(InvalidRequest(f"The body is not JSON that can be read: {error.detail}"))
-                except RecursionError:
-                    return error_response(InvalidRequest("The JSON is nested too deeply."))
-
-            return guarded
-
-    return GuardedRoute
-
-
-async def _admit(request: Request, settings: Settings, identify: Identify | None) -> Request:
-    scope = request.scope
-    if CALLER in scope and identify is None:  # our doors are in front
-        return request
-    check_origin(scope, settings.allowed_origins)
-    scope[CALLER] = await identify_caller(scope, identify)
-    return Request(scope, await limit_body(scope, request.receive, settings.max_body_bytes))
-
-
-def _what_is_wrong(error: RequestValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return f'{where or "The body"}: {first["msg"]}. Expected a JSON body, for example {{"question": "…"}}.'
 
 
 def error_response(error: Exception) -> Response:

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable
 
-from llmstream.anatomy import first_step
+from llmstream.anatomy import ByChain, first_step
 from llmstream.errors import InvalidRequest
 
 # A question; messages (LangChain's, or dicts with role and content); or a dict that is the chain's input as it stands.
@@ -20,8 +20,8 @@ Input: TypeAlias = str | Sequence[BaseMessage | Mapping[str, Any] | tuple[str, s
 _HISTORY = ("history", "chat_history")
 _QUESTION = ("question", "input", "query")
 _NO_TEXT = "This chain takes text only: ask without images, or use a chain that takes `messages`."
-_SCHEMAS_KEPT = 64
-_schemas: dict[int, tuple[Runnable[Any, Any], Mapping[str, Any]]] = {}
+# Computing one takes milliseconds.
+_schemas: ByChain[Mapping[str, Any]] = ByChain(lambda chain: chain.get_input_jsonschema())
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Question:
 
 def to_messages(question: str | Sequence[Any], history: Sequence[Any] = ()) -> list[BaseMessage]:
     """The conversation as LangChain messages; raises `InvalidRequest` where one can't be read."""
+    if isinstance(question, str) and not history:
+        return [HumanMessage(question)]
     asked: Sequence[Any] = [HumanMessage(question)] if isinstance(question, str) else question
     try:
         messages = convert_to_messages([*map(_plain_parts, history), *map(_plain_parts, asked)])
@@ -90,7 +92,7 @@ def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
         raise _no_context()
     if isinstance(first, BaseLanguageModel):
         return list(question.messages)
-    schema = _input_schema(chain)
+    schema = _schemas.get(chain)
     # A parallel's schema names "root" what a branch takes that is not a dict.
     properties = {name: field for name, field in schema.get("properties", {}).items() if name != "root"}
     if schema.get("type") == "object" and properties:
@@ -103,17 +105,6 @@ def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
 
 def _no_context() -> InvalidRequest:
     return InvalidRequest("This chain has no place for a context: its prompt has no {context}.")
-
-
-def _input_schema(chain: Runnable[Any, Any]) -> Mapping[str, Any]:
-    """The chain's input schema; computing one takes milliseconds, so those of the last chains are kept."""
-    known = _schemas.get(id(chain))
-    if known is None or known[0] is not chain:
-        known = (chain, chain.get_input_jsonschema())
-        _schemas[id(chain)] = known
-        while len(_schemas) > _SCHEMAS_KEPT:
-            del _schemas[next(iter(_schemas))]
-    return known[1]
 
 
 def _fill(wanted: Mapping[str, Any], optional: set[str], question: Question) -> dict[str, Any]:
