@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import msgspec
+
 
 class OllamaError(Exception):
     """A failure in Ollama's words: an HTTP status before the first piece, an ``{"error"}`` line after it.
@@ -56,8 +58,7 @@ class ToolCall:
     arguments: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """A piece of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
 
     Args:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from llmstream.demo_ollama.backend import Piece
 
@@ -61,7 +62,7 @@ async def limited(
                 last = piece
                 break
             count += 1
-            shown = replace(piece, content=search.feed(piece.content)) if piece.content else piece
+            shown = replace(piece, content=search.feed(piece.content)) if piece.content and stops else piece
             if shown.content or shown.thinking or shown.tool_calls:
                 yield shown
             if search.found or count == num_predict:

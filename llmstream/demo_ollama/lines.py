@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
+import re
 import string
 import time
 import zlib
+from json.encoder import encode_basestring as escape
 from typing import Any
 
 from llmstream.demo_ollama.backend import ChatRequest, Piece, ToolCall
 
 _GO_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+_ESCAPED = re.compile("[<>&\u2028\u2029]")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _CALL_ID_LETTERS = string.ascii_lowercase + string.digits
 _VOCABULARY = 32_000
 
@@ -22,8 +27,13 @@ def go_json(value: Any) -> bytes:
     Lone surrogates become U+FFFD.
     """
     # The five characters can only stand inside strings, so the whole text may be translated at once.
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_GO_ESCAPES)
-    return whole_text(text).encode()
+    return _as_go(_encode(value))
+
+
+def _as_go(text: str) -> bytes:
+    if text.isascii() and not _ESCAPED.search(text):  # the usual
+        return text.encode()
+    return whole_text(text.translate(_GO_ESCAPES)).encode()
 
 
 def whole_text(text: str) -> str:
@@ -35,7 +45,12 @@ def rfc3339(time_ns: int) -> str:
     """Time since the epoch in ns, as Go's RFC3339Nano in UTC: trailing zeros of the fraction are left out."""
     seconds, fraction = divmod(time_ns, 1_000_000_000)
     digits = f".{fraction:09d}".rstrip("0").rstrip(".")
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + digits + "Z"
+    return f"{_to_the_second(seconds)}{digits}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _to_the_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def tool_call_json(call: ToolCall, index: int) -> dict[str, Any]:
@@ -56,14 +71,29 @@ class AnswerLines:
         self._request = request
         self._calls = 0
         self._text: list[str] = []
+        # Everything of a text's line that does not change: there is one for each token.
+        self._before = f'{{"model":{escape(request.model)},"created_at":"'
+        self._after = '","response":' if request.is_generate else '","message":{"role":"assistant","content":'
+        self._end = ',"done":false}\n' if request.is_generate else '},"done":false}\n'
         self._started_ns = time.perf_counter_ns()
         self._first_ns: int | None = None
 
-    def piece(self, piece: Piece) -> dict[str, Any]:
-        """A line with ``done: false``."""
+    def line(self, piece: Piece) -> bytes:
+        """The bytes of a line with ``done: false``, a text's written by hand."""
+        if piece.thinking or piece.tool_calls:
+            return go_json(self.piece(piece)) + b"\n"
+        self._note(piece)
+        created = rfc3339(time.time_ns())
+        return _as_go(f"{self._before}{created}{self._after}{escape(piece.content)}{self._end}")
+
+    def _note(self, piece: Piece) -> None:
         if self._first_ns is None:
             self._first_ns = time.perf_counter_ns()
         self._text.append(piece.thinking + piece.content)
+
+    def piece(self, piece: Piece) -> dict[str, Any]:
+        """A line with ``done: false``."""
+        self._note(piece)
         return {**self._head(piece), "done": False, **self._generate_calls(piece)}
 
     def done(self, reason: str, *, prompt_tokens: int, answer_tokens: int) -> dict[str, Any]:

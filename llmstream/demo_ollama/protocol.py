@@ -144,9 +144,8 @@ def _count_tokens(chat: ChatRequest) -> int:
     return sum(4 + len(str(message.get("content") or "")) // 4 for message in chat.messages)
 
 
-async def _answer_lines(
-    backend: Backend, chat: ChatRequest, context_length: int
-) -> AsyncGenerator[dict[str, Any], None]:
+async def _answer_lines(backend: Backend, chat: ChatRequest, context_length: int) -> AsyncGenerator[Any, None]:
+    # A line is ready to send where it is sent alone, and a dict where it becomes part of one body.
     prompt_tokens = min(_count_tokens(chat), context_length)
     if _count_tokens(chat) > context_length and not chat.truncate:
         raise OllamaError("the input length exceeds the context length", status=400)
@@ -156,7 +155,7 @@ async def _answer_lines(
     async with aclosing(pieces):
         async for piece in pieces:
             if not piece.done_reason:
-                yield lines.piece(piece)
+                yield lines.line(piece) if chat.stream else lines.piece(piece)
                 continue
             if piece.content or piece.thinking or piece.tool_calls:
                 yield lines.piece(piece)

@@ -61,7 +61,7 @@ class LinesResponse:
                     if not started:
                         await _start(send, 200, b"application/x-ndjson")
                         started = True
-                    await _body(send, go_json(line) + b"\n")
+                    await _body(send, line if isinstance(line, bytes) else go_json(line) + b"\n")
         except OllamaError as error:
             failure = go_json({"error": error.text})
             if started:
