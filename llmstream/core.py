@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack, cast
 
 from langchain_core.callbacks import AsyncCallbackManager
-from langchain_core.prompts import BasePromptTemplate
+from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from langchain_core.runnables.base import coerce_to_runnable
 from langchain_core.runnables.config import ensure_config
@@ -226,7 +226,10 @@ async def _fast(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     if _observed(shape.model, shape.prompt):
         return None
     prompt, model, kwargs = shape.prompt, shape.model, shape.kwargs
-    messages = (await prompt.aformat_prompt(**value)).to_messages() if prompt is not None else value
+    if isinstance(prompt, str):
+        messages = value[prompt]
+    else:
+        messages = (await prompt.aformat_prompt(**value)).to_messages() if prompt is not None else value
     if not all(isinstance(message.content, str) for message in messages):
         return None  # content blocks take LangChain's normalizing
     thinking = bool(kwargs.get("reasoning", model.reasoning))
@@ -235,9 +238,12 @@ async def _fast(chain: Runnable[Any, Any], value: Any) -> Fast | None:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A chain that is a prompt, if any, a model that streams through the reader, and what is bound to it."""
+    """A chain that is a prompt, if any, a model that streams through the reader, and what is bound to it.
 
-    prompt: BasePromptTemplate[Any] | None
+    prompt: the name of the variable where it hands on messages as they are, as the default one does.
+    """
+
+    prompt: BasePromptTemplate[Any] | str | None
     model: StrictChatOllama
     kwargs: Mapping[str, Any]
 
@@ -253,7 +259,17 @@ def _shape(chain: Runnable[Any, Any]) -> _Shape | None:
     # By its id: what a chat model's `bind` gives is a RunnableBinding of another class.
     if isinstance(rest, RunnableBinding) and rest.lc_id() == RunnableBinding.lc_id() and not _configured(rest):
         rest, kwargs = rest.bound, rest.kwargs
-    return _Shape(prompt, rest, kwargs) if type(rest) is StrictChatOllama else None
+    return _Shape(_handed_on(prompt) or prompt, rest, kwargs) if type(rest) is StrictChatOllama else None
+
+
+def _handed_on(prompt: BasePromptTemplate[Any] | None) -> str | None:
+    """The variable whose messages are all that a prompt makes; None where it makes something of its own."""
+    if type(prompt) is not ChatPromptTemplate or prompt.metadata or prompt.tags or prompt.partial_variables:
+        return None
+    only = prompt.messages[0] if len(prompt.messages) == 1 else None
+    if type(only) is not MessagesPlaceholder or only.optional or only.n_messages is not None:
+        return None
+    return only.variable_name
 
 
 # Looking at a chain takes a tenth of what there is to do before a question is on its way.
@@ -264,9 +280,9 @@ def _configured(binding: RunnableBinding[Any, Any]) -> bool:
     return bool(binding.config or binding.config_factories)
 
 
-def _observed(model: StrictChatOllama, prompt: BasePromptTemplate[Any] | None) -> bool:
+def _observed(model: StrictChatOllama, prompt: BasePromptTemplate[Any] | str | None) -> bool:
     """Whether a callback or a tracer would hear of a call."""
-    if prompt is not None and (prompt.metadata or prompt.tags):
+    if isinstance(prompt, BasePromptTemplate) and (prompt.metadata or prompt.tags):
         return True
     manager = AsyncCallbackManager.configure(ensure_config().get("callbacks"), model.callbacks, model.verbose)
     return bool(manager.handlers)

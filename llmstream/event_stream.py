@@ -1,4 +1,4 @@
-"""A run as a stream of server-sent events over ASGI.
+"""A run as a stream of server-sent events over ASGI; or awaited to its end.
 
 Neither Starlette's nor FastAPI's own streaming responses give all of what clients need: the exact content type, one
 write for all events that are ready together, heartbeats of one newline, a real HTTP status for a failure before the
@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llmstream.errors import error_from_code
-from llmstream.events import Event, Failed, Started
+from llmstream.errors import RunCancelled, error_from_code
+from llmstream.events import Cancelled, Event, Failed, Started
 from llmstream.protocols.encoder import HEARTBEAT, OPEN, Encoder
 from llmstream.runs.log import Batch, Follower, PositionLost
 from llmstream.runs.owner import Run
@@ -177,3 +178,27 @@ class _Sender:
             self._task.cancel()
         else:
             self._timer = self._loop.call_at(due, self._look)
+
+
+async def all_events(run: Run, request: Request) -> list[Event]:
+    """The events of a run to its end; a client that leaves stops it. Raises what the answer failed with."""
+    follower = run.follower(idle_s=3600)
+    leaving = asyncio.create_task(_stop_at_disconnect(request, run))
+    events: list[Event] = []
+    try:
+        async for batch in follower:
+            events += batch.events
+    finally:
+        leaving.cancel()
+        follower.close()
+    if isinstance(last := events[-1], Failed):
+        raise error_from_code(last.code, last.message)
+    if isinstance(last, Cancelled):
+        raise RunCancelled
+    return events
+
+
+async def _stop_at_disconnect(request: Request, run: Run) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    await run.stop("left")

@@ -9,7 +9,6 @@ app.include_router(create_router(), prefix="/llm")
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,16 +22,16 @@ from starlette.middleware.cors import CORSMiddleware
 from llmstream import __version__, dialects, pages
 from llmstream.core import as_runnable
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.errors import Busy, LlmstreamError, RunCancelled, SettingsError, error_from_code
-from llmstream.event_stream import HEADERS, EventStream
-from llmstream.events import Cancelled, Failed, Token
+from llmstream.errors import Busy, LlmstreamError, SettingsError, error_from_code
+from llmstream.event_stream import HEADERS, EventStream, all_events
+from llmstream.events import Token
 from llmstream.guarded import IdempotencyKey, LastEventId, guarded_route
 from llmstream.metrics import CONTENT_TYPE
 from llmstream.ollama import Ollama, same_model
 from llmstream.protocols.encoder import OPEN, Encoder
 from llmstream.protocols.native import NativeEncoder
 from llmstream.protocols.plain import PlainEncoder
-from llmstream.request_models import Failure, QuestionRequest, RunRequest, check, check_model
+from llmstream.request_models import Failure, QuestionRequest, RunRequest, check, is_allowed
 from llmstream.runs.owner import Run, Runs
 from llmstream.security import (
     CALLER,
@@ -224,20 +223,7 @@ class _Api:
     async def nostream(self, request: Request, body: QuestionRequest) -> dict[str, str]:
         """The whole answer at once; leaving stops it."""
         run = await self._start(request, RunRequest(question=body.question), None, grace_s=0)
-        follower = run.follower(idle_s=self._runs.settings.heartbeat_s)
-        leaving = asyncio.create_task(_stop_at_disconnect(request, run))
-        pieces: list[str] = []
-        try:
-            async for batch in follower:
-                pieces += [event.text for event in batch.events if isinstance(event, Token)]
-                last = batch.events[-1] if batch.events else None
-                if isinstance(last, Failed):
-                    raise error_from_code(last.code, last.message)
-                if isinstance(last, Cancelled):
-                    raise RunCancelled
-        finally:
-            leaving.cancel()
-            follower.close()
+        pieces = [event.text for event in await all_events(run, request) if isinstance(event, Token)]
         return {"answer": "".join(pieces)}
 
     async def start_run(
@@ -282,7 +268,7 @@ class _Api:
         """The models a client may ask for, and the one that answers by default."""
         settings = self._runs.settings
         ollama = Ollama.of(settings)
-        models = [model for model in await ollama.models() if _allowed(model.name, settings)]
+        models = [model for model in await ollama.models() if is_allowed(model.name, settings)]
         default = settings.model or (await ollama.choose_model() if models else None)
         shown = [{"name": each.name, "size": each.size, "loaded": each.loaded} for each in models]
         return {
@@ -351,17 +337,3 @@ class _Api:
 
 def _lost(encoder: Encoder, reason: str) -> Response:
     return Response(OPEN + encoder.lost(reason), headers=HEADERS)
-
-
-def _allowed(name: str, settings: Settings) -> bool:
-    try:
-        check_model(name, settings)
-    except LlmstreamError:
-        return False
-    return True
-
-
-async def _stop_at_disconnect(request: Request, run: Run) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    await run.stop("left")

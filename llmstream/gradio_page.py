@@ -20,7 +20,7 @@ from llmstream.gradio_messages import (
 )
 from llmstream.gradio_turns import Session, Turns
 from llmstream.ollama import Ollama, same_model
-from llmstream.request_models import check_model
+from llmstream.request_models import is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.security import CALLER
 from llmstream.settings import Settings
@@ -226,7 +226,7 @@ class Page:
         chosen: str | None = None
         try:
             ollama = Ollama.of(settings)
-            names = [model.name for model in await ollama.models() if _allowed(model.name, settings)]
+            names = [model.name for model in await ollama.models() if is_allowed(model.name, settings)]
             if settings.model and not any(same_model(name, settings.model) for name in names):
                 names.insert(0, settings.model)  # asking it tells how to get it
             wanted = picked or settings.model or (await ollama.choose_model() if names else "")
@@ -253,14 +253,6 @@ class Page:
 def _session(request: Any) -> Session:
     caller = request.request.scope.get(CALLER, "") if request.request is not None else ""
     return str(caller), str(request.session_hash)
-
-
-def _allowed(name: str, settings: Settings) -> bool:
-    try:
-        check_model(name, settings)
-    except LlmstreamError:
-        return False
-    return True
 
 
 def _number(text: Any) -> Any:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.security import CALLER, Identify, check_origin, identify_caller, limit_body
+from llmstream.security import CALLER, Identify, check_origin, first_of_each, identify_caller, limit_body
 from llmstream.settings import Settings
 
 _KEY_LENGTH = 200
@@ -37,9 +37,10 @@ async def admit(request: Request, settings: Settings, identify: Identify | None)
     scope = request.scope
     if CALLER in scope and identify is None:  # our doors are in front
         return request
-    check_origin(scope, settings.allowed_origins)
+    headers = first_of_each(scope)
+    check_origin(scope, headers, settings.allowed_origins)
     scope[CALLER] = await identify_caller(scope, identify)
-    return Request(scope, await limit_body(scope, request.receive, settings.max_body_bytes))
+    return Request(scope, await limit_body(scope, headers, request.receive, settings.max_body_bytes))
 
 
 def guarded_route(
@@ -98,7 +99,7 @@ def _is_plain(route: APIRoute) -> bool:
 
 async def _arguments(route: APIRoute, request: Request, hint: str) -> dict[str, Any]:
     """What a plain endpoint takes beside the request; raises `InvalidRequest`."""
-    headers = request.headers
+    headers = first_of_each(request.scope)
     (body,) = route.dependant.body_params
     model = cast("type[BaseModel]", body.field_info.annotation)
     arguments: dict[str, Any] = {each.name: headers.get(_HEADERS[each.name]) for each in route.dependant.header_params}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
@@ -20,8 +20,6 @@ Input: TypeAlias = str | Sequence[BaseMessage | Mapping[str, Any] | tuple[str, s
 _HISTORY = ("history", "chat_history")
 _QUESTION = ("question", "input", "query")
 _NO_TEXT = "This chain takes text only: ask without images, or use a chain that takes `messages`."
-# Computing one takes milliseconds.
-_schemas: ByChain[Mapping[str, Any]] = ByChain(lambda chain: chain.get_input_jsonschema())
 
 
 @dataclass(frozen=True)
@@ -77,6 +75,15 @@ def _plain_part(part: Any) -> Any:
     return {"type": "image_url", "image_url": data} if isinstance(data, str) else part
 
 
+@dataclass(frozen=True)
+class _Takes:
+    """What a chain takes: messages, a text, or these variables, each with its type, some of them optional."""
+
+    kind: Literal["messages", "text", "variables"]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    optional: Set[str] = frozenset()
+
+
 def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
     """What this chain takes for this question, by its prompt's variables or its input schema.
 
@@ -84,30 +91,40 @@ def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
     `chat_history`, `context`, and the question under the one name that is left.
     Raises `InvalidRequest` where the chain needs more, or has no place for the context.
     """
-    first = first_step(chain)
-    if isinstance(first, BasePromptTemplate):
-        wanted = {name: first.input_types.get(name) for name in [*first.input_variables, *first.optional_variables]}
-        return _fill(wanted, set(first.optional_variables), question)
-    if question.context is not None and isinstance(first, BaseLanguageModel):
-        raise _no_context()
-    if isinstance(first, BaseLanguageModel):
-        return list(question.messages)
-    schema = _schemas.get(chain)
-    # A parallel's schema names "root" what a branch takes that is not a dict.
-    properties = {name: field for name, field in schema.get("properties", {}).items() if name != "root"}
-    if schema.get("type") == "object" and properties:
-        wanted = {name: list if field.get("type") == "array" else None for name, field in properties.items()}
-        return _fill(wanted, set(properties) - set(schema.get("required", properties)), question)
+    takes = _takes.get(chain)
+    if takes.kind == "variables":
+        return _fill(takes.variables, takes.optional, question)
     if question.context is not None:
         raise _no_context()
-    return list(question.messages) if schema.get("type") == "array" else question.text
+    return list(question.messages) if takes.kind == "messages" else question.text
+
+
+def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
+    first = first_step(chain)
+    if isinstance(first, BasePromptTemplate):
+        names = [*first.input_variables, *first.optional_variables]
+        wanted = {name: first.input_types.get(name) for name in names}
+        return _Takes("variables", wanted, frozenset(first.optional_variables))
+    if isinstance(first, BaseLanguageModel):
+        return _Takes("messages")
+    schema = chain.get_input_jsonschema()
+    # A parallel's schema names "root" what a branch takes that is not a dict.
+    properties = {name: each for name, each in schema.get("properties", {}).items() if name != "root"}
+    if schema.get("type") == "object" and properties:
+        wanted = {name: list if each.get("type") == "array" else None for name, each in properties.items()}
+        return _Takes("variables", wanted, frozenset(properties) - frozenset(schema.get("required", properties)))
+    return _Takes("messages" if schema.get("type") == "array" else "text")
+
+
+# A chain's input schema takes milliseconds.
+_takes = ByChain(_what_it_takes)
 
 
 def _no_context() -> InvalidRequest:
     return InvalidRequest("This chain has no place for a context: its prompt has no {context}.")
 
 
-def _fill(wanted: Mapping[str, Any], optional: set[str], question: Question) -> dict[str, Any]:
+def _fill(wanted: Mapping[str, Any], optional: Set[str], question: Question) -> dict[str, Any]:
     """The chain's variables, each with its value."""
     values: dict[str, Any] = {}
     left: list[str] = []

@@ -396,6 +396,8 @@ async def _keep_session() -> AsyncGenerator[aiohttp.ClientSession, None]:
     So a script that never heard of the session leaves none unclosed.
     """
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30), headers={"content-type": "application/json"}
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+        headers={"content-type": "application/json"},
+        cookie_jar=aiohttp.DummyCookieJar(),  # Ollama sets none
     ) as session:
         yield session

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmstream.core import Arguments
-from llmstream.errors import BodyTooLarge, InvalidRequest, ModelNotAllowed
+from llmstream.errors import BodyTooLarge, InvalidRequest, LlmstreamError, ModelNotAllowed
 from llmstream.inputs import Input
 from llmstream.ollama import is_cloud, same_model
 from llmstream.settings import Settings, Thinking
@@ -100,6 +100,15 @@ def check_model(name: str, settings: Settings) -> None:
     if any(same_model(name, each) for each in allowed) or not (allowed or is_cloud(name)):
         return
     raise ModelNotAllowed(f"The model {name[:80]!r} is not allowed here. GET /models lists those that are.")
+
+
+def is_allowed(name: str, settings: Settings) -> bool:
+    """Whether a client may ask for a model; see `check_model`."""
+    try:
+        check_model(name, settings)
+    except LlmstreamError:
+        return False
+    return True
 
 
 def _last_texts(request: RunRequest) -> list[str]:

@@ -21,12 +21,11 @@ import hashlib
 import hmac
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http.cookies import SimpleCookie
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +33,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llmstream.errors import BodyTooLarge, Forbidden, HostNotAllowed, LlmstreamError, SettingsError, Unauthorized
 from llmstream.settings import LOOPBACK_HOSTS, Settings
 
+Fields = Mapping[str, str]
 # A path below the app's own, and an error → how clients of that path read it, or None where they read plain JSON.
 Refusal = Callable[[str, LlmstreamError], Response | None]
 # Names the caller of a request, or gives None for nobody (401); may be async.
@@ -76,14 +76,14 @@ class Security:
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         try:
-            headers = Headers(scope=scope)
-            check_host(headers, self._hosts)
-            check_origin(scope, self._settings.allowed_origins)
+            headers = first_of_each(scope)
+            check_host(scope, headers, self._hosts)
+            check_origin(scope, headers, self._settings.allowed_origins)
             if _is_preflight(scope, headers):  # it holds no token, and starts nothing
                 return await self._app(scope, receive, send)
             cookie = _check_token(scope, headers, self._settings.token)
             scope[CALLER] = await identify_caller(scope, self._identify)
-            receive = await limit_body(scope, receive, self._settings.max_body_bytes)
+            receive = await limit_body(scope, headers, receive, self._settings.max_body_bytes)
         except LlmstreamError as error:
             return await self._refuse(scope, receive, send, error)
         if cookie is None:
@@ -96,35 +96,41 @@ class Security:
         response = self._refusal(scope["path"].removeprefix(scope.get("root_path", "")), error)
         if response is None:
             response = JSONResponse(error_fields(error), STATUS[error.code], {"cache-control": "no-store"})
-        origin = Headers(scope=scope).get("origin")
+        origin = first_of_each(scope).get("origin")
         if origin is not None and not isinstance(error, HostNotAllowed | Forbidden):
             # A page that may use this server is told what is wrong, not only that something is.
             response.headers.update(_readable_by(origin))
         await response(scope, receive, send)
 
 
-def check_host(headers: Headers, allowed: set[str]) -> None:
+def first_of_each(scope: Scope) -> Fields:
+    """The request's headers by name, the first of each name; half of those that are looked for here are not there."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(scope["headers"]))}
+
+
+def check_host(scope: Scope, headers: Fields, allowed: set[str]) -> None:
     """Raises `HostNotAllowed` unless there is one Host header and its name is on the list."""
-    hosts = headers.getlist("host")
-    match = _HOST.fullmatch(hosts[0].lower()) if len(hosts) == 1 else None
+    hosts = sum(name == b"host" for name, _ in scope["headers"])
+    match = _HOST.fullmatch(headers["host"].lower()) if hosts == 1 else None
     if match is None or match["name"] not in allowed:
         raise HostNotAllowed(
             "This server does not answer to that name. Add it to LLMSTREAM_ALLOWED_HOSTS if it should."
         )
 
 
-def check_origin(scope: Scope, allowed: Iterable[str]) -> None:
+def check_origin(scope: Scope, headers: Fields, allowed: Iterable[str]) -> None:
     """Raises `Forbidden` for a request that a page of another site made the browser send."""
-    headers = Headers(scope=scope)
     origin = headers.get("origin")
     if origin is not None:
         if not _is_allowed(origin, allowed, scope, headers):
             raise Forbidden("A page of this origin may not use this server. Add it to LLMSTREAM_ALLOWED_ORIGINS.")
-    elif headers.get("sec-fetch-site") not in (None, "same-origin", "same-site", "none") and not _opens_page(scope):
+    elif headers.get("sec-fetch-site") not in (None, "same-origin", "same-site", "none") and not _opens_page(
+        scope, headers
+    ):
         raise Forbidden("A page of another site may not use this server.")
 
 
-def check_destination(headers: Headers) -> None:
+def check_destination(headers: Fields) -> None:
     """Raises `Forbidden` where a browser asks for a document, an image … instead of data: a link must start nothing."""
     if headers.get("sec-fetch-dest") not in (None, "empty"):
         raise Forbidden("This address gives data to scripts; it can't be opened as a page or an image.")
@@ -136,7 +142,7 @@ def check_starter(scope: Scope, allowed: Iterable[str]) -> None:
     To plain http on another name than loopback a browser tells neither the origin of an image or a link nor what it
     is for; it tells the page they stand in, or nothing.
     """
-    headers = Headers(scope=scope)
+    headers = first_of_each(scope)
     host = _HOST.fullmatch(headers.get("host", "").lower())
     if any(name in headers for name in ("origin", "sec-fetch-site", "authorization")) or (
         host is not None and _is_loopback(host["name"])
@@ -175,11 +181,10 @@ async def identify_caller(scope: Scope, identify: Identify | None) -> str:
     return caller
 
 
-async def limit_body(scope: Scope, receive: Receive, limit: int) -> Receive:
+async def limit_body(scope: Scope, headers: Fields, receive: Receive, limit: int) -> Receive:
     """`receive` for a body of at most `limit` bytes; raises `BodyTooLarge` before anything is parsed."""
     if scope["type"] != "http":
         return receive
-    headers = Headers(scope=scope)
     length = headers.get("content-length")
     if length is not None:
         if not length.isdigit() or int(length) > limit:
@@ -217,18 +222,17 @@ def _readable_by(origin: str) -> dict[str, str]:
     return {"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "vary": "Origin"}
 
 
-def _is_allowed(origin: str, allowed: Iterable[str], scope: Scope, headers: Headers) -> bool:
+def _is_allowed(origin: str, allowed: Iterable[str], scope: Scope, headers: Fields) -> bool:
     return origin in allowed or bool(_LOCAL_ORIGIN.fullmatch(origin)) or origin == _own_origin(scope, headers)
 
 
-def _own_origin(scope: Scope, headers: Headers) -> str:
+def _own_origin(scope: Scope, headers: Fields) -> str:
     scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
     return f"{scheme}://{headers.get('host', '')}"
 
 
-def _opens_page(scope: Scope) -> bool:
+def _opens_page(scope: Scope, headers: Fields) -> bool:
     """Whether somebody follows a link to a page, which is harmless: the page that holds the link can't read it."""
-    headers = Headers(scope=scope)
     return (
         scope["type"] == "http"
         and scope["method"] in ("GET", "HEAD")
@@ -237,11 +241,11 @@ def _opens_page(scope: Scope) -> bool:
     )
 
 
-def _is_preflight(scope: Scope, headers: Headers) -> bool:
+def _is_preflight(scope: Scope, headers: Fields) -> bool:
     return scope["type"] == "http" and scope["method"] == "OPTIONS" and "access-control-request-method" in headers
 
 
-def _check_token(scope: Scope, headers: Headers, token: str | None) -> str | None:
+def _check_token(scope: Scope, headers: Fields, token: str | None) -> str | None:
     """The cookie to set, where the token came in the address; raises `Unauthorized` where it came nowhere."""
     if token is None:
         return None
@@ -270,7 +274,7 @@ def _cookie_value(token: str) -> str:
 async def _with_cookie(app: ASGIApp, cookie: str, scope: Scope, receive: Receive, send: Send) -> None:
     """Set the cookie; a person who opened a page is sent on to its address without the token."""
     header = (b"set-cookie", cookie.encode())
-    if _opens_page(scope):
+    if _opens_page(scope, first_of_each(scope)):
         query = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
         path = scope["path"] + (f"?{urlencode(query)}" if query else "")
         location = (b"location", ("/" + path.lstrip("/")).encode())

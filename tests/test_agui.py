@@ -73,9 +73,9 @@ def frames(raw: bytes) -> Frames:
     return found
 
 
-def encoded(*events: Event) -> Frames:
+def encoded(*events: Event, **options: Any) -> Frames:
     """The frames of a run."""
-    return frames(AguiEncoder("r", thread_id="t", agent_run_id="a").encode(1, [Started("m", 0), *events]))
+    return frames(AguiEncoder("r", thread_id="t", agent_run_id="a", **options).encode(1, [Started("m", 0), *events]))
 
 
 def types(found: Frames) -> list[str]:
@@ -144,16 +144,18 @@ def test_messages_open_and_close() -> None:
         "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "RUN_FINISHED",
     ] == types(found)  # fmt: skip
     assert {"threadId": "t", "runId": "a"}.items() <= found[0].items()
-    assert [{"model": "m", "inputTokens": 3, "outputTokens": 4}] == found[-1]["usage"]
+    assert [{"model": "m", "inputTokens": 3, "outputTokens": 4, "totalTokens": 7}] == found[-1]["usage"]
 
 
 def test_tools() -> None:
-    """A call is told whole; the chain's result follows it, and one without a result is the client's to make."""
-    found = encoded(ToolCall("a", "search", {"q": 1}), ToolResult("a", ["x"]), ToolCall("b", "ask", {}), DONE)
+    """A call is told whole; the chain's result follows it; one of the client's own tools is told as input as well."""
+    calls: list[Event] = [ToolCall("a", "search", {"q": 1}), ToolResult("a", ["x"]), ToolCall("b", "ask", {"x": 1})]
+    found = encoded(*calls, DONE, tools={"ask"})
     call = ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END"]
-    assert ["RUN_STARTED", *call, "TOOL_CALL_RESULT", *call, "RUN_FINISHED"] == types(found)
+    assert ["RUN_STARTED", *call, "TOOL_CALL_RESULT", *call, "CUSTOM", "RUN_FINISHED"] == types(found)
     assert ({"q": 1}, '["x"]') == (json.loads(found[2]["delta"]), found[4]["content"])
-    assert {"type": "success", "pendingToolCallIds": ["b"]} == found[-1]["outcome"]
+    assert {"toolCallId": "b", "toolName": "ask", "input": {"x": 1}} == found[-2]["value"]
+    assert {"type": "success"} == found[-1]["outcome"]
 
 
 def test_everything_else_is_custom() -> None:

@@ -128,6 +128,7 @@ def test_headers(served: Served) -> None:
     response = send(served)
     assert "text/event-stream" == response.headers["content-type"]
     assert "v1" == response.headers["x-vercel-ai-ui-message-stream"]
+    assert "chat-1" == response.headers["x-resumable-stream-id"]
 
 
 def test_text_is_exact(served: Served, upstream: DemoOllama) -> None:
@@ -164,6 +165,7 @@ def test_finish_tells_usage_and_timings() -> None:
         "finishReason": "length",
         "messageMetadata": {
             "model": "m",
+            "reason": "length",
             "usage": {"input_tokens": 3, "output_tokens": 4},
             "timings": {"total_s": 1.5},
             "prompt_truncated": True,
@@ -218,7 +220,8 @@ def test_sources_and_other_data() -> None:
 def test_every_end_closes_what_is_open(end: Event) -> None:
     """The open block is closed before an error and before an abort, and `[DONE]` comes after."""
     found = encoded(Token("a"), end)
-    assert ["text-end", "error" if isinstance(end, Failed) else "abort"] == types(found)[-2:]
+    ends = ["text-end", "error"] if isinstance(end, Failed) else ["text-end", "message-metadata", "abort"]
+    assert ends == types(found)[-len(ends) :]
 
 
 def test_early_error_is_a_sentence(served: Served) -> None:
@@ -264,6 +267,8 @@ def test_assistant_ui_request(served: Served, upstream: DemoOllama) -> None:
         tools={"get_weather": {"description": "Weather", "parameters": {"type": "object"}}},
         metadata={"a": 1},
         messageId="m1",
+        webSearch=False,
+        attachments=[],
     )
     sent = upstream.requests[-1].body
     assert ["system", "user"] == [message["role"] for message in sent["messages"]]

@@ -10,7 +10,7 @@ from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
 from llmstream.settings import Settings
 from tests.npm_support import EXACT, Clients, client_program, real_answer
 
-pytestmark = pytest.mark.timeout(180)  # the first test installs the packages
+pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
 
 PACKAGES = ("ai", "ai-6", "ai-5")
 
@@ -59,6 +59,7 @@ def test_stop_ends_the_run(chats: Clients) -> None:
     """Stop keeps what came, and the model is free while the page is still there."""
     found = chats.found["stop"]
     assert (202, "ready", "cancelled") == (found["answered"], found["status"], found["run"])
+    assert "stop" == found["metadata"]["cancelled"]
     assert found["text"].startswith(" 1")
     assert chats.upstream.wait_idle()
 

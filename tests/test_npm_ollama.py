@@ -10,7 +10,7 @@ from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
 from llmstream.settings import Settings
 from tests.npm_support import EXACT, Clients, client_program, real_answer
 
-pytestmark = pytest.mark.timeout(180)  # the first test installs the packages
+pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
 
 
 @pytest.fixture(scope="module")

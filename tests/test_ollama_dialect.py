@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -27,6 +27,7 @@ from llmstream.protocols.ollama import OllamaPieces
 from llmstream.settings import Settings
 from tests.conftest import lacking
 from tests.golden import forever, golden
+from tests.npm_support import EXACT, NOBODY
 from tests.real_ollama import find_ollama
 from tests.support import Served, get, post
 
@@ -101,9 +102,9 @@ def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> Non
 
 def test_text_is_exact(client: ollama.Client, upstream: DemoOllama) -> None:
     """What the package joins is what the model said, also where its line splitting would break."""
-    upstream.answers["Why?"] = text = "\n Né\r\n\n😀 \x85\u2028\ufeff</p> ok.\n"
+    upstream.answers["Why?"] = EXACT
     answer = list(client.chat(**ask(), stream=True))
-    assert text == "".join(part.message.content or "" for part in answer)
+    assert EXACT == "".join(part.message.content or "" for part in answer)
     assert "stop" == answer[-1].done_reason
     assert (answer[-1].eval_count or 0) > 0
 
@@ -150,6 +151,22 @@ def test_what_cannot_be_done_is_refused(served: Served, change: dict[str, Any]) 
     assert response.json()["error"]
 
 
+def test_page_that_sends_much_is_answered(serve: Serve, settings: Settings) -> None:
+    """Fields and options that ask for nothing are no reason to refuse, and some chat by OpenAI's dialect below."""
+    served = serve(create_app(settings, chain=echo))
+    extras: dict[str, Any] = {
+        "options": {"num_predict": -1, "stop": [], "num_ctx": None}, "keep_alive": "5m", "think": False, "format": "",
+        "tools": [], "template": "", "raw": False, "context": [], "metadata": {"chat_id": "c"}, "session_id": "s",
+        "features": {"web_search": False},
+    }  # fmt: skip
+    assert 200 == chat(served, model="chain", stream=False, **extras).status_code
+    assert "chain" == get(f"{served.url}/ollama/v1/models").json()["data"][0]["id"]
+    answer = post(f"{served.url}/ollama/v1/chat/completions", json=ask(model="chain:latest")).json()
+    assert "You asked: Why?" == answer["choices"][0]["message"]["content"]
+    missing = post(f"{served.url}/ollama/v1/chat/completions", json=ask())
+    assert (404, "model_not_found") == (missing.status_code, missing.json()["error"]["code"])
+
+
 def test_image_for_a_model_that_does_not_see(client: ollama.Client) -> None:
     """An image is refused where Ollama itself would not look at it."""
     with pytest.raises(ollama.ResponseError, match="images"):
@@ -165,14 +182,16 @@ def test_early_error_is_a_status(serve: Serve, settings: Settings, model: str, s
     assert response.json()["error"]
 
 
-def test_late_error_raises(client: ollama.Client) -> None:
+@pytest.mark.parametrize("model", ["demo:error-line", "demo:no-done"])
+def test_late_error_raises(client: ollama.Client, model: str) -> None:
     """An error and a truncation after the first token raise in the package, after what came."""
     pieces: list[str] = []
-    with pytest.raises(ollama.ResponseError):
-        pieces.extend(part.message.content or "" for part in client.chat(**ask(model="demo:no-done"), stream=True))
+    with pytest.raises(ollama.ResponseError, match="broke off"):
+        pieces.extend(part.message.content or "" for part in client.chat(**ask(model=model), stream=True))
+    assert "".join(pieces)
     assert SENTENCE.startswith("".join(pieces))
     with pytest.raises(ollama.ResponseError):
-        client.chat(**ask(model="demo:no-done"))
+        client.chat(**ask(model=model))
 
 
 def test_lists(client: ollama.Client, served: Served) -> None:
@@ -231,6 +250,13 @@ def test_chat_ollama(chat_ollama: Callable[..., ChatOllama]) -> None:
         assert "Let me think." == answer.additional_kwargs["reasoning_content"]
 
 
+def test_chat_ollama_errors(chat_ollama: Callable[..., ChatOllama]) -> None:
+    """An answer that broke off raises in ChatOllama, which by itself takes any end for the end of an answer."""
+    for model in ("demo:error-line", "demo:no-done"):
+        with pytest.raises(ollama.ResponseError, match="broke off"):
+            chat_ollama(model=model).invoke("Why?")
+
+
 def test_chat_ollama_tools(chat_ollama: Callable[..., ChatOllama]) -> None:
     """Tools bound to ChatOllama are called, and their results answered from."""
 
@@ -254,23 +280,73 @@ async def test_async_client(served: Served) -> None:
         assert SENTENCE == "".join([part.message.content or "" async for part in stream])
 
 
-@pytest.mark.parametrize("way", ["argument", "pipe"])
-def test_ollama_run(serve: Serve, settings: Settings, way: str) -> None:
-    """`ollama run chain "…"` prints the chain's answer."""
+@contextmanager
+def ollama_run(served: Served, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, with the server for its Ollama."""
     command = find_ollama()
     if command is None:
         lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/ollama/build.sh .cache/ollama")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, "OLLAMA_HOST": f"{served.url}/ollama", "HOME": os.environ.get("HOME", "/tmp")}
+    with subprocess.Popen([str(command), "run", *arguments], env=environment, **pipes) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def said(served: Served, *arguments: str, typed: str = "") -> tuple[int, str, str]:
+    """How the command ended, its answer without the two newlines that it adds, and its errors."""
+    with ollama_run(served, *arguments) as run:
+        out, errors = run.communicate(typed.encode(), timeout=30)
+    return run.returncode, out.decode().removesuffix("\n\n"), errors.decode()
+
+
+def test_ollama_run_of_a_chain(serve: Serve, settings: Settings) -> None:
+    """`ollama run chain "…"` prints the chain's answer, and so does a question through a pipe."""
     served = serve(create_app(settings, chain=echo))
-    done = subprocess.run(
-        [str(command), "run", "chain", *(["Why?"] if way == "argument" else [])],
-        input="Why?" if way == "pipe" else "",
-        env={**os.environ, "OLLAMA_HOST": f"{served.url}/ollama", "HOME": os.environ.get("HOME", "/tmp")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    assert ("You asked: Why?", 0) == (done.stdout.strip(), done.returncode), done.stderr
+    for arguments, typed in ((["chain", "Why?"], ""), (["chain"], "Why?")):
+        code, out, errors = said(served, *arguments, typed=typed)
+        assert (0, "You asked: Why?") == (code, out), errors
+
+
+def test_ollama_run_tells_all(served: Served, upstream: DemoOllama) -> None:
+    """The command prints the exact text, the thoughts apart, and the usage."""
+    upstream.answers["Why?"] = EXACT
+    code, out, errors = said(served, "demo", "--verbose", "Why?")
+    assert (0, EXACT) == (code, out)
+    assert "eval count:           19 token(s)" in errors
+    _, out, _ = said(served, "demo:thinking", "--think", "Why?")
+    assert f"Thinking...\nLet me think.\n...done thinking.\n\n{SENTENCE}" == out
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("nobody", "not pulled"), ("demo:error-line", "broke off"), ("demo:no-done", "broke off")],
+)
+def test_ollama_run_fails(served: Served, model: str, expected: str) -> None:
+    """A model that isn't there and an answer that broke off end the command with an error, after what came."""
+    code, out, errors = said(served, model, "Why?")
+    assert (1, expected in errors) == (code, True), errors
+    assert SENTENCE.startswith(out)
+    assert bool(out) == (model != "nobody")
+
+
+def test_ollama_run_without_an_ollama_behind(serve: Serve) -> None:
+    """Where the server's own Ollama is down, the command says so."""
+    code, _, errors = said(serve(create_app(Settings(ollama_url=NOBODY, model="demo", demo="never"))), "demo", "Why?")
+    assert (1, "Ollama is not running at" in errors) == (code, True), errors
+
+
+def test_ollama_run_that_is_ended_frees_the_model(served: Served, upstream: DemoOllama) -> None:
+    """Ending the command in mid-answer ends the answer."""
+    with ollama_run(served, "demo:endless-100", "Why?") as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.close()  # it reads a pipe to the end before it asks
+        assert b" 1" == run.stdout.read(2)
+        run.terminate()
+        assert upstream.wait_idle(timeout_s=2)
 
 
 def test_own_tools_of_a_chain_stay_here() -> None:

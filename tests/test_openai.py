@@ -34,6 +34,7 @@ from llmstream.fastapi import create_app
 from llmstream.protocols.openai import OpenAIEncoder
 from llmstream.settings import Settings
 from tests.golden import forever, golden
+from tests.npm_support import EXACT, NOBODY
 from tests.support import Served, post
 
 Serve = Callable[[FastAPI], Served]
@@ -104,11 +105,29 @@ def test_headers(served: Served) -> None:
 
 def test_text_is_exact(client: openai.OpenAI, upstream: DemoOllama) -> None:
     """What the client joins is what the model said."""
-    upstream.answers["Why?"] = text = "\n Né\r\n\n😀 \x85\u2028\ufeff</p> ok.\n"
+    upstream.answers["Why?"] = EXACT
     chunks = list(client.chat.completions.create(**ask()))
-    assert text == "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert EXACT == "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
     assert "stop" == chunks[-1].choices[0].finish_reason
     assert 1 == len({(chunk.id, chunk.created, chunk.model) for chunk in chunks})
+
+
+def test_reasoning_is_apart(client: openai.OpenAI) -> None:
+    """Thoughts come in fields of their own, before the text."""
+    chunks = list(client.chat.completions.create(**ask(model="demo:thinking", reasoning_effort="high")))
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert SENTENCE == "".join(delta.content or "" for delta in deltas)
+    for field in ("reasoning", "reasoning_content"):
+        assert "Let me think." == "".join(getattr(delta, field, "") for delta in deltas)
+
+
+def test_early_error_raises(client: openai.OpenAI, serve: Serve) -> None:
+    """A model that isn't there and an Ollama that is down raise the package's own classes, with a sentence."""
+    with pytest.raises(openai.NotFoundError, match="The model 'nobody' is not there"):
+        client.chat.completions.create(**ask(model="nobody"))
+    down = serve(create_app(Settings(ollama_url=NOBODY, model="demo", demo="never")))
+    with pytest.raises(openai.InternalServerError, match="Ollama is not running"):
+        client.with_options(base_url=f"{down.url}/v1").chat.completions.create(**ask())
 
 
 def test_usage_comes_last(client: openai.OpenAI) -> None:
@@ -182,6 +201,8 @@ def test_parameters_reach_the_model(client: openai.OpenAI, upstream: DemoOllama)
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x/y.png"}}]}]},
         {"messages": []},
         {"unheard_of": 1},
+        {"think": False},
+        {"features": {"web_search": True}},
         {"model": "demo", "reasoning_effort": "high"},
     ],
 )
@@ -191,6 +212,35 @@ def test_what_cannot_be_done_is_refused(client: openai.OpenAI, change: dict[str,
         client.chat.completions.create(**{**ask(), **change.pop("body", {})}, extra_body=change)
     assert "invalid_request_error" == caught.value.type
     assert caught.value.code in ("invalid_request", "capability_missing")
+
+
+# What chat pages send beside the question: ids, empty fields, and the values that the API has by itself.
+PAGE: dict[str, Any] = {
+    "n": 1, "temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0, "max_tokens": None,
+    "max_completion_tokens": -1, "stop": [], "seed": None, "tools": [], "tool_choice": None, "functions": None,
+    "logit_bias": {}, "logprobs": False, "response_format": {"type": "text"}, "stream_options": {"include_usage": True},
+    "user": {"id": "u", "name": "Ann"}, "metadata": {"task": "title", "task_body": {"messages": []}}, "chat_id": "c",
+    "session_id": "s", "id": "m", "features": {"web_search": False, "voice": False}, "params": {}, "files": [],
+    "tool_servers": [], "provider": {"order": None}, "system_fingerprint": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_page_that_sends_much_is_answered(serve: Serve, settings: Settings, stream: bool) -> None:
+    """Fields that ask for nothing are no reason to refuse, neither over a model nor over a chain of one's own."""
+
+    async def chain(question: str) -> str:
+        return f"You asked {question}"
+
+    for app, model in ((create_app(settings), "demo:one-chunk"), (create_app(settings, chain=chain), "chain")):
+        response = complete(serve(app), **PAGE, model=model, stream=stream)
+        assert 200 == response.status_code, response.text
+
+
+def test_other_servers_options_reach_the_model(client: openai.OpenAI, upstream: DemoOllama) -> None:
+    """Options that OpenAI does not have and many clients send go to Ollama by its names."""
+    client.chat.completions.create(**ask(stream=False), extra_body={"top_k": 5, "min_p": 0.1, "repetition_penalty": 2})
+    assert {"top_k": 5, "min_p": 0.1, "repeat_penalty": 2} == upstream.requests[-1].body["options"]
 
 
 @pytest.mark.parametrize(
@@ -300,14 +350,16 @@ def chat(served: Served) -> Callable[..., ChatOpenAI]:
     return lambda **options: ChatOpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0, **options)
 
 
-def test_chat_openai_streams(chat: Callable[..., ChatOpenAI]) -> None:
-    """ChatOpenAI gives the exact text and the usage."""
+def test_chat_openai_streams(chat: Callable[..., ChatOpenAI], upstream: DemoOllama) -> None:
+    """ChatOpenAI gives the exact text and the usage; thoughts, for which it has no place, stay out of the text."""
+    upstream.answers["Why?"] = EXACT
     whole = AIMessageChunk(content="")
-    for chunk in chat(model="demo:one-chunk", stream_usage=True).stream("Why?"):
+    for chunk in chat(model="demo", stream_usage=True).stream("Why?"):
         whole += chunk
-    assert SENTENCE == whole.content
+    assert EXACT == whole.content
     assert whole.usage_metadata is not None
     assert whole.usage_metadata["output_tokens"] > 0
+    assert SENTENCE == chat(model="demo:thinking", reasoning_effort="high").invoke("Why?").content
 
 
 def test_chat_openai_tools(chat: Callable[..., ChatOpenAI]) -> None:
@@ -326,10 +378,25 @@ def test_chat_openai_tools(chat: Callable[..., ChatOpenAI]) -> None:
     assert SENTENCE == model.invoke([*asked, call, ToolMessage("Sunny", tool_call_id=call.tool_calls[0]["id"])]).content
 
 
-def test_chat_openai_late_error(chat: Callable[..., ChatOpenAI]) -> None:
-    """A truncated answer raises."""
-    with pytest.raises(openai.APIError):
-        list(chat(model="demo:no-done").stream("Why?"))
+def test_chat_openai_errors(chat: Callable[..., ChatOpenAI]) -> None:
+    """A model that isn't there raises, and so does an answer that broke off, after what came."""
+    with pytest.raises(openai.NotFoundError, match="ollama pull nobody"):
+        chat(model="nobody").invoke("Why?")
+    for model in ("demo:error-line", "demo:no-done"):
+        pieces: list[str] = []
+        with pytest.raises(openai.APIError, match="broke off"):
+            pieces.extend(str(chunk.content) for chunk in chat(model=model).stream("Why?"))
+        assert SENTENCE.startswith("".join(pieces))
+        assert "".join(pieces)
+
+
+def test_chat_openai_leaving(chat: Callable[..., ChatOpenAI], upstream: DemoOllama) -> None:
+    """Closing its stream frees the model at once."""
+    stream = chat(model="demo:endless-200").stream("Why?")
+    for _, _ in zip(range(5), stream, strict=False):
+        pass
+    stream.close()  # type: ignore[attr-defined]
+    assert upstream.wait_idle(timeout_s=2)
 
 
 def test_own_tools_of_a_chain_stay_here() -> None:

@@ -20,7 +20,7 @@ from llmstream.errors import LlmstreamError
 __all__ = ["PROTOCOLS", "REQUEST_HEADERS", "RESPONSE_HEADERS", "Service", "create_routers", "refusal"]
 
 _ROUTERS = {"openai": openai_router, "ai_sdk": ai_sdk_router, "agui": agui_router, "ollama": ollama_router}
-_ERRORS = {"/v1": openai_error, "/api/chat": ai_sdk_error, "/ollama": ollama_error}
+_ERRORS = {"/v1": openai_error, "/api/chat": ai_sdk_error, "/ollama/v1": openai_error, "/ollama": ollama_error}
 PROTOCOLS = tuple(_ROUTERS)
 
 # What the clients' packages send from a page of another origin beside the usual, and read there.
@@ -35,7 +35,7 @@ REQUEST_HEADERS = (
     "OpenAI-Project",
     *(f"X-Stainless-{name}" for name in _STAINLESS),
 )
-RESPONSE_HEADERS = ("X-Vercel-AI-UI-Message-Stream", "X-Should-Retry")
+RESPONSE_HEADERS = ("X-Vercel-AI-UI-Message-Stream", "X-Resumable-Stream-Id", "X-Should-Retry")
 
 
 def create_routers(service: Service, protocols: Sequence[str] = PROTOCOLS) -> list[APIRouter]:

@@ -9,8 +9,6 @@ from fastapi.responses import JSONResponse
 
 from llmstream.dialects.service import (
     Chats,
-    IdempotencyKey,
-    LastEventId,
     Service,
     fingerprint_of,
     guarded_route,
@@ -19,6 +17,7 @@ from llmstream.dialects.service import (
 )
 from llmstream.errors import LlmstreamError
 from llmstream.event_stream import HEADERS
+from llmstream.guarded import IdempotencyKey, LastEventId
 from llmstream.protocols.agui import AguiEncoder
 from llmstream.protocols.encoder import OPEN
 from llmstream.protocols.requests_agui import AguiRequest
@@ -71,4 +70,5 @@ class _Agui:
         return self._service.follow(run, encoder, agui_error, hold_s=0)
 
     def _encoder(self, run_id: str, after: int, body: AguiRequest) -> AguiEncoder:
-        return AguiEncoder(run_id, after, thread_id=body.thread_id, agent_run_id=body.run_id)
+        tools = {tool.name for tool in body.tools or ()}
+        return AguiEncoder(run_id, after, thread_id=body.thread_id, agent_run_id=body.run_id, tools=tools)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
 from llmstream.dialects.service import (
     Chats,
-    IdempotencyKey,
-    LastEventId,
     Service,
     fingerprint_of,
     guarded_route,
@@ -20,6 +19,7 @@ from llmstream.errors import (
     InvalidRequest,
     LlmstreamError,
 )
+from llmstream.guarded import IdempotencyKey, LastEventId
 from llmstream.protocols import ai_sdk
 from llmstream.protocols.ai_sdk import AiSdkEncoder
 from llmstream.protocols.requests_ai_sdk import AiSdkRequest
@@ -62,18 +62,19 @@ class _AiSdk:
             fingerprint=fingerprint_of(body),
             on_leave=body.on_leave,
         )
-        return self._follow(run, body.continued_id())
+        return self._follow(body.id, run, body.continued_id())
 
     async def resume(self, request: Request, chat: str) -> Response:
         """What goes on in a chat, from its start; 204 where nothing does."""
         found = await self._chats.active(request.scope[CALLER], chat)
-        return Response(status_code=204) if found is None else self._follow(*found, hold_s=0)
+        return Response(status_code=204) if found is None else self._follow(chat, *found, hold_s=0)
 
     async def stop(self, request: Request, chat: str) -> Response:
         """End what goes on in a chat and free the model: 202, or 204 where nothing did."""
         stopped = await self._chats.stop(request.scope[CALLER], chat, "stop")
         return Response(status_code=202 if stopped else 204)
 
-    def _follow(self, run: Run, message_id: str | None, **options: Any) -> Response:
+    def _follow(self, chat: str, run: Run, message_id: str | None, **options: Any) -> Response:
         encoder = AiSdkEncoder(run.id, message_id=message_id)
-        return self._service.follow(run, encoder, ai_sdk_error, headers=ai_sdk.HEADERS, **options)
+        headers = {**ai_sdk.HEADERS, ai_sdk.RESUME_HEADER: quote(chat, safe="")}
+        return self._service.follow(run, encoder, ai_sdk_error, headers=headers, **options)

@@ -17,6 +17,7 @@ from llmstream.demo_ollama.backend import ChatRequest, Model, OllamaError, Piece
 from llmstream.demo_ollama.checks import full_name
 from llmstream.demo_ollama.protocol import create_ollama_app
 from llmstream.demo_ollama.responses import json_response
+from llmstream.dialects.openai import openai_router
 from llmstream.dialects.service import Service, retry_headers, status_of
 from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.ollama import Ollama
@@ -46,6 +47,8 @@ def ollama_router(service: Service) -> APIRouter:
         return _Inner(app, request, data)
 
     router = APIRouter()
+    # Ollama speaks OpenAI's dialect too, and some editors ask for models in the one and chat in the other.
+    router.include_router(openai_router(service, "/ollama/v1", include_in_schema=False))
     for path in ("/ollama", "/ollama/{path:path}"):
         router.add_route(path, serve, methods=["GET", "POST"], include_in_schema=False)
     return router
@@ -154,7 +157,7 @@ class ChainBackend:
 
     async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         """Nothing can be got from here."""
-        raise OllamaError("pull model manifest: models are not pulled through this server")
+        raise OllamaError("models are not pulled through this server, but where its Ollama runs", status=403)
         yield PullProgress("")
 
 

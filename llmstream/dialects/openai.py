@@ -8,10 +8,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from llmstream.dialects.service import (
-    IdempotencyKey,
-    LastEventId,
     Service,
-    all_events,
     fingerprint_of,
     guarded_route,
     retry_headers,
@@ -22,6 +19,8 @@ from llmstream.errors import (
     LlmstreamError,
     ModelNotFound,
 )
+from llmstream.event_stream import all_events
+from llmstream.guarded import IdempotencyKey, LastEventId
 from llmstream.ollama import same_model
 from llmstream.protocols.openai import OpenAIEncoder, completion, error_body, model_body, models_body
 from llmstream.protocols.requests_openai import CompletionRequest
@@ -29,10 +28,10 @@ from llmstream.request_models import check_model
 from llmstream.security import CALLER
 
 
-def openai_router(service: Service) -> APIRouter:
+def openai_router(service: Service, prefix: str = "/v1", **options: Any) -> APIRouter:
     """`POST /v1/chat/completions` and `GET /v1/models`."""
     api = _OpenAI(service)
-    router = APIRouter(prefix="/v1", route_class=guarded_route(service, openai_error))
+    router = APIRouter(prefix=prefix, route_class=guarded_route(service, openai_error), **options)
     router.add_api_route("/chat/completions", api.completions, methods=["POST"], response_class=Response)
     router.add_api_route("/models", api.models, methods=["GET"])
     router.add_api_route("/models/{model:path}", api.model, methods=["GET"])
@@ -58,8 +57,9 @@ class _OpenAI:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
+        ask = body.ask(own_chain=self._service.chain is not None)
         run = await self._service.start(
-            body.ask(), caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
+            ask, caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
         )
         if body.stream:
             encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage)

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Header, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
+from llmstream import guarded
 from llmstream.core import Arguments
 from llmstream.errors import (
     Busy,
-    InvalidRequest,
     LlmstreamError,
     ModelNotFound,
-    RunCancelled,
     RunNotFound,
     error_from_code,
 )
 from llmstream.event_stream import EventStream
-from llmstream.events import Cancelled, CancelledBy, Event, Failed
+from llmstream.events import CancelledBy
+from llmstream.guarded import OnError, admit
 from llmstream.ollama import Ollama, same_model
 from llmstream.protocols.encoder import Encoder
 from llmstream.protocols.requests_ask import Ask
-from llmstream.request_models import RunRequest, check, check_model
+from llmstream.request_models import RunRequest, check, is_allowed
 from llmstream.runs.owner import OnLeave, Run, Runs
-from llmstream.security import CALLER, STATUS, Identify, check_origin, identify_caller, limit_body
-from llmstream.settings import Settings
-
-OnError = Callable[[LlmstreamError], Response]
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200)]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
+from llmstream.security import STATUS, Identify
 
 
 class Service:
@@ -56,17 +48,11 @@ class Service:
         if self.chain is not None:
             return [self.name]
         settings = self.runs.settings
-        return [model.name for model in await Ollama.of(settings).models() if _allowed(model.name, settings)]
+        return [model.name for model in await Ollama.of(settings).models() if is_allowed(model.name, settings)]
 
     async def admit(self, request: Request) -> Request:
         """The request of somebody who may ask, also in an app without our doors."""
-        scope = request.scope
-        if CALLER in scope and self.identify is None:  # our doors are in front
-            return request
-        settings = self.runs.settings
-        check_origin(scope, settings.allowed_origins)
-        scope[CALLER] = await identify_caller(scope, self.identify)
-        return Request(scope, await limit_body(scope, request.receive, settings.max_body_bytes))
+        return await admit(request, self.runs.settings, self.identify)
 
     async def start(
         self,
@@ -120,66 +106,14 @@ class Service:
         return EventStream(run, encoder, settings=settings, on_error=respond, **options)
 
 
-def _allowed(name: str, settings: Settings) -> bool:
-    with suppress(LlmstreamError):
-        check_model(name, settings)
-        return True
-    return False
-
-
 def fingerprint_of(body: BaseModel) -> str:
     """The same for the same request."""
     return hashlib.sha256(body.model_dump_json().encode()).hexdigest()
 
 
-async def all_events(run: Run, request: Request) -> list[Event]:
-    """The events of a run to its end; a client that leaves stops it. Raises what the answer failed with."""
-    follower = run.follower(idle_s=3600)
-    leaving = asyncio.create_task(_stop_at_disconnect(request, run))
-    events: list[Event] = []
-    try:
-        async for batch in follower:
-            events += batch.events
-    finally:
-        leaving.cancel()
-        follower.close()
-    if isinstance(last := events[-1], Failed):
-        raise error_from_code(last.code, last.message)
-    if isinstance(last, Cancelled):
-        raise RunCancelled
-    return events
-
-
-async def _stop_at_disconnect(request: Request, run: Run) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    await run.stop("left")
-
-
 def guarded_route(service: Service, on_error: OnError) -> type[APIRoute]:
     """A route that lets in whom the settings allow, and answers every error in its dialect."""
-
-    class GuardedRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def guarded(request: Request) -> Response:
-                try:
-                    return await handle(await service.admit(request))
-                except LlmstreamError as error:
-                    return on_error(error)
-                except RequestValidationError as error:
-                    first = error.errors()[0]
-                    where = ".".join(str(part) for part in first["loc"] if part != "body")
-                    return on_error(InvalidRequest(f"{where or 'The body'}: {first['msg']}."))
-                except HTTPException as error:
-                    return on_error(InvalidRequest(f"The body is not JSON that can be read: {error.detail}"))
-                except RecursionError:
-                    return on_error(InvalidRequest("The JSON is nested too deeply."))
-
-            return guarded
-
-    return GuardedRoute
+    return guarded.guarded_route(lambda: service.runs.settings, service.identify, on_error)
 
 
 def status_of(error: LlmstreamError) -> int:

@@ -28,6 +28,8 @@ from llmstream.protocols.native import dumps
 
 # By this header assistant-ui knows the stream.
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
+# By this one, where it is asked to, assistant-ui remembers what to come back to: the chat.
+RESUME_HEADER = "x-resumable-stream-id"
 DONE = "data: [DONE]\n\n"
 _REASONS = {"stop": "stop", "length": "length", "content_filter": "content-filter", "other": "other"}
 
@@ -115,8 +117,8 @@ class AiSdkEncoder:
     def _end(self, event: Finished | Failed | Cancelled) -> str:
         if isinstance(event, Failed):
             return frame("error", errorText=event.message)
-        if isinstance(event, Cancelled):
-            return frame("abort")
+        if isinstance(event, Cancelled):  # the hook takes no note of an abort, but the page can see the metadata
+            return frame("message-metadata", messageMetadata={"cancelled": event.by}) + frame("abort")
         step = self._next_step() + frame("finish-step")
         reason = "tool-calls" if self._calls else _REASONS.get(event.reason, "stop")
         metadata = {"model": self._model, **numbers(event)}
@@ -134,8 +136,9 @@ def frame(kind: str, **fields: Any) -> str:
 
 
 def numbers(event: Finished) -> dict[str, Any]:
-    """What the end of an answer tells beside its reason."""
-    fields: dict[str, Any] = {"usage": msgspec.to_builtins(event.usage), "timings": msgspec.to_builtins(event.timings)}
+    """What the end of an answer tells; the reason as well, because not every page is shown the finish."""
+    usage, timings = msgspec.to_builtins(event.usage), msgspec.to_builtins(event.timings)
+    fields: dict[str, Any] = {"reason": event.reason, "usage": usage, "timings": timings}
     return {**fields, "prompt_truncated": True} if event.prompt_truncated else fields
 
 

@@ -23,19 +23,18 @@ class OllamaPieces:
 
     def read(self, events: Sequence[Event]) -> Iterator[Piece]:
         """The pieces of events that came together: one for all the text in a row, one for the thoughts."""
+        kind: type[Event] | None = None
         texts: list[str] = []
-        kind: type[Event] = Token
         for event in events:
-            if isinstance(event, Token | Reasoning) and (type(event) is kind or not texts):
-                kind = type(event)
-                texts.append(event.text)
+            if type(event) is kind:
+                texts.append(event.text)  # type: ignore[union-attr]
                 continue
             if texts:
                 yield _piece(kind, texts)
-                texts = []
-            if isinstance(event, Token | Reasoning):
+            if type(event) is Token or type(event) is Reasoning:
                 kind, texts = type(event), [event.text]
             else:
+                kind, texts = None, []
                 yield from self._rare(event)
         if texts:
             yield _piece(kind, texts)
@@ -56,6 +55,6 @@ class OllamaPieces:
             raise RunCancelled
 
 
-def _piece(kind: type[Event], texts: list[str]) -> Piece:
+def _piece(kind: type[Event] | None, texts: list[str]) -> Piece:
     text = "".join(texts)
-    return Piece(content=text) if kind is Token else Piece(thinking=text)
+    return Piece(text) if kind is Token else Piece("", text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmstream import sse
-from llmstream.events import Cancelled, Event, Failed, Finished, Started, Token
+from llmstream.events import Cancelled, Event, Failed, Finished, Reasoning, Started, Token
 from llmstream.protocols.encoder import RETRY
 
 _STOPPED = {
@@ -26,6 +26,7 @@ class PlainEncoder:
     def __init__(self, run_id: str, after: int = 0) -> None:
         self.start = 0
         self._run_id = run_id
+        self._head = f"id: {run_id}-"
         self._after = after
         self._held = ""
 
@@ -37,19 +38,28 @@ class PlainEncoder:
         """
         frames: list[str] = []
         for seq, event in enumerate(events, first):
-            if isinstance(event, Started) and seq > self._after:
-                # An id before the first piece: who is cut while the model loads comes back to this run, too.
-                frames.append(f"{RETRY}id: {self._id(0)}\n\n")
-            elif isinstance(event, Token):
-                frames.append(self._frame(seq - 1, self._release(event.text)))
-            elif isinstance(event, Finished | Failed | Cancelled):
-                frames.append(self._frame(seq - 1, self._held))
-                frames.append(self._end(seq, event))
+            if type(event) is Token:
+                text = self._held + event.text
+                if len(text) < 2 or "\n" in text or "\r" in text:
+                    frames.append(self._frame(seq - 1, self._release(text)))
+                else:  # the usual, without a detour: this is done once per token
+                    self._held = text[-1]
+                    if seq > self._after + 1:
+                        frames.append(f"{self._head}{seq - 1}\ndata: {text[:-1]}\n\n")
+            elif type(event) is not Reasoning:
+                frames.append(self._rare(seq, event))
         return "".join(frames).encode()
 
+    def _rare(self, seq: int, event: Event) -> str:
+        if isinstance(event, Started) and seq > self._after:
+            # An id before the first piece: who is cut while the model loads comes back to this run, too.
+            return f"{RETRY}id: {self._id(0)}\n\n"
+        if isinstance(event, Finished | Failed | Cancelled):
+            return self._frame(seq - 1, self._held) + self._end(seq, event)
+        return ""
+
     def _release(self, text: str) -> str:
-        """What can be sent now that this text has come."""
-        text = self._held + text
+        """What can be sent of a text; its end is held back."""
         last = max(len(text.rstrip("\n")) - 1, 0)
         self._held = text[last:]
         return text[:last]

@@ -15,6 +15,7 @@ from llmstream.protocols.requests_ask import (
     Ask,
     Message,
     call_of,
+    check_unknown,
     content_of,
     image_part,
     result_of,
@@ -118,7 +119,7 @@ class AiSdkRequest(BaseModel):
     `metadata`, `trigger` and `messageId` say nothing that the messages don't.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     id: str = Field(min_length=1, max_length=200, description="The chat.")
     messages: list[UIMessage] | None = None
@@ -146,6 +147,8 @@ class AiSdkRequest(BaseModel):
 
     def ask(self) -> Ask:
         """What is asked for; raises `InvalidRequest` for what can't be done."""
+        # A page's own switches, switched off.
+        check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
         messages = [message for each in self.ui_messages() for message in each.to_messages()]
         if not messages:
             raise InvalidRequest("There is nothing to answer: give messages, or message.")

@@ -75,6 +75,27 @@ def tool_of(name: str, description: str | None, parameters: object) -> Message:
     return {"type": "function", "function": {"name": name, "description": description or "", "parameters": schema}}
 
 
+# By these a client finds its requests again; they say nothing about the answer.
+TRACING = frozenset(
+    ("user", "metadata", "id", "chat_id", "session_id", "message_id", "parent_id", "conversation_id", "trace_id")
+)
+
+
+def asks_nothing(value: object) -> bool:
+    """Whether a field says no more than its absence would: null, empty, or nothing in it but that and false."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
+    if parts is None:
+        return value is None or value == ""
+    return all(part is False or asks_nothing(part) for part in parts)
+
+
+def check_unknown(fields: Mapping[str, Any]) -> None:
+    """Raises `InvalidRequest` for a field that nobody here knows and that asks for something."""
+    for name, value in fields.items():
+        if name not in TRACING and not asks_nothing(value):
+            raise refuse(f"The field {name[:40]!r}", "is not supported here")
+
+
 def refuse(what: str, reason: str) -> InvalidRequest:
     """What a client asked for can't be done here."""
     return InvalidRequest(f"{what} {reason}.")

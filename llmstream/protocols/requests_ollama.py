@@ -7,7 +7,15 @@ from typing import Any, cast
 
 from llmstream.demo_ollama.backend import ChatRequest
 from llmstream.errors import InvalidRequest
-from llmstream.protocols.requests_ask import Ask, Message, call_of, image_part, text_part
+from llmstream.protocols.requests_ask import (
+    Ask,
+    Message,
+    asks_nothing,
+    call_of,
+    check_unknown,
+    image_part,
+    text_part,
+)
 from llmstream.settings import Thinking
 
 # `keep_alive` is for /api/ps, `truncate` is honoured where the answer is made, `shift` is how a context may overflow.
@@ -19,9 +27,8 @@ _KNOWN = (
 
 def ask_of(request: ChatRequest, *, can_think: bool) -> Ask:
     """What is asked; raises `InvalidRequest` for what can't be done."""
-    for name, value in request.body.items():
-        if name not in _KNOWN and value:
-            raise InvalidRequest(f"The field {name[:40]!r} is not supported here.")
+    # False and 0 are what leaving a field of Ollama's out says.
+    check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
     messages = list(request.messages)
     if request.is_generate and (images := request.body.get("images")):
         messages[-1] = {**messages[-1], "images": images}
@@ -33,10 +40,15 @@ def ask_of(request: ChatRequest, *, can_think: bool) -> Ask:
         messages=[reader.read(message) for message in messages],
         model=request.model,
         thinking=cast("Thinking", request.think) if can_think else None,
-        options=request.options,
+        options={name: value for name, value in request.options.items() if not _is_default(name, value)},
         tools=cast("tuple[Mapping[str, Any], ...]", request.tools),
         format=shape,
     )
+
+
+def _is_default(name: str, value: object) -> bool:
+    """Whether an option says no more than its absence: empty, or an answer without a limit."""
+    return asks_nothing(value) or (name == "num_predict" and isinstance(value, int) and value < 0)
 
 
 class _Messages:

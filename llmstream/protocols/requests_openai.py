@@ -10,7 +10,16 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from llmstream.errors import InvalidRequest
-from llmstream.protocols.requests_ask import Ask, Message, content_of, image_part, refuse, text_part, tool_of
+from llmstream.protocols.requests_ask import (
+    Ask,
+    Message,
+    check_unknown,
+    content_of,
+    image_part,
+    refuse,
+    text_part,
+    tool_of,
+)
 from llmstream.settings import Thinking
 
 # OpenAI's name → Ollama's.
@@ -22,7 +31,14 @@ _OPTIONS = {
     "max_completion_tokens": "num_predict",
     "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
+    # Not OpenAI's, but what many clients of servers like this one send.
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repeat_penalty": "repeat_penalty",
+    "repetition_penalty": "repeat_penalty",
 }
+# What some clients always send, and means what its absence does.
+_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 _EFFORTS: dict[str, Thinking] = {
     "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
 }  # fmt: skip
@@ -124,9 +140,9 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """The body. `user`, `metadata`, `prompt_cache_key` and `safety_identifier` say nothing about the answer."""
+    """The body. `prompt_cache_key` and `safety_identifier` say nothing about the answer."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
@@ -135,18 +151,20 @@ class CompletionRequest(BaseModel):
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(None, ge=-1)
+    max_completion_tokens: int | None = Field(None, ge=-1)
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    repetition_penalty: float | None = None
     stop: str | list[str] | None = None
     reasoning_effort: str | None = None
     response_format: dict[str, Any] | None = None
     tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     safety_identifier: str | None = None
@@ -169,8 +187,12 @@ class CompletionRequest(BaseModel):
         """Whether a stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def ask(self) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done."""
+    def ask(self, *, own_chain: bool = False) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done.
+
+        own_chain: whether somebody's own chain answers, which can't be told how.
+        """
+        check_unknown(self.model_extra or {})
         for name, harmless in _NOT_HERE.items():
             value = getattr(self, name)
             if value is not None and value not in harmless:
@@ -179,13 +201,19 @@ class CompletionRequest(BaseModel):
             messages=[message.to_message() for message in self.messages],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
-            options=self._options(),
+            options=self._options(own_chain),
             tools=self._tools(),
             format=self._format(),
         )
 
-    def _options(self) -> dict[str, Any]:
-        options = {theirs: value for ours, theirs in _OPTIONS.items() if (value := getattr(self, ours)) is not None}
+    def _options(self, own_chain: bool) -> dict[str, Any]:
+        given = {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
+        for name in ("max_tokens", "max_completion_tokens"):
+            if given.get(name) == -1:  # no limit, as some clients say it
+                del given[name]
+        if own_chain:
+            given = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
+        options = {_OPTIONS[name]: value for name, value in given.items()}
         if self.stop:
             options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         return options

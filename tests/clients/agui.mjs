@@ -1,7 +1,9 @@
 // The HttpAgent of @ag-ui/client 1.0; with the argument copilotkit, CopilotKit's core with the HttpAgent it comes with.
 import { createRequire } from "node:module";
 
-import { down, model as realModel, print, rest, told, url, weather } from "./scenarios.mjs";
+import { down, ended, model as realModel, print, rest, told, url, weather } from "./scenarios.mjs";
+
+console.error = () => {}; // the agents log every failure before they throw it
 
 const inner = rest[0] === "copilotkit" && (await import("@copilotkit/core"));
 const { HttpAgent } = inner
@@ -18,7 +20,7 @@ function ready({ base = url, text = "x" } = {}) {
       Object.assign(found, { outcome, pending: pendingToolCallIds, usage: event.usage, result: event.result });
     },
     onRunErrorEvent: ({ event }) => {
-      found.event = { message: event.message, code: event.code };
+      found.error = { message: event.message, code: event.code };
     },
     onRunFailed: ({ error }) => {
       found.error = told(error);
@@ -68,13 +70,14 @@ async function tool() {
   return { ...(await run(one, props, [weather])), pending, calls };
 }
 
-async function stop() {
+/** An endless answer that `end` ends once it has begun, told the run's id. */
+async function broken(end) {
   const one = ready();
-  const seen = new Promise((resolve) => one.agent.subscribe({ onTextMessageContentEvent: () => resolve() }));
+  const begun = new Promise((resolve) => one.agent.subscribe({ onTextMessageContentEvent: ({ event }) => resolve(event) }));
   const done = run(one, { model: "demo:endless-100" });
-  await seen;
-  one.agent.abortRun();
-  return done;
+  const id = (await begun).messageId.replace(/-m1$/, "");
+  await end(one.agent, id);
+  return { ...(await done), run: await ended(id) };
 }
 
 await print({
@@ -87,6 +90,7 @@ await print({
   late_error: () => ask("demo:error-line"),
   truncated: () => ask("demo:no-done"),
   tool,
-  stop,
+  stop: () => broken((agent) => agent.abortRun()),
+  stopped: () => broken((_, id) => fetch(`${url}/runs/${id}/stop`, { method: "POST" })),
   real: () => ask(realModel, { text: "What color is the sky?", props: { options: { temperature: 0 } } }),
 });
