@@ -143,7 +143,7 @@ def test_options_reach_the_model(client: ollama.Client, upstream: DemoOllama) ->
     assert {"temperature": 0.5, "seed": 7} == upstream.requests[-1].body["options"]
 
 
-@pytest.mark.parametrize("change", [{"options": {"num_gpu": 1}}, {"raw": True}, {"logprobs": True}, {"format": "xml"}])
+@pytest.mark.parametrize("change", [{"options": {"num_keep": 1}}, {"raw": True}, {"logprobs": True}, {"format": "xml"}])
 def test_what_cannot_be_done_is_refused(served: Served, change: dict[str, Any]) -> None:
     """What a client asks for and nobody here can do is a 400."""
     response = chat(served, **change)
@@ -155,9 +155,9 @@ def test_page_that_sends_much_is_answered(serve: Serve, settings: Settings) -> N
     """Fields and options that ask for nothing are no reason to refuse, and some chat by OpenAI's dialect below."""
     served = serve(create_app(settings, chain=echo))
     extras: dict[str, Any] = {
-        "options": {"num_predict": -1, "stop": [], "num_ctx": None}, "keep_alive": "5m", "think": False, "format": "",
-        "tools": [], "template": "", "raw": False, "context": [], "metadata": {"chat_id": "c"}, "session_id": "s",
-        "features": {"web_search": False},
+        "options": {"num_predict": -1, "stop": [], "num_ctx": 8192, "num_gpu": 1}, "keep_alive": "5m", "think": False,
+        "format": "", "tools": [], "template": "", "raw": False, "context": [], "metadata": {"chat_id": "c"},
+        "session_id": "s", "features": {"web_search": False},
     }  # fmt: skip
     assert 200 == chat(served, model="chain", stream=False, **extras).status_code
     assert "chain" == get(f"{served.url}/ollama/v1/models").json()["data"][0]["id"]
@@ -165,6 +165,14 @@ def test_page_that_sends_much_is_answered(serve: Serve, settings: Settings) -> N
     assert "You asked: Why?" == answer["choices"][0]["message"]["content"]
     missing = post(f"{served.url}/ollama/v1/chat/completions", json=ask())
     assert (404, "model_not_found") == (missing.status_code, missing.json()["error"]["code"])
+
+
+def test_context_length_is_the_servers_affair(serve: Serve, settings: Settings, upstream: DemoOllama) -> None:
+    """An option of the hardware reaches the model where the settings allow it, and is left aside where they don't."""
+    for allowed, sent in ((settings.allowed_options, {}), (("num_ctx",), {"num_ctx": 4096})):
+        served = serve(create_app(settings.change(allowed_options=allowed)))
+        assert 200 == chat(served, options={"num_ctx": 4096}).status_code
+        assert sent == upstream.requests[-1].body.get("options")
 
 
 def test_image_for_a_model_that_does_not_see(client: ollama.Client) -> None:

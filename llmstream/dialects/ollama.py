@@ -143,7 +143,9 @@ class ChainBackend:
         model = self._known.get(full_name(request.model))
         can_think = model is not None and "thinking" in model.capabilities
         try:
-            run = await self._service.start(ask_of(request, can_think=can_think), caller=_caller.get(), grace_s=0)
+            allowed = self._service.runs.settings.allowed_options if self._service.chain is None else ()
+            ask = ask_of(request, can_think=can_think, allowed=allowed)
+            run = await self._service.start(ask, caller=_caller.get(), grace_s=0)
             follower = run.follower(idle_s=3600)
             try:
                 pieces = OllamaPieces(truncate=request.truncate)

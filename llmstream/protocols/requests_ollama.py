@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from llmstream.demo_ollama.backend import ChatRequest
@@ -23,10 +23,18 @@ _KNOWN = (
     "model", "messages", "prompt", "system", "images", "tools", "format", "options", "think", "stream", "truncate",
     "keep_alive", "shift", "suffix", "name",
 )  # fmt: skip
+# How a model is run, not what is asked of it: editors send these with every request.
+_HARDWARE = frozenset((
+    "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "low_vram", "f16_kv", "use_mmap", "use_mlock",
+))  # fmt: skip
 
 
-def ask_of(request: ChatRequest, *, can_think: bool) -> Ask:
-    """What is asked; raises `InvalidRequest` for what can't be done."""
+def ask_of(request: ChatRequest, *, can_think: bool, allowed: Collection[str]) -> Ask:
+    """What is asked; raises `InvalidRequest` for what can't be done.
+
+    allowed: the options that may be set. Others are refused later, but for those of the hardware, which are then left
+    to the server.
+    """
     # False and 0 are what leaving a field of Ollama's out says.
     check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
     messages = list(request.messages)
@@ -40,7 +48,11 @@ def ask_of(request: ChatRequest, *, can_think: bool) -> Ask:
         messages=[reader.read(message) for message in messages],
         model=request.model,
         thinking=cast("Thinking", request.think) if can_think else None,
-        options={name: value for name, value in request.options.items() if not _is_default(name, value)},
+        options={
+            name: value
+            for name, value in request.options.items()
+            if not _is_default(name, value) and (name in allowed or name not in _HARDWARE)
+        },
         tools=cast("tuple[Mapping[str, Any], ...]", request.tools),
         format=shape,
     )
