@@ -1,7 +1,9 @@
 import { memo } from "react";
 import { isActive, type Part, type RunState, type Source } from "../llmstream";
 import { CopyButton } from "./CopyButton";
+import { Icon } from "./Icon";
 import { isSafe, Markdown } from "./Markdown";
+import { Sentence } from "./Sentence";
 import { Elapsed, statsLine } from "./stats";
 
 interface Props {
@@ -12,6 +14,7 @@ interface Props {
 
 export const Answer = memo(function Answer({ run, onRetry, onReconnect }: Props) {
   const active = isActive(run);
+  // Under what still grows stands nothing that would be pushed down.
   return (
     <article className="answer" aria-label="Answer" aria-busy={active}>
       {run.parts.map((part, at) => (
@@ -20,22 +23,18 @@ export const Answer = memo(function Answer({ run, onRetry, onReconnect }: Props)
       ))}
       <State run={run} />
       <footer>
-        <span className="stats">{statsLine(run)}</span>
+        {active ? null : <span className="stats">{statsLine(run)}</span>}
         {run.text !== "" && !active ? <CopyButton text={run.text} label="Copy answer" /> : null}
         {!active && onRetry ? (
           <button type="button" onClick={onRetry}>
+            <Icon name="again" />
             Retry
           </button>
         ) : null}
         {run.phase === "interrupted" && onReconnect ? (
-          <button type="button" onClick={onReconnect}>
+          <button type="button" className="main" onClick={onReconnect}>
             Reconnect
           </button>
-        ) : null}
-        {run.runId !== undefined && active ? (
-          <a href={`#run=${run.runId}`} target="_blank" rel="noopener">
-            Follow in another tab
-          </a>
         ) : null}
       </footer>
     </article>
@@ -108,14 +107,16 @@ function State({ run }: { run: RunState }) {
   if (run.phase === "starting" || (run.phase === "running" && run.parts.length === 0)) {
     return (
       <p className="state waiting">
-        {run.waiting?.detail || (run.model ? `Waiting for ${run.model}` : "Connecting")} <Elapsed />
+        {run.waiting?.detail || (run.model ? `Waiting for ${run.model}` : "Connecting")}
+        <Elapsed />
       </p>
     );
   }
   if (run.phase === "failed" || run.phase === "interrupted") {
     return (
       <p className="state failed" role="alert">
-        <strong>{run.text === "" ? "No answer." : "This answer is not complete."}</strong> {run.error?.message}
+        <strong>{run.text === "" ? "No answer." : "This answer is not complete."}</strong>{" "}
+        <Sentence text={run.error?.message ?? ""} />
       </p>
     );
   }

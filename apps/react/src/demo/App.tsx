@@ -2,6 +2,8 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { type AskWith, announcement, type ChatStore } from "../llmstream";
 import { useChat } from "../llmstream/react";
 import { Composer } from "./Composer";
+import { Icon } from "./Icon";
+import { Sentence } from "./Sentence";
 import { useServer } from "./server";
 import { ThemeSwitch } from "./ThemeSwitch";
 import { Transcript } from "./Transcript";
@@ -15,7 +17,10 @@ export function App({ chat: store }: { chat: ChatStore }) {
   return (
     <div className="app">
       <header>
-        <h1>llmstream</h1>
+        <h1>
+          <Logo />
+          llmstream
+        </h1>
         <nav aria-label="Views">
           {(["chat", "wire"] as const).map((each) => (
             <button key={each} type="button" aria-pressed={view === each} onClick={() => setView(each)}>
@@ -26,18 +31,23 @@ export function App({ chat: store }: { chat: ChatStore }) {
         <a href="./docs">API</a>
         <ThemeSwitch />
       </header>
-      {server?.notice ? <Notice text={server.notice} /> : null}
+      {server?.notice ? (
+        <p className="notice" role="note">
+          <Sentence text={server.notice} />
+        </p>
+      ) : null}
       {view === "chat" ? <Chat store={store} server={server} onEnd={askServer} /> : <WirePanel />}
     </div>
   );
 }
 
-function Notice({ text }: { text: string }) {
-  const parts = text.split("`").map((part, at) => ({ part, at }));
+function Logo() {
   return (
-    <p className="notice" role="note">
-      {parts.map(({ part, at }) => (at % 2 ? <code key={at}>{part}</code> : part))}
-    </p>
+    <svg className="logo" viewBox="0 0 32 32" aria-hidden>
+      <rect width="32" height="32" rx="8" />
+      <path d="M8 11h11M8 16h16M8 21h7" />
+      <circle cx="20" cy="21" r="1.8" />
+    </svg>
   );
 }
 
@@ -76,9 +86,18 @@ function Chat({ store, server, onEnd }: ChatProps) {
     wasBusy.current = busy;
   }, [busy, onEnd]);
 
+  /** The button that was pressed may be gone now. On a phone this would open the keyboard. */
+  function goOnTyping(): void {
+    if (matchMedia("(hover: hover)").matches) composer.current?.focus();
+  }
+
   function send(text: string): void {
     const sent = editing === undefined ? chat.send(text, ask) : chat.edit(editing, text, ask);
-    if (!sent) return;
+    if (sent) leaveEdit();
+    goOnTyping();
+  }
+
+  function leaveEdit(): void {
     setDraft("");
     setEditing(undefined);
   }
@@ -104,8 +123,14 @@ function Chat({ store, server, onEnd }: ChatProps) {
         messages={messages}
         onExample={send}
         onEdit={edit}
-        onRetry={() => chat.retry(ask)}
-        onReconnect={chat.reconnect}
+        onRetry={() => {
+          chat.retry(ask);
+          goOnTyping();
+        }}
+        onReconnect={() => {
+          chat.reconnect();
+          goOnTyping();
+        }}
       />
       <Composer
         ref={composer}
@@ -114,35 +139,39 @@ function Chat({ store, server, onEnd }: ChatProps) {
         busy={busy}
         editing={editing !== undefined}
         onSend={() => send(draft)}
-        onStop={() => void stop()}
+        onStop={() => {
+          void stop();
+          goOnTyping();
+        }}
         onCancelEdit={() => {
-          setEditing(undefined);
-          setDraft("");
+          leaveEdit();
+          goOnTyping();
         }}
       >
-        <label>
-          <span className="hidden">Model</span>
-          <select value={model} onChange={(event) => setModel(event.target.value)}>
-            <option value="">{server?.defaultModel || "Model"}</option>
-            {server?.models
-              .filter((name) => name !== server.defaultModel)
-              .map((name) => (
-                <option key={name}>{name}</option>
-              ))}
-          </select>
-        </label>
-        <label>
-          <span className="hidden">Thinking</span>
-          <select value={thinking} onChange={(event) => setThinking(event.target.value)}>
-            <option value="">Thinking: default</option>
-            <option value="on">Thinking: on</option>
-            <option value="off">Thinking: off</option>
-          </select>
-        </label>
+        <select aria-label="Model" value={model} onChange={(event) => setModel(event.target.value)}>
+          <option value="">{server?.defaultModel || "Model"}</option>
+          {server?.models
+            .filter((name) => name !== server.defaultModel)
+            .map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+        </select>
+        <select aria-label="Thinking" value={thinking} onChange={(event) => setThinking(event.target.value)}>
+          <option value="">Thinking: auto</option>
+          <option value="on">Thinking: on</option>
+          <option value="off">Thinking: off</option>
+        </select>
         {messages.length > 0 ? (
-          <button type="button" onClick={clear}>
+          <button type="button" onClick={clear} title="New chat">
+            <Icon name="add" />
             New chat
           </button>
+        ) : null}
+        {busy && last?.role === "assistant" && last.run.runId !== undefined ? (
+          <a href={`#run=${last.run.runId}`} target="_blank" rel="noopener" title="Follow in another tab">
+            <Icon name="link" />
+            Follow in another tab
+          </a>
         ) : null}
       </Composer>
     </main>

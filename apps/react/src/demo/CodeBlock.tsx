@@ -16,9 +16,10 @@ export function CodeBlock({ language, code, closed }: Props) {
   useEffect(() => {
     if (!closed || language === "") return;
     let wanted = true;
-    void import("./highlight").then(({ highlight }) => {
-      if (wanted) setTree(highlight(language, code));
-    });
+    import("./highlight").then(
+      ({ highlight }) => wanted && setTree(highlight(language, code)),
+      () => {}, // the code stays as it is
+    );
     return () => {
       wanted = false;
     };

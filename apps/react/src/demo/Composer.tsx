@@ -1,4 +1,5 @@
 import type { KeyboardEvent, ReactNode, Ref } from "react";
+import { Icon } from "./Icon";
 
 interface Props {
   ref: Ref<HTMLTextAreaElement>;
@@ -47,17 +48,32 @@ export function Composer({ ref, draft, onDraft, busy, editing, onSend, onStop, o
           onChange={(event) => onDraft(event.target.value)}
           onKeyDown={onKeyDown}
         />
-        {busy ? (
-          <button type="button" className="main" onClick={onStop} title="Esc">
-            Stop
-          </button>
-        ) : (
-          <button type="submit" className="main" disabled={draft.trim() === ""}>
-            Send
-          </button>
-        )}
+        <div className="tools">
+          {children}
+          {busy ? (
+            <button
+              type="button"
+              className="main round"
+              aria-label="Stop"
+              title="Stop (Esc)"
+              // The second click of a double click on Send stops nothing.
+              onClick={(event) => event.detail < 2 && onStop()}
+            >
+              <Icon name="stop" />
+            </button>
+          ) : (
+            <button
+              type="submit"
+              className="main round"
+              aria-label="Send"
+              title="Send (Enter)"
+              disabled={draft.trim() === ""}
+            >
+              <Icon name="send" />
+            </button>
+          )}
+        </div>
       </div>
-      <div className="tools">{children}</div>
     </form>
   );
 }

@@ -1,4 +1,7 @@
 import { useEffect, useState } from "react";
+import { Icon } from "./Icon";
+
+const COPIED = "Copied";
 
 export function CopyButton({ text, label }: { text: string; label: string }) {
   const [said, say] = useState("");
@@ -9,6 +12,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
   }, [said]);
   return (
     <button type="button" onClick={() => copy(text).then(say)}>
+      <Icon name={said === COPIED ? "check" : "copy"} />
       {said || label}
     </button>
   );
@@ -17,7 +21,7 @@ export function CopyButton({ text, label }: { text: string; label: string }) {
 async function copy(text: string): Promise<string> {
   try {
     await navigator.clipboard.writeText(text);
-    return "Copied";
+    return COPIED;
   } catch {
     // Browsers have no clipboard for a page on plain http under a name that is not localhost.
     return "Select it and copy";

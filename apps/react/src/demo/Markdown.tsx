@@ -60,9 +60,7 @@ const HANDLERS: Handlers = {
 };
 
 const COMPONENTS = {
-  "x-math": ({ children, display }: { children: string; display?: string }) => (
-    <Formula tex={children} display={display === "block"} />
-  ),
+  "x-math": InnerFormula,
   "x-code": InnerCode,
   a: ({ href, children, id }: ComponentProps<"a">) =>
     href?.startsWith("#") ? (
@@ -83,6 +81,10 @@ const COMPONENTS = {
     </section>
   ),
 };
+
+function InnerFormula({ children, display }: { children?: string; display?: string }) {
+  return <Formula tex={children ?? ""} display={display === "block"} growing={useContext(Growing)} />;
+}
 
 /** Code in a list or a quote. */
 function InnerCode({ children, lang }: { children?: string; lang: string }) {

@@ -23,13 +23,10 @@ export function ThemeSwitch() {
     }
   }, [theme]);
   return (
-    <label>
-      <span className="hidden">Colors</span>
-      <select value={theme} onChange={(event) => setTheme(event.target.value as Theme)}>
-        <option value="auto">Auto</option>
-        <option value="light">Light</option>
-        <option value="dark">Dark</option>
-      </select>
-    </label>
+    <select aria-label="Colors" value={theme} onChange={(event) => setTheme(event.target.value as Theme)}>
+      <option value="auto">Auto</option>
+      <option value="light">Light</option>
+      <option value="dark">Dark</option>
+    </select>
   );
 }

@@ -1,6 +1,7 @@
 import { memo } from "react";
 import type { ChatMessage } from "../llmstream";
 import { Answer } from "./Answer";
+import { Icon } from "./Icon";
 import { useStickToBottom } from "./useStickToBottom";
 
 const EXAMPLES = [
@@ -39,7 +40,8 @@ export function Transcript({ messages, onExample, onEdit, onRetry, onReconnect }
       </div>
       {away ? (
         <button type="button" className="latest" onClick={toBottom}>
-          Jump to latest ↓
+          <Icon name="down" />
+          Jump to latest
         </button>
       ) : null}
     </div>
@@ -68,6 +70,7 @@ const Question = memo(function Question(props: { id: number; text: string; onEdi
     <article className="question" aria-label="Question">
       <p>{props.text}</p>
       <button type="button" onClick={() => props.onEdit(props.id, props.text)}>
+        <Icon name="edit" />
         Edit
       </button>
     </article>

@@ -44,7 +44,7 @@ function endOfFence(source: string, open: RegExpExecArray): { from: number; to: 
 
 /**
  * Cuts a growing text into blocks. Only the last block can still change, so that each call parses no more than that
- * one and what is new.
+ * one and what is new; and only where a line has been ended: until then the line belongs to the block before it.
  */
 export class Blocks {
   #text = "";
@@ -52,11 +52,14 @@ export class Blocks {
   #tail = 0;
 
   of(text: string): Block[] {
-    if (!text.startsWith(this.#text)) {
+    const before = this.#text;
+    this.#text = text;
+    if (!text.startsWith(before)) {
       this.#settled = [];
       this.#tail = 0;
+    } else if (before !== "" && !text.includes("\n", before.length)) {
+      return [...this.#settled, { start: this.#tail, source: text.slice(this.#tail) }];
     }
-    this.#text = text;
     const starts = this.#starts(text);
     const blocks = starts.map((start, at) => ({ start, source: text.slice(start, starts[at + 1] ?? text.length) }));
     this.#settled.push(...blocks.slice(0, -1));

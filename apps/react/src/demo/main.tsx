@@ -2,7 +2,10 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { createChat, createClient } from "../llmstream";
 import { App } from "./App";
-import "./style.css";
+import "./style/base.css";
+import "./style/chat.css";
+import "./style/markdown.css";
+import "./style/wire.css";
 
 // Outside React, so that going to the wire panel and back leaves the answer under way alone.
 const client = createClient();

@@ -8,12 +8,19 @@ export interface Server {
   notice?: string;
 }
 
+interface Health {
+  notice?: string;
+  error?: { message: string };
+  /** Where the server refused to tell. */
+  message?: string;
+}
+
 async function ask(): Promise<Server> {
   const [health, models] = await Promise.all(["./health", "./models"].map((path) => fetch(path)));
-  if (!health?.ok || !models) throw new Error("no health");
-  const { notice, error } = (await health.json()) as { notice?: string; error?: { message: string } };
+  if (!health || !models) throw new Error("no health");
+  const { notice, error, message } = (await health.json()) as Health;
   const found = models.ok ? ((await models.json()) as { models: { name: string }[]; default: string | null }) : null;
-  const said = notice ?? error?.message;
+  const said = notice ?? error?.message ?? message;
   return {
     models: found?.models.map((model) => model.name) ?? [],
     defaultModel: found?.default ?? "",

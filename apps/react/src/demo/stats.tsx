@@ -2,13 +2,13 @@ import { useEffect, useState } from "react";
 import type { RunState } from "../llmstream";
 
 /** The line under an answer. */
-export function statsLine({ phase, timings, usage, model, promptTruncated }: RunState): string {
+export function statsLine({ timings, usage, model, promptTruncated }: RunState): string {
   const tokens = usage?.output_tokens;
   const parts = [
     timings?.time_to_first_token_s === undefined ? "" : `${seconds(timings.time_to_first_token_s)} to first token`,
     tokens === undefined ? "" : `${tokens} token${tokens === 1 ? "" : "s"}`,
     timings?.tokens_per_s === undefined ? "" : `${speed(timings.tokens_per_s)} tokens/s`,
-    phase === "starting" ? "" : (model ?? ""),
+    model ?? "",
     promptTruncated ? "the conversation was cut to fit the model" : "",
   ];
   return parts.filter((part) => part !== "").join(" · ");
@@ -30,5 +30,5 @@ export function Elapsed() {
     const timer = setInterval(() => setTenths(Math.floor((performance.now() - began) / 100)), 100);
     return () => clearInterval(timer);
   }, []);
-  return tenths < 5 ? null : <span>{(tenths / 10).toFixed(1)} s</span>;
+  return tenths < 5 ? null : <span>{` ${(tenths / 10).toFixed(1)}\u00a0s`}</span>;
 }

@@ -30,8 +30,12 @@ export function useStickToBottom(turn: number): Stick {
     const box = scroller.current;
     const inner = content.current;
     if (box === null || inner === null) return;
+    let top = box.scrollTop;
     const onScroll = () => {
-      stuck.current = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+      const near = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_PX;
+      // An event of our own scrolling may come when the content has grown again: only going up is leaving.
+      stuck.current = near || (stuck.current && box.scrollTop >= top);
+      top = box.scrollTop;
       setAway(!stuck.current);
     };
     const observer = new ResizeObserver(() => {

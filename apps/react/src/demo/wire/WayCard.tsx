@@ -1,44 +1,37 @@
-import { memo, useEffect, useId, useRef, useState, useSyncExternalStore } from "react";
-import { type Row, WireLog } from "./log";
+import { memo, useEffect, useId, useRef, useSyncExternalStore } from "react";
+import type { Row, WireLog } from "./log";
 import { hideAndShow, type Way } from "./ways";
 
-export function WayCard({ way, question }: { way: Way; question: string }) {
-  const [log] = useState(() => new WireLog());
-  const [stay, setStay] = useState(false);
+interface Props {
+  way: Way;
+  log: WireLog;
+  onAsk: (() => void) | undefined;
+  /** Whether to forget to close what should be closed. */
+  stay: boolean;
+  onStay: (stay: boolean) => void;
+}
+
+export function WayCard({ way, log, onAsk, stay, onStay }: Props) {
   const { rows, answer, busy } = useSyncExternalStore(log.subscribe, log.getSnapshot);
-  const running = useRef<AbortController>(undefined);
   const list = useRef<HTMLOListElement>(null);
   const title = useId();
 
-  useEffect(() => () => running.current?.abort(), []);
   // biome-ignore lint/correctness/useExhaustiveDependencies: with each new row
   useEffect(() => {
     if (list.current) list.current.scrollTop = list.current.scrollHeight;
   }, [rows.length]);
 
-  async function ask(): Promise<void> {
-    const mine = new AbortController();
-    running.current = mine;
-    log.begin();
-    try {
-      await way.ask(question, log, mine.signal, stay);
-    } catch (error) {
-      if (!mine.signal.aborted) log.add("note", error instanceof Error ? error.message : String(error));
-    }
-    log.end();
-  }
-
   return (
     <section className="way" aria-labelledby={title}>
       <h3 id={title}>{way.title}</h3>
-      <p>{way.about}</p>
+      <p className="about">{way.about}</p>
       <div className="tools">
         {busy ? (
-          <button type="button" className="main" onClick={() => running.current?.abort()}>
+          <button type="button" className="main" onClick={() => log.stop()}>
             Stop
           </button>
         ) : (
-          <button type="button" className="main" disabled={question === ""} onClick={() => void ask()}>
+          <button type="button" className="main" disabled={onAsk === undefined} onClick={onAsk}>
             Ask
           </button>
         )}
@@ -48,13 +41,13 @@ export function WayCard({ way, question }: { way: Way; question: string }) {
           </button>
         ) : null}
         {way.can.includes("hide") ? (
-          <button type="button" disabled={!busy} onClick={hideAndShow}>
-            Hide and show the tab
+          <button type="button" disabled={!busy} onClick={hideAndShow} aria-label="Hide and show the tab">
+            Hide and show
           </button>
         ) : null}
         {way.can.includes("stay") ? (
           <label>
-            <input type="checkbox" checked={stay} onChange={(event) => setStay(event.target.checked)} />
+            <input type="checkbox" checked={stay} onChange={(event) => onStay(event.target.checked)} />
             forget to close it
           </label>
         ) : null}
@@ -66,7 +59,10 @@ export function WayCard({ way, question }: { way: Way; question: string }) {
           <WireRow key={at} row={row} />
         ))}
       </ol>
-      <p className="plain shown">{answer}</p>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: this one scrolls too */}
+      <section className="plain shown" tabIndex={0} aria-label={`The answer by ${way.title}`}>
+        {answer}
+      </section>
     </section>
   );
 }
@@ -74,14 +70,21 @@ export function WayCard({ way, question }: { way: Way; question: string }) {
 const ARROWS: Record<Row["kind"], string> = { request: "→", response: "←", message: "·", note: "!" };
 
 const WireRow = memo(function WireRow({ row }: { row: Row }) {
+  const detail = row.detail === undefined ? null : <small>{short(row.detail)}</small>;
   return (
     <li className={row.kind}>
       <span className="at">{Math.round(row.at)}</span>
       <span aria-hidden>{ARROWS[row.kind]}</span>
       <span>
-        {row.detail === undefined ? null : <small>{row.detail}</small>}
-        <code>{row.text.replaceAll("\n", "↵")}</code>
+        {row.kind === "message" ? detail : null}
+        <code>{short(row.text).replaceAll("\n", "↵")}</code>
+        {row.kind === "message" ? null : detail}
       </span>
     </li>
   );
 });
+
+/** With run ids, which fill a line and say nothing, cut to their ends. */
+function short(text: string): string {
+  return text.replace(/\b([0-9a-f]{4})[0-9a-f]{24}([0-9a-f]{4})\b/g, "$1…$2");
+}

@@ -38,17 +38,25 @@ export class WireLog {
 
   getSnapshot = (): WireState => this.#shown;
 
-  begin(): void {
+  /** Begin anew with this; nothing happens while something is under way. */
+  async watch(ask: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    if (this.#state.busy) return;
+    const mine = new AbortController();
+    this.stop = () => mine.abort();
     this.#began = performance.now();
     this.#state = { ...EMPTY, busy: true };
     this.#flush.now();
-  }
-
-  end(): void {
+    try {
+      await ask(mine.signal);
+    } catch (error) {
+      if (!mine.signal.aborted) this.add("note", error instanceof Error ? error.message : String(error));
+    }
     this.cut = undefined;
     this.#state = { ...this.#state, busy: false };
     this.#flush.now();
   }
+
+  stop = (): void => {};
 
   add(kind: Row["kind"], text: string, detail?: string): void {
     const row: Row = { at: performance.now() - this.#began, kind, text };

@@ -1,0 +1,2 @@
+/** What every browser has; a package that the Markdown renderer uses brings its own. */
+export default structuredClone;
