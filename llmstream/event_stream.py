@@ -8,7 +8,7 @@ first event, a client that reads nothing dropped, and a disconnect noticed befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -61,7 +61,8 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            follower = self._run.follower(self._encoder.start, idle_s=self._settings.heartbeat_s)
+            idle_s = self._hold_s or self._settings.heartbeat_s
+            follower = self._run.follower(self._encoder.start, idle_s=idle_s)
         except PositionLost as lost:
             await self._start(send)
             return await send({"type": "http.response.body", "body": OPEN + self._encoder.lost(lost.reason)})
@@ -78,11 +79,8 @@ class EventStream(Response):
 
     async def _respond(self, follower: Follower, scope: Scope, receive: Receive, sender: _Sender) -> None:
         held = await self._hold(follower) if self._hold_s > 0 else []
-        events = [event for batch in held for event in batch.events]
-        failure = next((event for event in events if not isinstance(event, Started)), None)
-        if self._hold_s > 0 and isinstance(failure, Failed):
-            error = error_from_code(failure.code, failure.message)
-            response = self._on_error(error)
+        if held and held[-1].events and isinstance(failure := held[-1].events[0], Failed):
+            response = self._on_error(error_from_code(failure.code, failure.message))
             response.headers["x-run-id"] = self._run.id
             return await response(scope, receive, sender.raw)
         with sender:
@@ -92,16 +90,18 @@ class EventStream(Response):
             await sender.end()
 
     async def _hold(self, follower: Follower) -> list[Batch]:
-        """What comes until there is something beside `started`, or the time is over."""
+        """What comes up to something beside `started`, with which the last batch begins, or until the time is over."""
         held: list[Batch] = []
-        try:
-            async with asyncio.timeout(self._hold_s):
-                async for batch in follower:
-                    held.append(batch)
-                    if _says_more(batch.events):
-                        break
-        except TimeoutError:
-            pass
+        async for batch in follower:
+            first, events = batch.first, batch.events
+            if events and isinstance(events[0], Started):
+                held.append(Batch(first, events[:1]))
+                first, events = first + 1, events[1:]
+                if not events:
+                    continue
+            held.append(Batch(first, events))
+            break
+        follower.idle_s = self._settings.heartbeat_s
         return held
 
     async def _stream(self, follower: Follower, sender: _Sender) -> None:
@@ -119,10 +119,6 @@ class EventStream(Response):
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-
-
-def _says_more(events: Sequence[Event]) -> bool:
-    return any(not isinstance(event, Started) for event in events)
 
 
 async def _close_at_disconnect(receive: Receive, follower: Follower) -> None:

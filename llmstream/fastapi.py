@@ -25,7 +25,7 @@ from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import Busy, LlmstreamError, SettingsError, error_from_code
 from llmstream.event_stream import HEADERS, EventStream, all_events
 from llmstream.events import Token
-from llmstream.guarded import IdempotencyKey, LastEventId, guarded_route
+from llmstream.guarded import IdempotencyKey, LastEventId, Shortcut, guarded_route
 from llmstream.metrics import CONTENT_TYPE
 from llmstream.ollama import Ollama, same_model
 from llmstream.protocols.encoder import OPEN, Encoder
@@ -146,6 +146,7 @@ def create_app(
     # The routes themselves, not the router: FastAPI looks for an included router's routes twice with every request.
     app.router.routes += create_router(chain, runs=runs, protocols=protocols, name=name).routes
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
+    app.add_middleware(Shortcut, routes=app.router.routes)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.allowed_origins),

@@ -103,7 +103,12 @@ class RunLog(ABC):
 
 
 class Follower(ABC, AsyncIterator[Batch]):
-    """Batches of a run's events, ending after the one with the terminal event."""
+    """Batches of a run's events, ending after the one with the terminal event.
+
+    idle_s: see `RunLog.follow`; may be changed between two batches.
+    """
+
+    idle_s: float
 
     @abstractmethod
     def close(self) -> None:

@@ -215,6 +215,8 @@ def _size(event: Event) -> int:
 class _NothingMore(Follower):
     """Of a run that is forgotten, for a client that has all of it."""
 
+    idle_s = 0.0
+
     async def __anext__(self) -> Batch:
         raise StopAsyncIteration
 
@@ -228,7 +230,7 @@ class MemoryFollower(Follower):
     def __init__(self, run: _Run, after: int, idle_s: float, *, watching: bool) -> None:
         self._run = run
         self._position = after
-        self._idle_s = idle_s
+        self.idle_s = idle_s
         self._watching = watching
         self._closed = False
         self._over = False
@@ -255,7 +257,7 @@ class MemoryFollower(Follower):
             self._future = future  # before the log is told, which may wake it from another thread
             if run.wait(self, self._position):
                 if self._timer is None:
-                    self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+                    self._timer = self._loop.call_at(self._heard_at + self.idle_s, self._look)
                 try:
                     more = await future
                 finally:
@@ -290,8 +292,8 @@ class MemoryFollower(Follower):
         if self._future is None:
             return
         now = self._loop.time()
-        if now < self._heard_at + self._idle_s:
-            self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+        if now < self._heard_at + self.idle_s:
+            self._timer = self._loop.call_at(self._heard_at + self.idle_s, self._look)
         else:
             self._heard_at = now
             self._resolve(False)
