@@ -78,31 +78,26 @@ class EventStream(Response):
             follower.close()
 
     async def _respond(self, follower: Follower, scope: Scope, receive: Receive, sender: _Sender) -> None:
-        held = await self._hold(follower) if self._hold_s > 0 else []
-        if held and held[-1].events and isinstance(failure := held[-1].events[0], Failed):
-            response = self._on_error(error_from_code(failure.code, failure.message))
-            response.headers["x-run-id"] = self._run.id
-            return await response(scope, receive, sender.raw)
+        held = OPEN
+        if self._hold_s > 0:
+            async for batch in follower:
+                news = next((event for event in batch.events if not isinstance(event, Started)), None)
+                if isinstance(news, Failed):
+                    return await self._refuse(news)(scope, receive, sender.raw)
+                held += self._encode(batch)
+                if news is not None or not batch.events:
+                    break
+            follower.idle_s = self._settings.heartbeat_s
         with sender:
             await self._start(sender.raw)
-            await sender.send(OPEN + b"".join(self._encode(batch) for batch in held))
+            await sender.send(held)
             await self._stream(follower, sender)
             await sender.end()
 
-    async def _hold(self, follower: Follower) -> list[Batch]:
-        """What comes up to something beside `started`, with which the last batch begins, or until the time is over."""
-        held: list[Batch] = []
-        async for batch in follower:
-            first, events = batch.first, batch.events
-            if events and isinstance(events[0], Started):
-                held.append(Batch(first, events[:1]))
-                first, events = first + 1, events[1:]
-                if not events:
-                    continue
-            held.append(Batch(first, events))
-            break
-        follower.idle_s = self._settings.heartbeat_s
-        return held
+    def _refuse(self, failure: Failed) -> Response:
+        response = self._on_error(error_from_code(failure.code, failure.message))
+        response.headers["x-run-id"] = self._run.id
+        return response
 
     async def _stream(self, follower: Follower, sender: _Sender) -> None:
         now = asyncio.get_running_loop().time

@@ -112,9 +112,9 @@ async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGen
     """
     # A tool call is generated in silence, so there only the first token's limit can tell a stall.
     silence_s = connection.first_token_timeout_s if body.get("tools") else connection.token_timeout_s
-    async with _open(connection, body) as response:
-        rest = b""
-        with _Watchdog(response, connection.first_token_timeout_s) as watchdog:
+    with _Watchdog(connection.first_token_timeout_s) as watchdog:
+        async with _open(connection, body, watchdog) as response:
+            rest = b""
             while data := await _read(response, watchdog):
                 complete, newline, rest = (rest + data).rpartition(b"\n")
                 if not newline:
@@ -128,14 +128,14 @@ async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGen
                 if chunks[-1].done:
                     await _drain(response)
                     return
-        if rest:  # a body that is not streamed ends without a newline
-            chunks, error = _decode(rest)
-            if chunks:
-                yield chunks
-            if error is not None:
-                raise error
-            if chunks[-1].done:
-                return
+            if rest:  # a body that is not streamed ends without a newline
+                chunks, error = _decode(rest)
+                if chunks:
+                    yield chunks
+                if error is not None:
+                    raise error
+                if chunks[-1].done:
+                    return
     raise UpstreamTruncated("The answer broke off: Ollama ended the stream without saying that it was complete.")
 
 
@@ -241,23 +241,23 @@ def safe_text(error: object) -> str:
 
 
 @asynccontextmanager
-async def _open(connection: Connection, body: Mapping[str, Any]) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+async def _open(
+    connection: Connection, body: Mapping[str, Any], watchdog: _Watchdog
+) -> AsyncGenerator[aiohttp.ClientResponse, None]:
     """The response to the request, with status 200; closed at the end whatever happens."""
     session = await _session()
     timeout = aiohttp.ClientTimeout(total=None, connect=connection.connect_timeout_s)
     try:
-        async with asyncio.timeout(connection.first_token_timeout_s) as limit:
-            response = await session.post(
-                f"{connection.url}/api/chat",
-                data=_encode(body),
-                timeout=timeout,
-                allow_redirects=False,  # Ollama sends none; following one would lose the body, or take it elsewhere
-                **connection.options,
-            )
-    except TimeoutError as error:
-        if limit.expired():
-            raise _too_slow(connection.first_token_timeout_s) from None
-        raise unreachable(connection) from error
+        response = await session.post(
+            f"{connection.url}/api/chat",
+            data=_encode(body),
+            timeout=timeout,
+            allow_redirects=False,  # Ollama sends none; following one would lose the body, or take it elsewhere
+            **connection.options,
+        )
+    except asyncio.CancelledError:
+        watchdog.raise_if_it_was_me()
+        raise
     except aiohttp.InvalidURL as error:
         raise UpstreamUnreachable(f"{connection.shown_url} is not an address. Set OLLAMA_HOST.") from error
     except aiohttp.ServerDisconnectedError as error:
@@ -267,6 +267,7 @@ async def _open(connection: Connection, body: Mapping[str, Any]) -> AsyncGenerat
     except (aiohttp.ClientError, OSError) as error:
         raise unreachable(connection) from error
     try:
+        watchdog.watch(response)
         if response.status != 200:
             raise await _status_error(response, body)
         yield response
@@ -330,16 +331,21 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
 
 
 class _Watchdog:
-    """Closes a response that is silent for `limit_s` seconds; one timer, whatever the number of reads."""
+    """Ends a silence of `limit_s` seconds: the waiting for a response, then the response; one timer for all reads."""
 
-    def __init__(self, response: aiohttp.ClientResponse, limit_s: float) -> None:
+    def __init__(self, limit_s: float) -> None:
         self.expired = False
         self._limit_s = limit_s
         self._started = False
-        self._response = response
+        self._response: aiohttp.ClientResponse | None = None
+        self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         self._touched = self._loop.time()
         self._timer = self._loop.call_later(limit_s, self._check)
+
+    def watch(self, response: aiohttp.ClientResponse) -> None:
+        """The response is there."""
+        self._response = response
 
     def touch(self) -> None:
         """Something came."""
@@ -352,6 +358,11 @@ class _Watchdog:
             self._limit_s = limit_s
             self._timer.cancel()
             self._timer = self._loop.call_later(limit_s, self._check)
+
+    def raise_if_it_was_me(self) -> None:
+        """In the task, after it was cancelled while it waited for the response."""
+        if self.expired and self._task is not None and self._task.uncancel() == 0:
+            raise self.error() from None
 
     def __enter__(self) -> Self:
         return self
@@ -369,9 +380,12 @@ class _Watchdog:
         left_s = self._touched + self._limit_s - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._check)
-        else:
-            self.expired = True
+            return
+        self.expired = True
+        if self._response is not None:
             self._response.close()
+        elif self._task is not None:
+            self._task.cancel()
 
 
 _sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]]
