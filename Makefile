@@ -10,7 +10,7 @@ REACT := apps/react
 PAGE := llmstream/page/index.html
 PACKAGES := $(REACT)/node_modules/.package-lock.json
 
-.PHONY: help setup page serve test check fix bench soak clean
+.PHONY: help setup page serve lab test check fix bench soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,10 @@ endif
 
 serve: $(READY) $(PAGE) ## serve on http://localhost:8000 (PORT=… for another port)
 	$(BIN)/llmstream serve --port $(PORT)
+
+lab: $(READY) ## JupyterLab on the notebooks
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--LabApp.default_url=/lab/tree/notebooks/01-first-stream.ipynb $(ARGS)
 
 test: $(READY) $(PAGE) ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)

@@ -10,17 +10,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import first_token, gradio_chat, log, many, startup, stopping, throughput, watchers
+from benchmarks import (
+    encoders,
+    first_token,
+    gradio_chat,
+    log,
+    many,
+    notebook,
+    react_page,
+    startup,
+    stopping,
+    throughput,
+    watchers,
+)
 
 MEASUREMENTS: Mapping[str, Callable[..., None]] = {
     "throughput": throughput.run,
     "log": log.run,
+    "encoders": encoders.run,
     "first-token": first_token.run,
     "many": many.run,
     "watchers": watchers.run,
     "stopping": stopping.run,
     "startup": startup.run,
     "gradio": gradio_chat.run,
+    "notebook": notebook.run,
+    "react": react_page.run,
 }
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped]
-from IPython.core.display_functions import display, update_display
+from IPython.display import display, update_display
 
 from llmstream.core import Arguments
 from llmstream.errors import LlmstreamError
 from llmstream.events import Failed
 from llmstream.markdown import escape, escape_lines
-from llmstream.notebook_controls import WIDGET, close_widgets
+from llmstream.notebook_controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
+from llmstream.notebook_kernel import attended
 from llmstream.notebook_screen import Painter
 from llmstream.notebook_show import Following, shared_runs
 from llmstream.notebook_view import MARKDOWN, PLAIN, answer_markdown, end_line
@@ -23,7 +24,7 @@ from llmstream.progress import Progress
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 
-_DEFAULT = "the default model"
+_HINT = "A chat panel: run the cell to use it."
 
 
 class Chat:
@@ -45,12 +46,7 @@ class Chat:
         self._turns: list[_Turn] = []
         self._display: Any = None
         self._task: asyncio.Task[None] | None = None
-        self._panel = _Panel(
-            send=lambda text: self._soon(self._ask, text),
-            stop=lambda: self._soon(self.stop),
-            retry=lambda: self._soon(self._retry),
-        )
-        self._looking = self._loop.create_task(self._look()) if chain is None else None
+        self._looking: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         """End the answer that is coming; what came stays."""
@@ -62,16 +58,21 @@ class Chat:
         self.stop()
         if self._display is not None:
             update_display(self._transcript(), raw=True, display_id=self._display.display_id)  # type: ignore[no-untyped-call]
-        close_widgets(self._panel.box)
+            close_widgets(self._panel.box)
 
     def _ipython_display_(self) -> None:
+        if not attended():
+            display({MARKDOWN: f"*{_HINT}*", PLAIN: _HINT}, raw=True)  # type: ignore[no-untyped-call]
+            return
         view = {"version_major": 2, "version_minor": 0, "model_id": self._panel.box.model_id}
-        hint = "A chat panel: run the cell to use it."
-        self._display = display({WIDGET: view, PLAIN: hint}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._display = display({WIDGET: view, PLAIN: _HINT}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
-    def _soon(self, call: Callable[..., object], *arguments: Any) -> None:
-        # A front end may have the callbacks of widgets run in another thread.
-        self._loop.call_soon_threadsafe(call, *arguments)
+    @cached_property
+    def _panel(self) -> Panel:
+        """Made when it is first shown: a notebook that runs unattended keeps the state of every widget."""
+        if self._chain is None:
+            self._looking = self._loop.create_task(self._look())
+        return Panel(self._loop, send=self._ask, stop=self.stop, retry=self._retry)
 
     def _busy(self) -> bool:
         return self._task is not None and not self._task.done()
@@ -81,7 +82,7 @@ class Chat:
             return
         turn = _Turn(question, self.messages)
         self._turns.append(turn)
-        self._panel.show(turn)
+        self._panel.show(turn.box)
         self._task = self._loop.create_task(self._answer(turn))
 
     def _retry(self) -> None:
@@ -89,7 +90,7 @@ class Chat:
             return
         turn = self._turns.pop()
         self.messages = turn.before
-        self._panel.remove(turn)
+        self._panel.remove(turn.box)
         self._ask(turn.question)
 
     async def _answer(self, turn: _Turn) -> None:
@@ -97,7 +98,7 @@ class Chat:
         arguments: Arguments = {"history": self.messages}
         if self._chain is not None:
             arguments["chain"] = self._chain
-        elif (model := self._panel.model()) != _DEFAULT:
+        elif (model := self._panel.model()) != DEFAULT_MODEL:
             arguments["model"] = model
         try:
             arguments["settings"] = self._settings or Settings.load()
@@ -160,63 +161,6 @@ class _Turn:
 
     def _tell(self, status: str) -> None:
         _put(self._line, {MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
-
-
-class _Panel:
-    """The widgets."""
-
-    def __init__(self, send: Callable[[str], None], stop: Callable[[], None], retry: Callable[[], None]) -> None:
-        wide = {"flex": "1 1 12em", "width": "auto", "min_width": "8em"}
-        self._text = ipywidgets.Text(placeholder="Ask something", continuous_update=False, layout=wide)
-        self._send = _button("Send", "paper-plane", lambda: self._take(send))
-        self._stop = _button("Stop", "stop", stop)
-        self._retry = _button("Retry", "refresh", retry)
-        self._stop.disabled = self._retry.disabled = True
-        self._models = ipywidgets.Dropdown(options=[_DEFAULT], layout={"width": "auto", "max_width": "100%"})
-        self._models.layout.display = "none"
-        self._turns = ipywidgets.VBox([])
-        row = {"flex_flow": "row wrap", "align_items": "center"}
-        asking = ipywidgets.HBox([self._text, self._send, self._stop, self._retry], layout=row)
-        self.box = ipywidgets.VBox([self._models, self._turns, asking])
-        # The Enter key; a change of the value alone may also come from leaving the field.
-        self._text.on_msg(
-            lambda widget, content, buffers: self._take(send) if content.get("event") == "submit" else None
-        )
-
-    def model(self) -> str:
-        """The picked model."""
-        return str(self._models.value)
-
-    def offer(self, names: list[str]) -> None:
-        """Offer these models."""
-        self._models.options = [_DEFAULT, *names]
-        self._models.layout.display = None
-
-    def show(self, turn: _Turn) -> None:
-        """Add a turn at the end."""
-        self._turns.children = (*self._turns.children, turn.box)
-
-    def remove(self, turn: _Turn) -> None:
-        """Remove a turn."""
-        self._turns.children = tuple(child for child in self._turns.children if child is not turn.box)
-        close_widgets(turn.box)
-
-    def answering(self, busy: bool) -> None:
-        """Whether an answer is coming."""
-        self._send.disabled = self._retry.disabled = busy
-        self._stop.disabled = not busy
-
-    def _take(self, send: Callable[[str], None]) -> None:
-        question = self._text.value
-        if not self._send.disabled and question.strip():
-            self._text.value = ""
-            send(question)
-
-
-def _button(title: str, icon: str, press: Callable[[], None]) -> ipywidgets.Button:
-    button = ipywidgets.Button(description=title, icon=icon, layout={"width": "auto"})
-    button.on_click(lambda pressed: press())
-    return button
 
 
 def _asked(question: str) -> str:

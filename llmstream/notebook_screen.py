@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from IPython.core.display_functions import display, update_display
+from IPython.display import display, update_display
 
-from llmstream.events import Event
+from llmstream.events import Event, Reasoning, Token
 from llmstream.markdown import escape
 from llmstream.notebook_answer import Answer, answer_of
 from llmstream.notebook_controls import StopButton
@@ -49,28 +49,34 @@ class Painter:
         self._pace = Pace()
         self._told = ""
         self._shown = ""
+        self._size = 0  # of the last view, with what came since: making one only to see its size would cost as much
 
     def put(self, events: Sequence[Event]) -> None:
         """Take events in, and show them if it is time; called at least every tenth of a second."""
         self.progress.put(events)
+        self._size += sum(len(event.text.encode()) for event in events if isinstance(event, Token | Reasoning))
         if self.progress.ended is not None:
             self._answer(answer_bundle(self.progress))
         elif self._pace.due():
-            self._refresh()
+            began = time.monotonic()
+            self._refresh_status()
+            self._pace.spent(began, self._refresh() if self._pace.affordable(self._size) else 0)
 
-    def _refresh(self) -> None:
-        began = time.monotonic()
+    def _refresh_status(self) -> None:
         status = self.progress.waiting or "Answering"
         if (whole_seconds := _FRACTION.sub("", status)) != self._told:
             self._told = whole_seconds
             self._tell(status)
+
+    def _refresh(self) -> int:
+        """Show the answer so far; the bytes that were sent for it."""
         markdown = answer_markdown(self.progress)
-        size = len(markdown.encode())
-        sent = markdown != self._shown and self._pace.affordable(size)
-        if sent:
-            self._answer({MARKDOWN: markdown})
-            self._shown = markdown
-        self._pace.spent(began, size if sent else 0)
+        self._size = len(markdown.encode())
+        if markdown == self._shown:
+            return 0
+        self._answer({MARKDOWN: markdown})
+        self._shown = markdown
+        return self._size
 
 
 class Screen:

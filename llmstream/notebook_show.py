@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from typing import Unpack
 
 from llmstream import background
 from llmstream.core import Arguments
 from llmstream.errors import LlmstreamError, RunNotFound
-from llmstream.events import Cancelled, Event, failed
+from llmstream.events import Cancelled, Event, Reasoning, Token, failed
 from llmstream.inputs import Input
 from llmstream.leaving import leave
 from llmstream.notebook_answer import Answer, plainly
@@ -122,12 +122,9 @@ class Following:
 
     async def _follow(self, run: Run, put: Callable[[Sequence[Event]], None]) -> None:
         self.run_id = run.id
-        follower = run.follower(idle_s=_TICK_S)
-        try:
-            async for batch in follower:
-                put(batch.events)
-        finally:
-            follower.close()
+        async with aclosing(_lists(run)) as lists:
+            async for events in lists:
+                put(events)
 
     def _stop(self) -> None:
         if not self._stopped.done():
@@ -151,14 +148,28 @@ async def _events(question: Input, arguments: Arguments) -> AsyncGenerator[str |
     """The id of a run, and then its events in lists, an empty one now and then."""
     arguments.setdefault("settings", Settings.load())
     run = await shared_runs().start(question, grace_s=0, **arguments)
-    follower = run.follower(idle_s=_TICK_S)
     try:
         yield run.id
+        async with aclosing(_lists(run)) as lists:
+            async for events in lists:
+                yield events
+    finally:
+        await run.stop()
+
+
+async def _lists(run: Run) -> AsyncGenerator[Sequence[Event], None]:
+    """The events of a run, in lists, an empty one every tenth of a second.
+
+    Tokens that come within that time are in one list: to be woken for each would cost more than the token.
+    """
+    follower = run.follower(idle_s=_TICK_S)
+    try:
         async for batch in follower:
             yield batch.events
+            if batch.events and isinstance(batch.events[-1], Token | Reasoning):
+                await asyncio.sleep(_TICK_S)
     finally:
         follower.close()
-        await run.stop()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
@@ -44,6 +45,13 @@ def old_ipykernel() -> Path:
         except OSError:  # another test run was faster
             shutil.rmtree(making)
     return _OLD
+
+
+def new_notebook(*sources: str) -> Any:
+    """A notebook with these cells of code, not executed yet."""
+    cells = [nbformat.v4.new_code_cell(source, id=f"cell-{number}") for number, source in enumerate(sources)]  # type: ignore[no-untyped-call]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -96,19 +104,19 @@ class Kernel:
         cell = self._cells[message["header"]["msg_id"]] = Cell()
         return cell
 
-    def run(self, code: str, **options: Any) -> Cell:
+    def run(self, code: str, *, timeout_s: float = _TIMEOUT_S, **options: Any) -> Cell:
         """Execute a cell to its end."""
         cell = self.begin(code, **options)
-        self.wait(lambda: cell.done)
+        self.wait(lambda: cell.done, timeout_s)
         return cell
 
     def value(self, expression: str) -> Any:
         """A value of the kernel, which JSON can hold."""
         return json.loads("".join(self.run(f"import json; print(json.dumps({expression}))").plain))
 
-    def wait(self, done: Callable[[], Any]) -> None:
+    def wait(self, done: Callable[[], Any], timeout_s: float = _TIMEOUT_S) -> None:
         """Read messages until something is so."""
-        until = time.monotonic() + _TIMEOUT_S
+        until = time.monotonic() + timeout_s
         while not done():
             try:
                 self._take(self._client.get_iopub_msg(timeout=max(0.0, until - time.monotonic())))

@@ -41,10 +41,15 @@ class Panel:
         self.cell: Cell = kernel.run(f"chat = {code}\nchat")
 
     def ask(self, question: str) -> None:
-        """Type a question and press Enter."""
+        """Type a question and press Enter, of which front ends tell before they tell the text."""
         text = self.kernel.find(_model_name="TextModel")
-        self.kernel.set(text, value=question)
         self.kernel.submit(text)
+        self.kernel.set(text, value=question)
+
+    def send(self, question: str) -> None:
+        """Type a question and press Send, of which front ends tell after the text."""
+        self.kernel.set(self.kernel.find(_model_name="TextModel"), value=question)
+        self.kernel.press("Send")
 
     def pick(self, model: str) -> None:
         """Choose a model."""
@@ -73,6 +78,11 @@ class Panel:
         return self.kernel.widgets[self.kernel.find(_model_name="DropdownModel")]
 
 
+def questions(ollama: DemoOllama) -> list[list[dict[str, Any]]]:
+    """The messages that were sent to the model, for each question."""
+    return [record.body["messages"] for record in ollama.requests if record.path == "/api/chat"]
+
+
 @pytest.fixture
 def panel(kernel: Kernel) -> Iterator[Panel]:
     """A chat panel with nothing said."""
@@ -90,8 +100,7 @@ def test_conversation(panel: Panel, ollama: DemoOllama) -> None:
     panel.ask("Hello")
     panel.kernel.wait(lambda: len(panel.shown()) == 6)
     panel.wait_ended()
-    asked = [record.body["messages"] for record in ollama.requests if record.path == "/api/chat"]
-    contents = [(each["role"], each["content"]) for each in asked[-1]]
+    contents = [(each["role"], each["content"]) for each in questions(ollama)[-1]]
     assert [("user", "Hello"), ("assistant", "Hi there."), ("user", "Hello")] == contents
     assert 4 == len(panel.kernel.value("chat.messages"))
 
@@ -135,11 +144,29 @@ def test_nothing_of_people_or_models_is_html(panel: Panel) -> None:
 
 
 def test_blank_question_is_not_asked(panel: Panel) -> None:
-    """Enter in an empty field does nothing."""
+    """Enter in an empty field does nothing, and the Send button does the same as Enter."""
     panel.ask("  ")
-    panel.ask("Hello")
+    panel.send("Hello")
     panel.wait_for("tokens/s")
     assert "Hello" == panel.shown()[0]["text/plain"]
+
+
+def test_question_that_was_typed_before(panel: Panel, ollama: DemoOllama) -> None:
+    """A field that was left asks nothing; Enter in it later does, though no new text comes with it."""
+    asked = len(questions(ollama))
+    text = panel.kernel.find(_model_name="TextModel")
+    panel.kernel.set(text, value="Hello")
+    assert [] == panel.kernel.value("chat.messages")
+    panel.kernel.submit(text)
+    panel.wait_for("tokens/s")
+    assert ["Hello"] == [messages[0]["content"] for messages in questions(ollama)[asked:]]
+
+
+def test_unattended_chat_leaves_a_hint(kernel: Kernel) -> None:
+    """Where nobody can use it, as under nbclient, there is a line instead of the panel, and no widget."""
+    cell = kernel.run("unattended = Chat()\nunattended", allow_stdin=False)
+    hint = "A chat panel: run the cell to use it."
+    assert [[{"text/markdown": f"*{hint}*", "text/plain": hint}], {}] == [cell.bundles, kernel.widgets]
 
 
 def test_closed_chat_leaves_its_conversation(kernel: Kernel) -> None:
