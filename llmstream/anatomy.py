@@ -10,6 +10,7 @@ from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from langchain_core.runnables.base import RunnableBindingBase
 
 T = TypeVar("T")
+_LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
 _CHAINS_KEPT = 64
 
 
@@ -56,17 +57,26 @@ def steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
 
 def sync_parts(chain: Runnable[Any, Any]) -> list[str]:
     """The names of parts that can't be cancelled: sync functions, which run on in their thread after a stop."""
-    sync = (step for step in steps(chain) if isinstance(step, RunnableLambda) and not hasattr(step, "afunc"))
-    return [step.get_name() for step in sync]
+    return [step.get_name() for step in steps(chain) if _is_sync(step)]
+
+
+def _is_sync(step: Runnable[Any, Any]) -> bool:
+    if isinstance(step, RunnableLambda):
+        return not hasattr(step, "afunc")
+    if isinstance(step, RunnableGenerator):
+        return not hasattr(step, "_atransform")
+    # A class of somebody's own with nothing but `invoke`.
+    own, base = type(step), Runnable
+    return own.__module__.partition(".")[0] not in _LANGCHAIN and own.ainvoke is base.ainvoke
 
 
 def model_name(chain: Runnable[Any, Any]) -> str:
-    """The name of the first model in a chain, or of the chain's class where it shows none."""
+    """The name of the first model in a chain, or of the chain where it shows none."""
     for step in steps(chain):
         name = getattr(step, "model", None) or getattr(step, "model_name", None)
         if isinstance(name, str):
             return name
-    return type(chain).__name__
+    return chain.get_name()
 
 
 def is_sync_only(chain: Runnable[Any, Any]) -> bool:
@@ -77,6 +87,14 @@ def is_sync_only(chain: Runnable[Any, Any]) -> bool:
 def is_cumulative(chain: Runnable[Any, Any]) -> bool:
     """Whether each item a chain yields replaces the one before, as JSON parsers do."""
     return isinstance(last_step(chain), BaseCumulativeTransformOutputParser)
+
+
+def state_names(chain: Runnable[Any, Any]) -> list[str] | None:
+    """What the state of a LangGraph graph holds; None for another chain."""
+    while isinstance(chain, RunnableBindingBase):
+        chain = chain.bound
+    schema = getattr(getattr(chain, "builder", None), "state_schema", None)
+    return None if schema is None else list(getattr(schema, "__annotations__", {}))
 
 
 def is_graph(chain: Runnable[Any, Any]) -> bool:

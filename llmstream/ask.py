@@ -56,7 +56,7 @@ def _read_question(argument: str | None) -> str:
         raise InvalidRequest('There is no question. Ask one: llmstream ask "What is streaming?"')
     question = sys.stdin.read() if argument in (None, "-") else str(argument)
     if not question.strip():
-        raise InvalidRequest("The question is empty.")
+        raise InvalidRequest('The question is empty. Ask one: llmstream ask "What is streaming?"')
     return well_formed(question).strip("\r\n")
 
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import functools
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -15,7 +16,6 @@ import msgspec
 from langchain_core.messages import BaseMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, SystemMessagePromptTemplate
 from langchain_core.runnables import Runnable
-from langchain_ollama import ChatOllama
 from pydantic import PrivateAttr
 
 from llmstream import background
@@ -23,7 +23,10 @@ from llmstream.errors import InvalidRequest, SettingsError
 from llmstream.events import Status
 from llmstream.ollama import Ollama
 from llmstream.reader import Chunk, Connection
-from llmstream.settings import Settings, Thinking, parse_ollama_host
+from llmstream.settings import Settings, Thinking, parse_ollama_host, plain_ollama_host
+
+with plain_ollama_host():
+    from langchain_ollama import ChatOllama
 
 CONTEXT_PROMPT = "Answer from this context. If it does not hold the answer, say so.\n\n{context}"
 
@@ -116,14 +119,20 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     options: dict[str, Any] = {name: kwargs.pop(name) for name in ("headers", "proxy", "cookies") if name in kwargs}
     verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
     kwargs.pop("follow_redirects", None)
+    if isinstance(verify, str):
+        verify = ssl.create_default_context(cafile=verify)
     if kwargs:
         raise SettingsError(
             f"client_kwargs {sorted(kwargs)} can't be honoured; headers, timeout, verify, proxy, cookies and auth can."
         )
     if auth is not None:
+        if not (isinstance(auth, tuple) and len(auth) == 2):
+            raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
         user = base64.b64encode(":".join(auth).encode()).decode()
         options["headers"] = {**options.get("headers", {}), "Authorization": f"Basic {user}"}
-    first_token_s = float(timeout) if isinstance(timeout, int | float) else settings.first_token_timeout_s
+    # A number, or what `httpx.Timeout` says of reading.
+    wait_s = getattr(timeout, "read", timeout)
+    first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s
     return Ollama(
         Connection(
             url=url,

@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=_port, default=8000, help="port to listen on (8000); 0 takes a free one")
     serve.add_argument("--allow-public", action="store_true", help="listen to the network without a token")
+    serve.add_argument(
+        "--root-path", type=_root_path, default="", metavar="/PATH", help="where a proxy that takes it away shows this"
+    )
     _add_model(serve)
 
     ask = _command(commands, "ask", _ask, "ask one question")
@@ -71,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--system", metavar="TEXT", help="a system prompt")
         command.add_argument("--url", help="ask the llmstream server at this address (LLMSTREAM_TOKEN is its token)")
 
-    _command(commands, "models", _models, "list the models that Ollama has")
+    _add_demo(_command(commands, "models", _models, "list the models that Ollama has"))
     _command(commands, "doctor", _doctor, "tell what runs, what is missing and how to get it")
     return parser
 
@@ -88,6 +92,10 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", metavar="NAME", help="the model to use; without it LLMSTREAM_MODEL, or a loaded one"
     )
+    _add_demo(command)
+
+
+def _add_demo(command: argparse.ArgumentParser) -> None:
     demo = command.add_mutually_exclusive_group()
     demo.add_argument("--demo", dest="demo", action="store_const", const="always", help="use the demo Ollama")
     demo.add_argument("--no-demo", dest="demo", action="store_const", const="never", help="fail without an Ollama")
@@ -97,6 +105,12 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
     return int(text)
+
+
+def _root_path(text: str) -> str:
+    if not re.fullmatch(r"(/[\w.~-]+)*/?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"expected a path such as /llm, got {text!r}")
+    return text.rstrip("/")
 
 
 def _ask(arguments: argparse.Namespace) -> int:
@@ -137,16 +151,21 @@ def _models(arguments: argparse.Namespace) -> int:
 
     from rich.table import Table
 
+    from llmstream.demo_ollama.fallback import Fallback
     from llmstream.ollama import NO_MODEL, Ollama, same_model
     from llmstream.terminal import one_line, open_console
 
-    settings = Settings.load()
+    wanted = Settings.load(demo=arguments.demo)
+    if wanted.demo == "auto":  # a list of the demo's models would say that they are there
+        wanted = wanted.change(demo="never")
 
     async def ask() -> tuple[list[Model], list[frozenset[str]], str]:
-        ollama = Ollama.of(settings)
-        models = await ollama.models()
-        capabilities = await asyncio.gather(*(ollama.capabilities(model.name) for model in models))
-        return models, capabilities, settings.model or (await ollama.choose_model() if models else "")
+        async with Fallback(wanted, lambda changed: None) as fallback:
+            ollama = Ollama.of(fallback.settings)
+            models = await ollama.models()
+            capabilities = await asyncio.gather(*(ollama.capabilities(model.name) for model in models))
+            chosen = fallback.settings.model or (await ollama.choose_model() if models else "")
+        return models, capabilities, chosen
 
     models, capabilities, chosen = asyncio.run(ask())
     if not models:

@@ -49,7 +49,7 @@ class AsyncClient:
         for pause_s in (*_RETRY_S[:2], None):
             try:
                 async with self._request("POST", "/runs", json={k: v for k, v in body.items() if v is not None}) as got:
-                    return str((await got.json())["run_id"])
+                    return await _run_id(got)
             except (aiohttp.ClientError, OSError) as error:
                 if pause_s is None:
                     raise UpstreamUnreachable(f"No llmstream server answers at {self.url}. Is it running?") from error
@@ -64,7 +64,7 @@ class AsyncClient:
         """
         failures = 0
         while True:
-            before = after
+            before, cut, silent = after, None, False
             try:
                 async with aclosing(self._connection(run_id, after)) as numbered:
                     async for seq, event in numbered:
@@ -74,11 +74,16 @@ class AsyncClient:
                         yield event
                         if is_terminal(event) or isinstance(event, Reset):
                             return
+            except _NothingMore:
+                return
+            except aiohttp.SocketTimeoutError:
+                silent = True  # which is no failure where the server's heartbeat is a slow one
             except (aiohttp.ClientError, OSError) as error:
-                cut: Exception | None = error
-            else:
-                cut = None
-            failures = 0 if after > before else failures + 1
+                cut = error
+            if after > before:
+                failures = 0
+            elif not silent:
+                failures += 1
             if failures >= len(_RETRY_S):
                 raise UpstreamTruncated("The connection to the server was lost, and it did not come back.") from cut
             await asyncio.sleep(_RETRY_S[failures] * random.uniform(0.5, 1))
@@ -119,6 +124,8 @@ class AsyncClient:
         decoder = sse.Decoder()
         headers = {"last-event-id": f"{run_id}-{after}"} if after else {}
         async with self._request("GET", f"/runs/{run_id}/events", headers=headers) as got:
+            if got.status == 204:
+                raise _NothingMore
             async for chunk in got.content.iter_any():
                 for message in decoder.feed(chunk):
                     fields = json.loads(message.data)
@@ -140,6 +147,17 @@ class AsyncClient:
             if got.status >= 400:
                 raise await _error(got)
             yield got
+
+
+class _NothingMore(Exception):
+    """The server has told everything up to the end."""
+
+
+async def _run_id(got: aiohttp.ClientResponse) -> str:
+    try:
+        return str((await got.json())["run_id"])
+    except (ValueError, KeyError, TypeError, aiohttp.ContentTypeError):
+        raise LlmstreamError("The server started no run. Is it llmstream's address?") from None
 
 
 async def _error(got: aiohttp.ClientResponse) -> LlmstreamError:

@@ -168,10 +168,10 @@ async def _read_fast(fast: Fast, emitter: Emitter) -> None:
 
 
 async def _run_chain(job: Job, emitter: Emitter) -> None:
-    watcher = Watcher(emitter)
+    graph = is_graph(job.chain)
+    watcher = Watcher(emitter, graph=graph)
     outputs = Outputs(emitter, watcher, cumulative=is_cumulative(job.chain))
     notify_status.set(watcher.status)
-    graph = is_graph(job.chain)
     put: Callable[[Any], None] = outputs.put_graph if graph else outputs.put
     stall = StallGuard(watcher, job.settings)
     try:
@@ -179,6 +179,8 @@ async def _run_chain(job: Job, emitter: Emitter) -> None:
             async for item in items:
                 put(item)
                 emitter.check()
+        outputs.end()
+        emitter.check()
     except BaseException as error:
         end_leftovers(watcher, error)
         if isinstance(error, asyncio.CancelledError):
@@ -197,7 +199,7 @@ async def _run_chain(job: Job, emitter: Emitter) -> None:
 
 def _items(job: Job, watcher: Watcher, *, graph: bool) -> AsyncGenerator[Any, None]:
     config: Any = {"callbacks": [watcher]}
-    extra: Any = {"stream_mode": ["messages", "custom"]} if graph else {}
+    extra: Any = {"stream_mode": ["messages", "custom", "updates"], "subgraphs": True} if graph else {}
     if is_sync_only(job.chain):
         return _in_thread(lambda: iter(job.chain.stream(job.chain_input, config, **extra)))
     return job.chain.astream(job.chain_input, config, **extra)  # type: ignore[return-value]
@@ -226,12 +228,17 @@ async def _fast(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     if _observed(shape.model, shape.prompt):
         return None
     prompt, model, kwargs = shape.prompt, shape.model, shape.kwargs
-    if isinstance(prompt, str):
-        messages = value[prompt]
-    else:
-        messages = (await prompt.aformat_prompt(**value)).to_messages() if prompt is not None else value
-    if not all(isinstance(message.content, str) for message in messages):
-        return None  # content blocks take LangChain's normalizing
+    try:
+        if isinstance(prompt, str):
+            messages = value[prompt]
+        else:
+            messages = (await prompt.aformat_prompt(**value)).to_messages() if prompt is not None else value
+        # Content blocks take LangChain's normalizing.
+        is_text = all(isinstance(message.content, str) for message in messages)
+    except Exception:  # the chain will fail by itself, and be told of as any other that does
+        return None
+    if not is_text:
+        return None
     thinking = bool(kwargs.get("reasoning", model.reasoning))
     return Fast(model.ollama(), model.request_body(messages, **kwargs), thinking)
 

@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from llmstream import __version__, background
 from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.ollama import Ollama, same_model
+from llmstream.pages import CHAT
 from llmstream.settings import Settings
 from llmstream.terminal import tell
 
@@ -62,6 +63,7 @@ def examine() -> Iterator[Finding]:
         yield _package("uvloop", "pip install uvloop; the server is slower without it")
     yield _package("httptools", "pip install httptools")
     yield _port(PORT)
+    yield _page()
     yield _node()
     yield from _variables()
 
@@ -101,6 +103,12 @@ def _port(port: int) -> Finding:
     except OSError:
         return Finding(False, f"port {port} (taken): llmstream serve --port {port + 1}")
     return Finding(True, f"port {port} is free")
+
+
+def _page() -> Finding:
+    if (CHAT / "index.html").is_file():
+        return Finding(True, "the chat page is built")
+    return Finding(False, "chat page (not built): run `make page` in a clone, which takes Node.js")
 
 
 def _node() -> Finding:

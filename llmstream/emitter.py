@@ -21,6 +21,7 @@ from llmstream.events import (
     Usage,
     failed,
     json_value,
+    size_of,
 )
 from llmstream.reader import Chunk, LastChunk
 from llmstream.settings import Settings
@@ -59,8 +60,17 @@ class Emitter:
         self._tool_called = False
         self._over: LimitExceeded | None = None
 
+    @property
+    def has_text(self) -> bool:
+        """Whether a piece of the answer has come."""
+        return self._tokens > 0
+
     def emit(self, events: list[Event]) -> None:
-        """Hand on these events, which came together."""
+        """Hand on these events, which came together and hold no piece of a text."""
+        self._add_bytes(sum(map(size_of, events)))
+        self._put(events)
+
+    def _put(self, events: list[Event]) -> None:
         if not self.ended and events:
             self.silent = False
             self._events += len(events)
@@ -77,11 +87,11 @@ class Emitter:
 
     def text(self, text: str) -> None:
         """A piece of the answer."""
-        self.emit(self._pieces(Token, text))
+        self._put(self._pieces(Token, text))
 
     def reasoning(self, text: str) -> None:
         """A piece of the model's thinking."""
-        self.emit(self._pieces(Reasoning, text))
+        self._put(self._pieces(Reasoning, text))
 
     def tool_call(self, id: str, name: str, arguments: object) -> None:
         """A call that the model asks for."""
@@ -111,11 +121,13 @@ class Emitter:
                 else:
                     events += self._pieces(Token, text)
             if message.tool_calls:
-                events += [self._ollama_call(call) for call in message.tool_calls]
+                calls = [self._ollama_call(call) for call in message.tool_calls]
+                self._add_bytes(sum(map(size_of, calls)))
+                events += calls
         if size:
             self._count(size)
             self._tokens += tokens
-        self.emit(events)
+        self._put(events)
 
     def check(self) -> None:
         """Raises `LimitExceeded` once the answer is too large."""
@@ -165,6 +177,9 @@ class Emitter:
     def _count(self, size: int) -> None:
         if self._first_token_at is None:
             self._first_token_at = time.monotonic()
+        self._add_bytes(size)
+
+    def _add_bytes(self, size: int) -> None:
         self._bytes += size
         if self._bytes > self._settings.max_run_bytes:
             self._over = LimitExceeded(f"The answer grew beyond {self._settings.max_run_bytes} bytes and was cut.")

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmstream.errors import RunCancelled, error_from_code
-from llmstream.events import Cancelled, Event, Failed, Started
+from llmstream.events import Event, Failed, Finished, Started
 from llmstream.protocols.encoder import HEARTBEAT, OPEN, Encoder
 from llmstream.runs.log import Batch, Follower, PositionLost
 from llmstream.runs.owner import Run
@@ -172,9 +172,9 @@ class _Sender:
 
 
 async def all_events(run: Run, request: Request) -> list[Event]:
-    """The events of a run to its end; a client that leaves stops it. Raises what the answer failed with."""
+    """The events of a run to its end; raises what the answer failed with, or `RunCancelled` where the client left."""
     follower = run.follower(idle_s=3600)
-    leaving = asyncio.create_task(_stop_at_disconnect(request, run))
+    leaving = asyncio.create_task(_close_at_disconnect(request.receive, follower))
     events: list[Event] = []
     try:
         async for batch in follower:
@@ -182,14 +182,9 @@ async def all_events(run: Run, request: Request) -> list[Event]:
     finally:
         leaving.cancel()
         follower.close()
-    if isinstance(last := events[-1], Failed):
+    last = events[-1] if events else None
+    if isinstance(last, Failed):
         raise error_from_code(last.code, last.message)
-    if isinstance(last, Cancelled):
+    if not isinstance(last, Finished):
         raise RunCancelled
     return events
-
-
-async def _stop_at_disconnect(request: Request, run: Run) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    await run.stop("left")

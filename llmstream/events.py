@@ -152,13 +152,23 @@ def failed(error: LlmstreamError) -> Failed:
     return Failed(error.code, error.message, error.retryable)
 
 
+def size_of(event: Event) -> int:
+    """About how many bytes an event takes."""
+    if isinstance(event, Token | Reasoning):
+        return len(event.text)
+    try:
+        return len(msgspec.json.encode(event))
+    except (TypeError, ValueError):  # a chain may emit anything
+        return len(msgspec.json.encode(json_value(event)))
+
+
 def well_formed(text: str) -> str:
-    """The text with every lone surrogate replaced by U+FFFD, so that it can be written as UTF-8."""
+    """The text with every lone surrogate replaced by U+FFFD, so that it can be written as UTF-8; a plain str."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return str.__str__(text)  # LangChain's texts may be of a class of their own, which no encoder takes
 
 
 def json_value(value: object, *, depth: int = 32) -> Any:

@@ -13,11 +13,13 @@ import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import Scope
 
 from llmstream import __version__, dialects, pages
 from llmstream.core import as_runnable
@@ -80,7 +82,8 @@ def create_router(
     protocols: which of `PROTOCOLS` to speak. name: what the chain is called where a client names a model.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones.
     identify: request → the caller's name, or None to refuse; runs belong to their caller.
-    Origins are checked here too; hosts, the token and CORS are the app's own affair (`create_app` does them).
+    Origins are checked here too, and hosts where `allowed_hosts` is set; the token and CORS are the app's own affair
+    (`create_app` does them).
     """
     if unknown := sorted(set(protocols) - set(PROTOCOLS)):
         raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
@@ -89,7 +92,7 @@ def create_router(
     route = guarded_route(lambda: runs.settings, identify, error_response, hint=_HINT)
     router = APIRouter(route_class=route, lifespan=_drained(runs))
     if "native" in protocols:
-        _add_native(router, _Api(runs, runnable))
+        _add_native(router, _Api(runs, runnable, name))
     service = dialects.Service(runs, runnable, name=name, identify=identify)
     for each in dialects.create_routers(service, protocols):
         router.include_router(each)
@@ -136,6 +139,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        runs.reopen()
         async with fallback or _nothing():
             yield
             await runs.drain(0)
@@ -168,6 +172,7 @@ async def _nothing() -> AsyncGenerator[None]:
 def _drained(runs: Runs) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[None]:
+        runs.reopen()
         yield
         await runs.drain(0)
 
@@ -185,11 +190,12 @@ def error_response(error: Exception) -> Response:
 
 
 class _Api:
-    """The endpoints over one `Runs` and one chain."""
+    """The endpoints over one `Runs` and one chain, which has a name."""
 
-    def __init__(self, runs: Runs, chain: object) -> None:
+    def __init__(self, runs: Runs, chain: object, name: str) -> None:
         self._runs = runs
         self._chain = chain
+        self._name = name
 
     async def stream(
         self, request: Request, body: RunRequest, last_event_id: LastEventId = None, key: IdempotencyKey = None
@@ -232,7 +238,7 @@ class _Api:
     ) -> dict[str, str]:
         """Start a run; follow it at `events_url`. The same `Idempotency-Key` or `request_id` starts at most one."""
         run = await self._start(request, body, key)
-        base = str(request.url_for("get_run", run_id=run.id).path)
+        base = f"{_seen_path(request.scope)}/{run.id}"
         response.headers["location"] = base
         return {"run_id": run.id, "events_url": f"{base}/events", "stop_url": f"{base}/stop"}
 
@@ -267,6 +273,8 @@ class _Api:
 
     async def models(self) -> dict[str, Any]:
         """The models a client may ask for, and the one that answers by default."""
+        if self._chain is not None:
+            return {"models": [], "default": self._name}
         settings = self._runs.settings
         ollama = Ollama.of(settings)
         models = [model for model in await ollama.models() if is_allowed(model.name, settings)]
@@ -278,7 +286,9 @@ class _Api:
         }
 
     async def health(self, request: Request) -> dict[str, Any]:
-        """Whether Ollama can be reached, and which model answers."""
+        """Whether Ollama can be reached, and which model answers; a chain of one's own may need no Ollama."""
+        if self._chain is not None:
+            return {"status": "ok", "version": __version__, "demo": False, "model": self._name}
         settings = self._runs.settings
         ollama = Ollama.of(settings)
         fallback: Fallback | None = getattr(request.app.state, "fallback", None)
@@ -334,6 +344,12 @@ class _Api:
         settings = self._runs.settings
         hold_s = settings.hold_s if hold else 0
         return EventStream(run, encoder(run.id, after), settings=settings, hold_s=hold_s, on_error=error_response)
+
+
+def _seen_path(scope: Scope) -> str:
+    """The path of a request as its client sees it: a proxy's prefix is in `root_path`, and not always in `path`."""
+    root, path = scope.get("root_path", "").rstrip("/"), scope["path"]
+    return quote(path if path.startswith(f"{root}/") else root + path)
 
 
 def _lost(encoder: Encoder, reason: str) -> Response:

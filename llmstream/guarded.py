@@ -14,12 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.security import CALLER, Identify, check_origin, first_of_each, identify_caller, limit_body
-from llmstream.settings import Settings
+from llmstream.security import CALLER, Identify, check_host, check_origin, first_of_each, identify_caller, limit_body
+from llmstream.settings import LOOPBACK_HOSTS, Settings
 
 _KEY_LENGTH = 200
 
@@ -39,6 +40,9 @@ async def admit(request: Request, settings: Settings, identify: Identify | None)
     if CALLER in scope and identify is None:  # our doors are in front
         return request
     headers = first_of_each(scope)
+    # The names of somebody's own app are its own affair, unless they were told.
+    if settings.allowed_hosts != LOOPBACK_HOSTS:
+        check_host(scope, headers, {*settings.allowed_hosts, *LOOPBACK_HOSTS})
     check_origin(scope, headers, settings.allowed_origins)
     scope[CALLER] = await identify_caller(scope, identify)
     return Request(scope, await limit_body(scope, headers, request.receive, settings.max_body_bytes))
@@ -139,6 +143,8 @@ async def _arguments(route: APIRoute, request: Request, hint: str) -> dict[str, 
         arguments[body.name] = model.model_validate_json(await request.body())
     except ValidationError as error:
         raise _unreadable(error, hint) from None
+    except ClientDisconnect:  # nobody reads this; it is no fault of the server's, so nothing to log
+        raise InvalidRequest("The body broke off.") from None
     return arguments
 
 

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messag
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable
 
-from llmstream.anatomy import ByChain, first_step
+from llmstream.anatomy import ByChain, first_step, state_names
 from llmstream.errors import InvalidRequest
 
 # A question; messages (LangChain's, or dicts with role and content); or a dict that is the chain's input as it stands.
@@ -107,7 +107,12 @@ def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
         return _Takes("variables", wanted, frozenset(first.optional_variables))
     if isinstance(first, BaseLanguageModel):
         return _Takes("messages")
-    schema = chain.get_input_jsonschema()
+    try:
+        schema = chain.get_input_jsonschema()
+    except Exception as error:  # such as pydantic's for a typing.TypedDict
+        if (state := state_names(chain)) is not None:
+            return _Takes("variables", dict.fromkeys(state), frozenset(state))
+        raise InvalidRequest("What this chain takes can't be told from its types: give its input as a dict.") from error
     # A parallel's schema names "root" what a branch takes that is not a dict.
     properties = {name: each for name, each in schema.get("properties", {}).items() if name != "root"}
     if schema.get("type") == "object" and properties:

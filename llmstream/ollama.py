@@ -13,7 +13,9 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from llmstream.errors import (
     CapabilityMissing,
@@ -36,7 +38,7 @@ from llmstream.reader import (
     read_version,
     unreachable,
 )
-from llmstream.settings import Settings
+from llmstream.settings import Settings, plain_ollama_host
 
 if TYPE_CHECKING:
     import ollama
@@ -69,6 +71,7 @@ class Ollama:
         self.connection = connection
         self._capabilities: dict[str, tuple[float, frozenset[str]]] = {}
         self._choice: tuple[float, str] | None = None
+        self._clients: dict[float | None, ollama.Client] = {}
         self._asking: dict[tuple[object, str], asyncio.Future[Any]] = {}
 
     @staticmethod
@@ -193,12 +196,10 @@ class Ollama:
 
         Synchronous; raises `ModelNotFound` where Ollama can't get it.
         """
-        import ollama
-
         with _translated(self.connection, model):
             try:
                 yield from self._client().pull(model, stream=True)
-            except ollama.ResponseError as error:
+            except _package().ResponseError as error:
                 raise ModelNotFound(f"Ollama could not pull {model!r}: {error.error}") from error
         self._choice = None
 
@@ -219,7 +220,28 @@ class Ollama:
         return await asyncio.to_thread(ask)
 
     def _client(self, timeout_s: float | None = None) -> ollama.Client:
-        return _client(self.connection.url, timeout_s, self.connection.connect_timeout_s)
+        client = self._clients.get(timeout_s)
+        if client is None:
+            self._clients[timeout_s] = client = self._new_client(timeout_s)
+        return client
+
+    def _new_client(self, timeout_s: float | None) -> ollama.Client:
+        """A client that reaches what the reader reaches, by the same user, headers and certificates."""
+        import httpx
+
+        connection, parts = self.connection, urlsplit(self.connection.url)
+        options = dict(connection.options)
+        client: ollama.Client = _package().Client(
+            host=connection.url,
+            timeout=httpx.Timeout(timeout_s, connect=connection.connect_timeout_s),
+            auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
+            verify=options.pop("ssl", True),
+            # These questions are rare: no connection is kept, so that there is none to close at the end.
+            limits=httpx.Limits(max_keepalive_connections=0),
+            trust_env=False,  # a proxy of the environment is not for Ollama; the reader takes none either
+            **options,
+        )
+        return client
 
 
 _LACKING = {
@@ -236,24 +258,19 @@ def _shared(url: str, connect_s: float, first_token_s: float, token_s: float) ->
     )
 
 
-@functools.lru_cache(maxsize=32)
-def _client(url: str, timeout_s: float | None, connect_s: float) -> ollama.Client:
-    import httpx
-    import ollama
-
-    # These questions are rare: no connection is kept, so that there is none to close at the end.
-    return ollama.Client(
-        host=url,
-        timeout=httpx.Timeout(timeout_s, connect=connect_s),
-        limits=httpx.Limits(max_keepalive_connections=0),
-    )
+def _package() -> ModuleType:
+    """The `ollama` package, which takes 50 ms to import."""
+    with plain_ollama_host():
+        import ollama
+    return ollama
 
 
 @contextmanager
 def _translated(connection: Connection, model: str) -> Iterator[None]:
     """What the `ollama` package raises, as our errors."""
     import httpx
-    import ollama
+
+    ollama = _package()
 
     try:
         yield

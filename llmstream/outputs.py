@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -22,6 +23,18 @@ from llmstream.events import Data, Event, Status, Usage, json_value
 _ANSWER_KEYS = ("answer", "output", "result", "text", "content", "response")
 _INPUT_KEYS = ("input", "question", "query", "messages", "history", "chat_history")
 _EXCERPT = 300
+_WHOLE_EVERY_S = 0.2
+
+
+@dataclass
+class Model:
+    """A model that answers now; heard_at: when it gave the last sign, by the monotonic clock, in seconds."""
+
+    is_ollama: bool
+    is_chat: bool
+    has_tools: bool
+    heard_at: float
+    streaming: bool = False
 
 
 class Watcher(BaseCallbackHandler):
@@ -32,7 +45,7 @@ class Watcher(BaseCallbackHandler):
 
     run_inline = True
 
-    def __init__(self, emitter: Emitter) -> None:
+    def __init__(self, emitter: Emitter, *, graph: bool = False) -> None:
         self.saw_model = False
         self.saw_sources = False
         self.reason = "stop"
@@ -40,42 +53,45 @@ class Watcher(BaseCallbackHandler):
         self.load_s: float | None = None
         self.truncated = False
         self.model_failed = False
-        self.models: dict[UUID, bool] = {}  # the ones that answer now: whether each is Ollama's
-        self.has_tools = False
-        self.heard_at = time.monotonic()
-        self.streaming = False
+        self.models: dict[UUID, Model] = {}  # the ones that answer now
         self._emitter = emitter
+        self._graph = graph
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A chat model was asked."""
-        self._model_started(serialized, run_id, kwargs)
+        self._model_started(serialized, run_id, kwargs, is_chat=True)
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A text model was asked."""
-        self._model_started(serialized, run_id, kwargs)
+        self._model_started(serialized, run_id, kwargs, is_chat=False)
 
-    def _model_started(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any]) -> None:
+    def _model_started(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any], *, is_chat: bool) -> None:
         provider = (kwargs.get("metadata") or {}).get("ls_provider", "")
         path = [*((serialized or {}).get("id") or []), provider]
-        self.models[run_id] = any("ollama" in str(part).lower() for part in path)
-        self.has_tools = bool((kwargs.get("invocation_params") or {}).get("tools"))
+        self.models[run_id] = Model(
+            is_ollama=any("ollama" in str(part).lower() for part in path),
+            is_chat=is_chat,
+            has_tools=bool((kwargs.get("invocation_params") or {}).get("tools")),
+            heard_at=time.monotonic(),
+        )
         self.saw_model = True
-        self.streaming = False
-        self.heard_at = time.monotonic()
 
-    def on_llm_new_token(self, token: Any, *, chunk: Any = None, **kwargs: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any) -> None:
         """A piece came from a model; its text comes out of the chain, its reasoning is seen here only."""
-        self.streaming = True
-        self.heard_at = time.monotonic()
+        model = self.models.get(run_id)
+        if model is not None:
+            model.streaming, model.heard_at = True, time.monotonic()
+            if self._graph and not model.is_chat:  # a graph hands out what its chat models say, and no others
+                self._call(self._emitter.text, token)
         message = getattr(chunk, "message", None)
         if message is not None and (text := reasoning_of(message)):
             self._call(self._emitter.reasoning, text)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """A model has answered."""
-        is_ollama = self.models.pop(run_id, False)
+        is_ollama = self._ended(run_id)
         if not response.generations or not response.generations[0]:
             return
         generation = response.generations[0][0]
@@ -94,7 +110,12 @@ class Watcher(BaseCallbackHandler):
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """A model failed."""
-        self.model_failed |= self.models.pop(run_id, False)
+        self.model_failed |= self._ended(run_id)
+
+    def _ended(self, run_id: UUID) -> bool:
+        """A model is at its end; whether it was Ollama's."""
+        model = self.models.pop(run_id, None)
+        return model is not None and model.is_ollama
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """A tool gave back its result."""
@@ -135,14 +156,19 @@ class Outputs:
         self._emitter = emitter
         self._watcher = watcher
         self._cumulative = cumulative  # each item replaces the one before, as JSON parsers yield them
+        self._latest: Any = None  # such an item, not emitted yet
+        self._emitted_at = 0.0
+        self._graphs_answer = ""
 
     def put(self, item: Any) -> None:
         """Emit what an item says."""
-        if isinstance(item, str):
+        if self._cumulative:
+            self._whole(item)
+        elif isinstance(item, str):
             self._emitter.text(item)
         elif isinstance(item, BaseMessage):
             self._message(item)
-        elif isinstance(item, Mapping) and not self._cumulative:
+        elif isinstance(item, Mapping):
             for key, value in item.items():
                 self._field(str(key), value)
         elif _are_documents(item):
@@ -150,15 +176,34 @@ class Outputs:
         elif isinstance(item, Document):
             self._sources([item])
         elif item is not None:
-            self._data("output", item)
+            self._data("item", item)
 
-    def put_graph(self, item: tuple[str, Any]) -> None:
-        """Emit what a LangGraph graph streams in the modes `messages` and `custom`."""
-        mode, payload = item
+    def put_graph(self, item: tuple[Any, str, Any]) -> None:
+        """Emit what a LangGraph graph and its subgraphs stream in the modes `messages`, `custom` and `updates`."""
+        _, mode, payload = item
         if mode == "custom":
             self._data("custom", payload)
-        elif isinstance(payload[0], AIMessage):
+        elif mode == "messages" and isinstance(payload[0], AIMessage):
             self._message(payload[0])
+        elif mode == "updates":
+            found = [_answer_in(update) for update in payload.values()]
+            self._graphs_answer = next((text for text in found if text), self._graphs_answer)
+
+    def end(self) -> None:
+        """The chain has come to its end: emit what was held back for it."""
+        if self._latest is not None:
+            self._data("output", self._latest)
+        if self._graphs_answer and not self._emitter.has_text:  # no model said it
+            self._emitter.text(self._graphs_answer)
+
+    def _whole(self, item: Any) -> None:
+        """An item that holds all that came before: now and then, since each is sent whole, and the last one."""
+        now = time.monotonic()
+        if now - self._emitted_at < _WHOLE_EVERY_S:
+            self._latest = item
+            return
+        self._latest, self._emitted_at = None, now
+        self._data("output", item)
 
     def _message(self, message: BaseMessage) -> None:
         if isinstance(message, ToolMessage):
@@ -186,6 +231,12 @@ class Outputs:
 
     def _data(self, name: str, value: Any) -> None:
         self._emitter.emit([Data(name, json_value(value))])
+
+
+def _answer_in(update: Any) -> str:
+    """The answer in what a node of a graph gives back, which may also be no mapping at all."""
+    fields = update if isinstance(update, Mapping) else {}
+    return next((value for key in _ANSWER_KEYS if isinstance(value := fields.get(key), str)), "")
 
 
 def reasoning_of(message: BaseMessage) -> str:

@@ -22,8 +22,9 @@ _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
 )
+# Where the chat is once it has been built.
+CHAT = Path(__file__).parent / "page"
 # The chat loads nothing from elsewhere, shows no picture from elsewhere, and holds no script of its own.
-_CHAT = Path(__file__).parent / "page"
 _CHAT_HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'self'",
@@ -109,11 +110,11 @@ def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
         return HTMLResponse(text, headers={"content-security-policy": _POLICY, "cache-control": "no-store"})
 
     async def home(request: Request) -> Response:
-        page = _CHAT / "index.html"
+        page = CHAT / "index.html"
         return HTMLResponse(page.read_bytes() if page.is_file() else _NOT_BUILT, headers=_CHAT_HEADERS)
 
     app.add_route("/", home, methods=["GET", "HEAD"], include_in_schema=False)
-    app.mount("/assets", _Assets(directory=_CHAT / "assets", check_dir=False), name="chat-assets")
+    app.mount("/assets", _Assets(directory=CHAT / "assets", check_dir=False), name="chat-assets")
 
 
 class _Assets(StaticFiles):

@@ -62,6 +62,7 @@ class Progress:
         self._cut = False
         self.parts: list[Part] = []
         self._tools: dict[str, Part] = {}
+        self._output: Part | None = None
 
     @property
     def text(self) -> str:
@@ -122,6 +123,9 @@ class Progress:
                 known.pieces.append(fenced(output))
             case Data("sources", value) if isinstance(value, list):
                 self._note(f"Sources ({len(value)})", source_list(value))
+            case Data("output", value):  # the whole so far, which takes the place of what was there
+                self._output = self._output or self._note("output", "")
+                self._output.pieces[:] = [fenced(value)]
             case Data(name, value):
                 self._note(name, fenced(value))
             case Finished() | Failed() | Cancelled():

@@ -34,6 +34,9 @@ from llmstream.events import json_value
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1
 
+# No line of Ollama's is as long: it holds one token, or one tool call.
+_LINE_BYTES = 16 * 2**20
+
 # Texts of Ollama that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (
     "an error was encountered while running the model",
@@ -114,12 +117,16 @@ async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGen
     silence_s = connection.first_token_timeout_s if body.get("tools") else connection.token_timeout_s
     with _Watchdog(connection.first_token_timeout_s) as watchdog:
         async with _open(connection, body, watchdog) as response:
-            rest = b""
+            begun: list[bytes] = []  # of a line whose end has not come
             while data := await _read(response, watchdog):
-                complete, newline, rest = (rest + data).rpartition(b"\n")
+                complete, newline, rest = data.rpartition(b"\n")
                 if not newline:
+                    begun.append(rest)
+                    if sum(map(len, begun)) > _LINE_BYTES:
+                        raise _not_ollama(f"a line of more than {_LINE_BYTES} bytes")
                     continue
-                chunks, error = _decode(complete)
+                chunks, error = _decode(b"".join([*begun, complete]))
+                begun = [rest] if rest else []
                 if chunks:
                     watchdog.started(silence_s)
                     yield chunks
@@ -128,8 +135,8 @@ async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGen
                 if chunks[-1].done:
                     await _drain(response)
                     return
-            if rest:  # a body that is not streamed ends without a newline
-                chunks, error = _decode(rest)
+            if begun:  # a body that is not streamed ends without a newline
+                chunks, error = _decode(b"".join(begun))
                 if chunks:
                     yield chunks
                 if error is not None:
@@ -309,7 +316,8 @@ def model_not_found(model: str) -> ModelNotFound:
 def unreachable(connection: Connection) -> UpstreamUnreachable:
     """The error for an address where nothing listens, with what to do."""
     return UpstreamUnreachable(
-        f"Ollama is not running at {connection.shown_url}. Start it with `ollama serve`, or run with --demo."
+        f"Ollama is not running at {connection.shown_url}. Start it with `ollama serve`, or run with --demo "
+        "(in Python: `with llmstream.demo():`)."
     )
 
 
@@ -414,4 +422,9 @@ async def _keep_session() -> AsyncGenerator[aiohttp.ClientSession, None]:
         headers={"content-type": "application/json"},
         cookie_jar=aiohttp.DummyCookieJar(),  # Ollama sets none
     ) as session:
-        yield session
+        try:
+            yield session
+        finally:  # a session holds its loop, so it would be kept for ever
+            loop = asyncio.get_running_loop()
+            _open_sessions.pop(loop, None)
+            _sessions.pop(loop, None)

@@ -22,16 +22,15 @@ import hmac
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from http.cookies import SimpleCookie
 from ipaddress import ip_address
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.errors import BodyTooLarge, Forbidden, HostNotAllowed, LlmstreamError, SettingsError, Unauthorized
-from llmstream.settings import LOOPBACK_HOSTS, Settings
+from llmstream.settings import HOST, LOOPBACK_HOSTS, Settings, without_default_port
 
 Fields = Mapping[str, str]
 # A path below the app's own, and an error → how clients of that path read it, or None where they read plain JSON.
@@ -40,7 +39,6 @@ Refusal = Callable[[str, LlmstreamError], Response | None]
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 
 CALLER = "llmstream.caller"
-COOKIE = "llmstream_token"
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 
 STATUS = {
@@ -51,8 +49,8 @@ STATUS = {
     "upstream_empty": 502, "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
 }  # fmt: skip
 
-_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 _LOCAL_ORIGIN = re.compile(LOCAL_ORIGIN)
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class Security:
@@ -111,7 +109,7 @@ def first_of_each(scope: Scope) -> Fields:
 def check_host(scope: Scope, headers: Fields, allowed: set[str]) -> None:
     """Raises `HostNotAllowed` unless there is one Host header and its name is on the list."""
     hosts = sum(name == b"host" for name, _ in scope["headers"])
-    match = _HOST.fullmatch(headers["host"].lower()) if hosts == 1 else None
+    match = HOST.fullmatch(headers["host"].lower()) if hosts == 1 else None
     if match is None or match["name"] not in allowed:
         raise HostNotAllowed(
             "This server does not answer to that name. Add it to LLMSTREAM_ALLOWED_HOSTS if it should."
@@ -122,7 +120,7 @@ def check_origin(scope: Scope, headers: Fields, allowed: Iterable[str]) -> None:
     """Raises `Forbidden` for a request that a page of another site made the browser send."""
     origin = headers.get("origin")
     if origin is not None:
-        if not _is_allowed(origin, allowed, scope, headers):
+        if not _is_allowed(origin, allowed, headers):
             raise Forbidden("A page of this origin may not use this server. Add it to LLMSTREAM_ALLOWED_ORIGINS.")
     elif headers.get("sec-fetch-site") not in (None, "same-origin", "same-site", "none") and not _opens_page(
         scope, headers
@@ -143,13 +141,13 @@ def check_starter(scope: Scope, allowed: Iterable[str]) -> None:
     is for; it tells the page they stand in, or nothing.
     """
     headers = first_of_each(scope)
-    host = _HOST.fullmatch(headers.get("host", "").lower())
+    host = HOST.fullmatch(headers.get("host", "").lower())
     if any(name in headers for name in ("origin", "sec-fetch-site", "authorization")) or (
         host is not None and _is_loopback(host["name"])
     ):
         return
     page = urlsplit(headers.get("referer", ""))
-    if not _is_allowed(f"{page.scheme}://{page.netloc}", allowed, scope, headers):
+    if not _is_allowed(f"{page.scheme}://{page.netloc}", allowed, headers):
         raise Forbidden("A GET may start an answer only from this server's own pages. Send a POST instead.")
 
 
@@ -186,11 +184,10 @@ async def limit_body(scope: Scope, headers: Fields, receive: Receive, limit: int
     if scope["type"] != "http":
         return receive
     length = headers.get("content-length")
-    if length is not None:
-        if not length.isdigit() or int(length) > limit:
-            raise _too_large(limit)
-        return receive  # the server holds the body to its length
-    if "transfer-encoding" not in headers:
+    if length is not None and (not _LENGTH.fullmatch(length) or int(length) > limit):
+        raise _too_large(limit)
+    # HTTP/1 ends a body by its length, to which the server holds it, or by its chunks; HTTP/2 needs neither.
+    if scope.get("http_version", "1.1").startswith("1.") and "transfer-encoding" not in headers:
         return receive
     return _replay(await _read_all(receive, limit), receive)
 
@@ -222,13 +219,17 @@ def _readable_by(origin: str) -> dict[str, str]:
     return {"access-control-allow-origin": origin, "access-control-allow-credentials": "true", "vary": "Origin"}
 
 
-def _is_allowed(origin: str, allowed: Iterable[str], scope: Scope, headers: Fields) -> bool:
-    return origin in allowed or bool(_LOCAL_ORIGIN.fullmatch(origin)) or origin == _own_origin(scope, headers)
+def _is_allowed(origin: str, allowed: Iterable[str], headers: Fields) -> bool:
+    return origin in allowed or bool(_LOCAL_ORIGIN.fullmatch(origin)) or _is_own(origin, headers)
 
 
-def _own_origin(scope: Scope, headers: Fields) -> str:
-    scheme = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
-    return f"{scheme}://{headers.get('host', '')}"
+def _is_own(origin: str, headers: Fields) -> bool:
+    """Whether a page comes from the address that was asked; behind a proxy only its browser knows the scheme."""
+    host = headers.get("host", "").lower()
+    return without_default_port(origin) in (
+        without_default_port(f"http://{host}"),
+        without_default_port(f"https://{host}"),
+    )
 
 
 def _opens_page(scope: Scope, headers: Fields) -> bool:
@@ -252,13 +253,13 @@ def _check_token(scope: Scope, headers: Fields, token: str | None) -> str | None
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and _equal(given.strip(), token):
         return None
-    cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    if cookie is not None and _equal(cookie.value, _cookie_value(token)):
+    name, value = _cookie(token)
+    if _equal(HTTPConnection(scope).cookies.get(name, ""), value):
         return None
     query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1")))
     if _equal(query.get("token", ""), token):
         secure = "; Secure" if scope["scheme"] in ("https", "wss") else ""
-        return f"{COOKIE}={_cookie_value(token)}; HttpOnly; SameSite=Strict; Path=/{secure}"
+        return f"{name}={value}; HttpOnly; SameSite=Strict; Path=/{secure}"
     raise Unauthorized("This server wants a token: `Authorization: Bearer …`, or ?token=… once in a browser.")
 
 
@@ -266,9 +267,14 @@ def _equal(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-def _cookie_value(token: str) -> str:
-    """Not the token itself: a cookie that leaks must not open the API from elsewhere."""
-    return hmac.new(token.encode(), b"llmstream cookie", hashlib.sha256).hexdigest()
+def _cookie(token: str) -> tuple[str, str]:
+    """Its name and value; not the token itself, as a cookie that leaks must not open the API from elsewhere.
+
+    Servers on other ports of one host share its cookies, and so do those at other paths behind one proxy: with a name
+    that each token makes for itself they do not log each other out.
+    """
+    value = hmac.new(token.encode(), b"llmstream cookie", hashlib.sha256).hexdigest()
+    return f"llmstream_token_{value[:8]}", value
 
 
 async def _with_cookie(app: ASGIApp, cookie: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -276,8 +282,9 @@ async def _with_cookie(app: ASGIApp, cookie: str, scope: Scope, receive: Receive
     header = (b"set-cookie", cookie.encode())
     if _opens_page(scope, first_of_each(scope)):
         query = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]
-        path = scope["path"] + (f"?{urlencode(query)}" if query else "")
-        location = (b"location", ("/" + path.lstrip("/")).encode())
+        # Relative, so that it holds whatever a proxy has put before the path, and names no host.
+        page = quote(scope["path"].rpartition("/")[2]) + (f"?{urlencode(query)}" if query else "")
+        location = (b"location", f"./{page}".encode())
         await send({"type": "http.response.start", "status": 303, "headers": [header, location]})
         return await send({"type": "http.response.body"})
 

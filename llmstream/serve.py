@@ -9,15 +9,18 @@ import socket
 from ipaddress import ip_address
 from typing import Any
 
+from fastapi import FastAPI
+
 from llmstream import __version__, gradio_lazy
 from llmstream.errors import LlmstreamError
 from llmstream.fastapi import create_app
 from llmstream.gradio_lazy import LazyChat
-from llmstream.ollama import Ollama
+from llmstream.ollama import Ollama, same_model
+from llmstream.reader import model_not_found
 from llmstream.runs.owner import Runs
 from llmstream.security import check_public
 from llmstream.server import Server
-from llmstream.settings import Settings
+from llmstream.settings import LOOPBACK_HOSTS, Settings
 from llmstream.terminal import tell
 
 
@@ -27,10 +30,7 @@ def serve(arguments: argparse.Namespace) -> int:
     check_public(arguments.host, settings, allow_public=arguments.allow_public)
     settings = settings.change(allowed_hosts=_allowed_hosts(arguments.host, settings))
     listeners = _listen(arguments.host, arguments.port)
-    runs = Runs(settings)
-    app = create_app(settings, runs=runs)
-    chat = LazyChat(runs, lambda: app.state.fallback.notice)
-    app.mount(gradio_lazy.PATH, chat)
+    app, runs, chat = served_app(settings)
 
     class AnnouncedServer(Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -43,7 +43,7 @@ def serve(arguments: argparse.Namespace) -> int:
             await super().shutdown(sockets)
             await chat.close()
 
-    server = AnnouncedServer(app, runs)
+    server = AnnouncedServer(app, runs, root_path=arguments.root_path)
     # What uvicorn tells of itself stands in our own lines.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("llmstream").setLevel(logging.INFO)
@@ -54,13 +54,21 @@ def serve(arguments: argparse.Namespace) -> int:
     return 0 if server.started else 1
 
 
+def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:
+    """The app of `create_app` with the Gradio chat in it, which is to be closed at the end."""
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs)
+    chat = LazyChat(runs, lambda: app.state.fallback.notice)
+    app.mount(gradio_lazy.PATH, chat)
+    return app, runs, chat
+
+
 async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
     tell(f"llmstream {__version__} listens on {address}")
     if not demo:  # the demo has announced itself
         ollama = Ollama.of(settings)
         try:
-            model = settings.model or await ollama.choose_model()
-            tell(f"Ollama at {ollama.connection.shown_url} answers, with {model}")
+            tell(f"Ollama at {ollama.connection.shown_url} answers{await _model(ollama, settings.model)}")
         except LlmstreamError as error:
             tell(error.message)
     page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -68,18 +76,27 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
     tell(f"The chat: {page}  With Gradio: {page}{gradio_lazy.PATH}  The documentation: {page}/docs{once}")
 
 
+async def _model(ollama: Ollama, wanted: str | None) -> str:
+    """With which model, or that it is not there."""
+    model = wanted or await ollama.choose_model()
+    if wanted is None or any(same_model(each.name, model) for each in await ollama.models()):
+        return f", with {model}"
+    return f". {model_not_found(model).message}"
+
+
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
-    """The names to answer to: also the one to listen on, unless that means every address."""
+    """The names to answer to: also loopback names, and the one to listen on, unless that means every address."""
+    names = tuple(dict.fromkeys([*LOOPBACK_HOSTS, *settings.allowed_hosts]))
     try:
         address = ip_address(host.strip("[]"))
     except ValueError:
         name = host.lower()
     else:
         if address.is_unspecified:
-            tell(f"Answers to {', '.join(settings.allowed_hosts)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
-            return settings.allowed_hosts
+            tell(f"Answers to {', '.join(names)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
+            return names
         name = f"[{address}]" if address.version == 6 else str(address)
-    return tuple(dict.fromkeys([*settings.allowed_hosts, name]))
+    return tuple(dict.fromkeys([*names, name]))
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
@@ -99,9 +116,13 @@ def _listen(host: str, port: int) -> list[socket.socket]:
         for listener in listeners:
             listener.close()
         if failure.errno == errno.EADDRINUSE:
-            raise LlmstreamError(f"Port {port} is taken. Choose another one: llmstream serve --port {port + 1}")
+            raise LlmstreamError(f"Port {port} is taken. Choose another one: llmstream serve --port {_next(port)}")
         raise LlmstreamError(f"Can't listen on {host}, port {port}: {failure.strerror}. See --host and --port.")
     return listeners
+
+
+def _next(port: int) -> int:
+    return port + 1 if port < 65535 else port - 1
 
 
 def _address(listener: socket.socket) -> str:

@@ -6,6 +6,7 @@ separated by commas. `OLLAMA_HOST` is read as Ollama's own tools read it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -84,15 +85,16 @@ class Settings:
     demo: Literal["auto", "never", "always"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} must be above 0, got {getattr(self, name)}.")
-        if "*" in self.allowed_hosts:
-            raise SettingsError("allowed_hosts takes exact names such as chat.example.com, not *.")
-        if "*" in self.allowed_origins:
+        for each in fields(self):
+            _check_number(each.name, getattr(self, each.name))
+        if self.token is not None and not self.token.strip():
             raise SettingsError(
-                "allowed_origins takes exact origins such as https://chat.example.com, not *: cookies are allowed."
+                "token is empty, which would let everybody in. Leave it out (LLMSTREAM_TOKEN unset, None) for that, or "
+                "set a secret: `openssl rand -hex 16` makes one."
             )
+        # What people write becomes what a browser sends.
+        object.__setattr__(self, "allowed_hosts", tuple(_host(text) for text in self.allowed_hosts))
+        object.__setattr__(self, "allowed_origins", tuple(_origin(text) for text in self.allowed_origins))
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
@@ -122,7 +124,53 @@ _POSITIVE = (
     "max_active_runs",
 )  # fmt: skip
 
+# A name or an address, in lower case, and a port.
+HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+_ORIGIN = re.compile(rf"(?P<origin>[a-z][a-z0-9+.-]*://{HOST.pattern})/?")
+
 _overrides: list[dict[str, Any]] = []
+
+
+def _check_number(name: str, value: object) -> None:
+    if not isinstance(value, int | float):
+        return
+    if not math.isfinite(value):
+        wanted = "a finite number"
+    elif name in _POSITIVE and value <= 0:
+        wanted = "above 0"
+    elif value < 0:
+        wanted = "0 or more"
+    else:
+        return
+    raise SettingsError(f"{name} (LLMSTREAM_{name.upper()}) must be {wanted}, got {value}.")
+
+
+def _host(text: str) -> str:
+    """A name as it stands in `allowed_hosts`: any port is answered, so one that is given goes."""
+    text = text.lower()
+    match = HOST.fullmatch(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
+    if match is None:
+        raise SettingsError(
+            f"allowed_hosts (LLMSTREAM_ALLOWED_HOSTS) takes exact names such as chat.example.com, got {text!r}."
+        )
+    return match["name"]
+
+
+def _origin(text: str) -> str:
+    """An origin as a browser sends it: no slash at the end, no port that goes without saying."""
+    match = _ORIGIN.fullmatch(text.lower())
+    if match is None:
+        raise SettingsError(
+            "allowed_origins (LLMSTREAM_ALLOWED_ORIGINS) takes exact origins such as https://chat.example.com, "
+            f"without a path, got {text!r}."
+        )
+    return without_default_port(match["origin"])
+
+
+def without_default_port(origin: str) -> str:
+    """An origin without the port that its scheme has anyway."""
+    port = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0])
+    return origin.removesuffix(port) if port else origin
 
 
 @contextmanager
@@ -133,6 +181,23 @@ def override(**values: Any) -> Iterator[None]:
         yield
     finally:
         _overrides.remove(values)
+
+
+@contextmanager
+def plain_ollama_host() -> Iterator[None]:
+    """While the `ollama` package is imported: it makes a client of OLLAMA_HOST at once, and fails on some of its forms.
+
+    Raises `SettingsError` where nothing can be made of OLLAMA_HOST.
+    """
+    given = os.environ.get("OLLAMA_HOST")
+    if not given:
+        yield
+        return
+    os.environ["OLLAMA_HOST"] = parse_ollama_host(given)
+    try:
+        yield
+    finally:
+        os.environ["OLLAMA_HOST"] = given
 
 
 def _parse(each: Field[Any], text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Ends a chain whose Ollama model has fallen silent: a plain `ChatOllama` would wait for ever."""
+"""Ends a chain in which an Ollama model has fallen silent: a plain `ChatOllama` would wait for ever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmstream.settings import Settings
 
 
 class StallGuard:
-    """Cancels the task that made it when the model that `watcher` sees is silent beyond the settings' limits."""
+    """Cancels the task that made it when a model that `watcher` sees is silent beyond the settings' limits."""
 
     def __init__(self, watcher: Watcher, settings: Settings) -> None:
         self._watcher = watcher
@@ -32,15 +32,18 @@ class StallGuard:
             raise self._expired
 
     def _look(self) -> None:
-        watcher = self._watcher
-        # While a call of a tool is generated Ollama sends nothing, so there only the longer limit holds.
-        in_answer = watcher.streaming and not watcher.has_tools
-        limit_s = self._settings.token_timeout_s if in_answer else self._settings.first_token_timeout_s
-        left_s = watcher.heard_at + limit_s - time.monotonic()
-        if left_s > 0 or not any(watcher.models.values()):
-            self._timer = self._loop.call_later(left_s if left_s > 0 else self._look_every_s, self._look)
-            return
-        kind = UpstreamStalled if watcher.streaming else UpstreamTimeout
-        self._expired = kind(f"Ollama sent nothing for {limit_s:g} s. Ask again.")
-        if self._task is not None:
-            self._task.cancel()
+        next_look_s = self._look_every_s
+        for model in self._watcher.models.values():
+            # While a call of a tool is generated Ollama sends nothing, so there only the longer limit holds.
+            in_answer = model.streaming and not model.has_tools
+            limit_s = self._settings.token_timeout_s if in_answer else self._settings.first_token_timeout_s
+            left_s = model.heard_at + limit_s - time.monotonic()
+            if model.is_ollama and left_s <= 0:
+                kind = UpstreamStalled if model.streaming else UpstreamTimeout
+                self._expired = kind(f"Ollama sent nothing for {limit_s:g} s. Ask again.")
+                if self._task is not None:
+                    self._task.cancel()
+                return
+            if model.is_ollama:
+                next_look_s = min(next_look_s, left_s)
+        self._timer = self._loop.call_later(next_look_s, self._look)

@@ -27,7 +27,7 @@ class Fault:
 
     cut_down, cut_up: the connection ends after so many bytes to the client, to the server; reset: with RST, not FIN.
     stall_down: after so many bytes nothing more comes, and nothing more is read from the server.
-    single_bytes: each byte to the client in a write of its own. delay_s: before each piece to the client.
+    single_bytes: each byte to the client in a write of its own.
     """
 
     cut_down: int | None = None
@@ -35,7 +35,6 @@ class Fault:
     reset: bool = False
     stall_down: int | None = None
     single_bytes: bool = False
-    delay_s: float = 0
 
 
 class Proxy:
@@ -111,8 +110,6 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limi
             if fault.stall_down is not None and sent + len(data) > fault.stall_down:
                 writer.write(data[: max(0, fault.stall_down - sent)])
                 await asyncio.Event().wait()
-            if fault.delay_s:
-                await asyncio.sleep(fault.delay_s)
             for piece in [data[i : i + 1] for i in range(len(data))] if fault.single_bytes else [data]:
                 writer.write(piece)
                 await writer.drain()

@@ -26,6 +26,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
+from tests.faultkit import ask
 from tests.real_ollama import RealOllama
 from tests.support import Served
 
@@ -217,7 +218,8 @@ def test_the_question_comes_from_stdin(arguments: list[str], upstream: DemoOllam
 def test_an_empty_question_is_refused(upstream: DemoOllama, call: Call) -> None:
     """Nothing is asked then."""
     done = call("ask", text=" \n", ollama=upstream.url)
-    assert ("llmstream: The question is empty.\n", 1) == (done.stderr, done.returncode)
+    complaint = 'llmstream: The question is empty. Ask one: llmstream ask "What is streaming?"\n'
+    assert (complaint, 1) == (done.stderr, done.returncode)
     assert [] == chats(upstream)
 
 
@@ -471,6 +473,34 @@ def test_serve_names_the_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"Port {port} is taken. Choose another one: llmstream serve --port {port + 1}" in capsys.readouterr().err
 
 
+def test_serve_proposes_a_port_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is none above the last one."""
+    try:
+        listener = socket.create_server(("127.0.0.1", 65535))
+    except OSError:
+        listener = socket.socket()  # taken by somebody else
+    with listener:
+        assert 1 == main(["serve", "--port", "65535"])
+    assert "Choose another one: llmstream serve --port 65534" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", ["llm", "/llm/../x", "/a b", "https://example.com/llm"])
+def test_serve_refuses_what_is_no_path(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an example of what is one."""
+    with pytest.raises(SystemExit):
+        main(["serve", "--root-path", path])
+    assert "expected a path such as /llm" in capsys.readouterr().err
+
+
+def test_serve_says_that_its_model_is_missing(upstream: DemoOllama) -> None:
+    """And how to get it."""
+    with piped("serve", "--port", "0", "--model", "nope", ollama=upstream.url) as process:
+        assert process.stdout is not None
+        line = [process.stdout.readline().decode().strip() for _ in range(2)][1]
+    missing = "The model 'nope' is not there. Get it with `ollama pull nope`."
+    assert f"Ollama at {upstream.url} answers. {missing}" == line
+
+
 def test_serve_refuses_the_network_without_a_token(capsys: pytest.CaptureFixture[str]) -> None:
     """Unless it is told that this is wanted."""
     assert 2 == main(["serve", "--host", "0.0.0.0"])
@@ -478,13 +508,15 @@ def test_serve_refuses_the_network_without_a_token(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8: run it there")
-def test_serve_answers_to_the_name_it_listens_on(upstream: DemoOllama) -> None:
-    """A host that was asked for needs no second setting."""
+def test_serve_answers_to_the_name_it_listens_on(upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that was asked for needs no second setting, and those of a setting come to the loopback names."""
+    monkeypatch.setenv("LLMSTREAM_ALLOWED_HOSTS", "chat.example.com")
     with piped("serve", "--host", "127.0.0.2", "--port", "0", ollama=upstream.url) as process:
         assert process.stdout is not None
         address = process.stdout.readline().decode().split()[-1]
-        with urllib.request.urlopen(f"{address}/health", timeout=TIMEOUT_S) as answer:
-            assert 200 == answer.status
+        names = ("127.0.0.2", "127.0.0.1", "localhost", "[::1]", "chat.example.com", "evil.example")
+        answers = [ask(f"{address}/health", headers={"host": name}).status for name in names]
+    assert [200, 200, 200, 200, 200, 421] == answers
 
 
 def test_a_real_ollama_answers_in_a_pipe(real_ollama: RealOllama) -> None:

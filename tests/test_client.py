@@ -11,6 +11,7 @@ from llmstream.client import AsyncClient, Client
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
+    LlmstreamError,
     ModelNotFound,
     RunCancelled,
     RunNotFound,
@@ -20,6 +21,7 @@ from llmstream.errors import (
 )
 from llmstream.events import Cancelled, Finished, Reset, Started
 from llmstream.fastapi import create_app
+from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.faultkit import Fault, Proxy
 from tests.support import Served, answer
@@ -125,3 +127,20 @@ async def test_the_async_client_does_the_same(served: Served) -> None:
     run_id = await client.start([{"role": "user", "content": "x"}], model="demo:one-chunk")
     events = [event async for event in client.follow(run_id)]
     assert answer(events) == (await client.snapshot(run_id))["text"]
+
+
+def test_following_an_ended_run_from_its_end_is_over_at_once(served: Served) -> None:
+    """There is nothing more, which is no cut."""
+    with Client(served.url) as client:
+        run_id = client.start("x", model="demo:one-chunk")
+        last = len(list(client.follow(run_id)))
+        assert [] == list(client.follow(run_id, after=last))
+
+
+def test_a_server_that_starts_no_run_is_told_of(serve: Callable[[FastAPI], Served]) -> None:
+    """Another server's answer is an error in words, not a missing key."""
+    other = FastAPI()
+    other.state.runs = Runs()
+    other.post("/runs")(lambda: {"id": 1})
+    with Client(serve(other).url) as client, pytest.raises(LlmstreamError, match="Is it llmstream's address"):
+        client.start("x")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import (
     Runnable,
     RunnableGenerator,
@@ -31,6 +34,7 @@ from llmstream.core import prepare
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Event, Started, Status, Token
+from llmstream.settings import Settings
 from tests.answering import CLOSE, PROMPT, events_of, outline
 
 ROOT = Path(__file__).parents[1]
@@ -364,3 +368,35 @@ async def test_slow_consumer_loses_nothing(ollama: DemoOllama) -> None:
         await asyncio.sleep(0)
 
     assert [f" {number}" for number in range(1, 501)] == [event.text for event in events if isinstance(event, Token)]
+
+
+@pytest.mark.parametrize("parser", [False, True])
+@pytest.mark.parametrize("asked", [{"other": "hi"}, {"question": 5, "messages": 5}])
+async def test_input_that_does_not_fit_is_a_failure(ollama: DemoOllama, parser: bool, asked: dict[str, Any]) -> None:
+    """A dict that lacks what the prompt wants ends in a terminal event, whichever way the chain takes."""
+    prompt = ChatPromptTemplate([("placeholder", "{messages}"), ("human", "{question}")])
+    chain = prompt | StrictChatOllama(model="demo")
+    events = await events_of(asked, chain=chain | StrOutputParser() if parser else chain)
+
+    assert [("failed", "chain_failed", False)] == outline(events)
+
+
+async def test_models_side_by_side_have_limits_of_their_own(ollama: DemoOllama) -> None:
+    """One model's end does not shorten the time that another one may take to its first token."""
+    quick, slow = (ChatOllama(model=name, client_kwargs=CLOSE) for name in ("demo:one-chunk", "demo:slow-0.3"))
+    chain = RunnableParallel(answer=quick | StrOutputParser(), other=slow | StrOutputParser())
+    settings = Settings.load(token_timeout_s=0.1, first_token_timeout_s=20)
+
+    assert ("finished", "stop") == outline(await events_of("hi", chain=chain, settings=settings))[-1]
+
+
+def test_loops_are_not_kept(ollama: DemoOllama) -> None:
+    """A loop that has ended is let go of, with its session."""
+
+    async def ask() -> weakref.ref[asyncio.AbstractEventLoop]:
+        await events_of("hi")
+        return weakref.ref(asyncio.get_running_loop())
+
+    loops = [asyncio.run(ask()) for _ in range(3)]
+    gc.collect()
+    assert [None, None, None] == [loop() for loop in loops]

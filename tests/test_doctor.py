@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import llmstream
 from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama
 
@@ -101,6 +106,25 @@ def test_models_tells_that_the_set_one_is_missing(
 
 
 def test_models_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line on stderr, exit code 1."""
+    """One line on stderr, exit code 1; the line says what else there is, on a command line and in Python."""
     assert 1 == main(["models"])
-    assert "" == capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert ("", 1) == (captured.out, captured.err.count("\n"))
+    assert "run with --demo (in Python: `with llmstream.demo():`)" in captured.err
+
+
+def test_models_of_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the error proposes; the same option as that of `ask`."""
+    assert 0 == main(["models", "--demo"])
+    captured = capsys.readouterr()
+    assert ["*", "demo:latest"] == captured.out.splitlines()[1].split()[:2]
+    assert "Demo model: started with --demo.\n" == captured.err
+
+
+def test_doctor_tells_that_the_page_is_not_built(tmp_path: Path) -> None:
+    """A clone has no chat page until it is built; the line names the command."""
+    package = Path(llmstream.__file__).parent
+    shutil.copytree(package, tmp_path / "llmstream", ignore=shutil.ignore_patterns("page", "__pycache__"))
+    command = [sys.executable, "-m", "llmstream", "doctor"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60)
+    assert "missing  chat page (not built): run `make page` in a clone, which takes Node.js" in done.stdout.splitlines()

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from langchain_core.runnables import RunnableGenerator
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.fastapi import create_app
+from llmstream.fastapi import create_app, create_router
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.faultkit import Exchange, ask, following, start
@@ -432,3 +432,17 @@ def test_a_stop_frees_a_real_ollama(own_real_ollama: RealOllama, serve: Serve) -
     stopped = ask(f"{url}/runs/{run}/stop", "POST").status
     assert ("cancelled" if stopped == 202 else "finished") == events(url, run).types[-1]
     assert own_real_ollama.wait_idle()
+
+
+@pytest.mark.parametrize("mounted", [False, True])
+def test_an_app_may_be_started_again(settings: Settings, mounted: bool) -> None:
+    """After its end an app takes new questions when it begins anew, as in the tests of whoever uses it."""
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs)
+    if mounted:
+        app = FastAPI()
+        app.state.runs = runs
+        app.include_router(create_router(runs=runs))
+    for _ in range(2):
+        with serving(app) as served:
+            assert 200 == ask(f"{served.url}/nostream", "POST", question="q").status

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.output_parsers import StrOutputParser
 
@@ -25,7 +33,7 @@ from llmstream.errors import (
 from llmstream.events import Failed, Finished
 from llmstream.ollama import Ollama, is_cloud, same_model
 from llmstream.reader import Connection
-from llmstream.settings import Settings
+from llmstream.settings import Settings, parse_ollama_host
 from tests.answering import PROMPT, events_of, outline, raw_server
 from tests.support import post
 
@@ -392,3 +400,75 @@ async def test_prompt_of_a_chain(upstream: DemoOllama) -> None:
     [body] = bodies(upstream)
 
     assert ({"num_ctx": 512}, False) == (body["options"], body["truncate"])
+
+
+@contextmanager
+def locked(upstream: DemoOllama, wanted: str) -> Iterator[int]:
+    """A proxy on loopback that lets in who sends this Authorization; gives its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if self.headers.get("authorization") != wanted:
+                return self.send_error(401)
+            headers = {"content-type": "application/json"}
+            answer = httpx.request(self.command, f"{upstream.url}{self.path}", content=body, headers=headers)
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers["content-type"])
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_GET = do_POST  # noqa: N815 - the name http.server looks for
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing is printed."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+async def test_name_and_password_reach_every_question(upstream: DemoOllama) -> None:
+    """Those of OLLAMA_HOST are sent with the questions about models, too."""
+    secret = base64.b64encode(b"ann:se cret").decode()
+    with locked(upstream, f"Basic {secret}") as port:
+        url = parse_ollama_host(f"http://ann:se%20cret@127.0.0.1:{port}")
+        events = await events_of("hi", settings=Settings(ollama_url=url, demo="never"))
+    assert ("finished", "stop") == outline(events)[-1]
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"headers": {"Authorization": "Basic YTpi"}}, {"auth": ("a", "b"), "timeout": httpx.Timeout(20)}]
+)
+async def test_client_kwargs_reach_every_question(upstream: DemoOllama, kwargs: dict[str, Any]) -> None:
+    """What a StrictChatOllama is told of its client holds where its model's capabilities are asked for."""
+    with locked(upstream, "Basic YTpi") as port:
+        model = StrictChatOllama(model="demo-thinking", base_url=f"http://127.0.0.1:{port}", client_kwargs=kwargs)
+        events = await events_of("hi", chain=model.bind(reasoning=True))
+    assert ("finished", "stop") == outline(events)[-1]
+    assert 20 == model.ollama().connection.first_token_timeout_s or "timeout" not in kwargs
+
+
+async def test_proxies_of_the_environment_are_not_for_ollama(
+    upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the questions about models nor the chat go through it."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    events = await events_of("hi", settings=Settings(ollama_url=upstream.url, demo="never"))
+    assert ("finished", "stop") == outline(events)[-1]
+
+
+@pytest.mark.parametrize(
+    ("host", "said"), [("::1", "http://[::1]:11434"), ("'127.0.0.1:9'", "http://127.0.0.1:9"), ("localhost:abc", "abc")]
+)
+def test_every_form_of_ollama_host_is_understood(host: str, said: str) -> None:
+    """Those too on which the `ollama` package fails when it is imported; nonsense is an error in words."""
+    code = "import llmstream\ntry: list(llmstream.stream('hi'))\nexcept llmstream.LlmstreamError as error: print(error)"
+    environment = {**os.environ, "OLLAMA_HOST": host}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=50)
+    assert said in done.stdout
+    assert "" == done.stderr

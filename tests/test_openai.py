@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -422,3 +423,14 @@ def test_batches_do_not_matter() -> None:
     one, many = OpenAIEncoder("r", model="m"), OpenAIEncoder("r", model="m")
     assert one.encode(1, events) == b"".join(many.encode(n, [event]) for n, event in enumerate(events, 1))
     assert b"[DONE]" in OpenAIEncoder("r", model="m").encode(1, [Started("m", 0), Cancelled("left")])
+
+
+def test_one_of_two_that_wait_for_a_whole_answer_leaves(served: Served, upstream: DemoOllama) -> None:
+    """The same key twice is one answer, and the one who stays gets all of it."""
+    key, body = {"Idempotency-Key": "k"}, ask(model="demo:slow-0.5", stream=False)
+    with ThreadPoolExecutor() as pool:
+        stays = pool.submit(post, f"{served.url}/v1/chat/completions", json=body, headers=key)
+        assert upstream.wait_active(1)
+        with pytest.raises(httpx.ReadTimeout):
+            post(f"{served.url}/v1/chat/completions", json=body, headers=key, timeout=0.1)
+    assert SENTENCE == stays.result().json()["choices"][0]["message"]["content"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -426,8 +427,34 @@ async def test_watchers_elsewhere_are_counted_too(log: RunLog) -> None:
 async def test_ids_of_forgotten_runs_are_not_kept_for_ever(make_log: MakeLog) -> None:
     """Memory for what was forgotten is bounded."""
     log = make_log(replay_s=0)
-    for number in range(10_001):
+    for number in range(10_002):
         await started(log, ended=True, id=str(number))
     with pytest.raises(RunNotFound):
         log.follow("0", 1, idle_s=1)
-    assert [] == await collect(log, after=1, id="10000")
+    assert [] == await collect(log, after=1, id="10001")
+
+
+async def test_runs_are_looked_for_in_any_thread(make_log: MakeLog) -> None:
+    """Readers in other threads take nothing away from under the owner's feet."""
+    log = make_log(replay_s=0)
+    over = threading.Event()
+
+    async def look() -> None:
+        while not over.is_set():
+            assert await log.info("nobody") is None
+            with pytest.raises(RunNotFound):
+                log.follow("nobody", 0, idle_s=1)
+
+    readers = [threading.Thread(target=lambda: asyncio.run(look())) for _ in range(4)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(500):
+            await started(log, ended=True, id=str(number))
+    finally:
+        over.set()
+        sys.setswitchinterval(before)
+        for reader in readers:
+            reader.join()

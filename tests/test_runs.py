@@ -6,11 +6,11 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import Busy, KeyConflict, ModelNotFound, RunNotFound, ServerShutdown, TooManyRuns
@@ -410,3 +410,40 @@ async def test_a_follower_that_stalls_holds_nobody_up(settings: Settings) -> Non
     stalled = run.follower(idle_s=20)
     assert 5_002 == len(await follow(run))
     stalled.close()
+
+
+async def test_draining_waits_for_the_models(upstream: DemoOllama, settings: Settings) -> None:
+    """After it nothing goes on: no task, no place, no request; and the runs may be opened again."""
+    runs = Runs(settings.change(max_active_runs=1))
+    run = await runs.start("q", model=SILENT)
+    await runs.drain(0)
+    assert upstream.wait_idle(timeout_s=1)
+    assert isinstance((await follow(run))[-1], Failed)
+    with pytest.raises(ServerShutdown):
+        await runs.start("q", model="demo")
+    runs.reopen()
+    assert isinstance((await follow(await runs.start("q", model="demo")))[-1], Finished)
+
+
+@pytest.mark.parametrize("kind", ["generator", "invoke only"])
+async def test_whatever_is_sync_keeps_its_place(settings: Settings, kind: str) -> None:
+    """A sync generator, or a Runnable that can only be invoked, runs on after a stop, and is counted until it ends."""
+    begun, release = threading.Event(), threading.Event()
+
+    def blocked(question: Any) -> Iterator[str]:
+        begun.set()
+        release.wait(20)
+        yield "late"
+
+    class Blocked(Runnable[Any, str]):
+        def invoke(self, input: Any, config: Any = None, **kwargs: Any) -> str:
+            return next(blocked(input))
+
+    runs = Runs(settings.change(max_active_runs=1))
+    run = await runs.start("q", chain=blocked if kind == "generator" else Blocked())
+    assert await asyncio.to_thread(begun.wait, 20)
+    await run.stop()
+    waiting = await runs.start("q", model="demo")
+    assert "queued" == (await waiting.snapshot()).state
+    release.set()
+    assert isinstance((await follow(waiting))[-1], Finished)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -84,21 +85,56 @@ def test_errors_name_variable_and_value(variable: str, text: str, expected: str)
         {"first_token_timeout_s": -1},
         {"max_active_runs": 0},
         {"max_run_bytes": 0},
+        {"grace_s": -3},
+        {"max_queued_runs": -1},
+        {"heartbeat_s": math.nan},
+        {"max_run_s": math.inf},
+        {"temperature": -0.5},
+        {"token": " "},
         {"allowed_hosts": ("*",)},
+        {"allowed_hosts": ("*.example.com",)},
+        {"allowed_hosts": ("https://chat.example.com",)},
+        {"allowed_hosts": ("chat.example.com/llm",)},
         {"allowed_origins": ("*",)},
+        {"allowed_origins": ("null",)},
+        {"allowed_origins": ("chat.example.com",)},
+        {"allowed_origins": ("https://chat.example.com/llm",)},
     ],
 )
 def test_values_that_make_no_sense(changes: dict[str, Any]) -> None:
-    """A limit of nothing and a door for everybody are refused, however they are given."""
+    """A limit of nothing and a door for everybody are refused by the variable's name, however they are given."""
     [(name, value)] = changes.items()
     text = value[0] if isinstance(value, tuple) else str(value)
+    variable = f"LLMSTREAM_{name.upper()}"
 
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(SettingsError, match=variable):
         Settings(**changes)
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(SettingsError, match=variable):
         Settings().change(**changes)
-    with pytest.raises(SettingsError, match=name):
-        load(**{f"LLMSTREAM_{name.upper()}": text})
+    if text.strip():  # a variable of nothing is none
+        with pytest.raises(SettingsError, match=variable):
+            load(**{variable: text})
+
+
+def test_an_empty_token_is_no_door() -> None:
+    """It would open to everybody who sends none, so it is refused; an empty variable is no token."""
+    with pytest.raises(SettingsError, match="LLMSTREAM_TOKEN unset"):
+        Settings(token="")
+
+    assert load(LLMSTREAM_TOKEN="").token is None
+
+
+def test_hosts_and_origins_as_people_write_them() -> None:
+    """A host's port, an origin's slash and the port that goes without saying make no difference."""
+    settings = load(
+        LLMSTREAM_ALLOWED_HOSTS="Chat.example.com:8443, ::1, [::1]:8000, 10.0.0.1:80",
+        LLMSTREAM_ALLOWED_ORIGINS="https://App.example.com/, https://b.example:443, http://c.example:443, app://x",
+    )
+
+    assert ("chat.example.com", "[::1]", "[::1]", "10.0.0.1") == settings.allowed_hosts
+    assert ("https://app.example.com", "https://b.example", "http://c.example:443", "app://x") == (
+        settings.allowed_origins
+    )
 
 
 # From https://github.com/ollama/ollama/blob/main/envconfig/config_test.go (TestHost), as an address to connect to.

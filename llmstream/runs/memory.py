@@ -8,10 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from llmstream.errors import KeyConflict, RunNotFound
-from llmstream.events import CancelledBy, Event, Reasoning, Token, is_terminal, json_value
+from llmstream.events import CancelledBy, Event, Token, is_terminal, size_of
 from llmstream.runs.log import Batch, Follower, NewRun, PositionLost, RunInfo, RunLog
 
 # What one follower takes at a time: enough to fill a write, little enough that a slow one costs bounded memory.
@@ -28,8 +26,8 @@ _TOMBSTONES = 10_000
 class MemoryLog(RunLog):
     """Runs in memory: `replay_s` seconds after their end they are forgotten, the oldest earlier beyond `max_log_bytes`.
 
-    A run that goes on is never forgotten. Followers may live in any thread and event loop; appending and cancelling
-    happen in the loop that created the run.
+    A run that goes on is never forgotten. Followers may live in any thread and event loop; creating, appending, closing
+    and forgetting happen in one loop.
     """
 
     def __init__(self, *, replay_s: float = 600, max_log_bytes: int = 256 * 2**20) -> None:
@@ -79,15 +77,14 @@ class MemoryLog(RunLog):
         asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old)
 
     async def info(self, run_id: str) -> RunInfo | None:
-        self._forget_old()
-        run = self._runs.get(run_id)
+        run = self._kept(run_id)
         return None if run is None else run.info()
 
     def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True) -> Follower:
-        self._forget_old()
-        run = self._runs.get(run_id)
+        run = self._kept(run_id)
         if run is None:
-            gone = self._tombstones.get(run_id)
+            forgetting = self._runs.get(run_id)
+            gone = self._tombstones.get(run_id) if forgetting is None else forgetting.info()
             if gone is not None and after == gone.last:
                 return _NothingMore()
             raise RunNotFound
@@ -96,10 +93,15 @@ class MemoryLog(RunLog):
         return MemoryFollower(run, after, idle_s, watching=watching)
 
     async def cancel(self, run_id: str, by: CancelledBy) -> bool:
-        run = self._runs.get(run_id)
+        run = self._kept(run_id)
         if run is None:
             raise RunNotFound
         return run.cancel(by)
+
+    def _kept(self, run_id: str) -> _Run | None:
+        """A run whose time is not over; forgets none, because it may be asked for in any thread."""
+        run = self._runs.get(run_id)
+        return None if run is None or (run.ended and time.monotonic() - run.ended_at >= self._replay_s) else run
 
     def _forget_old(self) -> None:
         now = time.monotonic()
@@ -139,7 +141,7 @@ class _Run:
     def append(self, events: Sequence[Event]) -> int:
         size = len(events) * _EVENT_BYTES
         for event in events:
-            size += len(event.text) if type(event) is Token else _size(event)
+            size += len(event.text) if type(event) is Token else size_of(event)
         self.bytes += size
         with self.lock:
             self.events += events
@@ -201,15 +203,6 @@ class _Run:
             call()
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
-
-
-def _size(event: Event) -> int:
-    if isinstance(event, Reasoning):
-        return len(event.text)
-    try:
-        return len(msgspec.json.encode(event))
-    except (TypeError, ValueError):  # a chain may emit anything
-        return len(msgspec.json.encode(json_value(event)))
 
 
 class _NothingMore(Follower):

@@ -135,16 +135,22 @@ class Runs:
         return Run(self, run_id)
 
     async def drain(self, timeout_s: float | None = None) -> None:
-        """Refuse new runs, let those that go on finish for a time, then fail the rest with `server_shutdown`."""
+        """Refuse new runs, let those that go on finish for a time, then fail the rest with `server_shutdown`.
+
+        Returns when all of them have let go of their models.
+        """
         self.closing = True
         tasks = [running.task for running in self._running.values() if running.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.settings.drain_s if timeout_s is None else timeout_s)
+        if not tasks:
+            return
+        await asyncio.wait(tasks, timeout=self.settings.drain_s if timeout_s is None else timeout_s)
         for running in list(self._running.values()):
             running.cancel(failed(ServerShutdown()))
-        await asyncio.gather(
-            *(running.task for running in self._running.values() if running.task is not None), return_exceptions=True
-        )
+        await asyncio.wait(tasks)
+
+    def reopen(self) -> None:
+        """Take new runs again after a `drain`: an app may be started more than once."""
+        self.closing = False
 
     async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
         found = None if key is None else await self.log.find(caller, key, fingerprint)

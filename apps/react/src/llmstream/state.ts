@@ -125,7 +125,7 @@ function apply(next: RunState, parts: Part[], event: RunEvent): void {
     case "data":
       if (event.name === "sources" && Array.isArray(event.value)) {
         add(next, parts, { kind: "sources", sources: event.value as Source[] });
-      } else add(next, parts, { kind: "data", name: event.name, value: event.value });
+      } else addData(next, parts, event.name, event.value);
       break;
     case "finished":
       Object.assign(next, { reason: event.reason, usage: event.usage, timings: event.timings });
@@ -154,6 +154,13 @@ function add(next: RunState, parts: Part[], part: Part): void {
   const last = parts.at(-1);
   if (last?.kind === "reasoning") parts[parts.length - 1] = { ...last, open: false };
   parts.push(part);
+}
+
+/** What a chain emits beside its answer; an `output` is the whole so far, and takes the place of the one before. */
+function addData(next: RunState, parts: Part[], name: string, value: unknown): void {
+  const before = name === "output" ? parts.findIndex((part) => part.kind === "data" && part.name === name) : -1;
+  if (before < 0) add(next, parts, { kind: "data", name, value });
+  else parts[before] = { kind: "data", name, value };
 }
 
 function end(next: RunState, parts: Part[], phase: Phase): void {
