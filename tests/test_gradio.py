@@ -157,6 +157,13 @@ def test_tools_and_sources_are_notes() -> None:
     ] == found
 
 
+def test_an_output_takes_the_place_of_the_one_before() -> None:
+    """What a JSON parser gives, the whole so far each time, is one note; other data are one each."""
+    found = shown(Data("output", [1]), Data("cost", 1), Data("output", [1, 2]), Data("cost", 2), DONE)
+    assert ["output", "cost", "cost"] == [title for title, _ in found[:3]]
+    assert "2" in found[0][1]
+
+
 def test_link_of_a_source_is_http() -> None:
     """A source whose address is no http address is no link."""
     found = shown(Data("sources", [{"title": "x", "url": "javascript:alert(1)"}]), DONE)

@@ -27,12 +27,13 @@ describe("a run", () => {
     live.add({ type: "tool_call", id: "c", name: "look", arguments: { at: "it" } });
     live.add({ type: "tool_result", id: "c", output: 7 }, { type: "tool_result", id: "?", output: 8 });
     live.add({ type: "data", name: "sources", value: [{ title: "A" }] }, { type: "data", name: "cost", value: 1 });
+    for (const value of [{ a: 1 }, { a: 1, b: 2 }]) live.add({ type: "data", name: "output", value });
     live.add({ type: "status", state: "prompt_truncated" }, token("So."), FINISHED);
     expect(await over).toEqual({
       phase: "finished",
       connection: "closed",
       runId: RUN,
-      seq: 12,
+      seq: 14,
       model: "tiny",
       text: "So.",
       promptTruncated: true,
@@ -45,6 +46,7 @@ describe("a run", () => {
         { kind: "tool", id: "?", name: "tool", output: 8, open: false },
         { kind: "sources", sources: [{ title: "A" }] },
         { kind: "data", name: "cost", value: 1 },
+        { kind: "data", name: "output", value: { a: 1, b: 2 } },
         { kind: "text", text: "So." },
       ],
     });
