@@ -4,7 +4,9 @@ PORT ?= 8000
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 READY := $(VENV)/.ready
+DEV := $(VENV)/.ready-dev
 
 REACT := apps/react
 PAGE := llmstream/page/index.html
@@ -15,12 +17,18 @@ PACKAGES := $(REACT)/node_modules/.package-lock.json
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
-setup: $(READY) ## the virtual environment, with everything
+setup: $(DEV) ## the virtual environment, with everything
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all]' --group dev
+	@echo "Setting up $(VENV), once; this takes one to three minutes."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
+	@$(PIP) --editable '.[all]'
+	@touch $@
+
+$(DEV): $(READY)
+	@echo "Getting what the tests and JupyterLab need."
+	@$(PIP) --editable '.[all]' --group dev
 	@touch $@
 
 page: $(PAGE) ## the chat page, which `serve` shows at /
@@ -30,40 +38,41 @@ $(PAGE):
 	@echo "npm is not there, so the chat page is not built; the rest works. Install Node 20 or later for it."
 else
 $(PACKAGES): $(REACT)/package-lock.json
-	cd $(REACT) && npm ci --no-progress --prefer-offline
+	@echo "Getting the packages of the chat page."
+	@cd $(REACT) && npm ci --no-progress --prefer-offline
 	@touch $@
 
 $(PAGE): $(PACKAGES) $(shell find $(REACT) -path $(REACT)/node_modules -prune -o -path $(REACT)/tests -prune -o -type f -print)
-	cd $(REACT) && npm run --silent build -- --logLevel warn
+	@cd $(REACT) && npm run --silent build -- --logLevel warn
 	@touch $@
 endif
 
 serve: $(READY) $(PAGE) ## serve on http://localhost:8000 (PORT=… for another port)
 	$(BIN)/llmstream serve --port $(PORT)
 
-lab: $(READY) ## JupyterLab on the notebooks
+lab: $(DEV) ## JupyterLab on the notebooks
 	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--LabApp.default_url=/lab/tree/notebooks/01-first-stream.ipynb $(ARGS)
 
-test: $(READY) $(PAGE) ## run the tests
+test: $(DEV) $(PAGE) ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
-check: $(READY) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
+check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if command -v npm >/dev/null; then cd $(REACT) && npm run --silent check; fi
 
-fix: $(READY) $(PAGE) ## mend what ruff and biome can mend
+fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	@if command -v npm >/dev/null; then cd $(REACT) && npm run --silent fix; fi
 
-bench: $(READY) ## measure; prints a table of ratios
+bench: $(DEV) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(READY) ## 10,000 random cuts and resumes
+soak: $(DEV) ## 10,000 random cuts and resumes
 	LLMSTREAM_TEST_CUTS=10000 $(BIN)/python -m pytest tests/test_resume.py --timeout 3600 $(ARGS)
 
 clean: ## remove what was made
