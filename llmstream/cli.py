@@ -108,7 +108,7 @@ def _port(text: str) -> int:
 
 
 def _root_path(text: str) -> str:
-    if not re.fullmatch(r"(/[\w.~-]+)*/?", text, re.ASCII):
+    if not re.fullmatch(r"(/[\w~-][\w.~-]*)*/?", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"expected a path such as /llm, got {text!r}")
     return text.rstrip("/")
 

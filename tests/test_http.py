@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from langchain_core.runnables import RunnableGenerator
 
+from llmstream import __version__
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.owner import Runs
@@ -315,6 +316,53 @@ def test_a_callers_limit_is_429(settings: Settings, serve: Serve) -> None:
     refused = ask(f"{url}/runs", "POST", headers=ann, question="q")
     assert (429, "too_many_runs", True) == (refused.status, refused.json["code"], refused.json["retryable"])
     assert 201 == ask(f"{url}/runs", "POST", headers=bob, question="q", model="demo:tokens-2").status
+
+
+def test_a_key_belongs_to_its_caller(settings: Settings, serve: Serve) -> None:
+    """The same key of two callers is two runs, each caller's own; of one caller it is one."""
+    url = serve(create_app(settings.change(drain_s=0), identify=lambda request: request.headers.get("x-user"))).url
+    fields = {"question": "q", "model": "demo:tokens-2", "request_id": "k"}
+    asked = [ask(f"{url}/runs", "POST", headers={"x-user": user}, **fields) for user in ("ann", "bob", "ann")]
+    ann, bob, again = (answer.json["run_id"] for answer in asked)
+    assert (True, False) == (ann == again, ann == bob)
+    assert " 1 2" == events(url, bob, x_user="bob").text
+    assert 404 == events(url, bob, x_user="ann").status
+
+
+@pytest.mark.parametrize("path", ["/runs", "/stream"])
+def test_a_model_that_is_not_in_the_list_is_refused(
+    path: str, settings: Settings, serve: Serve, upstream: DemoOllama
+) -> None:
+    """Also one that is there; and a client sees only those of the list."""
+    url = serve(create_app(settings.change(drain_s=0, allowed_models=("demo",), model="demo"))).url
+    refused = ask(f"{url}{path}", "POST", question="q", model="demo-thinking")
+    assert (403, "model_not_allowed", 0) == (refused.status, refused.json["code"], generations(upstream))
+    assert ask(f"{url}{path}", "POST", question="q", model="demo").status in (200, 201)
+    assert ["demo:latest"] == [model["name"] for model in ask(f"{url}/models").json["models"]]
+
+
+def test_health_of_a_chain_of_ones_own(settings: Settings, serve: Serve) -> None:
+    """It may need no Ollama, so nothing is missing without one; what answers is the chain, by its name."""
+    alone = settings.change(ollama_url="http://127.0.0.1:9")
+    url = serve(create_app(alone, chain=RunnableGenerator(_each(lambda question: iter(["x"]))), name="mine")).url
+    expected = {"status": "ok", "version": __version__, "demo": False, "model": "mine"}
+    assert expected == ask(f"{url}/health").json
+    assert {"models": [], "default": "mine"} == ask(f"{url}/models").json
+
+
+def test_two_routers_in_one_app(settings: Settings, serve: Serve) -> None:
+    """Each gives out its own addresses."""
+    app = FastAPI()
+    for prefix in ("/a", "/b"):
+        app.state.runs = runs = Runs(settings)
+        app.include_router(create_router(runs=runs), prefix=prefix)
+    url = serve(app).url
+    for prefix in ("/a", "/b"):
+        created = ask(f"{url}{prefix}/runs", "POST", question="q", model="demo:tokens-2")
+        base = f"{prefix}/runs/{created.json['run_id']}"
+        urls = (created.headers["location"], created.json["events_url"], created.json["stop_url"])
+        assert (base, f"{base}/events", f"{base}/stop") == urls
+        assert " 1 2" == ask(url + urls[1]).text
 
 
 def test_models_and_health(url: str, upstream: DemoOllama) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from fastapi import FastAPI
@@ -23,9 +25,13 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.conftest import lacking
 from tests.faultkit import Exchange, Fault, Proxy, ask
+from tests.react_support import chromium, opening
+from tests.test_cli import piped
 from tests.test_shutdown import served
 
 Serve = Callable[[FastAPI], Any]
+DEPLOY = Path(__file__).parent.parent / "docs" / "deploy.md"
+TOKEN = "secret"
 
 # Its defaults otherwise: HTTP/1.0 to the server, buffering on.
 CONFIG = """
@@ -37,22 +43,24 @@ http {{
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   server {{
     listen 127.0.0.1:{port};
-    location / {{ proxy_pass {url}; proxy_read_timeout {read_timeout_s}s; proxy_set_header Host localhost; }}
+    {location}
   }}
 }}
 """
+LOCATION = "location / {{ proxy_pass {url}; proxy_read_timeout {read_timeout_s}s; proxy_set_header Host localhost; }}"
 
 
 @contextmanager
-def nginx(url: str, folder: Path, *, read_timeout_s: int = 60) -> Iterator[str]:
+def nginx(url: str, folder: Path, *, read_timeout_s: int = 60, location: str = "") -> Iterator[str]:
     """An nginx in front of a server; its address."""
+    location = location or LOCATION.format(url=url, read_timeout_s=read_timeout_s)
     binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/bin") or shutil.which("nginx")
     if binary is None:
         lacking("nginx", "apt-get install nginx")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, url=url, read_timeout_s=read_timeout_s))
+    config.write_text(CONFIG.format(folder=folder, port=port, location=location))
     process = subprocess.Popen(
         [str(binary), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")], stderr=subprocess.DEVNULL
     )
@@ -102,6 +110,58 @@ def test_leaving_through_nginx_frees_the_model(
             stream.until(lambda exchange: exchange.messages)
             assert upstream.wait_active()
         assert upstream.wait_idle()
+
+
+def documented(url: str) -> str:
+    """The block of the documentation, with this server's address."""
+    blocks = re.findall(r"```nginx\n(.*?)```", DEPLOY.read_text(encoding="utf-8"), re.DOTALL)
+    assert 1 == len(blocks)
+    return str(blocks[0]).replace("http://127.0.0.1:8000", url)
+
+
+@pytest.fixture
+def below(upstream: DemoOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """`llmstream serve` set up as the documentation says, with a token; the address people use."""
+    monkeypatch.setenv("LLMSTREAM_TOKEN", TOKEN)
+    monkeypatch.setenv("LLMSTREAM_ALLOWED_HOSTS", "chat.example.com")
+    arguments = ("serve", "--port", "0", "--no-demo", "--root-path", "/llm/")
+    with piped(*arguments, ollama=upstream.url) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().split()[-1]
+        with nginx(url, tmp_path, location=documented(url)) as front:
+            yield f"{front}/llm"
+
+
+def test_below_a_prefix(below: str) -> None:
+    """Every address that is given out leads back through nginx; pages of the public name are our own."""
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    created = ask(f"{below}/runs", "POST", headers=bearer, question="q", model="demo:tokens-2")
+    base = f"/llm/runs/{created.json['run_id']}"
+    assert (base, f"{base}/events") == (created.headers["location"], created.json["events_url"])
+    front = below.removesuffix("/llm")
+    assert " 1 2" == ask(front + created.json["events_url"], headers=bearer).text
+    assert 204 == ask(front + created.json["stop_url"], "POST", headers=bearer).status
+    assert [{"url": "/llm"}] == ask(f"{below}/openapi.json", headers=bearer).json["servers"]
+    page = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-fetch-site": "none"}
+    moved = ask(f"{below}/docs?token={TOKEN}", headers=page)
+    assert f"{below}/docs" == urljoin(f"{below}/docs?token={TOKEN}", moved.headers["location"])
+    # A slash too many is sent on by FastAPI, to the name and the port that people use.
+    assert f"{below}/models" == ask(f"{below}/models/", headers=bearer).headers["location"]
+    for origin, status in (("https://chat.example.com", 201), ("https://evil.example", 403)):
+        public = {"host": "chat.example.com", "origin": origin, **bearer}
+        asked = ask(f"{below}/runs", "POST", headers=public, question="q", model="demo:tokens-2")
+        assert status == asked.status
+
+
+def test_the_page_below_a_prefix(below: str, upstream: DemoOllama) -> None:
+    """A person opens it with the token, asks, and is answered; nothing is asked for outside of the prefix."""
+    upstream.answers["Why?"] = "Because."
+    with chromium() as browser, opening(browser) as pages:
+        chat = pages.open(f"{below}/?token={TOKEN}")
+        assert f"{below}/" == chat.page.url
+        chat.ask("Why?").ends()
+        assert "Because." == chat.copied()
+        assert [] == [request.url for request in chat.asked if not request.url.startswith(f"{below}/")]
 
 
 @pytest.mark.parametrize("kill", [True, False])

@@ -6,8 +6,10 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from langchain_core.runnables import RunnableLambda
@@ -17,8 +19,9 @@ from llmstream.errors import SettingsError
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.owner import Runs
 from llmstream.security import check_public
+from llmstream.serve import served_app
 from llmstream.settings import Settings
-from tests.faultkit import Exchange, ask, raw_answer
+from tests.faultkit import Exchange, ask, eventually, raw_answer
 from tests.support import serving
 
 Serve = Callable[[FastAPI], Any]
@@ -38,6 +41,8 @@ ROUTES = [
     ("GET", "/docs/assets/swagger-ui.css"),
     ("GET", "/openapi.json"),
     ("GET", "/"),
+    ("GET", "/gradio/"),
+    ("POST", "/gradio/gradio_api/queue/join"),
     ("GET", "/nowhere"),
     ("HEAD", "/stream-with-get?question=q"),
     ("OPTIONS", "/stream"),
@@ -60,9 +65,9 @@ def settings(upstream: DemoOllama) -> Settings:
 
 @pytest.fixture(scope="module")
 def url(upstream: DemoOllama) -> Iterator[str]:
-    """One server for what changes nothing on it."""
+    """One server, as `llmstream serve` has it, for what changes nothing on it."""
     settings = Settings(ollama_url=upstream.url, demo="never", model="demo:tokens-2", max_body_bytes=200_000)
-    with serving(create_app(settings)) as served:
+    with serving(served_app(settings)[0]) as served:
         yield served.url
 
 
@@ -70,8 +75,30 @@ def url(upstream: DemoOllama) -> Iterator[str]:
 def guarded(upstream: DemoOllama) -> Iterator[str]:
     """One server with a token."""
     settings = Settings(ollama_url=upstream.url, demo="never", model="demo:tokens-2", token=TOKEN)
+    with serving(served_app(settings)[0]) as served:
+        yield served.url
+
+
+@pytest.fixture(scope="module")
+def behind(upstream: DemoOllama) -> Iterator[str]:
+    """One server that is known by a name of its own."""
+    settings = Settings(ollama_url=upstream.url, demo="never", model="demo:tokens-2", allowed_hosts=("chat.example",))
     with serving(create_app(settings)) as served:
         yield served.url
+
+
+@contextmanager
+def server_log(caplog: pytest.LogCaptureFixture) -> Iterator[list[logging.LogRecord]]:
+    """What the server logs meanwhile; uvicorn's loggers hand nothing on by themselves."""
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.access")]
+    for logger in loggers:
+        logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.DEBUG):
+            yield caplog.records
+    finally:
+        for logger in loggers:
+            logger.removeHandler(caplog.handler)
 
 
 def generations(upstream: DemoOllama) -> int:
@@ -188,6 +215,29 @@ def test_an_origin_can_be_allowed(settings: Settings, serve: Serve) -> None:
         assert status == ask(f"{url}/stream", "POST", headers={"origin": origin}, question="q").status
 
 
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("chat.example", "https://chat.example", 200),  # the proxy ends TLS and speaks http to us
+        ("chat.example", "http://chat.example", 200),
+        ("chat.example:8443", "https://chat.example:8443", 200),
+        ("chat.example:443", "https://chat.example", 200),
+        ("chat.example:80", "http://chat.example", 200),
+        ("Chat.Example", "https://chat.example", 200),
+        ("chat.example", "https://chat.example:8443", 403),
+        ("chat.example:8443", "https://chat.example", 403),
+        ("chat.example:443", "http://chat.example", 403),
+        ("chat.example", "https://x.chat.example", 403),
+        ("chat.example", "ftp://chat.example", 403),
+        ("chat.example", "https://chat.example/", 403),
+        ("evil.example", "https://evil.example", 421),
+    ],
+)
+def test_our_own_pages_are_let_in(host: str, origin: str, status: int, behind: str) -> None:
+    """A page of the address that is asked, whatever scheme the proxy in front has."""
+    assert status == ask(f"{behind}/stream", "POST", headers={"host": host, "origin": origin}, question="q").status
+
+
 @pytest.mark.parametrize("field", ["allowed_hosts", "allowed_origins"])
 def test_a_star_is_refused(field: str) -> None:
     """Everybody is nobody's setting."""
@@ -198,8 +248,7 @@ def test_a_star_is_refused(field: str) -> None:
 @pytest.mark.parametrize(
     "headers",
     [{}, {"authorization": "Bearer wrong"}, {"authorization": TOKEN}, {"authorization": "Basic " + TOKEN},
-     {"cookie": f"llmstream_token={TOKEN}"}, {"cookie": "llmstream_token="}, {"authorization": "Bearer "},
-     {"authorization": "Bearer \u00e9"}],
+     {"authorization": "Bearer "}, {"authorization": "Bearer \u00e9"}, {"cookie": f"llmstream_token={TOKEN}"}],
 )  # fmt: skip
 def test_without_the_token_nothing_is_answered(headers: dict[str, str], guarded: str, upstream: DemoOllama) -> None:
     """401 everywhere, known address or not, and the secret is not in the answer."""
@@ -221,12 +270,28 @@ def test_the_token_opens(guarded: str) -> None:
     assert (200, {"HttpOnly", "SameSite=Strict", "Path=/"}) == (opened.status, set(flags))
     assert TOKEN not in cookie
     assert 200 == ask(f"{guarded}/health", headers={"cookie": cookie}).status
-    assert 401 == ask(f"{guarded}/health", headers={"cookie": cookie[:-1]}).status
+    name = cookie.partition("=")[0]
+    for wrong in (cookie[:-1], f"{name}=", f"{name}={TOKEN}"):
+        assert 401 == ask(f"{guarded}/health", headers={"cookie": wrong}).status
+    assert 200 == ask(f"{guarded}/health", headers={"cookie": f'other={{"a": 1, "b"}}; x; {cookie}'}).status
+    https = {"x-forwarded-proto": "https"}
+    assert ask(f"{guarded}/health?{query}", headers=https).headers["set-cookie"].endswith("; Secure")
     page = {"sec-fetch-mode": "navigate", "sec-fetch-dest": "document", "sec-fetch-site": "none"}
     moved = ask(f"{guarded}/docs?x=1&{query}", headers=page)
-    assert (303, "/docs?x=1") == (moved.status, moved.headers["location"])
+    assert (303, "./docs?x=1") == (moved.status, moved.headers["location"])
+    assert "./" == ask(f"{guarded}/?{query}", headers=page).headers["location"]
     # An address that a browser would read as another host.
-    assert "/evil.example" == ask(f"{guarded}//evil.example?{query}", headers=page).headers["location"]
+    assert "./evil.example" == ask(f"{guarded}//evil.example?{query}", headers=page).headers["location"]
+
+
+def test_servers_on_two_ports_share_no_cookie(guarded: str, settings: Settings, serve: Serve) -> None:
+    """A browser sends both of them all cookies of the host: who logs in at one stays logged in at the other."""
+    other = serve(create_app(settings.change(token="another"))).url
+    with httpx.Client() as browser:
+        for url, token in ((guarded, TOKEN), (other, "another")):
+            browser.get(f"{url}/health", params={"token": token})
+        assert 2 == len(browser.cookies)
+        assert [200, 200] == [browser.get(f"{url}/health").status_code for url in (guarded, other)]
 
 
 def test_a_preflight_needs_no_token(guarded: str) -> None:
@@ -237,8 +302,7 @@ def test_a_preflight_needs_no_token(guarded: str) -> None:
 
 def test_no_log_holds_a_question_or_a_token(guarded: str, caplog: pytest.LogCaptureFixture) -> None:
     """The access log has paths without their query."""
-    logging.getLogger("uvicorn.access").propagate = True
-    with caplog.at_level(logging.DEBUG):
+    with server_log(caplog):
         ask(f"{guarded}/stream-with-get?question=confidential&token=" + TOKEN.replace(" ", "+"))
         ask(f"{guarded}/health?token=wrong")
     assert "/stream-with-get" in caplog.text
@@ -264,6 +328,39 @@ def test_a_body_in_chunks_is_read(url: str) -> None:
     body = b'1\r\n{\r\n10\r\n"question": "q"}\r\n0\r\n\r\n'
     with Exchange(url, raw=head + body) as answer:
         assert " 1 2" == answer.until(lambda it: it.complete).text
+
+
+async def test_a_body_of_no_known_length_is_limited(settings: Settings) -> None:
+    """HTTP/2 tells neither a length nor that there are chunks: under another server that speaks it the limit holds."""
+    pieces = [b"x" * 0x10000] * 10
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": pieces.pop(), "more_body": bool(pieces)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "http_version": "2", "method": "POST", "path": "/stream", "query_string": b""}
+    await create_app(settings)({**scope, "scheme": "https", "headers": headers}, receive, send)
+    assert (413, 6) == (sent[0]["status"], len(pieces))
+
+
+@pytest.mark.parametrize("path", ["/stream", "/runs", "/v1/chat/completions"])
+@pytest.mark.parametrize("length", [b"content-length: 100\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"])
+def test_a_body_that_breaks_off_is_no_fault_of_ours(
+    path: str, length: bytes, settings: Settings, serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client that goes while it sends its question leaves no traceback in the log."""
+    served = serve(create_app(settings))
+    head = b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" % path.encode()
+    with server_log(caplog) as records:
+        leaving = Exchange(served.url, raw=head + length)
+        assert eventually(lambda: served.server.server_state.tasks)
+        leaving.close()
+        assert eventually(lambda: not served.server.server_state.tasks)
+    assert [] == [record.getMessage() for record in records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize(
@@ -325,6 +422,20 @@ def test_a_router_checks_origins_without_our_doors(
     assert " 1 2" == ask(f"{url}/stream", "POST", headers=user, question="q").text
 
 
+def test_a_router_obeys_the_names_it_is_told(settings: Settings, serve: Serve, upstream: DemoOllama) -> None:
+    """In somebody else's app any name will do, and its own pages may ask; once names are set, no other is answered."""
+    names = ("chat.example", "localhost", "evil.example")
+    statuses = []
+    for told in ((), ("chat.example",)):
+        app = FastAPI()
+        app.state.runs = runs = Runs(settings.change(allowed_hosts=told) if told else settings)
+        app.include_router(create_router(runs=runs))
+        url = serve(app).url
+        rebound = [{"host": name, "origin": f"http://{name}"} for name in names]
+        statuses.append([ask(f"{url}/stream", "POST", headers=each, question="q").status for each in rebound])
+    assert [[200, 200, 200], [200, 200, 421]] == statuses
+
+
 def failing(question: object) -> str:
     """Raises what a careless chain would."""
     raise ValueError(f"secret-key in /home/ann/chain.py at {question}\r\n\x1b[31mINFO forged")
@@ -367,12 +478,15 @@ def test_the_system_prompt_is_never_told(settings: Settings, serve: Serve, upstr
 def test_names_are_one_line_in_logs_and_errors(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """A line end or an escape in a model's name, an option or a run's id makes no line of its own."""
     odd = "x\r\nINFO forged \x1b[31m\x07"
-    with caplog.at_level(logging.DEBUG):
+    with server_log(caplog) as records:
         for fields in ({"model": odd}, {"options": {odd: 1}}, {"request_id": odd}, {odd: 1}):
             answer = ask(f"{url}/runs", "POST", question="q", **fields)
             assert not {"\r", "\x1b"} & set(json.dumps(answer.json, ensure_ascii=True))
         ask(f"{url}/runs/x%0d%0aINFO%20forged%1b[31m")
-    lines = [line for record in caplog.records for line in record.getMessage().splitlines()]
+    lines = [line for record in records for line in record.getMessage().splitlines()]
+    assert ["GET /runs/x%0D%0AINFO%20forged%1B%5B31m"] == [
+        line.split('"')[1].removesuffix(" HTTP/1.1") for line in lines if "/runs/x" in line
+    ]
     assert not [line for line in lines if line.startswith("INFO forged") or "\x1b" in line]
 
 
