@@ -42,6 +42,9 @@ class _NoQuery(logging.Filter):
         return True
 
 
+_no_query = _NoQuery()
+
+
 class Server(uvicorn.Server):
     """Serves an app until SIGTERM or SIGINT, then drains its runs, at most `drain_s` seconds, before it closes.
 
@@ -62,7 +65,7 @@ class Server(uvicorn.Server):
             )
         )
         self._runs = runs
-        logging.getLogger("uvicorn.access").addFilter(_NoQuery())
+        logging.getLogger("uvicorn.access").addFilter(_no_query)  # the same one however often
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
