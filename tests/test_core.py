@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, get_usage_metadata_callback
+from langchain_core.globals import set_debug
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import (
@@ -25,8 +26,10 @@ from langchain_core.runnables import (
     RunnableParallel,
     RunnablePassthrough,
 )
+from langchain_core.tracers.context import collect_runs
 from langchain_ollama import ChatOllama
 from langgraph.graph import START, MessagesState, StateGraph
+from langsmith import tracing_context
 
 import llmstream
 from llmstream.chain import StrictChatOllama
@@ -142,6 +145,34 @@ async def test_dropping_stops_the_model(ollama: DemoOllama, name: str) -> None:
         break
 
     assert await idle(ollama)
+
+
+@pytest.mark.parametrize("name", ["default", "parser", "assign"])
+async def test_closing_what_was_kept_stops_the_model(ollama: DemoOllama, name: str) -> None:
+    """Leaving the loop while the generator is held leaves the model at work; closing the generator stops it."""
+    pieces = llmstream.astream("hi", **arguments(name, "demo:stall-3", ollama.url))
+    async for _ in pieces:
+        break
+    assert 1 == ollama.active
+    await pieces.aclose()
+
+    assert await idle(ollama)
+
+
+@pytest.mark.parametrize("name", ["default", "parser", "assign"])
+def test_the_end_of_the_loop_stops_the_model(ollama: DemoOllama, name: str) -> None:
+    """A generator that is held beyond its event loop is closed with the loop."""
+    held: list[AsyncIterator[str]] = []
+
+    async def leave() -> None:
+        held.append(llmstream.astream("hi", **arguments(name, "demo:stall-3", ollama.url)))
+        async for _ in held[0]:
+            break
+        assert 1 == ollama.active
+
+    asyncio.run(leave())
+
+    assert ollama.wait_idle(timeout_s=1)
 
 
 @pytest.mark.parametrize("name", ["parallel", "assign", "parser"])
@@ -329,6 +360,40 @@ async def test_default_chain_is_read_straight(ollama: DemoOllama, thinking: bool
 
     assert [True] * 4 == [job.fast is not None for job in straight]
     assert [True] * 4 == [job.fast is None for job in around]
+
+
+@contextmanager
+def debugging() -> Iterator[None]:
+    """With LangChain's debug output."""
+    set_debug(True)
+    try:
+        yield
+    finally:
+        set_debug(False)
+
+
+@pytest.mark.parametrize(
+    "listening",
+    [
+        get_usage_metadata_callback,
+        collect_runs,
+        debugging,
+        lambda: tracing_context(enabled=True),
+    ],
+    ids=["usage", "runs", "debug", "tracing"],
+)
+async def test_whoever_listens_hears_the_call(ollama: DemoOllama, listening: Any) -> None:
+    """Where something around the call listens, by any of LangChain's ways, the chain goes through LangChain."""
+    assert (await prepare("hi", chain=strict("demo"))).fast is not None
+    with listening():
+        assert (await prepare("hi", chain=strict("demo"))).fast is None
+    assert (await prepare("hi", chain=strict("demo", verbose=True))).fast is None
+
+    async def within(question: str) -> bool:
+        return (await prepare(question, chain=strict("demo"))).fast is None
+
+    assert not await RunnableLambda(within).ainvoke("hi")
+    assert await RunnableLambda(within).ainvoke("hi", {"callbacks": [BaseCallbackHandler()]})
 
 
 @pytest.mark.parametrize(
