@@ -72,8 +72,9 @@ fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 bench: $(DEV) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## 10,000 random cuts and resumes
-	LLMSTREAM_TEST_CUTS=10000 $(BIN)/python -m pytest tests/test_resume.py --timeout 3600 $(ARGS)
+soak: $(DEV) ## 10,000 random cuts and resumes, and as many runs with random faults
+	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 \
+		$(BIN)/python -m pytest tests/test_resume.py tests/test_soak.py --timeout 3600 $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist llmstream/page $(REACT)/node_modules

@@ -67,8 +67,14 @@ class Emitter:
 
     def emit(self, events: list[Event]) -> None:
         """Hand on these events, which came together and hold no piece of a text."""
-        self._add_bytes(sum(map(size_of, events)))
+        self.count(sum(map(size_of, events)))
         self._put(events)
+
+    def count(self, size: int) -> None:
+        """So many bytes more have come."""
+        self._bytes += size
+        if self._bytes > self._settings.max_run_bytes:
+            self._over = LimitExceeded(f"The answer grew beyond {self._settings.max_run_bytes} bytes and was cut.")
 
     def _put(self, events: list[Event]) -> None:
         if not self.ended and events:
@@ -122,7 +128,7 @@ class Emitter:
                     events += self._pieces(Token, text)
             if message.tool_calls:
                 calls = [self._ollama_call(call) for call in message.tool_calls]
-                self._add_bytes(sum(map(size_of, calls)))
+                self.count(sum(map(size_of, calls)))
                 events += calls
         if size:
             self._count(size)
@@ -177,12 +183,7 @@ class Emitter:
     def _count(self, size: int) -> None:
         if self._first_token_at is None:
             self._first_token_at = time.monotonic()
-        self._add_bytes(size)
-
-    def _add_bytes(self, size: int) -> None:
-        self._bytes += size
-        if self._bytes > self._settings.max_run_bytes:
-            self._over = LimitExceeded(f"The answer grew beyond {self._settings.max_run_bytes} bytes and was cut.")
+        self.count(size)
 
     def _pieces(self, kind: type[Token] | type[Reasoning], text: str) -> list[Event]:
         """Events for a text of any length that may hold halves of surrogate pairs."""

@@ -86,8 +86,12 @@ class Watcher(BaseCallbackHandler):
             if self._graph and not model.is_chat:  # a graph hands out what its chat models say, and no others
                 self._call(self._emitter.text, token)
         message = getattr(chunk, "message", None)
-        if message is not None and (text := reasoning_of(message)):
+        if message is None:
+            return
+        if text := reasoning_of(message):
             self._call(self._emitter.reasoning, text)
+        if calls := getattr(message, "tool_call_chunks", None):  # told of when they are whole; endless ones never are
+            self._call(self._emitter.count, len(str(calls)))
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """A model has answered."""

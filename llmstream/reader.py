@@ -118,15 +118,17 @@ async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGen
     with _Watchdog(connection.first_token_timeout_s) as watchdog:
         async with _open(connection, body, watchdog) as response:
             begun: list[bytes] = []  # of a line whose end has not come
+            size = 0
             while data := await _read(response, watchdog):
                 complete, newline, rest = data.rpartition(b"\n")
                 if not newline:
                     begun.append(rest)
-                    if sum(map(len, begun)) > _LINE_BYTES:
+                    size += len(rest)
+                    if size > _LINE_BYTES:
                         raise _not_ollama(f"a line of more than {_LINE_BYTES} bytes")
                     continue
                 chunks, error = _decode(b"".join([*begun, complete]))
-                begun = [rest] if rest else []
+                begun, size = [rest] if rest else [], len(rest)
                 if chunks:
                     watchdog.started(silence_s)
                     yield chunks

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import httpx
 import pytest
 from fastapi import FastAPI
+from httpx_sse import EventSource
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Route, expect, sync_playwright
 from starlette.types import ASGIApp
 
@@ -16,7 +19,8 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.browser_support import CuttingProxy, Recorder, Seen, build, find_chromium, serving_files
-from tests.support import Served
+from tests.support import Served, post
+from tests.test_node_clients import alike, ours, parsed
 
 pytestmark = pytest.mark.timeout(180)  # the first test builds the pages
 
@@ -278,8 +282,72 @@ def test_an_event_source_that_nobody_closes_stops_by_itself(
     )
     connecting, closed = 0, 2
     assert states == [ANSWER, connecting, closed]
-    assert [status for *_, status in api.asked] == [200, 204]
+    # Its id went along across origins, and needed no preflight.
+    requests = [(each.method, each.last_event_id is None, each.status) for each in api.recorder.seen]
+    assert requests == [("GET", True, 200), ("GET", False, 204)]
     assert generations(paced) == 1
+
+
+EVENTS = """([url, names]) => new Promise((resolve) => {
+  const source = new EventSource(url);
+  const found = [];
+  for (const name of names) {
+    source.addEventListener(name, ({ type, data, lastEventId }) => found.push({ event: type, data, id: lastEventId }));
+  }
+  source.addEventListener("error", () => { source.close(); resolve(found); });
+})"""
+
+
+def test_every_stream_is_the_same_to_the_browser(
+    upstream: DemoOllama, serve_api: ServeApi, open_page: Open, tmp_path: Path
+) -> None:
+    """The browser, two parsers of npm, httpx-sse and ours give the same list of events, with their ids and data."""
+    upstream.answers[QUESTION] = ANSWER
+    api = serve_api(upstream)
+    question = {"question": QUESTION}
+    native = post(f"{api.served.url}/stream", question)
+    bodies = [native.content, post(f"{api.served.url}/stream-with-post", question).content]
+    page = open_page("", api.port).page
+    page.route("**/recorded/*", lambda route: route.fulfill(body=bodies[int(route.request.url[-1])], headers=RECORDED))
+    names = sorted({message["event"] for body in bodies for message in ours(body)} | {"message"})
+    found = [page.evaluate(EVENTS, [f"http://localhost:{api.port}/recorded/{n}", names]) for n in range(len(bodies))]
+    assert found == [ours(body) for body in bodies]
+    assert parsed(tmp_path, *bodies) == alike(*bodies)
+    assert [by_httpx_sse(body) for body in bodies] == found
+    live = f"http://localhost:{api.port}/runs/{native.headers['x-run-id']}/events"
+    assert page.evaluate(EVENTS, [live, names]) == found[0]
+
+
+RECORDED = {"content-type": "text/event-stream", "access-control-allow-origin": "*"}
+
+
+def by_httpx_sse(body: bytes) -> list[dict[str, str]]:
+    """The messages of an SSE body by httpx-sse, which takes the opening of the plain dialect, an id alone, for one."""
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+    found = [{"event": each.event, "data": each.data, "id": each.id} for each in EventSource(response).iter_sse()]
+    return [each for each in found if each["data"] or each["event"] != "message"]
+
+
+SEVEN_TIMES = """async () => {
+  const done = () => document.querySelector("[role=status]").textContent === "done";
+  for (let count = 0; count < 7; count += 1) {
+    document.querySelector("button").click();
+    do await new Promise(requestAnimationFrame); while (!done());
+  }
+}"""
+
+
+def test_no_stream_is_left_open(upstream: DemoOllama, serve_api: ServeApi, open_page: Open) -> None:
+    """More answers in a tab than a browser has connections to a server: each stream has ended with its answer."""
+    upstream.answers[QUESTION] = "Blue."
+    api = serve_api(upstream)
+    for way in (EVENT_SOURCE, POST):
+        api.recorder.seen.clear()
+        watched = open_page(way, api.port)
+        watched.page.get_by_label("Question").fill(QUESTION)
+        watched.page.evaluate(SEVEN_TIMES)
+        assert watched.answer == "Blue."
+        assert api.recorder.wait(lambda ended: len([each for each in ended if each.method != "OPTIONS"]) == 7), way
 
 
 def test_a_client_that_takes_the_end_for_a_cut_starts_nothing(

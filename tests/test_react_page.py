@@ -106,6 +106,17 @@ def test_the_model_and_its_thinking_are_picked(pages: Pages, chat_site: Site, pa
     expect(chat.answer.locator(".stats")).to_contain_text("demo-thinking:latest")
 
 
+def test_no_stream_is_left_open(pages: Pages, chat_site: Site, paced: DemoOllama) -> None:
+    """More answers in a tab than a browser has connections to a server: each stream has ended with its answer."""
+    chat = pages.open(chat_site.url)
+    for number in range(7):
+        paced.answers[f"{number}?"] = f"Answer {number}."
+        chat.ask(f"{number}?").shows(rf"Answer {number}\..*to first token")
+    seen = chat_site.recorder.seen
+    assert (7, 7) == (chat_site.count("POST", "/runs"), chat_site.count("GET", "/events"))
+    assert chat_site.recorder.wait(lambda ended: len(ended) == len(seen)), [each for each in seen if not each.ended]
+
+
 def test_a_screen_reader_is_told_the_beginning_and_the_end(pages: Pages, chat_site: Site) -> None:
     """The conversation is a log that is not read out token by token; a status says when it begins and ends."""
     chat = pages.open(chat_site.url)

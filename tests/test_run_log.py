@@ -6,7 +6,8 @@ import asyncio
 import random
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,15 +18,41 @@ from llmstream.runs.log import NewRun, PositionLost, RunLog
 from llmstream.runs.memory import MemoryLog
 
 MakeLog = Callable[..., RunLog]
-LOGS: dict[str, MakeLog] = {"memory": MemoryLog}
-
 END = Finished("stop", Usage(), Timings())
 
 
+@dataclass(frozen=True)
+class Store:
+    """An implementation of the run log.
+
+    make: takes replay_s and max_log_bytes. trim: has a log drop the oldest events of the run "r", which goes on, where
+    it ever does such a thing, and gives the number of the first one that must be left.
+    """
+
+    make: MakeLog
+    trim: Callable[[RunLog], Awaitable[int]]
+
+
+async def fill(log: RunLog) -> int:
+    """Nothing is ever trimmed in memory, however much there is beyond the limit: only whole runs that ended go."""
+    await started(log, 500, "ended", ended=True)
+    await started(log, 500, "going on")
+    return 1
+
+
+LOGS = {"memory": Store(MemoryLog, fill)}
+
+
 @pytest.fixture(params=LOGS)
-def make_log(request: pytest.FixtureRequest) -> MakeLog:
-    """Makes a log; takes replay_s and max_log_bytes."""
+def store(request: pytest.FixtureRequest) -> Store:
+    """Each of them."""
     return LOGS[request.param]
+
+
+@pytest.fixture
+def make_log(store: Store) -> MakeLog:
+    """Makes a log; takes replay_s and max_log_bytes."""
+    return store.make
 
 
 @pytest.fixture
@@ -91,7 +118,7 @@ async def test_position_8_of_10_recovers_2(log: RunLog) -> None:
 
 
 async def test_more_than_one_reply_holds_comes_in_several(log: RunLog) -> None:
-    """Whatever was missed comes, in batches of bounded size."""
+    """More than one reply may hold is no loss: whatever was missed comes, in batches of bounded size."""
     await started(log, 10_000, ended=True)
     follower = log.follow("r", 0, idle_s=20)
     sizes = [len(batch.events) async for batch in follower]
@@ -116,6 +143,26 @@ async def test_a_position_that_never_was_is_lost(log: RunLog, after: int, reason
     with pytest.raises(PositionLost) as lost:
         log.follow("r", after, idle_s=20)
     assert reason == lost.value.reason
+
+
+async def test_a_position_that_was_trimmed_is_lost(store: Store) -> None:
+    """Who misses an event that is there no more is told so; from the first one that is left on, everything comes."""
+    log = store.make(max_log_bytes=1_000)
+    await started(log, 10)
+    first = await store.trim(log)
+    info = await log.info("r")
+    assert info is not None
+    assert (first, 10) == (info.first, info.last)
+    expected = ["trimmed" if after + 1 < first else tokens(10 - after, after + 1) for after in range(11)]
+    assert expected == [await missed_or_lost(log, after) for after in range(11)]
+
+
+async def missed_or_lost(log: RunLog, after: int) -> Sequence[Event] | str:
+    """What ten events hold after this one, or why that can't be told."""
+    try:
+        return await missed(log, after, 10 - after)
+    except PositionLost as lost:
+        return lost.reason
 
 
 async def test_a_position_at_the_end_waits_for_more(log: RunLog) -> None:

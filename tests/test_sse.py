@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import httpx
 import pytest
 from httpx_sse import EventSource
@@ -9,41 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream import sse
+from tests.golden import WIRE
 
-LONG = "x" * 2000
-
-# The bytes of web-platform-tests' eventsource/format-*.any.js (each ends with "\n\n", unless said there), and the data
-# of the messages they expect.
-WPT: list[tuple[str, str, list[tuple[str, str]]]] = [
-    ("bom", "\ufeffdata:1\n\n\ufeffdata:2\n\ndata:3\n\n", [("message", "1"), ("message", "3")]),
-    ("bom-2", "\ufeff\ufeffdata:1\n\ndata:2\n\ndata:3\n\n", [("message", "2"), ("message", "3")]),
-    (
-        "comments",
-        f"data:1\r:\0\n:\r\ndata:2\n:{LONG}\rdata:3\n:data:fail\r:{LONG}\ndata:4\n\n",
-        [("message", "1\n2\n3\n4")],
-    ),
-    ("data-before-final-empty-line", "retry:1000\ndata:test1\n\nid:test\ndata:test2", [("message", "test1")]),
-    ("field-data", "data:\n\ndata\ndata\n\ndata:test\n\n", [("message", ""), ("message", "\n"), ("message", "test")]),
-    ("field-event", "event:test\ndata:x\n\ndata:x\n\n", [("test", "x"), ("message", "x")]),
-    ("field-event-empty", "event: \ndata:data\n\n", [("message", "data")]),
-    (
-        "field-parsing",
-        "data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\ndata:4\n\n",
-        [("message", "\0\n 2\n1\n3\n\n4")],
-    ),
-    (
-        "field-unknown",
-        "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n",
-        [("message", "test\n\ntest")],
-    ),
-    ("leading-space", "data:\ttest\rdata: \ndata:test\n\n", [("message", "\ttest\n\ntest")]),
-    ("newlines", "data:test\r\ndata\ndata:test\r\n\r", [("message", "test\n\ntest")]),
-    ("null-character", "data:\0\n\n\n\n", [("message", "\0")]),
-    ("utf-8", "data:ok…\n\n", [("message", "ok…")]),
-    ("crlf then lf", "data:a\r\n\ndata:b\n\n", [("message", "a"), ("message", "b")]),
-    ("only comments", ": open\n: ping\n\n\n", []),
-    ("event without data", "event: done\n\ndata:1\n\n", [("message", "1")]),
-]
+# The bytes of web-platform-tests' eventsource/format-*.any.js, and the events and data of the messages they expect; the
+# client in apps/react reads them too.
+WPT: list[dict[str, Any]] = json.loads((WIRE / "sse_corpus.json").read_text())
 
 
 def decode(*chunks: bytes) -> list[tuple[str, str]]:
@@ -52,10 +25,11 @@ def decode(*chunks: bytes) -> list[tuple[str, str]]:
     return [(message.event, message.data) for chunk in chunks for message in decoder.feed(chunk)]
 
 
-@pytest.mark.parametrize(("text", "expected"), [case[1:] for case in WPT], ids=[case[0] for case in WPT])
-def test_the_corpus_of_web_platform_tests(text: str, expected: list[tuple[str, str]]) -> None:
+@pytest.mark.parametrize("case", WPT, ids=[case["name"] for case in WPT])
+def test_the_corpus_of_web_platform_tests(case: dict[str, Any]) -> None:
     """Every case gives its messages, in one piece, byte by byte, and in two pieces cut anywhere."""
-    data = text.encode()
+    data = case["text"].encode()
+    expected = [(event, text) for event, text in case["messages"]]
     assert expected == decode(data)
     assert expected == decode(*(bytes([byte]) for byte in data))
     for cut in range(0, len(data), max(1, len(data) // 50)):

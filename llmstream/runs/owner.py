@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import secrets
 import weakref
@@ -110,7 +111,7 @@ class Runs:
                 key=request_key,
                 fingerprint=fingerprint,
                 grace_s=self._grace_s(on_leave, grace_s),
-                on_cancel=lambda by: running.cancel(Cancelled(by)),
+                on_cancel=functools.partial(self._cancel, running.id),
             )
             owned = await self.log.create(new)
         except BaseException:
@@ -155,6 +156,11 @@ class Runs:
     async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
         found = None if key is None else await self.log.find(caller, key, fingerprint)
         return None if found is None else Run(self, found)
+
+    def _cancel(self, run_id: str, by: CancelledBy) -> None:
+        running = self._running.get(run_id)
+        if running is not None:
+            running.cancel(Cancelled(by))
 
     def _check_open(self) -> None:
         if self.closing:
