@@ -103,7 +103,7 @@ async def test_a_line_without_end_is_given_up() -> None:
 
 @pytest.mark.parametrize("parser", [False, True])
 async def test_tool_calls_without_end_are_cut(parser: bool) -> None:
-    """Calls count as the answer's bytes do, also behind a parser, where LangChain holds them back; the model is left."""
+    """Calls count as the answer's bytes do, also behind a parser, where LangChain keeps them; the model is left."""
     left = asyncio.Event()
 
     async def endless(body: bytes, writer: asyncio.StreamWriter) -> None:
