@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
@@ -72,16 +73,20 @@ def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
     screen: Screen | TerminalScreen | None = None
     run_id = ""
+    # Not by a KeyboardInterrupt, which could come in the middle of showing something.
+    stopped = threading.Event()
     try:
-        with closing(_batches(question, arguments)) as lists:
+        with interrupts(stopped.set), closing(_batches(question, arguments)) as lists:
             for item in lists:
+                if stopped.is_set():
+                    break
                 if isinstance(item, str):
                     run_id, screen = item, open_screen(None)
                 elif screen is not None:
                     screen.put(item)
-    except KeyboardInterrupt:
-        screen = screen or open_screen(None)
-        screen.put([Cancelled("stop")])
+        if stopped.is_set() and not (screen and screen.ended):
+            screen = screen or open_screen(None)
+            screen.put([Cancelled("stop")])
     except LlmstreamError as error:
         if screen is None:
             raise plainly(error) from error.__cause__
@@ -145,16 +150,20 @@ def _batches(question: Input, arguments: Arguments) -> Generator[str | Sequence[
 
 
 async def _events(question: Input, arguments: Arguments) -> AsyncGenerator[str | Sequence[Event], None]:
-    """The id of a run, and then its events in lists, an empty one now and then."""
+    """The id of a run, and its events in lists; something comes every tenth of a second, be it an empty list."""
     arguments.setdefault("settings", Settings.load())
-    run = await shared_runs().start(question, grace_s=0, **arguments)
+    starting = asyncio.ensure_future(shared_runs().start(question, grace_s=0, **arguments))
     try:
+        while not starting.done():
+            yield []
+            await asyncio.wait([starting], timeout=_TICK_S)
+        run = starting.result()
         yield run.id
         async with aclosing(_lists(run)) as lists:
             async for events in lists:
                 yield events
     finally:
-        await run.stop()
+        leave(starting, "stop")
 
 
 async def _lists(run: Run) -> AsyncGenerator[Sequence[Event], None]:

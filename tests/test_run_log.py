@@ -242,6 +242,20 @@ async def test_an_empty_batch_comes_after_each_silence(log: RunLog) -> None:
     follower.close()
 
 
+async def test_the_idle_time_may_be_changed(log: RunLog) -> None:
+    """A shorter one counts from the next batch on, also after a wait that would have lasted longer."""
+    await started(log)
+    follower = log.follow("r", 0, idle_s=20)
+    first = asyncio.create_task(anext(follower))
+    await asyncio.sleep(0)  # it waits
+    log.append("r", tokens(1))
+    assert 1 == len((await first).events)
+    follower.idle_s = 0.01
+    async with asyncio.timeout(5):
+        assert [] == list((await anext(follower)).events)
+    follower.close()
+
+
 async def test_many_followers_get_the_same(log: RunLog) -> None:
     """Whoever follows, from wherever, gets every event after that once."""
     await started(log)

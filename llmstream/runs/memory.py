@@ -223,7 +223,7 @@ class MemoryFollower(Follower):
     def __init__(self, run: _Run, after: int, idle_s: float, *, watching: bool) -> None:
         self._run = run
         self._position = after
-        self.idle_s = idle_s
+        self._idle_s = idle_s
         self._watching = watching
         self._closed = False
         self._over = False
@@ -234,6 +234,18 @@ class MemoryFollower(Follower):
         self._timer: asyncio.TimerHandle | None = None
         if watching:
             run.joined()
+
+    @property
+    def idle_s(self) -> float:
+        """See `Follower`."""
+        return self._idle_s
+
+    @idle_s.setter
+    def idle_s(self, idle_s: float) -> None:
+        self._idle_s = idle_s
+        if self._timer is not None:  # set for the time that held until now
+            self._timer.cancel()
+            self._timer = None
 
     async def __anext__(self) -> Batch:
         run, first = self._run, self._position + 1
@@ -250,7 +262,7 @@ class MemoryFollower(Follower):
             self._future = future  # before the log is told, which may wake it from another thread
             if run.wait(self, self._position):
                 if self._timer is None:
-                    self._timer = self._loop.call_at(self._heard_at + self.idle_s, self._look)
+                    self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
                 try:
                     more = await future
                 finally:
@@ -285,8 +297,8 @@ class MemoryFollower(Follower):
         if self._future is None:
             return
         now = self._loop.time()
-        if now < self._heard_at + self.idle_s:
-            self._timer = self._loop.call_at(self._heard_at + self.idle_s, self._look)
+        if now < self._heard_at + self._idle_s:
+            self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
         else:
             self._heard_at = now
             self._resolve(False)
