@@ -18,6 +18,7 @@ _COLLECT_AFTER_S = 0.05
 
 def end_leftovers(watcher: Watcher, error: BaseException) -> None:
     """End what is left of the run that `watcher` listened to, which ended with `error`."""
+    watcher.end()
     for task in asyncio.all_tasks():
         if watcher in _handlers(_branch(task)):
             task.cancel()

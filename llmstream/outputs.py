@@ -54,6 +54,7 @@ class Watcher(BaseCallbackHandler):
         self.truncated = False
         self.model_failed = False
         self.models: dict[UUID, Model] = {}  # the ones that answer now
+        self._over = False
         self._emitter = emitter
         self._graph = graph
         self._loop = asyncio.get_running_loop()
@@ -67,7 +68,19 @@ class Watcher(BaseCallbackHandler):
         """A text model was asked."""
         self._model_started(serialized, run_id, kwargs, is_chat=False)
 
+    def end(self) -> None:
+        """The run was left or has failed: from now on no model is asked, and those that answer end at their next token.
+
+        A task that the chain has left behind is cancelled by that.
+        """
+        self._over = True
+
+    def _check(self) -> None:
+        if self._over:
+            raise asyncio.CancelledError
+
     def _model_started(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any], *, is_chat: bool) -> None:
+        self._check()
         provider = (kwargs.get("metadata") or {}).get("ls_provider", "")
         path = [*((serialized or {}).get("id") or []), provider]
         self.models[run_id] = Model(
@@ -80,6 +93,7 @@ class Watcher(BaseCallbackHandler):
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any) -> None:
         """A piece came from a model; its text comes out of the chain, its reasoning is seen here only."""
+        self._check()
         model = self.models.get(run_id)
         if model is not None:
             model.streaming, model.heard_at = True, time.monotonic()

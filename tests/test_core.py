@@ -138,6 +138,52 @@ async def test_cancelling_stops_the_model(ollama: DemoOllama, name: str, model: 
     assert await idle(ollama)
 
 
+@pytest.mark.parametrize("model", [StrictChatOllama, ChatOllama])
+async def test_a_model_is_not_asked_after_the_end(ollama: DemoOllama, model: type[ChatOllama]) -> None:
+    """A task that a chain leaves behind, as LangChain's own do, asks no model once the run has been left."""
+    left = asyncio.Event()
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def ask() -> None:
+        await left.wait()
+        await model(model="demo:stall-3", base_url=ollama.url, client_kwargs=CLOSE).ainvoke("hi")
+
+    async def careless(questions: AsyncIterator[Any]) -> AsyncIterator[str]:
+        tasks.append(asyncio.create_task(ask()))
+        yield "Begun"
+        await asyncio.Event().wait()
+
+    async with aclosing(llmstream.astream("hi", chain=RunnableGenerator(careless))) as pieces:
+        assert "Begun" == await anext(pieces)
+    left.set()
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+    assert [] == [request.path for request in ollama.requests if request.path == "/api/chat"]
+
+
+@pytest.mark.parametrize("model", [StrictChatOllama, ChatOllama])
+async def test_a_model_that_answers_a_task_left_behind_is_left_too(ollama: DemoOllama, model: type[ChatOllama]) -> None:
+    """It is stopped at its next token."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def ask() -> None:
+        chat = model(model="demo:endless-100", base_url=ollama.url, client_kwargs=CLOSE)
+        async for _ in chat.astream("hi"):
+            pass
+
+    async def careless(questions: AsyncIterator[Any]) -> AsyncIterator[str]:
+        tasks.append(asyncio.create_task(ask()))
+        yield "Begun"
+        await asyncio.Event().wait()
+
+    async with aclosing(llmstream.astream("hi", chain=RunnableGenerator(careless))) as pieces:
+        assert "Begun" == await anext(pieces)
+        assert await asyncio.to_thread(ollama.wait_active)
+    assert await idle(ollama)
+    with pytest.raises(asyncio.CancelledError):
+        await tasks[0]
+
+
 @pytest.mark.parametrize("name", ["default", "parser", "assign"])
 async def test_dropping_stops_the_model(ollama: DemoOllama, name: str) -> None:
     """So does leaving the loop, when nobody holds the generator any longer."""
