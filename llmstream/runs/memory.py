@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from llmstream.errors import KeyConflict, RunNotFound
 from llmstream.events import CancelledBy, Event, Token, is_terminal, size_of
@@ -143,9 +143,11 @@ class _Run:
         for event in events:
             size += len(event.text) if type(event) is Token else size_of(event)
         self.bytes += size
+        waiters: Iterable[MemoryFollower] = ()
         with self.lock:
             self.events += events
-            waiters, self._waiters = self._waiters, {}
+            if self._waiters:
+                waiters, self._waiters = self._waiters, {}
         for follower in waiters:
             follower.wake()
         return size
