@@ -151,6 +151,19 @@ def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
     ] == sent
 
 
+def test_code_is_the_models_to_the_last_space(open_chat: Open, upstream: DemoOllama) -> None:
+    """A block of code shows the model's tabs, spaces and empty lines, wherever it stands."""
+    whole = "\tdef f():\n\n\t\treturn 1  \n\n \t ```\n        # eight spaces, e\u0301 👩\u200d👧 \xa0\n"
+    item = "all:\n\techo 1\n"
+    indented = item.replace("all", "  all").replace("\t", "  \t")
+    upstream.answers["Why?"] = f"```python\n{whole}```\n\n- A list:\n\n  ~~~make\n{indented}  ~~~\n\n\tThe end."
+    chat = open_chat()
+    chat.ask()
+    chat.shows("The end.")
+    chat.ends()
+    assert [whole, item] == [code.text_content() for code in chat.page.locator("#chat pre code").all()]
+
+
 @pytest.mark.parametrize("model", SILENT)
 def test_stop_frees_the_model(open_chat: Open, upstream: DemoOllama, model: str) -> None:
     """Stop ends an answer before its first token and in its middle; what came is kept and marked."""
