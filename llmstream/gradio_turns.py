@@ -18,8 +18,8 @@ from llmstream.runs.owner import Run, Runs
 
 # A page that is gone is noticed when something is sent to it: so often something is, also where there is no news.
 KEEP_ALIVE_S = 0.5
-# At most 20 updates a second; the eye sees no more, and each costs the server half a millisecond.
-PERIOD_S = 0.05
+# At most 16 updates a second; the eye hardly sees more, and each costs the server half a millisecond.
+PERIOD_S = 0.06
 
 Session = tuple[str, str]  # the caller, and the page's own id
 
