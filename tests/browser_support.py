@@ -113,12 +113,17 @@ class CuttingProxy:
     Args:
         url: The server behind it.
         before: What to cut before; the first answer that holds it is cut, the next ones are left alone.
+        hold: Wait for `cut` to be set first. A browser drops what a broken stream still holds, so who wants a part
+            of the answer to be seen has to look for it before the cut.
     """
 
-    def __init__(self, url: str, before: str) -> None:
+    def __init__(self, url: str, before: str, *, hold: bool = False) -> None:
         host, _, port = url.rpartition("//")[2].partition(":")
         self._server = (host, int(port))
         self._before: re.Pattern[bytes] | None = re.compile(before.encode(), re.DOTALL)
+        self.cut = threading.Event()
+        if not hold:
+            self.cut.set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -141,6 +146,7 @@ class CuttingProxy:
 
     def __exit__(self, *error: object) -> None:
         """Closes everything."""
+        self.cut.set()
         for each in (self._listener, *self._sockets):
             _shut(each)
         for thread in self._threads:
@@ -178,6 +184,7 @@ class CuttingProxy:
                 client.sendall(answer[passed:end])
                 passed = end
                 if match is not None:
+                    self.cut.wait()
                     break
         _shut(client)
         _shut(server)

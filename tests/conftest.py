@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +27,10 @@ transports.create_ssl_context = functools.lru_cache(transports.create_ssl_contex
 
 # jsonschema, which Jupyter's packages import, would build two dozen grammars with it: three seconds in every process.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and so would every process of a test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def lacking(what: str, how: str) -> None:

@@ -234,9 +234,11 @@ def test_a_cut_connection_goes_on_where_it_was(
 ) -> None:
     """The client connects again by itself, says what it has, and shows the exact text of the same run."""
     api = serve_api(paced)
-    with CuttingProxy(api.served.url, before="id: [^\n]*\ndata: [^\n]*sk") as proxy:
+    with CuttingProxy(api.served.url, before="id: [^\n]*\ndata: [^\n]*sk", hold=True) as proxy:
         watched = open_page(way, proxy.port, patient="")
         watched.ask()
+        watched.shows("naïve café")
+        proxy.cut.set()
         watched.ends("done")
         assert proxy.has_cut
     assert watched.answer == ANSWER
