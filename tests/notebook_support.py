@@ -24,7 +24,7 @@ from tests.conftest import lacking
 ROOT = Path(__file__).parent.parent
 PINS = ROOT / "tests" / "notebook" / "ipykernel-6.txt"
 _OLD = ROOT / ".cache" / PINS.read_text().strip().replace("==", "-")
-_TIMEOUT_S = 20.0
+_TIMEOUT_S = 40.0
 
 Bundle = dict[str, Any]
 
@@ -36,7 +36,7 @@ def old_ipykernel() -> Path:
         making = _OLD.with_name(f"{_OLD.name}.{os.getpid()}")
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(making)]
         command = [sys.executable, "-m", "pip", "install", *options, "-r", str(PINS)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
         if done.returncode:
             shutil.rmtree(making, ignore_errors=True)
             lacking("ipykernel 6", f"`pip install` of it failed, which needs the network once: {done.stderr[-200:]}")

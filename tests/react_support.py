@@ -24,7 +24,7 @@ from tests.conftest import lacking
 from tests.support import Served, serving
 
 PAGE = Path(llmstream.__file__).parent / "page" / "index.html"
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 30_000
 QUESTION = "Why is the sky blue?"
 HALF = "times 9"
 # Long enough to be in the middle of, and with what a resume could lose: spaces, newlines, signs of several code points.

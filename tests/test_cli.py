@@ -32,7 +32,7 @@ from tests.support import Served
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "llmstream"]
-TIMEOUT_S = 30
+TIMEOUT_S = 60
 HEAVY = (
     "aiohttp",
     "fastapi",

@@ -180,7 +180,8 @@ def test_stalled_readers_cost_little_memory(upstream: DemoOllama) -> None:
             stalled = stack.enter_context(Exchange(events, receive_buffer=4096))
             stalled.until(lambda exchange: exchange.messages)
         ask(events)  # the server has come to a halt with all the others by now
-        assert resident_kib() - before < 100 * 128
+        # Each holds a batch, and what its transport takes beyond its limit: 64 KiB both. The answer has 4 MB.
+        assert resident_kib() - before < 100 * 192
 
 
 def test_a_stall_on_the_way_holds_up_nobody_else(settings: Settings, serve: Serve) -> None:

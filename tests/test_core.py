@@ -354,7 +354,7 @@ def test_script_leaves_nothing_open(ollama: DemoOllama, name: str) -> None:
         ollama,
         "-Werror",
     )
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=100)
 
     assert ("", "", 0) == (output, errors, process.returncode)
     assert ollama.wait_idle(timeout_s=2)

@@ -73,7 +73,7 @@ def test_bash_block_runs(code: str, served: Served, tmp_path: Path) -> None:
         ["bash", "-euo", "pipefail", "-c", script],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=100,
         check=False,
         cwd=tmp_path,
         env={**os.environ, "PATH": path},

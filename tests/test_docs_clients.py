@@ -85,7 +85,7 @@ def test_command_prints_the_answer(serve: Callable[[FastAPI], Served], tmp_path:
         ["bash", "-c", script],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
         stdin=subprocess.DEVNULL,
         env={**os.environ, "PATH": path, "HOME": str(tmp_path)},

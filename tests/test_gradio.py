@@ -480,5 +480,5 @@ def test_server_without_gradio_says_how_to_get_it(
 def test_missing_gradio_says_how_to_get_it() -> None:
     """Without Gradio the import fails with the command that installs it."""
     code = "import sys; sys.modules['gradio'] = None\nimport llmstream.gradio"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert 'ImportError: The chat page needs Gradio: pip install "llmstream[gradio]"' in done.stderr

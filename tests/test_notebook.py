@@ -290,7 +290,7 @@ def test_outside_of_a_notebook(ollama: DemoOllama) -> None:
     """Without a kernel the answer is plain text as it comes, and a Chat says where it lives."""
     code = "from llmstream.notebook import *; show_sync('Why?', model='demo:slow-0.01'); Chat()"
     environment = {**os.environ, "OLLAMA_HOST": ollama.url}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=100)
     assert f"{SENTENCE}\n" == done.stdout
     assert "RuntimeError: A Chat lives in a notebook." in done.stderr
 
@@ -300,5 +300,5 @@ def test_ipython_in_a_terminal(ollama: DemoOllama, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor"]
     code = "%load_ext llmstream\n%llm -m demo:slow-0.01 Why?\n"
     environment = {**os.environ, "OLLAMA_HOST": ollama.url, "IPYTHONDIR": str(tmp_path)}
-    done = subprocess.run(command, input=code, capture_output=True, text=True, env=environment, timeout=30)
+    done = subprocess.run(command, input=code, capture_output=True, text=True, env=environment, timeout=100)
     assert ["", 1] == [done.stderr, done.stdout.count(SENTENCE)]

@@ -131,5 +131,5 @@ def test_slow_views_are_rarer() -> None:
 def test_missing_extra_says_what_to_install() -> None:
     """Without ipywidgets the import says which command brings it."""
     code = "import sys; sys.modules['ipywidgets'] = None; import llmstream.notebook"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert 'ImportError: Notebooks need ipywidgets: pip install "llmstream[notebook]"' in done.stderr

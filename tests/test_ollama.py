@@ -469,6 +469,6 @@ def test_every_form_of_ollama_host_is_understood(host: str, said: str) -> None:
     """Those too on which the `ollama` package fails when it is imported; nonsense is an error in words."""
     code = "import llmstream\ntry: list(llmstream.stream('hi'))\nexcept llmstream.LlmstreamError as error: print(error)"
     environment = {**os.environ, "OLLAMA_HOST": host}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=50)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=100)
     assert said in done.stdout
     assert "" == done.stderr

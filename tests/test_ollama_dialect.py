@@ -306,7 +306,7 @@ def ollama_run(served: Served, *arguments: str) -> Iterator[subprocess.Popen[byt
 def said(served: Served, *arguments: str, typed: str = "") -> tuple[int, str, str]:
     """How the command ended, its answer without the two newlines that it adds, and its errors."""
     with ollama_run(served, *arguments) as run:
-        out, errors = run.communicate(typed.encode(), timeout=30)
+        out, errors = run.communicate(typed.encode(), timeout=100)
     return run.returncode, out.decode().removesuffix("\n\n"), errors.decode()
 
 

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 _WARM = "import fastapi, gradio, langchain_ollama, llmstream.fastapi, uvicorn"
-_TIMEOUT_S = 50
+_TIMEOUT_S = 100
 
 
 class WarmPython:
