@@ -186,6 +186,8 @@ async def _run_chain(job: Job, emitter: Emitter) -> None:
         end_leftovers(watcher, error)
         if isinstance(error, asyncio.CancelledError):
             stall.raise_if_expired()
+            if not _is_cancelled():  # the chain waited for something that was cancelled
+                raise _chain_failed(error) from error
         elif isinstance(error, Exception) and (ours := translate(error, from_model=watcher.model_failed)) is not None:
             raise ours from error
         raise
@@ -328,7 +330,13 @@ async def _why_waiting(job: Job, emitter: Emitter) -> None:
         emitter.status(status)
 
 
-def _chain_failed(error: Exception) -> ChainFailed:
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _chain_failed(error: BaseException) -> ChainFailed:
     """The error for an exception of the chain's own: its text goes to the log, under an id, and to nobody else."""
     incident = secrets.token_hex(4)
     frame = error.__traceback__

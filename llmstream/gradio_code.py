@@ -11,20 +11,35 @@ from __future__ import annotations
 
 KEEP_CODE = r"""<script>
 (() => {
+  "use strict";
   const TABS = "^( *)(\\t+)", NO_BREAK_SPACE = "\\u00a0";
   const OPENING = /^((?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*)(`{3,}(?=[^`]*$)|~{3,})/;
   const replace = String.prototype.replace;
 
+  // In a list, the tabs up to where the fence begins are the list's.
+  function withoutTabs(line, width) {
+    let taken = 0, spaces = "";
+    while (spaces.length < width && (line[taken] === " " || line[taken] === "\t")) {
+      spaces += line[taken++] === "\t" ? "    " : " ";
+    }
+    return spaces + line.slice(taken);
+  }
+
   function replaceOutsideCode(text, pattern, by) {
-    let closing = null;
+    let closing = null, width = 0;
     const lines = text.split("\n").map((line) => {
       if (closing) {
-        if (closing.test(line)) closing = null;
-        return line;
+        const kept = withoutTabs(line, width);
+        if (closing.test(kept)) closing = null;
+        return kept;
       }
-      const [, before, fence] = OPENING.exec(line) ?? [];
-      if (fence) closing = new RegExp(`^[ >]{0,${before.length + 3}}${fence}${fence[0]}*[ \\t]*$`);
-      return replace.call(line, pattern, by);
+      const replaced = replace.call(line, pattern, by);
+      const [, before, fence] = OPENING.exec(replaced) ?? [];
+      if (fence) {
+        width = before.length;
+        closing = new RegExp(`^[ >]{0,${width + 3}}${fence[0]}{${fence.length},}[ \\t]*$`);
+      }
+      return replaced;
     });
     return lines.join("\n");
   }

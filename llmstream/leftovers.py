@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import traceback
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from llmstream.outputs import Watcher
+if TYPE_CHECKING:
+    from llmstream.outputs import Watcher
 
 # A generator that is freed is closed by the event loop; one in a reference cycle waits for the garbage collector.
 _COLLECT_AFTER_S = 0.05
@@ -25,6 +27,16 @@ def end_leftovers(watcher: Watcher, error: BaseException) -> None:
     if watcher.models:  # one of them was neither told to have ended nor to have failed
         _clear_frames(error)
         asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, _collect, watcher)
+
+
+def end_branch() -> None:
+    """Cancel the task that calls, where it is a branch of LangChain's own: one that began after its run had ended."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # in a thread
+        return
+    if task is not None and _branch(task) is not None:
+        task.cancel()
 
 
 def _branch(task: asyncio.Task[Any]) -> Any:
@@ -42,7 +54,7 @@ def _branch(task: asyncio.Task[Any]) -> Any:
 def _handlers(generator: Any) -> list[Any]:
     frame = getattr(generator, "ag_frame", None)
     config = frame.f_locals.get("config") if frame is not None else None
-    return list(getattr((config or {}).get("callbacks"), "handlers", ()))
+    return list(getattr(config.get("callbacks"), "handlers", ())) if isinstance(config, Mapping) else []
 
 
 def _clear_frames(error: BaseException | None) -> None:

@@ -16,21 +16,25 @@ class _Guard:
     """The handler of one answer.
 
     Kernels put handlers back in their own order, so that this one may stand after its answer has ended; then it is as
-    if the earlier one stood there. Of several answers at once, all are stopped.
+    if the earlier one stood there, and so it is for a second interrupt, of an answer that a chain keeps from ending.
+    Of several answers at once, all are stopped.
     """
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self.ended = False
+        self._asked = False
         self._earlier: _Handler = signal.signal(signal.SIGINT, self.handle)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
+        passes_on = self.ended or self._asked
         if not self.ended:
+            self._asked = True
             self._stop()
         earlier = _guard(self._earlier)
         if earlier is not None:
             earlier.handle(number, frame)
-        elif self.ended and callable(self._earlier):
+        elif passes_on and callable(self._earlier):
             self._earlier(number, frame)
 
     def end(self) -> None:

@@ -78,12 +78,12 @@ def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
     try:
         with interrupts(stopped.set), closing(_batches(question, arguments)) as lists:
             for item in lists:
-                if stopped.is_set():
-                    break
                 if isinstance(item, str):
                     run_id, screen = item, open_screen(None)
                 elif screen is not None:
                     screen.put(item)
+                if stopped.is_set():
+                    break
         if stopped.is_set() and not (screen and screen.ended):
             screen = screen or open_screen(None)
             screen.put([Cancelled("stop")])

@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from llmstream.emitter import Emitter
 from llmstream.events import Data, Event, Status, Usage, json_value
+from llmstream.leftovers import end_branch
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
 _ANSWER_KEYS = ("answer", "output", "result", "text", "content", "response")
@@ -69,15 +70,12 @@ class Watcher(BaseCallbackHandler):
         self._model_started(serialized, run_id, kwargs, is_chat=False)
 
     def end(self) -> None:
-        """The run was left or has failed: from now on no model is asked, and those that answer end at their next token.
-
-        A task that the chain has left behind is cancelled by that.
-        """
+        """The run was left or has failed: a branch that LangChain has left behind ends at its next call."""
         self._over = True
 
     def _check(self) -> None:
         if self._over:
-            raise asyncio.CancelledError
+            end_branch()
 
     def _model_started(self, serialized: Any, run_id: UUID, kwargs: Mapping[str, Any], *, is_chat: bool) -> None:
         self._check()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -138,50 +138,64 @@ async def test_cancelling_stops_the_model(ollama: DemoOllama, name: str, model: 
     assert await idle(ollama)
 
 
-@pytest.mark.parametrize("model", [StrictChatOllama, ChatOllama])
-async def test_a_model_is_not_asked_after_the_end(ollama: DemoOllama, model: type[ChatOllama]) -> None:
-    """A task that a chain leaves behind, as LangChain's own do, asks no model once the run has been left."""
-    left = asyncio.Event()
+def careless(ask: Callable[[], Coroutine[Any, Any, Any]]) -> tuple[Runnable[Any, Any], list[asyncio.Task[Any]]]:
+    """A chain that starts a task of its own and does not wait for it."""
     tasks: list[asyncio.Task[Any]] = []
 
-    async def ask() -> None:
-        await left.wait()
-        await model(model="demo:stall-3", base_url=ollama.url, client_kwargs=CLOSE).ainvoke("hi")
-
-    async def careless(questions: AsyncIterator[Any]) -> AsyncIterator[str]:
+    async def begin(questions: AsyncIterator[Any]) -> AsyncIterator[str]:
         tasks.append(asyncio.create_task(ask()))
         yield "Begun"
         await asyncio.Event().wait()
 
-    async with aclosing(llmstream.astream("hi", chain=RunnableGenerator(careless))) as pieces:
+    return RunnableGenerator(begin), tasks
+
+
+@pytest.mark.parametrize("model", [StrictChatOllama, ChatOllama])
+async def test_a_branch_that_begins_after_the_end_asks_no_model(ollama: DemoOllama, model: type[ChatOllama]) -> None:
+    """LangChain leaves its branches behind; one that had not begun when its run was left is ended as it begins."""
+    left = asyncio.Event()
+    answer = RunnableParallel(answer=model(model="demo:stall-3", base_url=ollama.url, client_kwargs=CLOSE))
+
+    async def ask() -> None:
+        await left.wait()
+        async for _ in answer.astream("hi"):
+            pass
+
+    chain, tasks = careless(ask)
+    async with aclosing(llmstream.astream("hi", chain=chain)) as pieces:
         assert "Begun" == await anext(pieces)
     left.set()
     with pytest.raises(asyncio.CancelledError):
         await tasks[0]
-    assert [] == [request.path for request in ollama.requests if request.path == "/api/chat"]
-
-
-@pytest.mark.parametrize("model", [StrictChatOllama, ChatOllama])
-async def test_a_model_that_answers_a_task_left_behind_is_left_too(ollama: DemoOllama, model: type[ChatOllama]) -> None:
-    """It is stopped at its next token."""
-    tasks: list[asyncio.Task[Any]] = []
-
-    async def ask() -> None:
-        chat = model(model="demo:endless-100", base_url=ollama.url, client_kwargs=CLOSE)
-        async for _ in chat.astream("hi"):
-            pass
-
-    async def careless(questions: AsyncIterator[Any]) -> AsyncIterator[str]:
-        tasks.append(asyncio.create_task(ask()))
-        yield "Begun"
-        await asyncio.Event().wait()
-
-    async with aclosing(llmstream.astream("hi", chain=RunnableGenerator(careless))) as pieces:
-        assert "Begun" == await anext(pieces)
-        assert await asyncio.to_thread(ollama.wait_active)
     assert await idle(ollama)
-    with pytest.raises(asyncio.CancelledError):
-        await tasks[0]
+
+
+async def test_a_task_of_ones_own_goes_on_after_the_end(ollama: DemoOllama) -> None:
+    """Others may wait for what it asks for."""
+    left = asyncio.Event()
+
+    async def ask() -> str:
+        await left.wait()
+        return str((await StrictChatOllama(model="demo:one-chunk", base_url=ollama.url).ainvoke("hi")).content)
+
+    chain, tasks = careless(ask)
+    async with aclosing(llmstream.astream("hi", chain=chain)) as pieces:
+        assert "Begun" == await anext(pieces)
+    left.set()
+    assert SENTENCE == await tasks[0]
+
+
+async def test_a_chain_that_waits_for_what_is_cancelled_has_failed() -> None:
+    """Nobody cancelled the run, so it ends with `failed` like one whose chain raises."""
+
+    async def chain(question: object) -> str:
+        waits: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waits.cancel()
+        return await waits
+
+    assert [("failed", "chain_failed", False)] == outline(
+        [e async for e in llmstream.astream_events("hi", chain=chain)]
+    )
 
 
 @pytest.mark.parametrize("name", ["default", "parser", "assign"])

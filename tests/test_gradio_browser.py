@@ -156,12 +156,15 @@ def test_code_is_the_models_to_the_last_space(open_chat: Open, upstream: DemoOll
     whole = "\tdef f():\n\n\t\treturn 1  \n\n \t ```\n        # eight spaces, e\u0301 👩\u200d👧 \xa0\n"
     item = "all:\n\techo 1\n"
     indented = item.replace("all", "  all").replace("\t", "  \t")
-    upstream.answers["Why?"] = f"```python\n{whole}```\n\n- A list:\n\n  ~~~make\n{indented}  ~~~\n\n\tThe end."
+    listed = f"- A list:\n\n  ~~~make\n{indented}  ~~~\n- Tabs:\n\n\t```go\n\tfunc f() {{\n\t\treturn\n\t}}\n\t```\n"
+    upstream.answers["Why?"] = f"```python\n{whole}```\n\n{listed}- The end."
     chat = open_chat()
     chat.ask()
     chat.shows("The end.")
     chat.ends()
-    assert [whole, item] == [code.text_content() for code in chat.page.locator("#chat pre code").all()]
+    assert [whole, item, "func f() {\n\treturn\n}\n"] == [
+        code.text_content() for code in chat.page.locator("#chat pre code").all()
+    ]
 
 
 @pytest.mark.parametrize("model", SILENT)

@@ -17,7 +17,7 @@ export interface RunRequest {
   messages?: Message[];
   context?: string;
   model?: string;
-  thinking?: boolean | "low" | "medium" | "high" | "max";
+  thinking?: boolean | "low" | "medium" | "high";
   options?: Record<string, unknown>;
   /** Starts at most one run, however often it is sent. */
   request_id?: string;
