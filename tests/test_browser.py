@@ -254,9 +254,11 @@ def test_a_connection_cut_just_before_the_end_repeats_nothing(
 ) -> None:
     """The text that is held back until the end is shown once, also where only the end itself was lost."""
     api = serve_api(paced)
-    with CuttingProxy(api.served.url, before="id: [^\n]*\nevent: done") as proxy:
+    with CuttingProxy(api.served.url, before="id: [^\n]*\nevent: done", hold=True) as proxy:
         watched = open_page(way, proxy.port, patient="")
         watched.ask()
+        watched.shows("naïve café")
+        proxy.cut.set()
         watched.ends("done")
         assert proxy.has_cut
     assert watched.answer == ANSWER

@@ -508,9 +508,9 @@ async def test_input_that_does_not_fit_is_a_failure(ollama: DemoOllama, parser: 
 
 async def test_models_side_by_side_have_limits_of_their_own(ollama: DemoOllama) -> None:
     """One model's end does not shorten the time that another one may take to its first token."""
-    quick, slow = (ChatOllama(model=name, client_kwargs=CLOSE) for name in ("demo:one-chunk", "demo:slow-0.3"))
+    quick, slow = (ChatOllama(model=name, client_kwargs=CLOSE) for name in ("demo:one-chunk", "demo:slow-2.5"))
     chain = RunnableParallel(answer=quick | StrOutputParser(), other=slow | StrOutputParser())
-    settings = Settings.load(token_timeout_s=0.1, first_token_timeout_s=20)
+    settings = Settings.load(token_timeout_s=1.5, first_token_timeout_s=20)
 
     assert ("finished", "stop") == outline(await events_of("hi", chain=chain, settings=settings))[-1]
 
