@@ -136,14 +136,21 @@ class RealOllama:
     def wait_idle(self, timeout_s: float = 20.0) -> bool:
         """Whether the runners come to rest: none of them takes CPU time for half a second."""
         until = time.monotonic() + timeout_s
-        runners = [psutil.Process(pid) for pid in self.runner_pids()]
         before = -1.0
-        while (spent := sum(sum(runner.cpu_times()[:2]) for runner in runners)) > before:
+        while (spent := self._cpu_s()) != before:
             if time.monotonic() > until:
                 return False
             before = spent
             _never.wait(_QUIET_S)
         return True
+
+    def _cpu_s(self) -> float:
+        """CPU time of the runners there are now; one may end at any moment."""
+        spent = 0.0
+        for pid in self.runner_pids():
+            with suppress(psutil.NoSuchProcess):
+                spent += sum(psutil.Process(pid).cpu_times()[:2])
+        return spent
 
     def kill_runner(self) -> None:
         """Kills the runners with SIGKILL, as the system does when memory runs out."""
