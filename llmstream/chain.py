@@ -7,7 +7,7 @@ import base64
 import binascii
 import functools
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Self
@@ -19,10 +19,12 @@ from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
 from llmstream import background
+from llmstream.chunks import Chunk
 from llmstream.errors import InvalidRequest, SettingsError
 from llmstream.events import Status
 from llmstream.ollama import Ollama
-from llmstream.reader import Chunk, Connection
+from llmstream.pulled import pulled
+from llmstream.reader import Connection
 from llmstream.settings import Settings, Thinking, parse_ollama_host, plain_ollama_host
 
 with plain_ollama_host():
@@ -66,9 +68,7 @@ class StrictChatOllama(ChatOllama):
     async def _acreate_chat_stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
     ) -> AsyncIterator[Mapping[str, Any] | str]:
-        notify = notify_status.get() or _ignore
-        stream = self.ollama().chat(self.request_body(messages, stop, **kwargs), notify=notify)
-        async with aclosing(stream) as reads:
+        async with aclosing(self._chunks(messages, stop, kwargs)) as reads:
             async for chunks in reads:
                 for chunk in chunks:
                     yield _as_mapping(chunk)
@@ -76,10 +76,16 @@ class StrictChatOllama(ChatOllama):
     def _create_chat_stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
     ) -> Iterator[Mapping[str, Any] | str]:
+        reads = self._chunks(messages, stop, kwargs)
+        for chunks in background.iterate(lambda: reads):
+            yield from map(_as_mapping, chunks)
+
+    def _chunks(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> AsyncGenerator[list[Chunk], None]:
         body = self.request_body(messages, stop, **kwargs)
         notify = notify_status.get() or _ignore
-        for chunks in background.iterate(lambda: self.ollama().chat(body, notify=notify)):
-            yield from map(_as_mapping, chunks)
+        return pulled(lambda receive: self.ollama().chat(body, receive, notify=notify))
 
 
 def _ignore(status: Status) -> None:

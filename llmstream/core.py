@@ -28,6 +28,7 @@ from langchain_core.utils.env import env_var_is_set
 from llmstream import background
 from llmstream.anatomy import ByChain, is_cumulative, is_graph, is_sync_only, model_name, sync_parts
 from llmstream.chain import StrictChatOllama, aopen_chain, notify_status
+from llmstream.chunks import Chunk, LastChunk
 from llmstream.emitter import Emitter, Sink
 from llmstream.errors import (
     ChainFailed,
@@ -42,7 +43,7 @@ from llmstream.inputs import Input, Question, chain_input, to_messages
 from llmstream.leftovers import end_leftovers
 from llmstream.ollama import Ollama
 from llmstream.outputs import Outputs, Watcher
-from llmstream.reader import LastChunk
+from llmstream.pulled import pulled
 from llmstream.settings import Settings, Thinking
 from llmstream.stall import StallGuard
 from llmstream.translate import translate
@@ -159,13 +160,13 @@ async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
 
 
 async def _read_fast(fast: Fast, emitter: Emitter) -> None:
-    async with aclosing(fast.ollama.chat(fast.body, notify=emitter.status)) as reads:
-        async for chunks in reads:
-            emitter.chunks(chunks, thinking=fast.thinking)
-            emitter.check()
-            last = chunks[-1]
-            if isinstance(last, LastChunk):
-                emitter.finish_ollama(last)
+    def receive(chunks: list[Chunk]) -> None:
+        emitter.chunks(chunks, thinking=fast.thinking)
+        emitter.check()
+        if chunks[-1].done:
+            emitter.finish_ollama(cast("LastChunk", chunks[-1]))
+
+    await fast.ollama.chat(fast.body, receive, notify=emitter.status)
 
 
 async def _run_chain(job: Job, emitter: Emitter) -> None:
@@ -418,26 +419,12 @@ async def _event_lists(
         failure.append(error)
         yield [failed(error)]
         return
-    buffer: list[Event] = [job.started()]
-    ready = asyncio.Event()
 
-    def sink(events: list[Event]) -> None:
-        buffer.extend(events)
-        ready.set()
+    async def answer(sink: Sink) -> None:
+        sink([job.started()])
+        if (error := await generate(job, sink)) is not None:
+            failure.append(error)
 
-    task = asyncio.create_task(generate(job, sink))
-    task.add_done_callback(lambda done: ready.set())
-    try:
-        while buffer or not task.done():
-            batch = buffer.copy()
-            buffer.clear()
-            ready.clear()
-            if batch:
-                yield batch
-            else:
-                await ready.wait()
-        if (failed_with := task.result()) is not None:
-            failure.append(failed_with)
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
+    async with aclosing(pulled(answer)) as lists:
+        async for events in lists:
+            yield events

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from llmstream.chunks import Chunk, LastChunk
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
     Event,
@@ -23,7 +24,6 @@ from llmstream.events import (
     json_value,
     size_of,
 )
-from llmstream.reader import Chunk, LastChunk
 from llmstream.settings import Settings
 
 # So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
@@ -48,7 +48,7 @@ class Emitter:
         self.error: LlmstreamError | None = None
         self.silent = True
         self._sink = sink
-        self._settings = settings
+        self._max_events, self._max_bytes = settings.max_run_events, settings.max_run_bytes
         self._events = 0
         self._bytes = 0
         self._begun = time.monotonic()
@@ -73,17 +73,15 @@ class Emitter:
     def count(self, size: int) -> None:
         """So many bytes more have come."""
         self._bytes += size
-        if self._bytes > self._settings.max_run_bytes:
-            self._over = LimitExceeded(f"The answer grew beyond {self._settings.max_run_bytes} bytes and was cut.")
+        if self._bytes > self._max_bytes:
+            self._over = LimitExceeded(f"The answer grew beyond {self._max_bytes} bytes and was cut.")
 
     def _put(self, events: list[Event]) -> None:
         if not self.ended and events:
             self.silent = False
             self._events += len(events)
-            if self._events > self._settings.max_run_events:
-                self._over = LimitExceeded(
-                    f"The answer grew beyond {self._settings.max_run_events} events and was cut."
-                )
+            if self._events > self._max_events:
+                self._over = LimitExceeded(f"The answer grew beyond {self._max_events} events and was cut.")
             self._sink(events)
 
     def status(self, status: Status) -> None:
@@ -131,8 +129,10 @@ class Emitter:
                 self.count(sum(map(size_of, calls)))
                 events += calls
         if size:
-            self._count(size)
+            if self._first_token_at is None:
+                self._first_token_at = time.monotonic()
             self._tokens += tokens
+            self.count(size)
         self._put(events)
 
     def check(self) -> None:

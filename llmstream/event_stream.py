@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 from llmstream.errors import RunCancelled, error_from_code
 from llmstream.events import Event, Failed, Finished, Started
 from llmstream.protocols.encoder import HEARTBEAT, OPEN, Encoder
-from llmstream.runs.log import Batch, Follower, PositionLost
+from llmstream.runs.log import Follower, PositionLost
 from llmstream.runs.owner import Run
 from llmstream.settings import Settings
 
@@ -84,33 +84,36 @@ class EventStream(Response):
                 news = next((event for event in batch.events if not isinstance(event, Started)), None)
                 if isinstance(news, Failed):
                     return await self._refuse(news)(scope, receive, sender.raw)
-                held += self._encode(batch)
+                held += self._encoder.encode(batch.first, batch.events)
                 if news is not None or not batch.events:
                     break
             follower.idle_s = self._settings.heartbeat_s
         with sender:
             await self._start(sender.raw)
-            await sender.send(held)
-            await self._stream(follower, sender)
-            await sender.end()
+            await self._stream(held, follower, sender)
+            await sender.raw({"type": "http.response.body"})
 
     def _refuse(self, failure: Failed) -> Response:
         response = self._on_error(error_from_code(failure.code, failure.message))
         response.headers["x-run-id"] = self._run.id
         return response
 
-    async def _stream(self, follower: Follower, sender: _Sender) -> None:
-        now = asyncio.get_running_loop().time
-        async for batch in follower:
-            body = self._encode(batch)
+    async def _stream(self, body: bytes, follower: Follower, sender: _Sender) -> None:
+        """Send this, and then what comes; once per token, so with as few calls as can be."""
+        now, encode = asyncio.get_running_loop().time, self._encoder.encode
+        while True:
             # What this dialect does not show may hide a long silence on the wire.
             if not body and now() - sender.sent_at >= self._settings.heartbeat_s:
                 body = HEARTBEAT
             if body:
-                await sender.send(body)
-
-    def _encode(self, batch: Batch) -> bytes:
-        return self._encoder.encode(batch.first, batch.events) if batch.events else b""
+                sender.sent_at, sender.sending = now(), True
+                await sender.raw({"type": "http.response.body", "body": body, "more_body": True})
+                sender.sending = False
+            try:
+                batch = await anext(follower)
+            except StopAsyncIteration:
+                return
+            body = encode(batch.first, batch.events)
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -123,7 +126,10 @@ async def _close_at_disconnect(receive: Receive, follower: Follower) -> None:
 
 
 class _Sender:
-    """Sends pieces of a body; a client that takes none for `timeout_s` seconds is dropped. One timer a connection."""
+    """Drops a client that takes a piece of a body for longer than `timeout_s` seconds. One timer a connection.
+
+    raw: what sends. sent_at: when the last sending began, in the loop's time; sending: whether it goes on.
+    """
 
     def __init__(self, send: Send, timeout_s: float, scope: Scope) -> None:
         self.raw = send
@@ -131,7 +137,7 @@ class _Sender:
         self.aborted = False
         self._timeout_s = timeout_s
         self._abort = scope.get("extensions", {}).get(ABORT)
-        self._sending = False
+        self.sending = False
         self._expired = False
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
@@ -152,18 +158,8 @@ class _Sender:
             self.aborted = True
         return True
 
-    async def send(self, body: bytes) -> None:
-        """One piece."""
-        self.sent_at, self._sending = self._loop.time(), True
-        await self.raw({"type": "http.response.body", "body": body, "more_body": True})
-        self._sending = False
-
-    async def end(self) -> None:
-        """The end of the body."""
-        await self.raw({"type": "http.response.body"})
-
     def _look(self) -> None:
-        due = (self.sent_at if self._sending else self._loop.time()) + self._timeout_s
+        due = (self.sent_at if self.sending else self._loop.time()) + self._timeout_s
         if due <= self._loop.time() and self._task is not None:
             self._expired = True
             self._task.cancel()

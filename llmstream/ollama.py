@@ -10,13 +10,14 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from llmstream.chunks import Chunk
 from llmstream.errors import (
     CapabilityMissing,
     InvalidRequest,
@@ -28,10 +29,8 @@ from llmstream.errors import (
 )
 from llmstream.events import Status
 from llmstream.reader import (
-    Chunk,
     Connection,
     Disconnected,
-    LastChunk,
     PromptTooLong,
     model_not_found,
     read_chat,
@@ -85,9 +84,13 @@ class Ollama:
         )
 
     async def chat(
-        self, body: Mapping[str, Any], *, notify: Callable[[Status], None] = lambda status: None
-    ) -> AsyncGenerator[list[Chunk], None]:
-        """The chunks of an answer, in lists of those that came together; the last is a `LastChunk`.
+        self,
+        body: Mapping[str, Any],
+        receive: Callable[[list[Chunk]], None],
+        *,
+        notify: Callable[[Status], None] = lambda status: None,
+    ) -> None:
+        """Ask, and have `receive` called with the chunks, in lists of those that came together, up to a `LastChunk`.
 
         body: of `/api/chat`. What it asks for is checked against the model's capabilities first. Where it does not
         say otherwise, a prompt that is too long is truncated only after asking without truncation, and `notify` is
@@ -99,22 +102,15 @@ class Ollama:
         request = {"truncate": False, **body}
         retry = _Retry()
         while True:
-            started = False
             try:
-                async with aclosing(read_chat(self.connection, request)) as reads:
-                    async for chunks in reads:
-                        if not started:
-                            _refuse_empty(chunks)
-                        started = True
-                        yield chunks
-                return
+                return await read_chat(self.connection, request, receive)
             except PromptTooLong:
                 if "truncate" in body or request["truncate"]:
                     raise
                 request["truncate"] = True
                 notify(Status("prompt_truncated", PROMPT_TRUNCATED))
-            except (UpstreamBusy, UpstreamEmpty, Disconnected) as error:
-                if started or not await retry.wait(error):
+            except (UpstreamBusy, UpstreamEmpty, Disconnected) as error:  # each of them comes before the first chunk
+                if not await retry.wait(error):
                     raise
 
     async def _check(self, body: Mapping[str, Any]) -> None:
@@ -298,12 +294,6 @@ def _tagged(name: str) -> str:
 def is_cloud(name: str) -> bool:
     """Whether a model's name says that it runs on somebody else's machine."""
     return name.endswith(("-cloud", ":cloud"))
-
-
-def _refuse_empty(chunks: Sequence[Chunk]) -> None:
-    last = chunks[-1]
-    if len(chunks) == 1 and isinstance(last, LastChunk) and last.done_reason in ("load", "unload"):
-        raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
 
 
 class _Retry:

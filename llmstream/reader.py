@@ -1,4 +1,4 @@
-"""The strict reader of Ollama's chat stream: bytes in, typed chunks out, every departure from the protocol an error.
+"""The strict reader of Ollama's chat stream: a request out, typed chunks in, every fault an error.
 
 What the usual stack takes for a complete answer (no `done: true`, no `done_reason`) is `UpstreamTruncated` here; a line
 that is no JSON is `UpstreamProtocol`; silence is `UpstreamTimeout` or `UpstreamStalled`. All lines that came in one
@@ -8,10 +8,11 @@ read are handed over together.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import weakref
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -19,11 +20,12 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
+from llmstream.chunks import Chunk, LastChunk, decode, not_ollama, safe_text
 from llmstream.errors import (
     ModelNotFound,
     UpstreamBusy,
+    UpstreamEmpty,
     UpstreamError,
-    UpstreamProtocol,
     UpstreamStalled,
     UpstreamTimeout,
     UpstreamTruncated,
@@ -37,19 +39,6 @@ _DRAIN_S = 0.1
 # No line of Ollama's is as long: it holds one token, or one tool call.
 _LINE_BYTES = 16 * 2**20
 
-# Texts of Ollama that name no path and no prompt, so a person may see them. Others are replaced.
-_SAFE_TEXTS = (
-    "an error was encountered while running the model",
-    "does not support",
-    "invalid model name",
-    "model is required",
-    "must be of type",
-    "model requires more system memory",
-    "invalid message format",
-    "server busy",
-    "unexpected EOF",
-)
-
 
 class PromptTooLong(UpstreamError):
     """The prompt does not fit the context, and truncation was not allowed."""
@@ -57,37 +46,6 @@ class PromptTooLong(UpstreamError):
 
 class Disconnected(UpstreamUnreachable):
     """The connection ended before an answer began: Ollama was restarted or killed, so asking once more may help."""
-
-
-class Message(msgspec.Struct, gc=False):
-    """A piece of the assistant's message."""
-
-    content: str = ""
-    thinking: str = ""
-    tool_calls: list[dict[str, Any]] | None = None
-
-
-class Chunk(msgspec.Struct, gc=False):
-    """One line of the stream."""
-
-    message: Message | None = None
-    done: bool = False
-    error: Any = None
-    logprobs: list[Any] | None = None
-
-
-class LastChunk(Chunk, gc=False, omit_defaults=True):
-    """The line with `done: true`: counts, and durations in nanoseconds."""
-
-    model: str = ""
-    created_at: str = ""
-    done_reason: str = ""
-    total_duration: int = 0
-    load_duration: int = 0
-    prompt_eval_count: int | None = None
-    prompt_eval_duration: int = 0
-    eval_count: int | None = None
-    eval_duration: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,45 +65,21 @@ class Connection:
         return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-async def read_chat(connection: Connection, body: Mapping[str, Any]) -> AsyncGenerator[list[Chunk], None]:
-    """One request to `/api/chat`: its chunks, in lists of those that came together; the last one is a `LastChunk`.
+async def read_chat(connection: Connection, body: Mapping[str, Any], receive: Callable[[list[Chunk]], None]) -> None:
+    """One request to `/api/chat`: `receive` gets its chunks, in lists of those that came together.
 
-    Closing the generator closes the connection, which makes Ollama stop. Raises the `UpstreamError` subclasses,
-    `ModelNotFound`, and `PromptTooLong`; what came before the fault was handed over before.
+    Returns after the one that ends with a `LastChunk`. Cancelling closes the connection, which makes Ollama stop.
+    Raises the `UpstreamError` subclasses, `ModelNotFound`, `PromptTooLong`, and whatever `receive` raises; what came
+    before the fault was handed over before.
     """
     # A tool call is generated in silence, so there only the first token's limit can tell a stall.
     silence_s = connection.first_token_timeout_s if body.get("tools") else connection.token_timeout_s
     with _Watchdog(connection.first_token_timeout_s) as watchdog:
         async with _open(connection, body, watchdog) as response:
-            begun: list[bytes] = []  # of a line whose end has not come
-            size = 0
-            while data := await _read(response, watchdog):
-                complete, newline, rest = data.rpartition(b"\n")
-                if not newline:
-                    begun.append(rest)
-                    size += len(rest)
-                    if size > _LINE_BYTES:
-                        raise _not_ollama(f"a line of more than {_LINE_BYTES} bytes")
-                    continue
-                chunks, error = _decode(b"".join([*begun, complete]))
-                begun, size = [rest] if rest else [], len(rest)
-                if chunks:
-                    watchdog.started(silence_s)
-                    yield chunks
-                if error is not None:
-                    raise error
-                if chunks[-1].done:
-                    await _drain(response)
-                    return
-            if begun:  # a body that is not streamed ends without a newline
-                chunks, error = _decode(b"".join(begun))
-                if chunks:
-                    yield chunks
-                if error is not None:
-                    raise error
-                if chunks[-1].done:
-                    return
-    raise UpstreamTruncated("The answer broke off: Ollama ended the stream without saying that it was complete.")
+            lines = _Lines(receive, watchdog, silence_s)
+            with _handed_on(response.content, lines):
+                await lines.last
+                await _drain(response, lines)
 
 
 async def read_version(connection: Connection) -> str:
@@ -156,97 +90,171 @@ async def read_version(connection: Connection) -> str:
         async with session.get(f"{connection.url}/api/version", timeout=timeout, **connection.options) as response:
             return str((await response.json())["version"])
     except (aiohttp.ContentTypeError, ValueError, KeyError, TypeError) as error:
-        raise _not_ollama("an answer without a version") from error
+        raise not_ollama("an answer without a version") from error
     except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
         raise unreachable(connection) from error
 
 
-async def _read(response: aiohttp.ClientResponse, watchdog: _Watchdog) -> bytes:
-    """What one socket read brought, b"" at the end of the body; after a cut first what had arrived before it."""
-    content = response.content
-    try:
-        data = await content.readany()
-    except (aiohttp.ClientError, OSError) as error:
-        # aiohttp raises before it hands out what it has already taken from the socket.
-        if left := content._read_nowait(-1):
-            return left
-        if watchdog.expired:
-            raise watchdog.error() from None
-        raise UpstreamTruncated("The answer broke off: the connection to Ollama was cut.") from error
-    watchdog.touch()
-    return data
+class _Lines:
+    """Takes the bytes of a body as they come, and hands over the chunks of its whole lines.
 
+    last: done when the last chunk has been handed over, or with the error that came instead. eof: done at the end of
+    the body.
+    """
 
-def _decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
-    """The chunks of complete lines, up to the one with `done: true` or the first fault, and that fault."""
-    try:
-        chunks = _decode_lines(lines)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        chunks = None
-    if chunks is not None and _plain(chunks, lines):
-        return chunks, None
-    return _decode_one_by_one(lines)
+    def __init__(self, receive: Callable[[list[Chunk]], None], watchdog: _Watchdog, silence_s: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self.last: asyncio.Future[None] = self._loop.create_future()
+        self.eof: asyncio.Future[None] = self._loop.create_future()
+        self.surplus = False  # whether more came after the last chunk
+        self._receive = receive
+        self._watchdog = watchdog
+        self._silence_s = silence_s
+        self._started = False
+        self._gathering = False
+        self._gathered: list[bytes] = []
+        self._begun: list[bytes] = []  # of a line whose end has not come
+        self._size = 0
+        watchdog.watch(self.fail)
 
+    def feed(self, data: bytes) -> None:
+        """A piece of the body.
 
-_decode_lines = msgspec.json.Decoder(Chunk).decode_lines
+        The first one in a turn of the loop is looked at at once, because where tokens come one by one there is no
+        other, and with many streams a turn takes long; the rest that one read of the socket brings, together.
+        """
+        if self._gathering:
+            self._gathered.append(data)
+        else:
+            self._gathering = True
+            self._loop.call_soon(self._turn, context=self._context)
+            self._context.run(self._look, data)
 
+    def _turn(self) -> None:
+        self._gathering = False
+        if self._gathered:
+            data, self._gathered = b"".join(self._gathered), []
+            self._look(data)
 
-def _plain(chunks: list[Chunk], lines: bytes) -> bool:
-    """Whether every line is a message and none of them is the last."""
-    if len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
-        return False
-    return all(chunk.message is not None and not chunk.done and chunk.error is None for chunk in chunks)
+    def end(self, error: UpstreamError | None = None) -> None:
+        """The body has ended, or was broken off with this error."""
+        self._context.run(self._turn)
+        if error is None and self._begun and not self.last.done():  # a body that is not streamed has no newline
+            self._hand_over(b"".join(self._begun))
+        self.fail(
+            error
+            or UpstreamTruncated("The answer broke off: Ollama ended the stream without saying that it was complete.")
+        )
+        if not self.eof.done():
+            self.eof.set_result(None)
 
+    def fail(self, error: Exception) -> None:
+        """Nothing more is handed over; where the last chunk has been, this says nothing new."""
+        if not self.last.done():
+            self.last.set_exception(error)
 
-def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
-    chunks: list[Chunk] = []
-    for line in lines.split(b"\n"):
+    def _look(self, data: bytes) -> None:
+        if self.last.done():
+            self.surplus = True
+            return
+        self._watchdog.heard_at = self._loop.time()
+        complete, newline, rest = data.rpartition(b"\n")
+        if newline:
+            if self._begun:
+                complete = b"".join([*self._begun, complete])
+            self._begun = [rest] if rest else []
+            self._size = len(rest)
+            self._hand_over(complete)
+        else:
+            self._begun.append(rest)
+            self._size += len(rest)
+            if self._size > _LINE_BYTES:
+                self.fail(not_ollama(f"a line of more than {_LINE_BYTES} bytes"))
+
+    def _hand_over(self, complete: bytes) -> None:
+        chunks, error = decode(complete)
         try:
-            chunk = _decode_line(line)
-        except ValueError:  # msgspec's and json's errors are ValueErrors
-            return chunks, _not_ollama("a line that is not one of its messages")
-        if chunk.error is not None:
-            return chunks, _error_line(chunk.error)
-        if isinstance(chunk, LastChunk) and not chunk.done_reason:
-            return chunks, UpstreamTruncated("The answer broke off: Ollama gave no reason for its end.")
-        chunks.append(chunk)
-        if chunk.done:
-            break
-    return chunks, None
+            if chunks:
+                if not self._started:
+                    self._begin(chunks)
+                self._receive(chunks)
+        except Exception as raised:
+            return self.fail(raised)
+        if error is not None:
+            self.fail(error)
+        elif chunks[-1].done and not self.last.done():
+            self.last.set_result(None)
+
+    def _begin(self, chunks: list[Chunk]) -> None:
+        self._started = True
+        self._watchdog.started(self._silence_s)
+        last = chunks[0]
+        if isinstance(last, LastChunk) and last.done_reason in ("load", "unload"):
+            raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
 
 
-def _decode_line(line: bytes) -> Chunk:
+# Who reads a body that is handed on as it comes.
+_readers: dict[aiohttp.StreamReader, _Lines] = {}
+
+
+class _Body(aiohttp.StreamReader):
+    """A body that is handed on as it comes.
+
+    aiohttp's own keeps it until a task has been woken for it, and parses once more to see whether there is more; with
+    one token a read that would be a third of all that the token costs. The class of aiohttp's body is changed to this
+    one, so it has no slots of its own.
+    """
+
+    __slots__ = ()
+
+    def feed_data(self, data: bytes, size: int = 0) -> bool:
+        if (lines := _readers.get(self)) is not None:
+            lines.feed(data)
+        return False
+
+    def begin_http_chunk_receiving(self) -> None:
+        """Nobody asks where chunks end."""
+
+    def end_http_chunk_receiving(self) -> None:
+        """Nobody asks where chunks end."""
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        if (lines := _readers.get(self)) is not None:
+            lines.end()
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        if (lines := _readers.get(self)) is not None:
+            lines.end(_cut(exc))
+
+
+@contextmanager
+def _handed_on(content: aiohttp.StreamReader, lines: _Lines) -> Generator[None]:
+    """Hand on a body: what has come of it, and what will."""
+    if not content.at_eof():
+        while data := content._read_nowait(-1):  # read_nowait would raise before it hands out what came before a cut
+            lines.feed(data)
+    if (error := content.exception()) is not None:
+        lines.end(_cut(error))
+    elif content.is_eof():
+        lines.end()
+    else:
+        content.__class__ = _Body
+        _readers[content] = lines
     try:
-        chunk = msgspec.json.decode(line, type=Chunk)
-        if chunk.done:
-            return msgspec.json.decode(line, type=LastChunk)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # Invalid UTF-8 becomes U+FFFD; a lone surrogate may find its other half in the next chunk.
-        fields = json.loads(line.decode("utf-8", "replace"))
-        chunk = msgspec.convert(fields, Chunk)
-        if chunk.done:
-            return msgspec.convert(fields, LastChunk)
-    if chunk.message is None and chunk.error is None:
-        raise ValueError("a line without a message")
-    return chunk
+        yield
+    finally:
+        _readers.pop(content, None)
+        if not lines.last.cancelled() and lines.last.done():
+            lines.last.exception()  # somebody who was cancelled meanwhile did not see it, and asyncio would complain
 
 
-def _not_ollama(what: str) -> UpstreamProtocol:
-    return UpstreamProtocol(
-        f"Expected Ollama's chat stream, got {what}. "
-        "Check that OLLAMA_HOST is an Ollama, not another server or a proxy's page."
-    )
-
-
-def _error_line(error: object) -> UpstreamError:
-    return UpstreamError(f"Ollama broke off the answer: {safe_text(error)}")
-
-
-def safe_text(error: object) -> str:
-    """Ollama's own text where it is known to hold no path and no prompt."""
-    text = error if isinstance(error, str) else ""
-    known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text
-    return text[:200] if known else "it reported an error. Its log says more (`ollama serve` prints it)."
+def _cut(error: BaseException) -> UpstreamTruncated:
+    truncated = UpstreamTruncated("The answer broke off: the connection to Ollama was cut.")
+    truncated.__cause__ = error
+    return truncated
 
 
 @asynccontextmanager
@@ -272,11 +280,11 @@ async def _open(
     except aiohttp.ServerDisconnectedError as error:
         raise Disconnected("Ollama closed the connection without an answer. Ask again.") from error
     except aiohttp.ClientResponseError as error:
-        raise _not_ollama("an answer that is not HTTP") from error
+        raise not_ollama("an answer that is not HTTP") from error
     except (aiohttp.ClientError, OSError) as error:
         raise unreachable(connection) from error
     try:
-        watchdog.watch(response)
+        watchdog.watch(lambda error: response.close())
         if response.status != 200:
             raise await _status_error(response, body)
         yield response
@@ -300,7 +308,7 @@ async def _status_error(response: aiohttp.ClientResponse, body: Mapping[str, Any
     try:
         error = json.loads(text)["error"]
     except (ValueError, KeyError, TypeError):
-        return _not_ollama(f"HTTP status {response.status} without Ollama's error text")
+        return not_ollama(f"HTTP status {response.status} without Ollama's error text")
     if response.status == 404:
         return model_not_found(str(body.get("model", "")))
     if response.status == 503:
@@ -330,49 +338,49 @@ def _too_slow(limit_s: float) -> UpstreamTimeout:
     )
 
 
-async def _drain(response: aiohttp.ClientResponse) -> None:
-    """Read up to the end of the body, so that the connection can serve again; a server that holds it open loses it."""
+async def _drain(response: aiohttp.ClientResponse, lines: _Lines) -> None:
+    """Wait for the end of the body, so that the connection can serve again; a server that holds it open loses it."""
     try:
-        async with asyncio.timeout(_DRAIN_S):
-            if await response.content.readany():
-                response.close()  # more after the end: not to be trusted with another request
-    except (TimeoutError, aiohttp.ClientError, OSError):
+        if not lines.eof.done():
+            async with asyncio.timeout(_DRAIN_S):
+                await lines.eof
+    except TimeoutError:
         response.close()
+    if lines.surplus:
+        response.close()  # more after the end: not to be trusted with another request
 
 
 class _Watchdog:
-    """Ends a silence of `limit_s` seconds: the waiting for a response, then the response; one timer for all reads."""
+    """Ends a silence of `limit_s` seconds: the waiting for a response, then the response; one timer for all reads.
+
+    heard_at: when something came, in the loop's time.
+    """
 
     def __init__(self, limit_s: float) -> None:
-        self.expired = False
         self._limit_s = limit_s
         self._started = False
-        self._response: aiohttp.ClientResponse | None = None
+        self._expired = False
+        self._fail: Callable[[UpstreamError], None] | None = None
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        self._touched = self._loop.time()
+        self.heard_at = self._loop.time()
         self._timer = self._loop.call_later(limit_s, self._check)
 
-    def watch(self, response: aiohttp.ClientResponse) -> None:
-        """The response is there."""
-        self._response = response
-
-    def touch(self) -> None:
-        """Something came."""
-        self._touched = self._loop.time()
+    def watch(self, fail: Callable[[UpstreamError], None]) -> None:
+        """From now on this is called with what the silence means; until now the task is cancelled."""
+        self._fail = fail
 
     def started(self, limit_s: float) -> None:
         """The first chunk is there: from now on this limit holds."""
-        if not self._started:
-            self._started = True
-            self._limit_s = limit_s
-            self._timer.cancel()
-            self._timer = self._loop.call_later(limit_s, self._check)
+        self._started = True
+        self._limit_s = limit_s
+        self._timer.cancel()
+        self._timer = self._loop.call_later(limit_s, self._check)
 
     def raise_if_it_was_me(self) -> None:
         """In the task, after it was cancelled while it waited for the response."""
-        if self.expired and self._task is not None and self._task.uncancel() == 0:
-            raise self.error() from None
+        if self._expired and self._task is not None and self._task.uncancel() == 0:
+            raise self._error() from None
 
     def __enter__(self) -> Self:
         return self
@@ -380,20 +388,19 @@ class _Watchdog:
     def __exit__(self, *error: object) -> None:
         self._timer.cancel()
 
-    def error(self) -> UpstreamError:
-        """What the silence means."""
+    def _error(self) -> UpstreamError:
         if not self._started:
             return _too_slow(self._limit_s)
         return UpstreamStalled(f"The answer stopped: Ollama sent nothing more for {self._limit_s:g} s. Ask again.")
 
     def _check(self) -> None:
-        left_s = self._touched + self._limit_s - self._loop.time()
+        left_s = self.heard_at + self._limit_s - self._loop.time()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._check)
             return
-        self.expired = True
-        if self._response is not None:
-            self._response.close()
+        self._expired = True
+        if self._fail is not None:
+            self._fail(self._error())
         elif self._task is not None:
             self._task.cancel()
 

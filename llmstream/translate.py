@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from llmstream.chunks import safe_text
 from llmstream.errors import (
     CapabilityMissing,
     LlmstreamError,
@@ -16,7 +17,6 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.reader import safe_text
 
 _UNREACHABLE = "Ollama can't be reached. Start it with `ollama serve`, and check the chain's base_url."
 _CUT = "The answer broke off: the connection to Ollama was cut."

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmstream.chunks import Chunk, LastChunk, Message
 from llmstream.emitter import MAX_TEXT, Emitter
 from llmstream.errors import ChainFailed, LimitExceeded, LlmstreamError
 from llmstream.events import (
@@ -26,7 +27,6 @@ from llmstream.events import (
     to_dict,
     well_formed,
 )
-from llmstream.reader import Chunk, LastChunk, Message
 from llmstream.settings import Settings
 from tests.support import answer, reasoning
 

@@ -20,6 +20,7 @@ from langchain_core.output_parsers import StrOutputParser
 
 from llmstream import open_chain
 from llmstream.chain import StrictChatOllama
+from llmstream.chunks import Chunk
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
@@ -240,8 +241,7 @@ async def test_prompt_too_long(upstream: DemoOllama, truncate: bool | None) -> N
     chunks: list[Any] = []
     try:
         sent = body if truncate is None else {**body, "truncate": truncate}
-        async for got in ollama(upstream).chat(sent, notify=told.append):
-            chunks += got
+        await ollama(upstream).chat(sent, chunks.extend, notify=told.append)
     except UpstreamError as error:
         chunks = [str(error)]
 
@@ -265,7 +265,7 @@ async def test_prompt_truncated_is_in_the_end(upstream: DemoOllama) -> None:
 async def test_nothing_to_answer(upstream: DemoOllama) -> None:
     """Empty messages would only load the model, so they are refused."""
     with pytest.raises(InvalidRequest):
-        await anext(ollama(upstream).chat({"model": "demo", "messages": []}))
+        await ollama(upstream).chat({"model": "demo", "messages": []}, print)
 
     assert [] == upstream.requests
 
@@ -286,9 +286,10 @@ async def test_connection_that_was_closed_is_asked_once_more() -> None:
 
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     async with raw_server(script) as (url, _):
-        chunks = [chunk async for chunks in Ollama(Connection(url=url)).chat(body) for chunk in chunks]
+        chunks: list[Chunk] = []
+        await Ollama(Connection(url=url)).chat(body, chunks.extend)
         with pytest.raises(UpstreamUnreachable):
-            await anext(Ollama(Connection(url=url)).chat({**body, "never": True}))
+            await Ollama(Connection(url=url)).chat({**body, "never": True}, print)
 
     assert ["a"] == [chunk.message.content for chunk in chunks if chunk.message]
     assert 4 == requests

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from llmstream.chunks import Chunk, LastChunk, safe_text
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import (
     LlmstreamError,
@@ -23,16 +24,7 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.reader import (
-    Chunk,
-    Connection,
-    Disconnected,
-    LastChunk,
-    PromptTooLong,
-    read_chat,
-    read_version,
-    safe_text,
-)
+from llmstream.reader import Connection, Disconnected, PromptTooLong, read_chat, read_version
 from tests.answering import Script, cut_off, raw_server
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -97,10 +89,7 @@ async def read(url: str, *, body: dict[str, Any] = BODY, **limits: Any) -> tuple
     """All chunks of an answer, and the error it ended with."""
     found: list[Chunk] = []
     try:
-        async with aclosing(read_chat(Connection(url=url, **limits), body)) as reads:
-            async for chunks in reads:
-                assert chunks
-                found += chunks
+        await read_chat(Connection(url=url, **limits), body, found.extend)
     except LlmstreamError as error:
         return found, error
     return found, None
@@ -325,9 +314,9 @@ async def test_silence_while_a_tool_call_is_made(upstream: DemoOllama, tools: bo
 
 async def test_lines_of_one_read_come_together(upstream: DemoOllama) -> None:
     """What arrives in one segment is handed over in one list."""
-    reads = [
-        len(chunks) async for chunks in read_chat(Connection(url=upstream.url), {**BODY, "model": "demo:one-chunk"})
-    ]
+    reads: list[int] = []
+    connection = Connection(url=upstream.url)
+    await read_chat(connection, {**BODY, "model": "demo:one-chunk"}, lambda chunks: reads.append(len(chunks)))
 
     assert [15] == reads
 

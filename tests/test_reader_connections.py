@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 import pytest
 
+from llmstream.chunks import Chunk
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
     UpstreamBusy,
 )
+from llmstream.pulled import pulled
 from llmstream.reader import (
     Connection,
     read_chat,
@@ -66,7 +68,10 @@ async def _drop(reads: Any) -> None:
 @pytest.mark.parametrize("leave", [_close, _drop], ids=["aclose", "reference dropped"])
 async def test_leaving_closes_the_connection(upstream: DemoOllama, leave: Callable[[Any], Awaitable[None]]) -> None:
     """Whoever leaves in mid-answer makes Ollama stop."""
-    reads = read_chat(Connection(url=upstream.url), {**BODY, "model": "demo:stall-1"})
+    body = {**BODY, "model": "demo:stall-1"}
+    reads: AsyncGenerator[list[Chunk], None] = pulled(
+        lambda receive: read_chat(Connection(url=upstream.url), body, receive)
+    )
     [first] = await anext(reads)
     reading, reads = reads, None  # type: ignore[assignment]
     leaving, reading = leave(reading), None  # type: ignore[assignment]

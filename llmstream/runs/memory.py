@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from llmstream.errors import KeyConflict, RunNotFound
 from llmstream.events import CancelledBy, Event, Token, is_terminal, size_of
@@ -65,7 +65,13 @@ class MemoryLog(RunLog):
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
         run = self._runs[run_id]
-        size = run.append(events)
+        size = len(events) * _EVENT_BYTES
+        for event in events:
+            size += len(event.text) if type(event) is Token else size_of(event)
+        run.bytes += size
+        run.events += events
+        for follower in run.followers:
+            follower.wake()
         self._bytes += size
         if self._bytes > self._max_log_bytes:
             self._forget_old()
@@ -128,7 +134,8 @@ class _Run:
         self.ended = False
         self.ended_at = 0.0
         self.lock = threading.Lock()
-        self._waiters: dict[MemoryFollower, None] = {}
+        # A new one with every change, so that the appending thread can go through it while another one changes it.
+        self.followers: tuple[MemoryFollower, ...] = ()
         self._watchers = 0
         self._cancelled = False
         self._loop = asyncio.get_running_loop()
@@ -138,40 +145,22 @@ class _Run:
     def info(self) -> RunInfo:
         return RunInfo(self.new.id, self.new.caller, 1, len(self.events), self.ended)
 
-    def append(self, events: Sequence[Event]) -> int:
-        size = len(events) * _EVENT_BYTES
-        for event in events:
-            size += len(event.text) if type(event) is Token else size_of(event)
-        self.bytes += size
-        waiters: Iterable[MemoryFollower] = ()
-        with self.lock:
-            self.events += events
-            if self._waiters:
-                waiters, self._waiters = self._waiters, {}
-        for follower in waiters:
-            follower.wake()
-        return size
-
     def close(self) -> None:
-        with self.lock:
-            self.ended, self.ended_at = True, time.monotonic()
-            waiters, self._waiters = self._waiters, {}
-        for follower in waiters:
+        self.ended_at = time.monotonic()
+        self.ended = True
+        for follower in self.followers:
             follower.wake()
         self._stop_timer()
 
-    def wait(self, follower: MemoryFollower, position: int) -> bool:
-        """Have the follower woken when there is more after its position; False where there is already."""
+    def add(self, follower: MemoryFollower) -> None:
+        """Wake the follower whenever there is more."""
         with self.lock:
-            if self.ended or len(self.events) > position:
-                return False
-            self._waiters[follower] = None
-            return True
+            self.followers = (*self.followers, follower)
 
-    def forget(self, follower: MemoryFollower) -> None:
-        """The follower waits no more."""
+    def remove(self, follower: MemoryFollower) -> None:
+        """Wake the follower no more."""
         with self.lock:
-            self._waiters.pop(follower, None)
+            self.followers = tuple(each for each in self.followers if each is not follower)
 
     def cancel(self, by: CancelledBy) -> bool:
         if self.ended or self._cancelled:
@@ -234,6 +223,7 @@ class MemoryFollower(Follower):
         self._thread = threading.get_ident()
         self._heard_at = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        run.add(self)
         if watching:
             run.joined()
 
@@ -260,17 +250,14 @@ class MemoryFollower(Follower):
             if run.ended:
                 self._over = True
                 continue
-            future = self._loop.create_future()
-            self._future = future  # before the log is told, which may wake it from another thread
-            if run.wait(self, self._position):
-                if self._timer is None:
-                    self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
-                try:
-                    more = await future
-                finally:
-                    self._future = None
-                if not more:
-                    return Batch(first, [])
+            self._future = future = self._loop.create_future()
+            # Another thread may have appended just before it could see the future.
+            if len(run.events) >= first or run.ended:
+                continue
+            if self._timer is None:
+                self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+            if not await future:
+                return Batch(first, [])
 
     def _take(self, first: int) -> Batch:
         run = self._run
@@ -285,25 +272,27 @@ class MemoryFollower(Follower):
 
     def wake(self) -> None:
         """There is more; called in the appending thread."""
+        future = self._future
+        if future is None:
+            return
+        self._future = None
         if threading.get_ident() == self._thread:
-            self._resolve(True)
+            if not future.done():
+                future.set_result(True)
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._resolve, True)
-
-    def _resolve(self, more: bool) -> None:
-        if self._future is not None and not self._future.done():
-            self._future.set_result(more)
+            self._loop.call_soon_threadsafe(_resolve, future, True)
 
     def _look(self) -> None:
         self._timer = None
-        if self._future is None:
+        future = self._future
+        if future is None:
             return
         now = self._loop.time()
         if now < self._heard_at + self._idle_s:
             self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
         else:
             self._heard_at = now
-            self._resolve(False)
+            _resolve(future, False)
 
     def close(self) -> None:
         if self._closed:
@@ -311,7 +300,12 @@ class MemoryFollower(Follower):
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._resolve(True)
-        self._run.forget(self)
+        self._run.remove(self)
+        self.wake()
         if self._watching:
             self._run.left()
+
+
+def _resolve(future: asyncio.Future[bool], more: bool) -> None:
+    if not future.done():
+        future.set_result(more)

@@ -317,9 +317,10 @@ class _Running:
         if self._over:
             return
         last = events[-1]
-        self._over = is_terminal(last)
-        if self._over and isinstance(last, Finished):
-            self.release()  # first, so that who reads the end and asks again finds the place free
+        if is_terminal(last):
+            self._over = True
+            if isinstance(last, Finished):
+                self.release()  # first, so that who reads the end and asks again finds the place free
         self._log.append(self.id, events)
         self._metrics.observe(events)
         if self._over:
