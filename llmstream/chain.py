@@ -20,11 +20,11 @@ from pydantic import PrivateAttr
 
 from llmstream import background
 from llmstream.chunks import Chunk
+from llmstream.connection import Connection
 from llmstream.errors import InvalidRequest, SettingsError
 from llmstream.events import Status
 from llmstream.ollama import Ollama
 from llmstream.pulled import pulled
-from llmstream.reader import Connection
 from llmstream.settings import Settings, Thinking, parse_ollama_host, plain_ollama_host
 
 with plain_ollama_host():
@@ -121,8 +121,9 @@ def _ollama_of(model: StrictChatOllama) -> Ollama:
 
 
 def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
-    """The server under httpx's names of what aiohttp's request takes."""
-    options: dict[str, Any] = {name: kwargs.pop(name) for name in ("headers", "proxy", "cookies") if name in kwargs}
+    """The server, with what httpx's client would be told of it."""
+    headers, cookies = dict(kwargs.pop("headers", None) or {}), dict(kwargs.pop("cookies", None) or {})
+    proxy = kwargs.pop("proxy", None)
     verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
     kwargs.pop("follow_redirects", None)
     if isinstance(verify, str):
@@ -135,7 +136,7 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
         if not (isinstance(auth, tuple) and len(auth) == 2):
             raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
         user = base64.b64encode(":".join(auth).encode()).decode()
-        options["headers"] = {**options.get("headers", {}), "Authorization": f"Basic {user}"}
+        headers["Authorization"] = f"Basic {user}"
     # A number, or what `httpx.Timeout` says of reading.
     wait_s = getattr(timeout, "read", timeout)
     first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s
@@ -145,7 +146,10 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
             connect_timeout_s=settings.connect_timeout_s,
             first_token_timeout_s=first_token_s,
             token_timeout_s=min(first_token_s, settings.token_timeout_s),
-            options={"ssl": verify, **options},
+            headers=headers,
+            cookies=cookies,
+            proxy=None if proxy is None else str(proxy),
+            tls=verify,
         )
     )
 

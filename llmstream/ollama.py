@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from llmstream.chunks import Chunk
+from llmstream.connection import Connection, unreachable
 from llmstream.errors import (
     CapabilityMissing,
     InvalidRequest,
@@ -28,16 +29,9 @@ from llmstream.errors import (
     UpstreamTimeout,
 )
 from llmstream.events import Status
-from llmstream.reader import (
-    Connection,
-    Disconnected,
-    PromptTooLong,
-    model_not_found,
-    read_chat,
-    read_version,
-    unreachable,
-)
+from llmstream.reader import PromptTooLong, model_not_found, read_chat, read_version
 from llmstream.settings import Settings, plain_ollama_host
+from llmstream.upstream import Disconnected
 
 if TYPE_CHECKING:
     import ollama
@@ -226,16 +220,17 @@ class Ollama:
         import httpx
 
         connection, parts = self.connection, urlsplit(self.connection.url)
-        options = dict(connection.options)
         client: ollama.Client = _package().Client(
             host=connection.url,
             timeout=httpx.Timeout(timeout_s, connect=connection.connect_timeout_s),
             auth=(unquote(parts.username), unquote(parts.password or "")) if parts.username else None,
-            verify=options.pop("ssl", True),
+            verify=connection.tls,
+            headers=dict(connection.headers),
+            cookies=dict(connection.cookies),
+            proxy=connection.proxy,
             # These questions are rare: no connection is kept, so that there is none to close at the end.
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,  # a proxy of the environment is not for Ollama; the reader takes none either
-            **options,
         )
         return client
 

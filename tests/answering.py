@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -115,10 +116,13 @@ Script = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def raw_server(script: Script) -> AsyncGenerator[tuple[str, list[int]], None]:
+async def raw_server(
+    script: Script, *, tls: ssl.SSLContext | None = None, heads: list[str] | None = None
+) -> AsyncGenerator[tuple[str, list[int]], None]:
     """A server that hands each request's body to `script`, which writes what it likes.
 
-    Yields its address, and for each connection the number of requests that came over it.
+    Yields its address, and for each connection the number of requests that came over it; what stood above the bodies
+    goes into `heads`.
     """
     counts: list[int] = []
     tasks: list[asyncio.Task[Any]] = []
@@ -135,15 +139,18 @@ async def raw_server(script: Script) -> AsyncGenerator[tuple[str, list[int]], No
                     (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
                 )
                 counts[connection] += 1
+                if heads is not None:
+                    heads.append(head.decode())
                 await script(await reader.readexactly(length), writer)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             pass
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
     try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", counts
+        yield (f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"), counts
     finally:
         server.close()
         for task in tasks:

@@ -21,6 +21,7 @@ from langchain_core.output_parsers import StrOutputParser
 from llmstream import open_chain
 from llmstream.chain import StrictChatOllama
 from llmstream.chunks import Chunk
+from llmstream.connection import Connection
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
@@ -33,7 +34,6 @@ from llmstream.errors import (
 )
 from llmstream.events import Failed, Finished
 from llmstream.ollama import Ollama, is_cloud, same_model
-from llmstream.reader import Connection
 from llmstream.settings import Settings, parse_ollama_host
 from tests.answering import PROMPT, events_of, outline, raw_server
 from tests.support import post

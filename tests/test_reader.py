@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from llmstream.chunks import Chunk, LastChunk, safe_text
+from llmstream.connection import Connection
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import (
     LlmstreamError,
@@ -24,7 +25,8 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.reader import Connection, Disconnected, PromptTooLong, read_chat, read_version
+from llmstream.reader import PromptTooLong, read_chat, read_version
+from llmstream.upstream import Disconnected
 from tests.answering import Script, cut_off, raw_server
 
 RECORDINGS = Path(__file__).parent / "recordings"

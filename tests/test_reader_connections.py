@@ -9,16 +9,14 @@ from typing import Any
 import pytest
 
 from llmstream.chunks import Chunk
+from llmstream.connection import Connection
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
     UpstreamBusy,
 )
 from llmstream.pulled import pulled
-from llmstream.reader import (
-    Connection,
-    read_chat,
-)
+from llmstream.reader import read_chat
 from tests.answering import raw_server
 from tests.test_reader import BODY, read, response, sending
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import llmstream
+from llmstream.connection import Connection
 from llmstream.errors import SettingsError
-from llmstream.reader import Connection
 from llmstream.settings import LOOPBACK_HOSTS, Settings, override, parse_ollama_host
 
 VARIABLES: dict[str, tuple[str, Any]] = {

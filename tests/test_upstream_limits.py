@@ -12,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from langchain_core.output_parsers import StrOutputParser
 
+from llmstream.connection import Connection
 from llmstream.errors import UpstreamBusy, UpstreamProtocol
 from llmstream.events import Data, Failed, ToolCall
 from llmstream.fastapi import create_app
 from llmstream.ollama import Ollama
-from llmstream.reader import Connection
 from llmstream.settings import Settings
 from tests.answering import events_of, outline, raw_server, strict
 from tests.faultkit import ask

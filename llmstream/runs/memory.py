@@ -107,13 +107,13 @@ class MemoryLog(RunLog):
     def _kept(self, run_id: str) -> _Run | None:
         """A run whose time is not over; forgets none, because it may be asked for in any thread."""
         run = self._runs.get(run_id)
-        return None if run is None or (run.ended and time.monotonic() - run.ended_at >= self._replay_s) else run
+        return None if run is None or (run.closed and time.monotonic() - run.closed_at >= self._replay_s) else run
 
     def _forget_old(self) -> None:
         now = time.monotonic()
         while self._ended:
             run_id, run = next(iter(self._ended.items()))
-            if now - run.ended_at < self._replay_s and self._bytes <= self._max_log_bytes:
+            if now - run.closed_at < self._replay_s and self._bytes <= self._max_log_bytes:
                 return
             del self._ended[run_id], self._runs[run_id]
             self._bytes -= run.bytes
@@ -131,8 +131,8 @@ class _Run:
         self.new = new
         self.events: list[Event] = []
         self.bytes = 0
-        self.ended = False
-        self.ended_at = 0.0
+        self.closed = False
+        self.closed_at = 0.0
         self.lock = threading.Lock()
         # A new one with every change, so that the appending thread can go through it while another one changes it.
         self.followers: tuple[MemoryFollower, ...] = ()
@@ -145,9 +145,14 @@ class _Run:
     def info(self) -> RunInfo:
         return RunInfo(self.new.id, self.new.caller, 1, len(self.events), self.ended)
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come; the owner may still be on its way to closing the run."""
+        return self.closed or (bool(self.events) and is_terminal(self.events[-1]))
+
     def close(self) -> None:
-        self.ended_at = time.monotonic()
-        self.ended = True
+        self.closed_at = time.monotonic()
+        self.closed = True
         for follower in self.followers:
             follower.wake()
         self._stop_timer()
@@ -247,12 +252,12 @@ class MemoryFollower(Follower):
                 raise StopAsyncIteration
             if len(run.events) >= first:
                 return self._take(first)
-            if run.ended:
+            if run.closed:
                 self._over = True
                 continue
             self._future = future = self._loop.create_future()
             # Another thread may have appended just before it could see the future.
-            if len(run.events) >= first or run.ended:
+            if len(run.events) >= first or run.closed:
                 continue
             if self._timer is None:
                 self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
