@@ -29,7 +29,7 @@ from llmstream.settings import Settings
 # So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
 MAX_TEXT = 1300
 
-Sink = Callable[[list[Event]], None]
+Sink = Callable[[list[Event]], object]
 
 _REASONS: dict[str, FinishReason] = {
     "stop": "stop",

@@ -17,7 +17,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from llmstream.chunks import Chunk
 from llmstream.connection import Connection, unreachable
 from llmstream.errors import (
     CapabilityMissing,
@@ -29,7 +28,7 @@ from llmstream.errors import (
     UpstreamTimeout,
 )
 from llmstream.events import Status
-from llmstream.reader import PromptTooLong, model_not_found, read_chat, read_version
+from llmstream.reader import PromptTooLong, Receive, model_not_found, read_chat, read_version
 from llmstream.settings import Settings, plain_ollama_host
 from llmstream.upstream import Disconnected
 
@@ -80,11 +79,13 @@ class Ollama:
     async def chat(
         self,
         body: Mapping[str, Any],
-        receive: Callable[[list[Chunk]], None],
+        receive: Receive,
         *,
         notify: Callable[[Status], None] = lambda status: None,
     ) -> None:
         """Ask, and have `receive` called with the chunks, in lists of those that came together, up to a `LastChunk`.
+
+        Where it gives a future, nothing more is read until that is done.
 
         body: of `/api/chat`. What it asks for is checked against the model's capabilities first. Where it does not
         say otherwise, a prompt that is too long is truncated only after asking without truncation, and `notify` is

@@ -32,6 +32,7 @@ from llmstream.upstream import asked
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1
+_LAST_LOOK_S = 0.01
 # How long the text of an error may take after its status, and how many bytes of it are looked at.
 _ERROR_S = 1
 _ERROR_BYTES = 64 * 2**10
@@ -44,7 +45,11 @@ class PromptTooLong(UpstreamError):
     """The prompt does not fit the context, and truncation was not allowed."""
 
 
-async def read_chat(connection: Connection, body: Mapping[str, Any], receive: Callable[[list[Chunk]], None]) -> None:
+# Takes chunks that came together, and gives what to wait for before more are brought, if anything.
+Receive = Callable[[list[Chunk]], asyncio.Future[None] | None]
+
+
+async def read_chat(connection: Connection, body: Mapping[str, Any], receive: Receive) -> None:
     """One request to `/api/chat`: `receive` gets its chunks, in lists of those that came together.
 
     Returns after the one that ends with a `LastChunk`. Cancelling closes the connection, which makes Ollama stop.
@@ -52,7 +57,8 @@ async def read_chat(connection: Connection, body: Mapping[str, Any], receive: Ca
     before the fault was handed over before.
     """
     answer = _Answer(connection, body, receive)
-    async with asked(connection, "POST", "/api/chat", answer, body=_encode(body)):
+    async with asked(connection, "POST", "/api/chat", answer, body=_encode(body)) as transport:
+        answer.transport = transport
         try:
             await answer.last
             if not answer.eof.done():
@@ -105,7 +111,9 @@ class _Answer:
     the body.
     """
 
-    def __init__(self, connection: Connection, body: Mapping[str, Any], receive: Callable[[list[Chunk]], None]) -> None:
+    transport: asyncio.Transport  # from when on it is read
+
+    def __init__(self, connection: Connection, body: Mapping[str, Any], receive: Receive) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.last: asyncio.Future[None] = self._loop.create_future()
@@ -113,7 +121,7 @@ class _Answer:
         self._model = str(body.get("model", ""))
         self._receive = receive
         self._status = 0
-        self._started = False
+        self._started = self._paused = self._last_look = False
         self._begun: list[bytes] = []  # of a line whose end has not come, or of an error's text
         self._size = 0
         # A tool call is generated in silence, so there only the first token's limit can tell a stall.
@@ -125,6 +133,7 @@ class _Answer:
     def leave(self) -> None:
         """Nobody waits any more."""
         self._timer.cancel()
+        self._resume()
         if self.last.done() and not self.last.cancelled():
             self.last.exception()  # who was cancelled meanwhile did not see it, and asyncio would complain
 
@@ -173,7 +182,9 @@ class _Answer:
             if chunks:
                 if not self._started:
                     self._begin(chunks)
-                self._receive(chunks)
+                full = self._receive(chunks)
+                if full is not None:
+                    self._pause(full)
         except Exception as raised:
             return self._fail(raised)
         if error is not None:
@@ -198,6 +209,19 @@ class _Answer:
             or UpstreamTruncated("The answer broke off: Ollama ended the stream without saying that it was complete.")
         )
 
+    def _pause(self, full: asyncio.Future[None]) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+            full.add_done_callback(lambda done: self._resume())
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._heard_at = self._loop.time()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
     def _fail(self, error: Exception) -> None:
         """Nothing more is handed over; where the last chunk has been, this says nothing new."""
         if not self.last.done():
@@ -209,9 +233,13 @@ class _Answer:
         self._timer = self._loop.call_later(limit_s, self._check)
 
     def _check(self) -> None:
-        left_s = self._heard_at + self._limit_s - self._loop.time()
+        left_s = self._limit_s if self._paused else self._heard_at + self._limit_s - self._loop.time()
         if left_s > 0:
+            self._last_look = False
             self._timer = self._loop.call_later(left_s, self._check)
+        elif not self._last_look:  # where the loop was held up itself, there may be something to read
+            self._last_look = True
+            self._timer = self._loop.call_later(_LAST_LOOK_S, self._check)
         elif self._status not in (0, 200):
             self._fail(self._refusal())
         elif self._started:

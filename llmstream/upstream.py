@@ -51,8 +51,8 @@ class Receiver(Protocol):
 @asynccontextmanager
 async def asked(
     connection: Connection, method: str, path: str, receiver: Receiver, *, body: bytes = b""
-) -> AsyncGenerator[None, None]:
-    """Send a request, whose response goes to `receiver`.
+) -> AsyncGenerator[asyncio.Transport, None]:
+    """Send a request, whose response goes to `receiver`; what it comes over, whose reading may be paused.
 
     At the end of the block a connection whose response is complete is kept for the next request; any other is closed at
     once, which makes Ollama stop. Raises `UpstreamUnreachable`, and `SettingsError` for what can't be sent.
@@ -60,9 +60,8 @@ async def asked(
     head = connection.head(method, path, len(body))
     pool = await _pool()
     link = pool.take(connection.target) or await pool.connect(connection)
-    link.ask(head + body, receiver)
     try:
-        yield
+        yield link.ask(head + body, receiver)
     finally:
         pool.give(link)
 
@@ -85,14 +84,14 @@ class _Link(asyncio.Protocol):
         self._head_bytes = self._status = 0
         self._complete = self._has_length = self.reusable = False
 
-    def ask(self, request: bytes, receiver: Receiver) -> None:
-        """Send a request."""
+    def ask(self, request: bytes, receiver: Receiver) -> asyncio.Transport:
+        """Send a request; raises `Disconnected`."""
         self._begin()
+        if self._transport is None:
+            raise _disconnected()
         self._receiver = receiver
-        if self._transport is not None:
-            self._transport.write(request)
-        else:
-            self._over(_disconnected())
+        self._transport.write(request)
+        return self._transport
 
     def close(self) -> None:
         """End the connection at once; the receiver hears no more."""

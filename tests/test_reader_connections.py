@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -106,3 +107,37 @@ async def test_more_than_a_hundred_at_once(upstream: DemoOllama) -> None:
     assert error is None
     assert SENTENCE == "".join(chunk.message.content for chunk in chunks if chunk.message)
     assert await asyncio.to_thread(upstream.wait_idle)
+
+
+async def test_who_takes_long_is_not_flooded() -> None:
+    """What nobody has asked for waits at the server, and comes when it is asked for; none of it is a silence."""
+    line = b'{"message":{"content":"%s"},"done":false}\n' % (b"a" * 1000)
+    lines, sent = 20_000, 0
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while sent < lines:
+            writer.write(line)
+            sent += 1
+            await writer.drain()
+        writer.write(b'{"message":{},"done":true,"done_reason":"stop"}\n')
+        writer.close()
+
+    async with raw_server(script) as (url, _):
+        connection = Connection(url=url, token_timeout_s=0.2)
+        taken: list[Chunk] = []
+        reads: AsyncGenerator[list[Chunk], None] = pulled(lambda receive: read_chat(connection, BODY, receive))
+        async with aclosing(reads):
+            taken += await anext(reads)
+            unchanged, before = 0, 0
+            while unchanged < 1000:  # turns of the loop, in which the server would go on if it could
+                await asyncio.sleep(0)
+                unchanged, before = (unchanged + 1 if sent == before else 0), sent
+            held = sent
+            await asyncio.sleep(2 * connection.token_timeout_s)
+            async for chunks in reads:
+                taken += chunks
+
+    assert held < lines
+    assert lines + 1 == len(taken)
