@@ -65,15 +65,15 @@ class MemoryLog(RunLog):
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
         run = self._runs[run_id]
-        size = len(events) * _EVENT_BYTES
+        size = 0
         for event in events:
-            size += len(event.text) if type(event) is Token else size_of(event)
+            size += _EVENT_BYTES + (len(event.text) if type(event) is Token else size_of(event))
         run.bytes += size
-        run.events += events
+        run.events.extend(events)
         for follower in run.followers:
             follower.wake()
-        self._bytes += size
-        if self._bytes > self._max_log_bytes:
+        self._bytes = total = self._bytes + size
+        if total > self._max_log_bytes:
             self._forget_old()
 
     async def close(self, run_id: str) -> None:
