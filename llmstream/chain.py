@@ -122,12 +122,13 @@ def _ollama_of(model: StrictChatOllama) -> Ollama:
 
 def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     """The server, with what httpx's client would be told of it."""
-    headers, cookies = dict(kwargs.pop("headers", None) or {}), dict(kwargs.pop("cookies", None) or {})
+    headers = {_text(name): _text(value) for name, value in dict(kwargs.pop("headers", None) or {}).items()}
+    cookies = dict(kwargs.pop("cookies", None) or {})
     proxy = kwargs.pop("proxy", None)
     verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
     kwargs.pop("follow_redirects", None)
     if isinstance(verify, str):
-        verify = ssl.create_default_context(cafile=verify)
+        verify = _trusting(verify)
     if kwargs:
         raise SettingsError(
             f"client_kwargs {sorted(kwargs)} can't be honoured; headers, timeout, verify, proxy, cookies and auth can."
@@ -149,9 +150,19 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
             headers=headers,
             cookies=cookies,
             proxy=None if proxy is None else str(proxy),
-            tls=verify,
+            tls=True if verify is None else verify,
         )
     )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@functools.lru_cache(maxsize=16)
+def _trusting(cafile: str) -> ssl.SSLContext:
+    """What trusts the certificates in a file; one for all questions, which may share a connection then."""
+    return ssl.create_default_context(cafile=cafile)
 
 
 _CHAT_MODELS_KEPT = _CHAINS_KEPT = 64

@@ -58,13 +58,13 @@ def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
     """The chunks of complete lines, up to the one with `done: true` or the first fault, and that fault."""
     try:
         chunks = _decode_lines(lines) if b"\n" in lines else [_decode_chunk(lines)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_one_by_one(lines)
+    if len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
         return _decode_one_by_one(lines)
     for chunk in chunks:
         if chunk.message is None or chunk.done or chunk.error is not None:
             return _decode_one_by_one(lines)
-    if len(chunks) > 1 and len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
-        return _decode_one_by_one(lines)
     return chunks, None
 
 
@@ -77,7 +77,7 @@ def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]
     for line in lines.split(b"\n"):
         try:
             chunk = _decode_line(line)
-        except ValueError:  # msgspec's and json's errors are ValueErrors
+        except (ValueError, RecursionError):  # msgspec's and json's errors are ValueErrors
             return chunks, not_ollama("a line that is not one of its messages")
         if chunk.error is not None:
             return chunks, _error_line(chunk.error)

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from llmstream.errors import SettingsError, UpstreamUnreachable
 
@@ -35,24 +35,15 @@ class Connection:
     @property
     def shown_url(self) -> str:
         """The address without a user's name and password."""
-        return re.sub("//[^/]*@", "//", self.url)  # of any text, also one that is no URL
+        return re.sub("//.*@", "//", self.url)  # of any text, also one that is no URL
 
     @cached_property
     def target(self) -> Target:
         """What it leads to; raises `UpstreamUnreachable` where the URL is none."""
-        host, port, parts = self.address_of(self.url)
-        return Target(parts.scheme, host, port, self.proxy, self.tls)
-
-    def address_of(self, url: str) -> tuple[str, int, SplitResult]:
-        """Host, port and parts of a URL; raises `UpstreamUnreachable` for one that is none."""
-        try:
-            parts = urlsplit(url)
-            host, port = (parts.hostname or "").encode("idna").decode(), parts.port or _PORTS[parts.scheme]
-        except (ValueError, KeyError):  # a UnicodeError is a ValueError
-            host = ""
-        if not host:
+        address = _address(self.url)
+        if address is None:
             raise UpstreamUnreachable(f"{self.shown_url} is not an address. Set OLLAMA_HOST.")
-        return host, port, parts
+        return Target(*address, self.proxy, self.tls)
 
     def head(self, method: str, path: str, size: int) -> bytes:
         """The head of a request with a body of so many bytes; raises `SettingsError` for what can't be sent."""
@@ -62,7 +53,8 @@ class Connection:
     @cached_property
     def _base(self) -> str:
         origin = f"http://{self.target.authority}" if self.target.by_proxy else ""
-        return f"{origin}{urlsplit(self.url).path.rstrip('/')}"
+        path = quote(urlsplit(self.url).path.rstrip("/"), safe="/%:@!$&'()*+,;=")
+        return f"{origin}{path}"
 
     @cached_property
     def _headers(self) -> str:
@@ -105,11 +97,32 @@ class Target:
         """Whether a proxy is to be asked for the URL, rather than for a way to the server."""
         return self.proxy is not None and self.scheme == "http"
 
+    @property
+    def reached_at(self) -> tuple[str, int]:
+        """The host and port to connect to; raises `SettingsError` for a proxy of another kind."""
+        if self.proxy is None:
+            return self.host, self.port
+        address = _address(self.proxy)
+        if address is None or address[0] != "http":
+            shown = re.sub("//.*@", "//", self.proxy)
+            raise SettingsError(f"A proxy for Ollama is an address such as http://host:3128, got {shown}.")
+        return address[1:]
+
     def tunnel_head(self) -> bytes:
         """The head of the request to the proxy for a way to the server."""
         authority = f"{self.authority}:{self.port}" if self.port == _PORTS[self.scheme] else self.authority
         headers = {"host": authority} | _basic("proxy-authorization", urlsplit(str(self.proxy)))
         return f"CONNECT {authority} HTTP/1.1\r\n{_lines(headers)}\r\n".encode()
+
+
+def _address(url: str) -> tuple[str, str, int] | None:
+    """Scheme, host and port of a URL, or None where it has none."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):  # a UnicodeError is a ValueError
+        return None
+    return (parts.scheme, host, port) if host else None
 
 
 def _lines(headers: Mapping[str, str]) -> str:

@@ -28,7 +28,7 @@ from llmstream.errors import (
     UpstreamTruncated,
 )
 from llmstream.events import json_value
-from llmstream.upstream import asked
+from llmstream.upstream import Disconnected, asked
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1
@@ -57,27 +57,36 @@ async def read_chat(connection: Connection, body: Mapping[str, Any], receive: Re
     before the fault was handed over before.
     """
     answer = _Answer(connection, body, receive)
-    async with asked(connection, "POST", "/api/chat", answer, body=_encode(body)) as transport:
-        answer.transport = transport
-        try:
+    try:
+        async with asked(connection, "POST", "/api/chat", answer, body=_encode(body)) as transport:
+            answer.transport = transport
             await answer.last
             if not answer.eof.done():
                 with suppress(TimeoutError):  # a server that holds the body open loses the connection
                     await asyncio.wait_for(answer.eof, _DRAIN_S)
-        finally:
-            answer.leave()
+    finally:
+        answer.leave()
 
 
 async def read_version(connection: Connection) -> str:
     """The version of the Ollama that answers; raises `UpstreamUnreachable`, or `UpstreamProtocol`."""
-    whole = _Whole()
     try:
-        async with asyncio.timeout(connection.connect_timeout_s), asked(connection, "GET", "/api/version", whole):
-            return str(json.loads(await whole.body)["version"])
-    except (ValueError, KeyError, TypeError, UpstreamTruncated) as error:
+        async with asyncio.timeout(connection.connect_timeout_s):
+            try:
+                body = await _get(connection, "/api/version")
+            except Disconnected:  # a kept connection that was just being closed
+                body = await _get(connection, "/api/version")
+        return str(json.loads(body)["version"])
+    except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
         raise not_ollama("an answer without a version") from error
     except TimeoutError as error:
         raise unreachable(connection) from error
+
+
+async def _get(connection: Connection, path: str) -> bytes:
+    whole = _Whole()
+    async with asked(connection, "GET", path, whole):
+        return await whole.body
 
 
 class _Whole:
@@ -128,12 +137,11 @@ class _Answer:
         self._silence_s = connection.first_token_timeout_s if body.get("tools") else connection.token_timeout_s
         self._limit_s = connection.first_token_timeout_s
         self._heard_at = self._loop.time()
-        self._timer = self._loop.call_later(self._limit_s, self._check)
+        self._timer = self._check_in(self._limit_s)
 
     def leave(self) -> None:
         """Nobody waits any more."""
         self._timer.cancel()
-        self._resume()
         if self.last.done() and not self.last.cancelled():
             self.last.exception()  # who was cancelled meanwhile did not see it, and asyncio would complain
 
@@ -146,20 +154,28 @@ class _Answer:
 
     def feed(self, data: bytes) -> None:
         """See `Receiver`."""
-        self._context.run(self._look, data)
+        self._run(self._look, data)
 
     def end(self, error: UpstreamError | None) -> None:
         """See `Receiver`."""
-        self._context.run(self._end, error)
+        self._run(self._end, error)
         if not self.eof.done():
             self.eof.set_result(None)
 
+    def _run(self, act: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._context.run(act, *arguments)
+        except Exception as raised:  # nobody hears of it in a callback of the loop's, and somebody waits
+            self._fail(raised)
+
     def _look(self, data: bytes) -> None:
         if self.last.done():
-            return
+            return None
+        if self._status != 200:
+            return self._keep(data)
         self._heard_at = self._loop.time()
         complete, newline, rest = data.rpartition(b"\n")
-        if newline and self._status == 200:
+        if newline:
             if self._begun:
                 complete = b"".join([*self._begun, complete])
             self._begun = [rest] if rest else []
@@ -178,19 +194,17 @@ class _Answer:
 
     def _hand_over(self, complete: bytes) -> None:
         chunks, error = decode(complete)
-        try:
-            if chunks:
-                if not self._started:
-                    self._begin(chunks)
-                full = self._receive(chunks)
-                if full is not None:
-                    self._pause(full)
-        except Exception as raised:
-            return self._fail(raised)
+        if chunks:
+            if not self._started:
+                self._begin(chunks)
+            full = self._receive(chunks)
+            if full is not None:
+                self._pause(full)
         if error is not None:
             self._fail(error)
         elif chunks[-1].done and not self.last.done():
             self.last.set_result(None)
+            self._resume()  # for the end of the body
 
     def _begin(self, chunks: list[Chunk]) -> None:
         self._started = True
@@ -229,17 +243,25 @@ class _Answer:
 
     def _limit(self, limit_s: float) -> None:
         self._limit_s = limit_s
+        self._last_look = False
         self._timer.cancel()
-        self._timer = self._loop.call_later(limit_s, self._check)
+        self._timer = self._check_in(limit_s)
+
+    def _check_in(self, delay_s: float) -> asyncio.TimerHandle:
+        # asyncio keeps a timer that is cancelled to its time, and the context with it, which would keep a run's things.
+        return self._loop.call_later(delay_s, self._check, context=contextvars.Context())
 
     def _check(self) -> None:
+        self._run(self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
         left_s = self._limit_s if self._paused else self._heard_at + self._limit_s - self._loop.time()
         if left_s > 0:
             self._last_look = False
-            self._timer = self._loop.call_later(left_s, self._check)
+            self._timer = self._check_in(left_s)
         elif not self._last_look:  # where the loop was held up itself, there may be something to read
             self._last_look = True
-            self._timer = self._loop.call_later(_LAST_LOOK_S, self._check)
+            self._timer = self._check_in(_LAST_LOOK_S)
         elif self._status not in (0, 200):
             self._fail(self._refusal())
         elif self._started:
@@ -263,7 +285,7 @@ def _encode(body: Mapping[str, Any]) -> bytes:
 def _status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
     try:
         error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return not_ollama(f"HTTP status {status} without Ollama's error text")
     if status == 404:
         return model_not_found(model)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import socket
 import ssl
 import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import aiohappyeyeballs
 import httptools
 
 from llmstream.chunks import not_ollama
 from llmstream.connection import Connection, Target, unreachable
-from llmstream.errors import SettingsError, UpstreamError, UpstreamTruncated, UpstreamUnreachable
+from llmstream.errors import UpstreamError, UpstreamTruncated, UpstreamUnreachable
 
 # How long a connection that nobody uses is kept.
 _KEPT_S = 30
@@ -93,6 +92,17 @@ class _Link(asyncio.Protocol):
         self._transport.write(request)
         return self._transport
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether another request can be sent: the last one was sent whole, and its response read whole."""
+        transport = self._transport
+        return (
+            self.reusable
+            and transport is not None
+            and not transport.is_closing()
+            and transport.get_write_buffer_size() == 0
+        )
+
     def close(self) -> None:
         """End the connection at once; the receiver hears no more."""
         self.reusable = False
@@ -126,7 +136,7 @@ class _Link(asyncio.Protocol):
         error: UpstreamError | None = None
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.reusable = False
             if not self._complete:
                 error = _cut() if self._status else not_ollama("an answer that is not HTTP")
@@ -201,19 +211,20 @@ class _Pool:
 
     def take(self, target: Target) -> _Link | None:
         """A connection that serves again, the one that was used last."""
-        links = self._idle.get(target)
-        if not links:
-            return None
-        link = links[-1]
-        self._forget(link)
-        return link
+        while links := self._idle.get(target):
+            link = links[-1]
+            self._forget(link)
+            if link.is_usable:
+                return link
+            link.close()
+        return None
 
     def give(self, link: _Link) -> None:
         """Keep a connection for a while, or close it where it can't serve again."""
-        if not link.reusable:
+        if not link.is_usable:
             return link.close()
         self._idle.setdefault(link.target, []).append(link)
-        link.timer = asyncio.get_running_loop().call_later(_KEPT_S, link.close)
+        link.timer = asyncio.get_running_loop().call_later(_KEPT_S, link.close, context=contextvars.Context())
 
     def _forget(self, link: _Link) -> None:
         links = self._idle.get(link.target, [])
@@ -226,7 +237,7 @@ class _Pool:
 
     async def connect(self, connection: Connection) -> _Link:
         """A new connection; raises `UpstreamUnreachable`."""
-        # In a context of its own: the connection outlives the run that it is made for, and would keep what is in there.
+        # In contexts of their own: the connection outlives the run that it is made for, and would keep what is in its.
         connecting = asyncio.create_task(_connect(connection), context=contextvars.Context())
         try:
             async with asyncio.timeout(connection.connect_timeout_s):
@@ -236,7 +247,7 @@ class _Pool:
             if isinstance(error, OSError):  # as a TimeoutError is
                 raise unreachable(connection) from error
             raise
-        link.lost.add_done_callback(lambda lost: self._forget(link))
+        link.lost.add_done_callback(lambda lost: self._forget(link), context=contextvars.Context())
         return link
 
     async def close(self) -> None:
@@ -255,13 +266,9 @@ def _close_unwanted(connecting: asyncio.Task[_Link]) -> None:
 
 async def _connect(connection: Connection) -> _Link:
     loop, target = asyncio.get_running_loop(), connection.target
-    host, port = target.host, target.port
-    if target.proxy is not None:
-        host, port, parts = connection.address_of(target.proxy)
-        if parts.scheme != "http":
-            raise SettingsError(f"A proxy for Ollama is an http:// address, got {parts.scheme}://.")
-    context = await asyncio.to_thread(_tls_context, target.tls) if target.scheme == "https" else None
-    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    host, port = target.reached_at
+    context = await _tls_context(target.tls) if target.scheme == "https" else None
+    addresses = await _resolve(host, port)
     sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop)
     if context is None or target.proxy is not None:
         _, link = await loop.create_connection(lambda: _Link(target), sock=sock)
@@ -276,11 +283,27 @@ async def _connect(connection: Connection) -> _Link:
     return link
 
 
-@functools.cache
-def _tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
-    """What checks certificates as asked; loading the system's takes 50 ms."""
+async def _resolve(host: str, port: int) -> list[Any]:
+    """The addresses of a host; for one that is an address itself without a thread, of which none may be free."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+_tls_contexts: dict[bool, ssl.SSLContext] = {}
+
+
+async def _tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
+    """What checks certificates as asked; loading the system's takes 50 ms, so once and in a thread."""
     if isinstance(tls, ssl.SSLContext):
         return tls
+    if tls not in _tls_contexts:
+        _tls_contexts[tls] = await asyncio.to_thread(_new_tls_context, tls)
+    return _tls_contexts[tls]
+
+
+def _new_tls_context(tls: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if not tls:
         context.check_hostname = False

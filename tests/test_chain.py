@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -289,17 +290,29 @@ async def test_client_kwargs() -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     async with server:
         for kwargs in (
-            {"headers": {"X-Key": "a"}, "cookies": {"b": "c"}},
+            {"headers": {"X-Key": "a", "X-Bytes": b"b"}, "cookies": {"b": "c"}},
             {"auth": ("ann", "secret"), "verify": False},
         ):
             with pytest.raises(LlmstreamError):
                 await model(base_url=url, client_kwargs=kwargs).ainvoke("hi")
 
     assert b"X-Key: a\r\n" in heads[0]
+    assert b"X-Bytes: b\r\n" in heads[0]
     assert b"Cookie: b=c" in heads[0]
     assert any(b"Authorization: Basic YW5uOnNlY3JldA==" in head for head in heads)
     with pytest.raises(SettingsError, match="transport"):
         await model(client_kwargs={"transport": None}).ainvoke("hi")
+
+
+@pytest.mark.filterwarnings("ignore:.*verify=<str>:DeprecationWarning")  # httpx's, for a model's other client
+def test_certificates_of_client_kwargs() -> None:
+    """They are checked unless somebody said no, and those of a file are loaded once."""
+    pem = str(Path(__file__).parent / "tls" / "localhost.pem")
+    of_file = [model(client_kwargs={"verify": pem}).ollama().connection for _ in range(2)]
+    said: list[dict[str, Any]] = [{"verify": None}, {"headers": {}, "proxy": None}, {"verify": False}]
+
+    assert [True, True, False] == [model(client_kwargs=kwargs).ollama().connection.tls for kwargs in said]
+    assert of_file[0].target == of_file[1].target
 
 
 async def test_timeout_of_client_kwargs() -> None:

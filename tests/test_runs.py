@@ -14,7 +14,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import Busy, KeyConflict, ModelNotFound, RunNotFound, ServerShutdown, TooManyRuns
-from llmstream.events import Cancelled, Event, Failed, Finished, Started, Status, is_terminal
+from llmstream.events import Cancelled, Event, Failed, Finished, Started, Status, Token, is_terminal
 from llmstream.runs.owner import Run, Runs
 from llmstream.settings import Settings
 from tests.support import answer
@@ -447,3 +447,17 @@ async def test_whatever_is_sync_keeps_its_place(settings: Settings, kind: str) -
     assert "queued" == (await waiting.snapshot()).state
     release.set()
     assert isinstance((await follow(waiting))[-1], Finished)
+
+
+async def test_a_failed_sync_step_frees_its_place(settings: Settings) -> None:
+    """At once, whatever its error still holds, for as long as the run can be read again."""
+    runs = Runs(settings.change(max_active_runs=1))
+
+    def fail(question: object) -> object:
+        raise KeyError("x")
+
+    failing = await runs.start("q", chain=RunnableLambda(fail) | RunnableLambda(fail))
+    assert isinstance((await follow(failing))[-1], Failed)
+    answering = await runs.start("q", chain=RunnableLambda(lambda question: "fine"))
+
+    assert [Token("fine")] == [event for event in await follow(answering) if isinstance(event, Token)]

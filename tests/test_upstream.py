@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import socket
 import ssl
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -20,12 +22,13 @@ from llmstream.connection import Connection
 from llmstream.errors import (
     LlmstreamError,
     SettingsError,
+    UpstreamError,
     UpstreamProtocol,
     UpstreamStalled,
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.reader import read_chat
+from llmstream.reader import read_chat, read_version
 from tests.answering import Script, raw_server
 from tests.test_reader import BODY, response, sending
 
@@ -185,6 +188,14 @@ IN_CHUNKS = CHUNKED + b"5;x=y\r\n%s\r\n%x\r\n%s\r\n0\r\nT: a\r\n\r\n" % (LINE[:5
         (sending(WHOLE + b"what is this"), "a", [1, 1]),
         (sending(IN_CHUNKS), "a", [2]),
         (sending(CHUNKED + b"zz\r\n"), UpstreamTruncated, [1, 1]),
+        (sending(response(b"\n\n")), UpstreamProtocol, [2]),
+        (sending(response(b"[" * 60_000 + b"\n")), UpstreamProtocol, [2]),
+        (sending(response(b"[" * 60_000, status="500 Internal Server Error")), UpstreamProtocol, [2]),
+        (
+            sending(HEAD.replace(b"200 OK", b"101 Switching Protocols") + b"Upgrade: x\r\n\r\n"),
+            UpstreamProtocol,
+            [1, 1],
+        ),
         (sending(HEAD + b"X: " + b"x" * 200_000), UpstreamProtocol, [1, 1]),
         (sending(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), UpstreamProtocol, [1, 1]),
     ],
@@ -199,6 +210,10 @@ IN_CHUNKS = CHUNKED + b"5;x=y\r\n%s\r\n%x\r\n%s\r\n0\r\nT: a\r\n\r\n" % (LINE[:5
         "surplus",
         "trailers",
         "no length of a chunk",
+        "empty lines",
+        "a line nested too deeply",
+        "an error nested too deeply",
+        "another protocol",
         "head without end",
         "two lengths",
     ],
@@ -282,3 +297,56 @@ if sys.platform != "win32":
         timeout=100,
     )
     assert ("", 0) == (done.stderr, done.returncode)
+
+
+async def test_a_body_that_was_not_read_is_not_followed_by_another() -> None:
+    """Where a server answers before it has read the request, the next request goes over another connection."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(response(b'{"error":"unauthorized"}', status="401 Unauthorized"))
+
+    large = {**BODY, "messages": [{"role": "user", "content": "a" * 50_000_000}]}
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        connection = Connection(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", first_token_timeout_s=20)
+        for body in (large, BODY):
+            with pytest.raises(UpstreamError, match="status 401"):
+                await read_chat(connection, body, print)
+        for writer in writers:
+            writer.transport.abort()
+
+    assert 2 == len(writers)
+
+
+async def test_nothing_is_kept_of_a_request_that_found_nobody() -> None:
+    """Neither a timer nor what it holds."""
+
+    def receive(chunks: list[Chunk]) -> None:
+        """Is never called."""
+
+    kept = weakref.ref(receive)
+    with pytest.raises(UpstreamUnreachable):
+        await read_chat(Connection(url="http://127.0.0.1:9"), BODY, receive)
+    del receive
+    gc.collect()
+
+    assert kept() is None
+
+
+async def test_version_after_a_restart() -> None:
+    """A kept connection that is being closed is no sign that nobody answers."""
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        answers = response(b'{"version":"1"}', kind="application/json")
+        writer.write(answers)
+        if next(closing):
+            writer.write(b"")
+            writer.close()
+
+    closing = iter([True, False, True, True])
+    async with raw_server(script) as (url, _):
+        versions = [await read_version(Connection(url=url)) for _ in range(4)]
+
+    assert ["1"] * 4 == versions

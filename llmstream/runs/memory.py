@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections import OrderedDict
@@ -80,7 +81,9 @@ class MemoryLog(RunLog):
         run = self._runs[run_id]
         run.close()
         self._ended[run_id] = run
-        asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old)
+        # In a context of its own: the run's holds what its chain left there, an error's frames among them.
+        context = contextvars.Context()
+        asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old, context=context)
 
     async def info(self, run_id: str) -> RunInfo | None:
         run = self._kept(run_id)
@@ -224,6 +227,7 @@ class MemoryFollower(Follower):
         self._closed = False
         self._over = False
         self._future: asyncio.Future[bool] | None = None
+        self._told: asyncio.Future[bool] | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._heard_at = self._loop.time()
@@ -276,21 +280,20 @@ class MemoryFollower(Follower):
         return Batch(first, events)
 
     def wake(self) -> None:
-        """There is more; called in the appending thread."""
+        """There is more; called in the appending thread, or in the follower's own."""
         future = self._future
-        if future is None:
+        if future is None or future.done():
             return
-        self._future = None
         if threading.get_ident() == self._thread:
-            if not future.done():
-                future.set_result(True)
-        elif not self._loop.is_closed():
+            future.set_result(True)
+        elif future is not self._told and not self._loop.is_closed():
+            self._told = future  # once is enough, however much is appended until it hears of it
             self._loop.call_soon_threadsafe(_resolve, future, True)
 
     def _look(self) -> None:
         self._timer = None
         future = self._future
-        if future is None:
+        if future is None or future.done():
             return
         now = self._loop.time()
         if now < self._heard_at + self._idle_s:

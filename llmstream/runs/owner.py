@@ -336,7 +336,8 @@ class _Running:
             await self._ticket.wait(lambda position: self._append([_queued(position)]))
             if self._job.sync_parts:
                 self._hold_place(asyncio.get_running_loop())
-            await generate(self._job, self._append)
+            if (error := await generate(self._job, self._append)) is not None:
+                _forget_frames(error)
         except asyncio.CancelledError:
             self._append([Cancelled("stop")])  # the loop is going down: nobody else has ended the run
         except LlmstreamError as error:
@@ -362,6 +363,13 @@ class _Running:
         place = _Place()
         weakref.finalize(place, _call_in(loop, self._ticket.release))
         _place.set(place)
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of what an error's frames hold, in circles: the chain's values, and copies of the run's context."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _drop_cancelled_timers(loop: asyncio.AbstractEventLoop) -> None:
