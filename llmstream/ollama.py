@@ -28,9 +28,9 @@ from llmstream.errors import (
     UpstreamTimeout,
 )
 from llmstream.events import Status
+from llmstream.link import Disconnected
 from llmstream.reader import PromptTooLong, Receive, model_not_found, read_chat, read_version
 from llmstream.settings import Settings, plain_ollama_host
-from llmstream.upstream import Disconnected
 
 if TYPE_CHECKING:
     import ollama

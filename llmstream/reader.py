@@ -28,7 +28,8 @@ from llmstream.errors import (
     UpstreamTruncated,
 )
 from llmstream.events import json_value
-from llmstream.upstream import Disconnected, asked
+from llmstream.link import Disconnected
+from llmstream.upstream import asked
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1

@@ -25,8 +25,8 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from llmstream.link import Disconnected
 from llmstream.reader import PromptTooLong, read_chat, read_version
-from llmstream.upstream import Disconnected
 from tests.answering import Script, cut_off, raw_server
 
 RECORDINGS = Path(__file__).parent / "recordings"
