@@ -461,3 +461,17 @@ async def test_a_failed_sync_step_frees_its_place(settings: Settings) -> None:
     answering = await runs.start("q", chain=RunnableLambda(lambda question: "fine"))
 
     assert [Token("fine")] == [event for event in await follow(answering) if isinstance(event, Token)]
+
+
+async def test_an_error_that_is_its_own_cause(settings: Settings) -> None:
+    """Errors that go in a circle end the run as any other does."""
+
+    def fail(question: object) -> object:
+        error, cause = KeyError("x"), ValueError("y")
+        error.__cause__, cause.__cause__ = cause, error
+        raise error
+
+    run = await Runs(settings).start("q", chain=RunnableLambda(fail))
+
+    assert isinstance((await follow(run))[-1], Failed)
+    assert (True, 2) == await run.position()

@@ -365,11 +365,12 @@ class _Running:
         _place.set(place)
 
 
-def _forget_frames(error: BaseException | None) -> None:
+def _forget_frames(error: BaseException) -> None:
     """Let go of what an error's frames hold, in circles: the chain's values, and copies of the run's context."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
+    errors = [error]
+    for each in errors:  # it grows; an error may be its own cause's cause
+        each.__traceback__ = None
+        errors += [other for other in (each.__cause__, each.__context__) if other is not None and other not in errors]
 
 
 def _drop_cancelled_timers(loop: asyncio.AbstractEventLoop) -> None:
