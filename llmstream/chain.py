@@ -20,7 +20,7 @@ from pydantic import PrivateAttr
 
 from llmstream import background
 from llmstream.chunks import Chunk
-from llmstream.connection import Connection
+from llmstream.connection import Connection, basic_auth
 from llmstream.errors import InvalidRequest, SettingsError
 from llmstream.events import Status
 from llmstream.ollama import Ollama
@@ -136,8 +136,7 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     if auth is not None:
         if not (isinstance(auth, tuple) and len(auth) == 2):
             raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
-        user = base64.b64encode(":".join(auth).encode()).decode()
-        headers["Authorization"] = f"Basic {user}"
+        headers["Authorization"] = basic_auth(*auth)
     # A number, or what `httpx.Timeout` says of reading.
     wait_s = getattr(timeout, "read", timeout)
     first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s

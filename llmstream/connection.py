@@ -35,7 +35,7 @@ class Connection:
     @property
     def shown_url(self) -> str:
         """The address without a user's name and password."""
-        return re.sub("//.*@", "//", self.url)  # of any text, also one that is no URL
+        return _shown(self.url)
 
     @cached_property
     def target(self) -> Target:
@@ -104,8 +104,7 @@ class Target:
             return self.host, self.port
         address = _address(self.proxy)
         if address is None or address[0] != "http":
-            shown = re.sub("//.*@", "//", self.proxy)
-            raise SettingsError(f"A proxy for Ollama is an address such as http://host:3128, got {shown}.")
+            raise SettingsError(f"A proxy for Ollama is an address such as http://host:3128, got {_shown(self.proxy)}.")
         return address[1:]
 
     def tunnel_head(self) -> bytes:
@@ -113,6 +112,16 @@ class Target:
         authority = f"{self.authority}:{self.port}" if self.port == _PORTS[self.scheme] else self.authority
         headers = {"host": authority} | _basic("proxy-authorization", urlsplit(str(self.proxy)))
         return f"CONNECT {authority} HTTP/1.1\r\n{_lines(headers)}\r\n".encode()
+
+
+def basic_auth(user: str, password: str) -> str:
+    """The value of an Authorization header for a user."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def _shown(url: str) -> str:
+    """A URL without a user's name and password; of any text, also one that is no URL."""
+    return re.sub("//.*@", "//", url)
 
 
 def _address(url: str) -> tuple[str, str, int] | None:
@@ -136,5 +145,4 @@ def _basic(header: str, parts: SplitResult) -> dict[str, str]:
     """The header for the user that a URL names, if any."""
     if not parts.username:
         return {}
-    user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {header: f"Basic {base64.b64encode(user.encode()).decode()}"}
+    return {header: basic_auth(unquote(parts.username), unquote(parts.password or ""))}

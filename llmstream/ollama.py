@@ -29,7 +29,8 @@ from llmstream.errors import (
 )
 from llmstream.events import Status
 from llmstream.link import Disconnected
-from llmstream.reader import PromptTooLong, Receive, model_not_found, read_chat, read_version
+from llmstream.reader import read_chat, read_version
+from llmstream.response import PromptTooLong, Receive, model_not_found
 from llmstream.settings import Settings, plain_ollama_host
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from llmstream.errors import LlmstreamError
 from llmstream.fastapi import create_app
 from llmstream.gradio_lazy import LazyChat
 from llmstream.ollama import Ollama, same_model
-from llmstream.reader import model_not_found
+from llmstream.response import model_not_found
 from llmstream.runs.owner import Runs
 from llmstream.security import check_public
 from llmstream.server import Server

@@ -26,7 +26,8 @@ from llmstream.errors import (
     UpstreamUnreachable,
 )
 from llmstream.link import Disconnected
-from llmstream.reader import PromptTooLong, read_chat, read_version
+from llmstream.reader import read_chat, read_version
+from llmstream.response import PromptTooLong
 from tests.answering import Script, cut_off, raw_server
 
 RECORDINGS = Path(__file__).parent / "recordings"

@@ -135,7 +135,7 @@ async def test_who_takes_long_is_not_flooded() -> None:
                 await asyncio.sleep(0)
                 unchanged, before = (unchanged + 1 if sent == before else 0), sent
             held = sent
-            await asyncio.sleep(2 * connection.token_timeout_s)
+            await asyncio.sleep(2 * connection.token_timeout_s)  # who takes long takes longer than a model may
             async for chunks in reads:
                 taken += chunks
 

@@ -339,10 +339,8 @@ async def test_version_after_a_restart() -> None:
     """A kept connection that is being closed is no sign that nobody answers."""
 
     async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
-        answers = response(b'{"version":"1"}', kind="application/json")
-        writer.write(answers)
+        writer.write(response(b'{"version":"1"}', kind="application/json"))
         if next(closing):
-            writer.write(b"")
             writer.close()
 
     closing = iter([True, False, True, True])
