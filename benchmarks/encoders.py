@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.report import table, target
+from llmstream.dialects.agui.encoder import AguiEncoder
+from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
+from llmstream.dialects.native.encoder import NativeEncoder
+from llmstream.dialects.native.plain import PlainEncoder
+from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.dialects.openai.encoder import OpenAIEncoder
 from llmstream.events import Event, Started, Token
-from llmstream.protocols.agui import AguiEncoder
-from llmstream.protocols.ai_sdk import AiSdkEncoder
-from llmstream.protocols.native import NativeEncoder
-from llmstream.protocols.ollama import OllamaPieces
-from llmstream.protocols.openai import OpenAIEncoder
-from llmstream.protocols.plain import PlainEncoder
 
 _BATCHES = (1, 64)
 _RUN = "f" * 32

@@ -9,8 +9,8 @@ import time
 from benchmarks import crowd
 from benchmarks.processes import MODEL, SERVER_CORE, upstream
 from benchmarks.report import table, target
+from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.events import Token
-from llmstream.protocols.native import NativeEncoder
 from llmstream.runs.log import NewRun
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.owner import Runs

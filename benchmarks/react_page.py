@@ -19,7 +19,7 @@ from benchmarks.processes import MODEL, OTHERS_CORE, Process, server
 from benchmarks.report import table, target
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.answers import tokens
-from llmstream.demo_ollama.backend import Model
+from llmstream.ollama_server.backend import Model
 
 _PAGE = Path(llmstream.__file__).parent / "page" / "index.html"
 _TOKENS_PER_S = 200

@@ -14,12 +14,12 @@ _HOME = {
     "LlmstreamError": "errors",
     "Runs": "runs.owner",
     "Settings": "settings",
-    "astream": "core",
-    "astream_events": "core",
-    "demo": "demo_ollama.block",
+    "astream": "core.streams",
+    "astream_events": "core.streams",
+    "demo": "demo_ollama.server",
     "open_chain": "chain",
-    "stream": "core",
-    "stream_events": "core",
+    "stream": "core.streams",
+    "stream_events": "core.streams",
 }
 
 __all__ = [
@@ -36,8 +36,8 @@ __all__ = [
 
 if TYPE_CHECKING:
     from llmstream.chain import open_chain
-    from llmstream.core import astream, astream_events, stream, stream_events
-    from llmstream.demo_ollama.block import demo
+    from llmstream.core.streams import astream, astream_events, stream, stream_events
+    from llmstream.demo_ollama.server import demo
     from llmstream.errors import LlmstreamError
     from llmstream.runs.owner import Runs
     from llmstream.settings import Settings

@@ -18,13 +18,13 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, Syst
 from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
-from llmstream import background
-from llmstream.chunks import Chunk
-from llmstream.connection import Connection, basic_auth
+from llmstream import concurrency
+from llmstream.concurrency import pulled
 from llmstream.errors import InvalidRequest, SettingsError
 from llmstream.events import Status
-from llmstream.ollama import Ollama
-from llmstream.pulled import pulled
+from llmstream.ollama.chunks import Chunk
+from llmstream.ollama.endpoint import Endpoint, basic_auth
+from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings, Thinking, parse_ollama_host, plain_ollama_host
 
 with plain_ollama_host():
@@ -77,7 +77,7 @@ class StrictChatOllama(ChatOllama):
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
     ) -> Iterator[Mapping[str, Any] | str]:
         reads = self._chunks(messages, stop, kwargs)
-        for chunks in background.iterate(lambda: reads):
+        for chunks in concurrency.iterate(lambda: reads):
             yield from map(_as_mapping, chunks)
 
     def _chunks(
@@ -141,7 +141,7 @@ def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
     wait_s = getattr(timeout, "read", timeout)
     first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s
     return Ollama(
-        Connection(
+        Endpoint(
             url=url,
             connect_timeout_s=settings.connect_timeout_s,
             first_token_timeout_s=first_token_s,
@@ -177,7 +177,7 @@ async def _chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
 
 async def _build_chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
     # Building one loads certificates, which takes 50 ms.
-    model = await asyncio.to_thread(StrictChatOllama, model=name, base_url=ollama.connection.url)
+    model = await asyncio.to_thread(StrictChatOllama, model=name, base_url=ollama.endpoint.url)
     _chat_models[name, ollama] = model.through(ollama)
     while len(_chat_models) > _CHAT_MODELS_KEPT:
         del _chat_models[next(iter(_chat_models))]
@@ -199,7 +199,7 @@ def open_chain(
     thinking: None takes the settings' one. options: Ollama's, over the settings'.
     """
     settings = settings or Settings.load()
-    return background.run(
+    return concurrency.run(
         aopen_chain(settings, model=model, thinking=thinking, options=options, with_context=with_context)
     )
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from llmstream import background, sse
+from llmstream import concurrency, sse
 from llmstream.errors import LlmstreamError, RunCancelled, UpstreamTruncated, UpstreamUnreachable, error_from_code
 from llmstream.events import Cancelled, Event, Failed, Reset, Token, from_dict, is_terminal
 
@@ -182,23 +182,23 @@ class Client:
 
     def start(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> str:
         """See `AsyncClient.start`."""
-        return background.run(self._client.start(question, **fields))
+        return concurrency.run(self._client.start(question, **fields))
 
     def follow(self, run_id: str, after: int = 0) -> Generator[Event, None, None]:
         """See `AsyncClient.follow`."""
-        yield from background.iterate(lambda: self._client.follow(run_id, after))
+        yield from concurrency.iterate(lambda: self._client.follow(run_id, after))
 
     def stop(self, run_id: str) -> bool:
         """See `AsyncClient.stop`."""
-        return background.run(self._client.stop(run_id))
+        return concurrency.run(self._client.stop(run_id))
 
     def snapshot(self, run_id: str) -> dict[str, Any]:
         """See `AsyncClient.snapshot`."""
-        return background.run(self._client.snapshot(run_id))
+        return concurrency.run(self._client.snapshot(run_id))
 
     def stream_events(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[Event, None, None]:
         """See `AsyncClient.stream_events`."""
-        yield from background.iterate(lambda: self._client.stream_events(question, **fields))
+        yield from concurrency.iterate(lambda: self._client.stream_events(question, **fields))
 
     def stream(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[str, None, None]:
         """The pieces of the answer; raises the `LlmstreamError` that it broke off with."""

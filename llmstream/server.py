@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llmstream.event_stream import ABORT
+from llmstream.http.stream import ABORT
 from llmstream.runs.owner import Runs
 
 # After the drain: how long uvicorn may wait for connections that do not end.

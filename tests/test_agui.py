@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.events import (
     Cancelled,
     Data,
@@ -33,7 +34,6 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.fastapi import create_app
-from llmstream.protocols.agui import AguiEncoder
 from llmstream.settings import Settings
 from tests.golden import forever, golden
 from tests.support import Served, get, messages, post

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
 from llmstream.events import (
     Cancelled,
     Data,
@@ -31,7 +32,6 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.fastapi import create_app, create_router
-from llmstream.protocols.ai_sdk import AiSdkEncoder
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.golden import forever, golden

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from llmstream import background
+from llmstream import concurrency
 
 
 async def numbers(closed: threading.Event, count: int = 3) -> AsyncGenerator[int, None]:
@@ -30,14 +30,14 @@ def test_iterate() -> None:
     """All items, in their order; the generator is closed."""
     closed = threading.Event()
 
-    assert [0, 1, 2] == list(background.iterate(lambda: numbers(closed)))
+    assert [0, 1, 2] == list(concurrency.iterate(lambda: numbers(closed)))
     assert closed.is_set()
 
 
 def test_leaving_closes_the_generator() -> None:
     """Closing the iterator returns when the generator is closed, also one that waits."""
     closed = threading.Event()
-    items = background.iterate(lambda: numbers(closed, 5))
+    items = concurrency.iterate(lambda: numbers(closed, 5))
 
     assert [0, 1, 2] == [next(items) for _ in range(3)]
     items.close()  # type: ignore[attr-defined]
@@ -51,7 +51,7 @@ def test_errors_come_through() -> None:
         yield 1
         raise KeyError("x")
 
-    items = background.iterate(failing)
+    items = concurrency.iterate(failing)
     assert 1 == next(items)
     with pytest.raises(KeyError):
         next(items)
@@ -65,20 +65,20 @@ def test_run() -> None:
             raise ValueError("negative")
         return 2 * number
 
-    assert 4 == background.run(double(2))
+    assert 4 == concurrency.run(double(2))
     with pytest.raises(ValueError, match="negative"):
-        background.run(double(-1))
+        concurrency.run(double(-1))
 
 
 async def test_inside_a_running_loop() -> None:
     """Sync code may be called where a loop runs already."""
-    assert [0, 1, 2] == list(background.iterate(lambda: numbers(threading.Event())))
+    assert [0, 1, 2] == list(concurrency.iterate(lambda: numbers(threading.Event())))
 
 
 def test_one_loop_for_all_threads() -> None:
     """However many threads ask at once, there is one loop."""
     loops: set[int] = set()
-    threads = [threading.Thread(target=lambda: loops.add(id(background.loop()))) for _ in range(20)]
+    threads = [threading.Thread(target=lambda: loops.add(id(concurrency.loop()))) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -88,14 +88,14 @@ def test_one_loop_for_all_threads() -> None:
 
 
 def _child(numbers_read: multiprocessing.SimpleQueue[list[int]]) -> None:
-    numbers_read.put(list(background.iterate(lambda: numbers(threading.Event()))))
+    numbers_read.put(list(concurrency.iterate(lambda: numbers(threading.Event()))))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_after_a_fork() -> None:
     """A forked process, which has no thread of its parent's, gets a loop of its own."""
-    background.loop()
+    concurrency.loop()
     context = multiprocessing.get_context("fork")
     read = context.SimpleQueue()
     process = context.Process(target=_child, args=(read,))
@@ -108,7 +108,7 @@ def test_after_a_fork() -> None:
 
 def test_consumer_that_is_slow() -> None:
     """Nothing is lost where the consumer is slower than the generator."""
-    items = background.iterate(lambda: numbers(threading.Event()))
+    items = concurrency.iterate(lambda: numbers(threading.Event()))
     time.sleep(0)
 
     assert [0, 1, 2] == list(items)

@@ -33,7 +33,7 @@ from langsmith import tracing_context
 
 import llmstream
 from llmstream.chain import StrictChatOllama
-from llmstream.core import prepare
+from llmstream.core.generate import prepare
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Event, Started, Status, Token
@@ -463,7 +463,7 @@ async def test_waiting_is_told(
     ollama: DemoOllama, monkeypatch: pytest.MonkeyPatch, loaded: bool, state: str, detail: str
 ) -> None:
     """Where nothing comes for a while, the person is told whether the model is being loaded or busy."""
-    monkeypatch.setattr("llmstream.core.WAITING_AFTER_S", 0.05)
+    monkeypatch.setattr("llmstream.core.generate.WAITING_AFTER_S", 0.05)
     if loaded:
         await events_of(model="demo:slow-0.3")
     started, status, *rest = await events_of(model="demo:slow-0.3")

@@ -20,10 +20,10 @@ from langchain_ollama import ChatOllama, OllamaLLM
 
 from llmstream.demo_ollama import DemoOllama, Model, scenarios
 from llmstream.demo_ollama.answers import EXCUSE, tokens
-from llmstream.demo_ollama.backend import OllamaError
-from llmstream.demo_ollama.checks import full_name
 from llmstream.demo_ollama.passages import PassageIndex, read_passages, split_markdown
 from llmstream.demo_ollama.scenarios import MEGABYTE, NEWLINES, SCENARIOS, SENTENCE, SEPARATORS
+from llmstream.ollama_server.backend import OllamaError
+from llmstream.ollama_server.checks import full_name
 
 README = """\
 # llmstream

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.chunks import Chunk, LastChunk, Message
-from llmstream.emitter import MAX_TEXT, Emitter
+from llmstream.core.emitter import MAX_TEXT, Emitter
 from llmstream.errors import ChainFailed, LimitExceeded, LlmstreamError
 from llmstream.events import (
     Cancelled,
@@ -27,6 +26,7 @@ from llmstream.events import (
     to_dict,
     well_formed,
 )
+from llmstream.ollama.chunks import Chunk, LastChunk, Message
 from llmstream.settings import Settings
 from tests.support import answer, reasoning
 

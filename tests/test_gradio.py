@@ -16,6 +16,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from llmstream.cli.lazy_gradio import LazyChat
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
 from llmstream.errors import SettingsError
@@ -36,13 +37,12 @@ from llmstream.events import (
 )
 from llmstream.fastapi import create_app
 from llmstream.gradio import create_chat, mount_chat
-from llmstream.gradio_lazy import LazyChat
-from llmstream.gradio_messages import conversation, message
-from llmstream.gradio_turns import PERIOD_S, Turns
-from llmstream.gradio_view import View
-from llmstream.markdown import escape
+from llmstream.gradio.messages import conversation, message
+from llmstream.gradio.turns import PERIOD_S, Turns
+from llmstream.gradio.view import View
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
+from llmstream.view.markdown import escape
 from tests.support import Served, answer, get, native_events, post
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.

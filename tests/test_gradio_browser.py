@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.backend import Model
 from llmstream.gradio import create_chat
+from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
 from tests.browser_support import find_chromium
 

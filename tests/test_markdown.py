@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from nbconvert.filters.markdown_mistune import markdown2html_mistune
 
-from llmstream.markdown import escape_lines, fenced, inert_markdown
+from llmstream.view.markdown import escape_lines, fenced, inert_markdown
 
 _LOOSE = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 # Markdown itself makes these, and nbconvert a link to a heading.

@@ -22,8 +22,8 @@ from llmstream.events import (
     ToolResult,
     Usage,
 )
-from llmstream.notebook_view import Pace, answer_bundle, answer_markdown, line_bundle
-from llmstream.progress import Progress
+from llmstream.notebook.markdown import Pace, answer_bundle, answer_markdown, line_bundle
+from llmstream.view.progress import Progress
 
 DONE = Finished("stop", Usage(1, 3), Timings(0.25, 1.25, None, 3.0))
 

@@ -20,8 +20,6 @@ from langchain_core.output_parsers import StrOutputParser
 
 from llmstream import open_chain
 from llmstream.chain import StrictChatOllama
-from llmstream.chunks import Chunk
-from llmstream.connection import Connection
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
@@ -33,7 +31,10 @@ from llmstream.errors import (
     UpstreamUnreachable,
 )
 from llmstream.events import Failed, Finished
-from llmstream.ollama import Ollama, is_cloud, same_model
+from llmstream.ollama.chunks import Chunk
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.models import Ollama
+from llmstream.ollama.names import is_cloud, same_model
 from llmstream.settings import Settings, parse_ollama_host
 from tests.answering import PROMPT, events_of, outline, raw_server
 from tests.support import post
@@ -51,7 +52,7 @@ def models(upstream: DemoOllama, *there: tuple[str, str, tuple[str, ...]]) -> No
 
 def ollama(upstream: DemoOllama) -> Ollama:
     """An instance that has remembered nothing yet."""
-    return Ollama(Connection(url=upstream.url))
+    return Ollama(Endpoint(url=upstream.url))
 
 
 def bodies(upstream: DemoOllama) -> list[dict[str, Any]]:
@@ -287,9 +288,9 @@ async def test_connection_that_was_closed_is_asked_once_more() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     async with raw_server(script) as (url, _):
         chunks: list[Chunk] = []
-        await Ollama(Connection(url=url)).chat(body, chunks.extend)
+        await Ollama(Endpoint(url=url)).chat(body, chunks.extend)
         with pytest.raises(UpstreamUnreachable):
-            await Ollama(Connection(url=url)).chat({**body, "never": True}, print)
+            await Ollama(Endpoint(url=url)).chat({**body, "never": True}, print)
 
     assert ["a"] == [chunk.message.content for chunk in chunks if chunk.message]
     assert 4 == requests
@@ -306,7 +307,7 @@ async def test_server_that_is_no_ollama() -> None:
 
     for each in (script, broken):
         async with raw_server(each) as (url, _):
-            server = Ollama(Connection(url=url))
+            server = Ollama(Endpoint(url=url))
             with pytest.raises(UpstreamError):
                 await server.models()
             with pytest.raises(UpstreamError):
@@ -316,7 +317,7 @@ async def test_server_that_is_no_ollama() -> None:
 
 async def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing listens, every question is refused with the next step."""
-    server = Ollama(Connection(url="http://127.0.0.1:9"))
+    server = Ollama(Endpoint(url="http://127.0.0.1:9"))
     for question in (server.models(), server.choose_model(), server.capabilities("m"), server.version()):
         with pytest.raises(UpstreamUnreachable, match="ollama serve"):
             await question
@@ -450,7 +451,7 @@ async def test_client_kwargs_reach_every_question(upstream: DemoOllama, kwargs: 
         model = StrictChatOllama(model="demo-thinking", base_url=f"http://127.0.0.1:{port}", client_kwargs=kwargs)
         events = await events_of("hi", chain=model.bind(reasoning=True))
     assert ("finished", "stop") == outline(events)[-1]
-    assert 20 == model.ollama().connection.first_token_timeout_s or "timeout" not in kwargs
+    assert 20 == model.ollama().endpoint.first_token_timeout_s or "timeout" not in kwargs
 
 
 async def test_proxies_of_the_environment_are_not_for_ollama(

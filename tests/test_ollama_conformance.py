@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.lines import go_json
+from llmstream.ollama_server.lines import go_json
 
 RECORDINGS = Path(__file__).parent / "recordings"
 JSON = "application/json; charset=utf-8"

@@ -21,9 +21,9 @@ from langchain_ollama import ChatOllama
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.dialects.ollama.pieces import OllamaPieces
 from llmstream.events import Event, Reasoning, Started, Token, ToolCall, ToolResult
 from llmstream.fastapi import create_app
-from llmstream.protocols.ollama import OllamaPieces
 from llmstream.settings import Settings
 from tests.conftest import lacking
 from tests.golden import forever, golden

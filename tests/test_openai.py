@@ -18,6 +18,7 @@ from langchain_openai import ChatOpenAI
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.dialects.openai.encoder import OpenAIEncoder
 from llmstream.events import (
     Cancelled,
     Event,
@@ -32,7 +33,6 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.fastapi import create_app
-from llmstream.protocols.openai import OpenAIEncoder
 from llmstream.settings import Settings
 from tests.golden import forever, golden
 from tests.npm_support import EXACT, NOBODY

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream import sse
+from llmstream.dialects.native.encoder import NativeEncoder
+from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.events import (
     Cancelled,
     Data,
@@ -29,9 +31,7 @@ from llmstream.events import (
     Usage,
     from_dict,
 )
-from llmstream.protocols.encoder import HEARTBEAT, OPEN, Encoder
-from llmstream.protocols.native import NativeEncoder
-from llmstream.protocols.plain import PlainEncoder
+from llmstream.http.encoder import HEARTBEAT, OPEN, Encoder
 
 RUN = "f" * 32
 START = Started("m", 1.5)

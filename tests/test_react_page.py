@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.backend import Model
+from llmstream.ollama_server.backend import Model
 from tests.react_support import ANSWER, QUESTION, Pages, Site, chromium, generations, opening, site
 
 FIGURES = re.compile(r"^[\d.]+ m?s to first token · \d+ tokens? · [\d.,]+ tokens/s · demo:latest$")

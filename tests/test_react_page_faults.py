@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.backend import Model
 from llmstream.fastapi import create_app
+from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
 from tests.browser_support import CuttingProxy
 from tests.npm_support import NOBODY

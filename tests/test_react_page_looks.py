@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.answers import tokens
-from llmstream.demo_ollama.backend import Model
+from llmstream.ollama_server.backend import Model
 from tests.conftest import lacking
 from tests.react_support import ANSWER, QUESTION, Chat, Pages, chromium, opening, site
 from tests.test_react_client import APP

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from llmstream.chunks import Chunk, LastChunk, safe_text
-from llmstream.connection import Connection
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import (
     LlmstreamError,
@@ -25,9 +23,11 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.link import Disconnected
-from llmstream.reader import read_chat, read_version
-from llmstream.response import PromptTooLong
+from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chunks import Chunk, LastChunk, safe_text
+from llmstream.ollama.connection import Disconnected
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.response import PromptTooLong
 from tests.answering import Script, cut_off, raw_server
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -92,7 +92,7 @@ async def read(url: str, *, body: dict[str, Any] = BODY, **limits: Any) -> tuple
     """All chunks of an answer, and the error it ended with."""
     found: list[Chunk] = []
     try:
-        await read_chat(Connection(url=url, **limits), body, found.extend)
+        await read_chat(Endpoint(url=url, **limits), body, found.extend)
     except LlmstreamError as error:
         return found, error
     return found, None
@@ -318,7 +318,7 @@ async def test_silence_while_a_tool_call_is_made(upstream: DemoOllama, tools: bo
 async def test_lines_of_one_read_come_together(upstream: DemoOllama) -> None:
     """What arrives in one segment is handed over in one list."""
     reads: list[int] = []
-    connection = Connection(url=upstream.url)
+    connection = Endpoint(url=upstream.url)
     await read_chat(connection, {**BODY, "model": "demo:one-chunk"}, lambda chunks: reads.append(len(chunks)))
 
     assert [15] == reads
@@ -329,16 +329,16 @@ async def test_version(upstream: DemoOllama) -> None:
     web_page = response(b"<html>", kind="text/html")
     no_version = response(b"{}", kind="application/json")
 
-    assert (await read_version(Connection(url=upstream.url))).endswith("-demo")
+    assert (await read_version(Endpoint(url=upstream.url))).endswith("-demo")
     for answer in (web_page, no_version):
         async with raw_server(sending(answer)) as (url, _):
             with pytest.raises(UpstreamProtocol):
-                await read_version(Connection(url=url))
+                await read_version(Endpoint(url=url))
     async with raw_server(sending()) as (url, _):
         with pytest.raises(UpstreamUnreachable):
-            await read_version(Connection(url=url, connect_timeout_s=0.05))
+            await read_version(Endpoint(url=url, connect_timeout_s=0.05))
     with pytest.raises(UpstreamUnreachable, match="ollama serve"):
-        await read_version(Connection(url="http://127.0.0.1:9"))
+        await read_version(Endpoint(url="http://127.0.0.1:9"))
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://exa mple", "http://no-such-host.invalid:1"])
@@ -351,7 +351,7 @@ async def test_address_that_is_none(url: str) -> None:
 
 async def test_password_is_not_shown() -> None:
     """A user's name and password in the address go to the server, and into no message."""
-    connection = Connection(url="http://ann:secret@127.0.0.1:9")
+    connection = Endpoint(url="http://ann:secret@127.0.0.1:9")
     _, error = await read(connection.url)
     heads: list[bytes] = []
 

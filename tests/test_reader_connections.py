@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from llmstream.chunks import Chunk
-from llmstream.connection import Connection
+from llmstream.concurrency import pulled
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import (
     UpstreamBusy,
 )
-from llmstream.pulled import pulled
-from llmstream.reader import read_chat
+from llmstream.ollama.chat import read_chat
+from llmstream.ollama.chunks import Chunk
+from llmstream.ollama.endpoint import Endpoint
 from tests.answering import raw_server
 from tests.test_reader import BODY, read, response, sending
 
@@ -69,7 +69,7 @@ async def test_leaving_closes_the_connection(upstream: DemoOllama, leave: Callab
     """Whoever leaves in mid-answer makes Ollama stop."""
     body = {**BODY, "model": "demo:stall-1"}
     reads: AsyncGenerator[list[Chunk], None] = pulled(
-        lambda receive: read_chat(Connection(url=upstream.url), body, receive)
+        lambda receive: read_chat(Endpoint(url=upstream.url), body, receive)
     )
     [first] = await anext(reads)
     reading, reads = reads, None  # type: ignore[assignment]
@@ -125,7 +125,7 @@ async def test_who_takes_long_is_not_flooded() -> None:
         writer.close()
 
     async with raw_server(script) as (url, _):
-        connection = Connection(url=url, token_timeout_s=0.2)
+        connection = Endpoint(url=url, token_timeout_s=0.2)
         taken: list[Chunk] = []
         reads: AsyncGenerator[list[Chunk], None] = pulled(lambda receive: read_chat(connection, BODY, receive))
         async with aclosing(reads):

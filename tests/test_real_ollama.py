@@ -14,7 +14,7 @@ from langchain_core.tools import tool
 import llmstream
 from llmstream.chain import StrictChatOllama
 from llmstream.events import Event, Failed, Finished, Token
-from llmstream.ollama import Ollama
+from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 from tests.answering import PROMPT, events_of, outline
 from tests.real_ollama import RealOllama

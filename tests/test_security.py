@@ -14,12 +14,12 @@ import pytest
 from fastapi import FastAPI
 from langchain_core.runnables import RunnableLambda
 
+from llmstream.cli.serve import served_app
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import SettingsError
 from llmstream.fastapi import create_app, create_router
+from llmstream.http.origins import check_public
 from llmstream.runs.owner import Runs
-from llmstream.security import check_public
-from llmstream.serve import served_app
 from llmstream.settings import Settings
 from tests.faultkit import Exchange, ask, eventually, raw_answer
 from tests.support import serving

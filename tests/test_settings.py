@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import llmstream
-from llmstream.connection import Connection
 from llmstream.errors import SettingsError
+from llmstream.ollama.endpoint import Endpoint
 from llmstream.settings import LOOPBACK_HOSTS, Settings, override, parse_ollama_host
 
 VARIABLES: dict[str, tuple[str, Any]] = {
@@ -210,8 +210,8 @@ def test_user_and_password(text: str, url: str) -> None:
     made = parse_ollama_host(text)
 
     assert url == made
-    assert "@" not in Connection(url=made).shown_url
-    assert "ann" not in Connection(url=made).shown_url
+    assert "@" not in Endpoint(url=made).shown_url
+    assert "ann" not in Endpoint(url=made).shown_url
 
 
 def test_addresses_of_our_own_variable() -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
-from llmstream.terminal import PlainView, SafeMarkdown, TerminalView, one_line, safe_text, split_blocks
+from llmstream.view.terminal import PlainView, SafeMarkdown, TerminalView, one_line, safe_text, split_blocks
 
 MARKDOWN = """\
 # Title

@@ -17,8 +17,6 @@ from typing import Any
 
 import pytest
 
-from llmstream.chunks import Chunk
-from llmstream.connection import Connection
 from llmstream.errors import (
     LlmstreamError,
     SettingsError,
@@ -28,7 +26,9 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.reader import read_chat, read_version
+from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chunks import Chunk
+from llmstream.ollama.endpoint import Endpoint
 from tests.answering import Script, raw_server
 from tests.test_reader import BODY, response, sending
 
@@ -38,7 +38,7 @@ LINE = b'{"message":{"content":"a"},"done":true,"done_reason":"stop"}\n'
 WHOLE = response(LINE)
 
 
-async def answer(connection: Connection) -> str | type[LlmstreamError]:
+async def answer(connection: Endpoint) -> str | type[LlmstreamError]:
     """The text of an answer, or the kind of the error it ended with."""
     chunks: list[Chunk] = []
     try:
@@ -59,7 +59,7 @@ async def test_tls() -> None:
     """A certificate must be a trusted one, unless somebody said that none is checked; a connection serves again."""
     trusting = ssl.create_default_context(cafile=str(PEM))
     async with raw_server(sending(WHOLE), tls=server_tls()) as (url, counts):
-        answers = [await answer(Connection(url=url, tls=tls)) for tls in (trusting, trusting, False, True)]
+        answers = [await answer(Endpoint(url=url, tls=tls)) for tls in (trusting, trusting, False, True)]
 
     assert ["a", "a", "a", UpstreamUnreachable] == answers
     assert [2, 1] == counts[:2]
@@ -69,7 +69,7 @@ async def test_proxy() -> None:
     """A proxy is asked for the whole URL, with the user that its own one names."""
     heads: list[str] = []
     async with raw_server(sending(WHOLE), heads=heads) as (proxy, _):
-        connection = Connection(url="http://ollama.example/base", proxy=proxy.replace("//", "//ann:s%40@"))
+        connection = Endpoint(url="http://ollama.example/base", proxy=proxy.replace("//", "//ann:s%40@"))
         said = await answer(connection)
 
     [head] = heads
@@ -109,14 +109,14 @@ async def tunnel(status: bytes, heads: list[str]) -> AsyncGenerator[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(b"200 Connection established", "a"), (b"407 Who are you", UpstreamUnreachable)]
+    ("status", "said"), [(b"200 Endpoint established", "a"), (b"407 Who are you", UpstreamUnreachable)]
 )
 async def test_proxy_to_a_server_with_tls(status: bytes, said: str | type[LlmstreamError]) -> None:
     """A proxy is asked for a way to the server, and hears nothing of what is said there."""
     heads: list[str] = []
     trusting = ssl.create_default_context(cafile=str(PEM))
     async with raw_server(sending(WHOLE), tls=server_tls()) as (url, _), tunnel(status, heads) as proxy:
-        assert said == await answer(Connection(url=url, proxy=proxy, tls=trusting))
+        assert said == await answer(Endpoint(url=url, proxy=proxy, tls=trusting))
 
     authority = url.removeprefix("https://")
     assert [f"CONNECT {authority} HTTP/1.1"] == [head.split("\r\n")[0] for head in heads]
@@ -130,7 +130,7 @@ async def test_proxy_to_a_server_with_tls(status: bytes, said: str | type[Llmstr
 async def test_what_can_not_be_sent(wrong: dict[str, Any]) -> None:
     """A header that would be two, or a proxy of another kind, is refused, and nothing is sent."""
     async with raw_server(sending(WHOLE)) as (url, counts):
-        assert await answer(Connection(url=url, **wrong)) is SettingsError
+        assert await answer(Endpoint(url=url, **wrong)) is SettingsError
 
     assert [] == counts
 
@@ -139,7 +139,7 @@ async def test_what_can_not_be_sent(wrong: dict[str, Any]) -> None:
 async def test_what_is_no_address(url: str) -> None:
     """It is told as that."""
     with pytest.raises(UpstreamUnreachable, match="is not an address"):
-        await read_chat(Connection(url=url), BODY, print)
+        await read_chat(Endpoint(url=url), BODY, print)
 
 
 async def test_a_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ async def test_a_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> N
 
     async with raw_server(sending(WHOLE)) as (url, _):
         monkeypatch.setattr("socket.getaddrinfo", resolve)
-        assert "a" == await answer(Connection(url=url.replace("127.0.0.1", "ollama.test")))
+        assert "a" == await answer(Endpoint(url=url.replace("127.0.0.1", "ollama.test")))
 
 
 async def test_user_of_the_address_unless_a_header_says_otherwise() -> None:
@@ -162,12 +162,12 @@ async def test_user_of_the_address_unless_a_header_says_otherwise() -> None:
     heads: list[str] = []
     async with raw_server(sending(WHOLE), heads=heads) as (url, _):
         url = url.replace("//", "//ann:p%3A@")
-        await answer(Connection(url=url))
-        await answer(Connection(url=url, headers={"authorization": "Bearer b"}))
+        await answer(Endpoint(url=url))
+        await answer(Endpoint(url=url, headers={"authorization": "Bearer b"}))
 
     wanted = [f"Authorization: Basic {base64.b64encode(b'ann:p:').decode()}", "Authorization: Bearer b"]
     assert wanted == [line for head in heads for line in head.split("\r\n") if line.startswith("Authorization")]
-    assert "ann" not in Connection(url=url).shown_url
+    assert "ann" not in Endpoint(url=url).shown_url
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -221,7 +221,7 @@ IN_CHUNKS = CHUNKED + b"5;x=y\r\n%s\r\n%x\r\n%s\r\n0\r\nT: a\r\n\r\n" % (LINE[:5
 async def test_responses(script: Script, said: str | type[LlmstreamError], counts: list[int]) -> None:
     """Every form of a response is read, or told as what it is; a connection in doubt is not used again."""
     async with raw_server(script) as (url, found):
-        answers = [await answer(Connection(url=url)) for _ in range(2)]
+        answers = [await answer(Endpoint(url=url)) for _ in range(2)]
 
     assert [said, said] == answers
     assert counts == found
@@ -236,12 +236,12 @@ async def test_who_speaks_unasked_is_not_asked_again() -> None:
         writers.append(writer)
 
     async with raw_server(script) as (url, counts):
-        assert "a" == await answer(Connection(url=url))
+        assert "a" == await answer(Endpoint(url=url))
         writers[0].write(WHOLE)
         with suppress(ConnectionError):
             async with asyncio.timeout(10):  # a connection that is merely idle is kept for longer
                 await writers[0].wait_closed()
-        assert "a" == await answer(Connection(url=url))
+        assert "a" == await answer(Endpoint(url=url))
 
     assert [1, 1] == counts
 
@@ -250,9 +250,9 @@ async def test_an_error_whose_text_does_not_end() -> None:
     """A refusal is told though its text goes on for ever, or stops in the middle."""
     refused = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 100000000\r\n\r\n"
     async with raw_server(sending(refused + b" " * 100_000)) as (url, _):
-        assert await answer(Connection(url=url)) is UpstreamProtocol
+        assert await answer(Endpoint(url=url)) is UpstreamProtocol
     async with raw_server(sending(refused + b'{"error"')) as (url, _):
-        assert await answer(Connection(url=url)) is UpstreamProtocol
+        assert await answer(Endpoint(url=url)) is UpstreamProtocol
 
 
 async def test_what_the_receiver_raises_ends_the_request() -> None:
@@ -264,7 +264,7 @@ async def test_what_the_receiver_raises_ends_the_request() -> None:
     async with raw_server(sending(CHUNKED + b"%x\r\n" % len(LINE) + LINE + b"\r\n")) as (url, counts):
         for _ in range(2):
             with pytest.raises(LookupError):
-                await read_chat(Connection(url=url), BODY, refuse)
+                await read_chat(Endpoint(url=url), BODY, refuse)
 
     assert [1, 1] == counts
 
@@ -273,7 +273,7 @@ async def test_silence_after_some_bytes_of_a_line() -> None:
     """Bytes without a line's end are no token, but they are a sign: the limit counts from the last of them."""
     sent = HEAD + b"Content-Length: 1000\r\n\r\n" + LINE.replace(b"true", b"false") + LINE[:10]
     async with raw_server(sending(sent)) as (url, _):
-        assert await answer(Connection(url=url, token_timeout_s=0.1)) is UpstreamStalled
+        assert await answer(Endpoint(url=url, token_timeout_s=0.1)) is UpstreamStalled
 
 
 def test_connections_are_closed_with_their_loop(upstream: Any) -> None:
@@ -309,7 +309,7 @@ async def test_a_body_that_was_not_read_is_not_followed_by_another() -> None:
 
     large = {**BODY, "messages": [{"role": "user", "content": "a" * 50_000_000}]}
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        connection = Connection(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", first_token_timeout_s=20)
+        connection = Endpoint(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", first_token_timeout_s=20)
         for body in (large, BODY):
             with pytest.raises(UpstreamError, match="status 401"):
                 await read_chat(connection, body, print)
@@ -327,7 +327,7 @@ async def test_nothing_is_kept_of_a_request_that_found_nobody() -> None:
 
     kept = weakref.ref(receive)
     with pytest.raises(UpstreamUnreachable):
-        await read_chat(Connection(url="http://127.0.0.1:9"), BODY, receive)
+        await read_chat(Endpoint(url="http://127.0.0.1:9"), BODY, receive)
     del receive
     gc.collect()
 
@@ -344,6 +344,6 @@ async def test_version_after_a_restart() -> None:
 
     closing = iter([True, False, True, True])
     async with raw_server(script) as (url, _):
-        versions = [await read_version(Connection(url=url)) for _ in range(4)]
+        versions = [await read_version(Endpoint(url=url)) for _ in range(4)]
 
     assert ["1"] * 4 == versions

@@ -12,11 +12,11 @@ import pytest
 from fastapi import FastAPI
 from langchain_core.output_parsers import StrOutputParser
 
-from llmstream.connection import Connection
 from llmstream.errors import UpstreamBusy, UpstreamProtocol
 from llmstream.events import Data, Failed, ToolCall
 from llmstream.fastapi import create_app
-from llmstream.ollama import Ollama
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 from tests.answering import events_of, outline, raw_server, strict
 from tests.faultkit import ask
@@ -66,7 +66,7 @@ def test_a_connect_that_hangs_is_a_status(serve: Callable[[FastAPI], Any]) -> No
 
 async def test_a_full_queue_that_answers_slowly_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """All retries together have a time: what the queue took to refuse counts, so there may be no third request."""
-    monkeypatch.setattr("llmstream.ollama._BUSY_TOTAL_S", 1.5)
+    monkeypatch.setattr("llmstream.ollama.models._BUSY_TOTAL_S", 1.5)
     busy = response(b'{"error":"server busy"}', status="503 Service Unavailable")
     waits_s = iter([0, 0.8, 0, 0])  # with the first pause, 0.25 s or more, there is no time for the next: 0.5 or more
 
@@ -76,7 +76,7 @@ async def test_a_full_queue_that_answers_slowly_is_asked_less_often(monkeypatch:
 
     async with raw_server(refuse) as (url, counts):
         with pytest.raises(UpstreamBusy):
-            await Ollama(Connection(url=url)).chat(BODY, print)
+            await Ollama(Endpoint(url=url)).chat(BODY, print)
 
     assert 2 == sum(counts)
 

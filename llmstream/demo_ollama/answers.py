@@ -8,10 +8,10 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 
-from llmstream.demo_ollama.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
-from llmstream.demo_ollama.checks import full_name
-from llmstream.demo_ollama.lines import whole_text
 from llmstream.demo_ollama.passages import Passage, PassageIndex, default_docs, read_passages
+from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
+from llmstream.ollama_server.checks import full_name
+from llmstream.ollama_server.lines import whole_text
 
 DEMO = Model("demo:latest")
 DEMO_THINKING = Model("demo-thinking:latest", capabilities=("completion", "thinking"))

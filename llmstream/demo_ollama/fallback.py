@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmstream.demo_ollama.server import DemoOllama
-from llmstream.ollama import Ollama
+from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 
 logger = logging.getLogger("llmstream")
@@ -38,7 +38,7 @@ class Fallback:
             return None
         if self._wanted.demo == "always":
             return "Demo model: started with --demo."
-        address = Ollama.of(self._wanted).connection.shown_url
+        address = Ollama.of(self._wanted).endpoint.shown_url
         return f"Demo model: no Ollama at {address}. Start one with `ollama serve`; it will be used at once."
 
     async def __aenter__(self) -> Fallback:
@@ -71,7 +71,7 @@ class Fallback:
         self.active = False
         self._change(self._wanted)
         # The demo is closed with the app: answers it has begun go on to their end.
-        logger.warning("Ollama answers at %s now: using it.", Ollama.of(self._wanted).connection.shown_url)
+        logger.warning("Ollama answers at %s now: using it.", Ollama.of(self._wanted).endpoint.shown_url)
 
     def _change(self, settings: Settings) -> None:
         self.settings = settings

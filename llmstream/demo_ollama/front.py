@@ -10,10 +10,10 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama.activity import Activity, RequestRecord
-from llmstream.demo_ollama.checks import read_chat
-from llmstream.demo_ollama.loaded import LoadedModels
 from llmstream.demo_ollama.scenarios import ARGUMENTS, SCENARIOS, Call, find_scenario, play
 from llmstream.demo_ollama.scenarios.call import ScenarioModel
+from llmstream.ollama_server.checks import read_chat
+from llmstream.ollama_server.loaded import LoadedModels
 
 _GENERATING = ("/api/chat", "/api/generate")
 

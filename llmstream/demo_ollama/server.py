@@ -6,7 +6,8 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,10 +18,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmstream.demo_ollama.activity import Activity, RequestRecord
 from llmstream.demo_ollama.answers import DemoBackend
-from llmstream.demo_ollama.backend import Model
 from llmstream.demo_ollama.front import Front
-from llmstream.demo_ollama.loaded import LoadedModels
-from llmstream.demo_ollama.protocol import OLLAMA_VERSION, create_ollama_app
+from llmstream.ollama_server.app import OLLAMA_VERSION, create_ollama_app
+from llmstream.ollama_server.backend import Model
+from llmstream.ollama_server.loaded import LoadedModels
+from llmstream.settings import override
 
 _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 1.0
@@ -230,3 +232,13 @@ def _close(transport: asyncio.Transport, *, reset: bool) -> None:
     connection = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+@contextmanager
+def demo(*, tokens_per_s: float | None = 40.0) -> Iterator[DemoOllama]:
+    """The demo Ollama for this block: what llmstream asks of Ollama in this process goes to it.
+
+    tokens_per_s: its pace; None is full speed.
+    """
+    with DemoOllama(tokens_per_s=tokens_per_s) as server, override(ollama_url=server.url, model=None):
+        yield server

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
-from llmstream.dialects.agui import agui_router
-from llmstream.dialects.ai_sdk import ai_sdk_error, ai_sdk_router
-from llmstream.dialects.ollama import ollama_error, ollama_router
-from llmstream.dialects.openai import openai_error, openai_router
-from llmstream.dialects.service import Service
+from llmstream.dialects.agui.routes import agui_router
+from llmstream.dialects.ai_sdk.routes import ai_sdk_error, ai_sdk_router
+from llmstream.dialects.ollama.routes import ollama_error, ollama_router
+from llmstream.dialects.openai.routes import openai_error, openai_router
 from llmstream.errors import LlmstreamError
+from llmstream.http.service import Service
 
 __all__ = ["PROTOCOLS", "REQUEST_HEADERS", "RESPONSE_HEADERS", "Service", "create_routers", "refusal"]
 

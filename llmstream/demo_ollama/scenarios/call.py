@@ -12,9 +12,9 @@ from typing import Any
 from starlette.types import Receive, Send
 
 from llmstream.demo_ollama.answers import tokens
-from llmstream.demo_ollama.backend import ChatRequest, Model, Piece, ToolCall
-from llmstream.demo_ollama.lines import AnswerLines, go_json
-from llmstream.demo_ollama.responses import until_disconnected
+from llmstream.ollama_server.backend import ChatRequest, Model, Piece, ToolCall
+from llmstream.ollama_server.lines import AnswerLines, go_json
+from llmstream.ollama_server.responses import until_disconnected
 
 SENTENCE = "The sky is blue because air scatters blue light more than red light."
 JSON_TYPE = "application/json; charset=utf-8"

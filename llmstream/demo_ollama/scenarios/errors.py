@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmstream.demo_ollama.lines import go_json
 from llmstream.demo_ollama.scenarios.call import Call, Head, Steps, error_line_of, refusal
+from llmstream.ollama_server.lines import go_json
 
 
 async def error_first(call: Call) -> Steps:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from llmstream.demo_ollama.backend import ToolCall
-from llmstream.demo_ollama.lines import go_json
 from llmstream.demo_ollama.scenarios.call import Call, Head, Steps
+from llmstream.ollama_server.backend import ToolCall
+from llmstream.ollama_server.lines import go_json
 
 NEWLINES = "a\nb\r\nc\rd\n\n\n e\u2028f\u2029g\x85h\x0bi\x0cj\x1ck\x1dl\x1em\n"
 SEPARATORS = "next\x85line\u2028line\u2029paragraph"

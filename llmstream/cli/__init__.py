@@ -1,0 +1,216 @@
+"""The command `llmstream`. What is heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmstream import __version__
+from llmstream.errors import LlmstreamError, SettingsError
+from llmstream.settings import Settings
+
+if TYPE_CHECKING:
+    from llmstream.ollama.models import Model
+
+
+INTERRUPTED = 130
+
+# 128 + SIGPIPE: what a shell reports of a program whose reader has left.
+READER_LEFT = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code: 0, 1 for a failure, 2 for a wrong use, 130 after Ctrl-C, 141 without a reader."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if callable(reconfigure := getattr(stream, "reconfigure", None)):
+            reconfigure(errors="replace")  # a console that lacks a character shows ? instead of failing
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    _log_to_stderr()
+    try:
+        code: int = arguments.run(arguments)
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except LlmstreamError as error:
+        _complain(error.message)
+        return 2 if isinstance(error, SettingsError) else 1
+    except OSError as error:
+        if not _reader_left(error):
+            raise
+        # What is still buffered has nowhere to go; Python would complain about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llmstream", description="Stream an LLM's answer from Ollama to people.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"llmstream {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+
+    serve = _command(commands, "serve", _serve, "serve the HTTP API, with its documentation at /docs")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=_port, default=8000, help="port to listen on (8000); 0 takes a free one")
+    serve.add_argument("--allow-public", action="store_true", help="listen to the network without a token")
+    serve.add_argument(
+        "--root-path", type=_root_path, default="", metavar="/PATH", help="where a proxy that takes it away shows this"
+    )
+    _add_model(serve)
+
+    ask = _command(commands, "ask", _ask, "ask one question")
+    ask.add_argument("question", nargs="?", help="the question; - or a pipe reads it from stdin")
+    chat = _command(commands, "chat", _chat, "have a conversation")
+    for command in (ask, chat):
+        _add_model(command)
+        command.add_argument("--thinking", action="store_true", help="let the model think, and show it")
+        command.add_argument("--system", metavar="TEXT", help="a system prompt")
+        command.add_argument("--url", help="ask the llmstream server at this address (LLMSTREAM_TOKEN is its token)")
+
+    _add_demo(_command(commands, "models", _models, "list the models that Ollama has"))
+    _command(commands, "doctor", _doctor, "tell what runs, what is missing and how to get it")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", metavar="NAME", help="the model to use; without it LLMSTREAM_MODEL, or a loaded one"
+    )
+    _add_demo(command)
+
+
+def _add_demo(command: argparse.ArgumentParser) -> None:
+    demo = command.add_mutually_exclusive_group()
+    demo.add_argument("--demo", dest="demo", action="store_const", const="always", help="use the demo Ollama")
+    demo.add_argument("--no-demo", dest="demo", action="store_const", const="never", help="fail without an Ollama")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _root_path(text: str) -> str:
+    if not re.fullmatch(r"(/[\w~-][\w.~-]*)*/?", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"expected a path such as /llm, got {text!r}")
+    return text.rstrip("/")
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    from llmstream.cli.ask import ask
+
+    _check_url(arguments)
+    return ask(arguments)
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    from llmstream.cli.chat import chat
+
+    _check_url(arguments)
+    return chat(arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from llmstream.cli.doctor import doctor
+
+    return doctor()
+
+
+def _check_url(arguments: argparse.Namespace) -> None:
+    if arguments.url and (arguments.demo or arguments.system is not None):
+        raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
+    if arguments.url and not arguments.url.startswith(("http://", "https://")):
+        raise SettingsError(f"--url takes an address such as http://localhost:8000, got {arguments.url}.")
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from llmstream.cli.serve import serve
+
+    return serve(arguments)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    import asyncio
+
+    from rich.table import Table
+
+    from llmstream.demo_ollama.fallback import Fallback
+    from llmstream.ollama.models import NO_MODEL, Ollama
+    from llmstream.ollama.names import same_model
+    from llmstream.view.terminal import one_line, open_console
+
+    wanted = Settings.load(demo=arguments.demo)
+    if wanted.demo == "auto":  # a list of the demo's models would say that they are there
+        wanted = wanted.change(demo="never")
+
+    async def ask() -> tuple[list[Model], list[frozenset[str]], str]:
+        async with Fallback(wanted, lambda changed: None) as fallback:
+            ollama = Ollama.of(fallback.settings)
+            models = await ollama.models()
+            capabilities = await asyncio.gather(*(ollama.capabilities(model.name) for model in models))
+            chosen = fallback.settings.model or (await ollama.choose_model() if models else "")
+        return models, capabilities, chosen
+
+    models, capabilities, chosen = asyncio.run(ask())
+    if not models:
+        raise LlmstreamError(NO_MODEL)
+    table = Table(box=None, pad_edge=False, header_style="")
+    for heading in ("", "NAME", "SIZE", "LOADED", "CAPABILITIES"):
+        table.add_column(heading, overflow="fold")
+    for model, able in zip(models, capabilities, strict=True):
+        mark = "*" if same_model(model.name, chosen) else ""
+        loaded = "yes" if model.loaded else "no"
+        table.add_row(mark, one_line(model.name), _size(model.size), loaded, one_line(", ".join(sorted(able))))
+    open_console().print(table)
+    if not any(same_model(model.name, chosen) for model in models):
+        _complain(f"The model {chosen} of LLMSTREAM_MODEL is not there. Get it with `ollama pull {chosen}`.")
+    return 0
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def _complain(message: str) -> None:
+    from llmstream.view.terminal import say
+
+    say(f"llmstream: {message}")
+
+
+def _reader_left(error: OSError) -> bool:
+    """Whether nobody reads stdout any more; Windows says EINVAL then."""
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
+
+
+class _Lines(logging.Handler):
+    """A line on stderr for each record, whatever text of others it holds."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from llmstream.view.terminal import say
+
+        say(self.format(record))
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("llmstream")
+    if not logger.handlers:
+        logger.addHandler(_Lines())

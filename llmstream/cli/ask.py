@@ -1,0 +1,219 @@
+"""`llmstream ask`: one question, answered on the terminal or into a pipe. `chat` stands on the same parts."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.text import Text
+
+from llmstream import concurrency
+from llmstream.core.streams import stream_events
+from llmstream.demo_ollama.fallback import Fallback
+from llmstream.errors import InvalidRequest
+from llmstream.events import Event, Failed, Finished, Started, Terminal, Token, is_terminal, well_formed
+from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
+from llmstream.settings import Settings
+from llmstream.view.terminal import on_terminal, one_line, open_console, open_view, say
+
+INTERRUPTED = 130
+Messages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a question; `end` is None where Ctrl-C ended it."""
+
+    text: str
+    model: str
+    end: Terminal | None
+
+    @property
+    def exit_code(self) -> int:
+        """0 for an answer, 1 for a failed or stopped one, 130 for Ctrl-C."""
+        if self.end is None:
+            return INTERRUPTED
+        return 0 if isinstance(self.end, Finished) else 1
+
+
+def ask(arguments: argparse.Namespace) -> int:
+    """Answer the question of the command line, or of stdin."""
+    question = _read_question(arguments.question)
+    with open_source(arguments) as source:
+        return answer(source, [{"role": "user", "content": question}]).exit_code
+
+
+def _read_question(argument: str | None) -> str:
+    if argument is None and sys.stdin.isatty():
+        raise InvalidRequest('There is no question. Ask one: llmstream ask "What is streaming?"')
+    question = sys.stdin.read() if argument in (None, "-") else str(argument)
+    if not question.strip():
+        raise InvalidRequest('The question is empty. Ask one: llmstream ask "What is streaming?"')
+    return well_formed(question).strip("\r\n")
+
+
+class Source:
+    """Answers from the default chain, over the demo Ollama where there is none."""
+
+    def __init__(self, fallback: Fallback, model: str | None) -> None:
+        self._fallback = fallback
+        self.model = model
+
+    def events(self, messages: Messages) -> Generator[Event, None, None]:
+        """The events of the answer to the last message."""
+        return stream_events(messages, settings=self._fallback.settings, model=self.model)
+
+    def pull_missing(self, failure: Failed) -> bool:
+        """Whether the model was missing and has been pulled now, because the person at the terminal wanted it."""
+        model = self.model or self._fallback.settings.model
+        if failure.code != "model_not_found" or not model or not (sys.stdin.isatty() and on_terminal(sys.stderr)):
+            return False
+        print(f"The model {one_line(model)} is not there. Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return False
+        pull(Ollama.of(self._fallback.settings), model)
+        return True
+
+
+class RemoteSource:
+    """Answers from another llmstream server."""
+
+    def __init__(self, url: str, settings: Settings, arguments: argparse.Namespace) -> None:
+        self._url = url
+        self._token = settings.token
+        self._thinking = arguments.thinking or None
+        self.model: str | None = arguments.model
+
+    def events(self, messages: Messages) -> Generator[Event, None, None]:
+        """The events of the answer to the last message; closing them stops the run over there."""
+        from llmstream.client import Client
+
+        with Client(self._url, token=self._token) as client:
+            yield from client.stream_events(messages, model=self.model, thinking=self._thinking)
+
+    def pull_missing(self, failure: Failed) -> bool:
+        """False: the models of another server are its owner's affair."""
+        return False
+
+
+@contextmanager
+def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource]:
+    """Where the command line wants answers from."""
+    settings = Settings.load(
+        model=arguments.model,
+        system_prompt=arguments.system,
+        thinking=arguments.thinking or None,
+        demo=arguments.demo,
+    )
+    if arguments.url:
+        yield RemoteSource(arguments.url, settings, arguments)
+        return
+    fallback = Fallback(settings, lambda changed: None)
+    concurrency.run(fallback.__aenter__())
+    try:
+        # A model named beside --demo is one of the demo's; the demo for want of an Ollama answers with its own.
+        yield Source(fallback, arguments.model if settings.demo == "always" else None)
+    finally:
+        concurrency.run(fallback.__aexit__())
+
+
+def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
+    """Show the answer, and below it what there is to say about it."""
+    while True:
+        outcome = _show(source.events(messages))
+        if not (isinstance(outcome.end, Failed) and source.pull_missing(outcome.end)):
+            break
+    match outcome.end:
+        case Failed() as failure:
+            say(f"llmstream: {failure.message}")
+        case Finished() as finished:
+            _tell_finished(finished, outcome)
+        case None:
+            pass
+        case _:
+            say("llmstream: The answer was stopped by somebody else; it is not complete.")
+    return outcome
+
+
+def _show(events: Generator[Event, None, None]) -> Outcome:
+    text: list[str] = []
+    model, end = "", None
+    try:
+        # The model is stopped before what came is laid out.
+        with _one_interrupt(), open_view() as view, closing(events):
+            for event in events:
+                view.show(event)
+                if isinstance(event, Token):
+                    text.append(event.text)
+                elif isinstance(event, Started):
+                    model = event.model
+                elif is_terminal(event):
+                    end = event
+    except KeyboardInterrupt:
+        end = None
+    return Outcome("".join(text), model, end)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Inside, Ctrl-C interrupts once: what it sets going, stopping the model, is not interrupted by the next one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell_finished(finished: Finished, outcome: Outcome) -> None:
+    if on_terminal():
+        console = open_console()
+        console.print(Text(one_line(_figures(finished, outcome.model)), style="dim"))
+    if finished.prompt_truncated:
+        say(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
+    if finished.reason == "length":
+        say("llmstream: The answer was cut at the model's limit of tokens. Raise LLMSTREAM_NUM_CTX, or ask for less.")
+    elif not outcome.text.strip() and finished.reason != "tool_calls":
+        say("llmstream: The model ended without an answer. Ask again, or in other words.")
+
+
+def _figures(finished: Finished, model: str) -> str:
+    usage, timings = finished.usage, finished.timings
+    figures = [
+        model,
+        None if timings.time_to_first_token_s is None else f"first token {timings.time_to_first_token_s:.2f} s",
+        None if usage.output_tokens is None else f"{usage.output_tokens} tokens",
+        None if timings.tokens_per_s is None else f"{timings.tokens_per_s:.0f} tokens/s",
+    ]
+    return " · ".join(figure for figure in figures if figure)
+
+
+def pull(ollama: Ollama, model: str) -> None:
+    """Pull a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=open_console(sys.stderr), redirect_stdout=False) as progress:
+        task = progress.add_task(f"Pulling {one_line(model)}", total=None)
+        for step in ollama.pull(model):
+            progress.update(task, description=one_line(step.status or ""))
+            if step.total:  # each layer counts its own bytes; the status names it
+                progress.update(task, total=step.total, completed=step.completed or 0)
+        progress.update(task, description=f"Pulled {one_line(model)}")

@@ -1,0 +1,137 @@
+"""`llmstream doctor`: what runs, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+
+from llmstream import __version__, concurrency
+from llmstream.errors import LlmstreamError, SettingsError
+from llmstream.http.pages import CHAT
+from llmstream.ollama.models import Ollama
+from llmstream.ollama.names import same_model
+from llmstream.settings import Settings
+from llmstream.view.terminal import tell
+
+PYTHON = (3, 11)
+PORT = 8000
+NODE = 20
+_EXTRAS = {"gradio": ("gradio",), "notebook": ("ipywidgets", "ipykernel"), "community": ("langchain-community",)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `needed` where `llmstream ask` does not work without it."""
+
+    ok: bool
+    text: str
+    needed: bool = False
+
+
+def doctor() -> int:
+    """Print a line for each thing looked at; 1 where something that `llmstream ask` needs is missing."""
+    missing = False
+    for finding in examine():
+        missing |= finding.needed and not finding.ok
+        mark = "ok" if finding.ok else "MISSING" if finding.needed else "missing"
+        tell(f"{mark:<8} {finding.text}")
+    return 1 if missing else 0
+
+
+def examine() -> Iterator[Finding]:
+    """Everything that is looked at, in the order in which to mend it."""
+    found = platform.python_version()
+    wanted = ".".join(map(str, PYTHON))
+    enough = sys.version_info >= PYTHON
+    yield Finding(enough, f"Python {found}" + ("" if enough else f": llmstream needs {wanted} or later"), needed=True)
+    yield Finding(True, f"llmstream {__version__}")
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        yield Finding(False, f"settings: {error.message}", needed=True)
+        return
+    yield from _ollama(settings)
+    for extra, packages in _EXTRAS.items():
+        yield from (_package(package, f"pip install '.[{extra}]' in a clone of llmstream") for package in packages)
+    if sys.platform != "win32":
+        yield _package("uvloop", "pip install uvloop; the server is slower without it")
+    yield _package("httptools", "pip install httptools")
+    yield _port(PORT)
+    yield _page()
+    yield _node()
+    yield from _variables()
+
+
+def _ollama(settings: Settings) -> Iterator[Finding]:
+    ollama = Ollama.of(settings)
+    address = ollama.endpoint.shown_url
+    try:
+        yield Finding(True, f"Ollama {concurrency.run(ollama.version())} at {address}", needed=True)
+    except LlmstreamError:
+        how = "start it with `ollama serve`" if shutil.which("ollama") else "install it: https://ollama.com/download"
+        yield Finding(
+            False, f"Ollama: none answers at {address}; {how}. Without it only the demo answers.", needed=True
+        )
+        return
+    try:
+        names = [model.name for model in concurrency.run(ollama.models())]
+        chosen = settings.model or concurrency.run(ollama.choose_model())
+    except LlmstreamError as error:
+        yield Finding(False, f"model: {error.message}", needed=True)
+        return
+    there = any(same_model(name, chosen) for name in names)
+    yield Finding(True, f"models: {', '.join(names)}")
+    yield Finding(there, f"model {chosen}" + ("" if there else f": get it with `ollama pull {chosen}`"), needed=True)
+
+
+def _package(name: str, how: str) -> Finding:
+    try:
+        return Finding(True, f"{name} {version(name)}")
+    except PackageNotFoundError:
+        return Finding(False, f"{name} (optional): {how}")
+
+
+def _port(port: int) -> Finding:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return Finding(False, f"port {port} (taken): llmstream serve --port {port + 1}")
+    return Finding(True, f"port {port} is free")
+
+
+def _page() -> Finding:
+    if (CHAT / "index.html").is_file():
+        return Finding(True, "the chat page is built")
+    return Finding(False, "chat page (not built): run `make page` in a clone, which takes Node.js")
+
+
+def _node() -> Finding:
+    how = f"(for building the React page): install Node.js {NODE} or later, https://nodejs.org"
+    node = shutil.which("node")
+    if node is None:
+        return Finding(False, f"node {how}")
+    try:
+        command = [node, "--version"]
+        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()  # noqa: S603
+        enough = int(found.removeprefix("v").partition(".")[0]) >= NODE
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return Finding(False, f"node does not run {how}")
+    return Finding(enough, f"node {found}" + ("" if enough else f" is too old {how}"))
+
+
+def _variables() -> Iterator[Finding]:
+    """The settings in the environment, by name alone: a value may be a secret."""
+    known = {f"LLMSTREAM_{field.name.upper()}" for field in fields(Settings)}
+    names = sorted(name for name in os.environ if name.startswith("LLMSTREAM_") and os.environ[name])
+    names = [name for name in names if "_TEST_" not in name]
+    yield Finding(True, f"settings in the environment: {', '.join(names) or 'none'}")
+    for name in names:
+        if name not in known:
+            yield Finding(False, f"{name} is no setting of llmstream; is it misspelled?")

@@ -1,0 +1,132 @@
+"""`llmstream serve`: the app of `create_app` on the server of `server`, and what it tells of itself when it starts."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import logging
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+from fastapi import FastAPI
+
+from llmstream import __version__
+from llmstream.cli import lazy_gradio
+from llmstream.cli.lazy_gradio import LazyChat
+from llmstream.errors import LlmstreamError
+from llmstream.fastapi import create_app
+from llmstream.http.origins import check_public
+from llmstream.ollama.models import Ollama
+from llmstream.ollama.names import same_model
+from llmstream.ollama.response import model_not_found
+from llmstream.runs.owner import Runs
+from llmstream.server import Server
+from llmstream.settings import LOOPBACK_HOSTS, Settings
+from llmstream.view.terminal import tell
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
+    settings = Settings.load(model=arguments.model, demo=arguments.demo)
+    check_public(arguments.host, settings, allow_public=arguments.allow_public)
+    settings = settings.change(allowed_hosts=_allowed_hosts(arguments.host, settings))
+    listeners = _listen(arguments.host, arguments.port)
+    app, runs, chat = served_app(settings)
+
+    class AnnouncedServer(Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                await _announce(_address(listeners[0]), runs.settings, demo=app.state.fallback.active)
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            tell("Stopping. A second Ctrl-C does not wait for the answers under way.")
+            await super().shutdown(sockets)
+            await chat.close()
+
+    server = AnnouncedServer(app, runs, root_path=arguments.root_path)
+    # What uvicorn tells of itself stands in our own lines.
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.getLogger("llmstream").setLevel(logging.INFO)
+    try:
+        server.run(listeners)
+    except KeyboardInterrupt:
+        return 0
+    return 0 if server.started else 1
+
+
+def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:
+    """The app of `create_app` with the Gradio chat in it, which is to be closed at the end."""
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs)
+    chat = LazyChat(runs, lambda: app.state.fallback.notice)
+    app.mount(lazy_gradio.PATH, chat)
+    return app, runs, chat
+
+
+async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
+    tell(f"llmstream {__version__} listens on {address}")
+    if not demo:  # the demo has announced itself
+        ollama = Ollama.of(settings)
+        try:
+            tell(f"Ollama at {ollama.endpoint.shown_url} answers{await _model(ollama, settings.model)}")
+        except LlmstreamError as error:
+            tell(error.message)
+    page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    once = ", once with ?token=…" if settings.token else ""
+    tell(f"The chat: {page}  With Gradio: {page}{lazy_gradio.PATH}  The documentation: {page}/docs{once}")
+
+
+async def _model(ollama: Ollama, wanted: str | None) -> str:
+    """With which model, or that it is not there."""
+    model = wanted or await ollama.choose_model()
+    if wanted is None or any(same_model(each.name, model) for each in await ollama.models()):
+        return f", with {model}"
+    return f". {model_not_found(model).message}"
+
+
+def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
+    """The names to answer to: also loopback names, and the one to listen on, unless that means every address."""
+    names = tuple(dict.fromkeys([*LOOPBACK_HOSTS, *settings.allowed_hosts]))
+    try:
+        address = ip_address(host.strip("[]"))
+    except ValueError:
+        name = host.lower()
+    else:
+        if address.is_unspecified:
+            tell(f"Answers to {', '.join(names)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
+            return names
+        name = f"[{address}]" if address.version == 6 else str(address)
+    return tuple(dict.fromkeys([*names, name]))
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets on every address of a name; raises `LlmstreamError`."""
+    listeners: list[socket.socket] = []
+    failure: OSError | None = None
+    try:
+        for family, *_, address in socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM):
+            bound = (address[0], listeners[0].getsockname()[1] if listeners else port)
+            try:
+                listeners.append(socket.create_server(bound, family=family, backlog=2048))
+            except OSError as error:
+                failure = error  # localhost may be ::1 too where there is no IPv6
+    except OSError as error:
+        failure = error
+    if failure is not None and (failure.errno == errno.EADDRINUSE or not listeners):
+        for listener in listeners:
+            listener.close()
+        if failure.errno == errno.EADDRINUSE:
+            raise LlmstreamError(f"Port {port} is taken. Choose another one: llmstream serve --port {_next(port)}")
+        raise LlmstreamError(f"Can't listen on {host}, port {port}: {failure.strerror}. See --host and --port.")
+    return listeners
+
+
+def _next(port: int) -> int:
+    return port + 1 if port < 65535 else port - 1
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

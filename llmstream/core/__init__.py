@@ -1,0 +1,1 @@
+"""The core: (chain, question) → events."""

@@ -1,0 +1,217 @@
+"""From pieces of an answer to events: well-formed, bounded in size, counted, timed, with exactly one terminal event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from llmstream.errors import LimitExceeded, LlmstreamError
+from llmstream.events import (
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Reasoning,
+    Status,
+    Terminal,
+    Timings,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+    failed,
+    json_value,
+    size_of,
+)
+from llmstream.ollama.chunks import Chunk, LastChunk
+from llmstream.settings import Settings
+
+# So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
+MAX_TEXT = 1300
+Sink = Callable[[list[Event]], object]
+
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class Emitter:
+    """Hands events to a sink, in order, until the terminal one; what comes after that is dropped."""
+
+    def __init__(self, sink: Sink, settings: Settings) -> None:
+        self.ended = False
+        self.error: LlmstreamError | None = None
+        self.silent = True
+        self._sink = sink
+        self._max_events, self._max_bytes = settings.max_run_events, settings.max_run_bytes
+        self._events = 0
+        self._bytes = 0
+        self._begun = time.monotonic()
+        self._first_token_at: float | None = None
+        self._tokens = 0
+        self._held = ""
+        self._held_kind: type[Token] | type[Reasoning] = Token
+        self._prompt_truncated = False
+        self._tool_called = False
+        self._over: LimitExceeded | None = None
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a piece of the answer has come."""
+        return self._tokens > 0
+
+    def emit(self, events: list[Event]) -> None:
+        """Hand on these events, which came together and hold no piece of a text."""
+        self.count(sum(map(size_of, events)))
+        self._put(events)
+
+    def count(self, size: int) -> None:
+        """So many bytes more have come."""
+        self._bytes += size
+        if self._bytes > self._max_bytes:
+            self._over = LimitExceeded(f"The answer grew beyond {self._max_bytes} bytes and was cut.")
+
+    def _put(self, events: list[Event]) -> None:
+        if not self.ended and events:
+            self.silent = False
+            self._events += len(events)
+            if self._events > self._max_events:
+                self._over = LimitExceeded(f"The answer grew beyond {self._max_events} events and was cut.")
+            self._sink(events)
+
+    def status(self, status: Status) -> None:
+        """Tell what the run waits for, or what was done to its prompt."""
+        self._prompt_truncated |= status.state == "prompt_truncated"
+        self.emit([status])
+
+    def text(self, text: str) -> None:
+        """A piece of the answer."""
+        self._put(self._pieces(Token, text))
+
+    def reasoning(self, text: str) -> None:
+        """A piece of the model's thinking."""
+        self._put(self._pieces(Reasoning, text))
+
+    def tool_call(self, id: str, name: str, arguments: object) -> None:
+        """A call that the model asks for."""
+        self.emit([self._tool_call(id, name, arguments)])
+
+    def tool_result(self, id: str, output: object) -> None:
+        """What a tool gave back: the model goes on."""
+        self._tool_called = False
+        self.emit([ToolResult(id, json_value(output))])
+
+    def chunks(self, chunks: Sequence[Chunk], *, thinking: bool = True) -> None:
+        """What the reader handed over together, with or without the model's thinking; the hot path."""
+        events: list[Event] = []
+        size = tokens = 0
+        for chunk in chunks:
+            message = chunk.message
+            if message is None:
+                continue
+            text = message.content
+            if thinking and message.thinking:
+                events += self._pieces(Reasoning, message.thinking)
+            if text:
+                if text.isascii() and len(text) <= MAX_TEXT and not self._held:
+                    events.append(Token(text))
+                    size += len(text)
+                    tokens += 1
+                else:
+                    events += self._pieces(Token, text)
+            if message.tool_calls:
+                calls = [self._ollama_call(call) for call in message.tool_calls]
+                self.count(sum(map(size_of, calls)))
+                events += calls
+        if size:
+            if self._first_token_at is None:
+                self._first_token_at = time.monotonic()
+            self._tokens += tokens
+            self.count(size)
+        self._put(events)
+
+    def check(self) -> None:
+        """Raises `LimitExceeded` once the answer is too large."""
+        if self._over is not None:
+            raise self._over
+
+    def finish_ollama(self, last: LastChunk) -> None:
+        """The end, as Ollama's last line tells it."""
+        usage = Usage(last.prompt_eval_count, last.eval_count)
+        speed = last.eval_count / last.eval_duration * 1e9 if last.eval_count and last.eval_duration else None
+        load_s = round(last.load_duration / 1e9, 6) if last.load_duration else None
+        self.finish(last.done_reason, usage, load_s=load_s, tokens_per_s=speed)
+
+    def finish(
+        self, reason: str, usage: Usage, *, load_s: float | None = None, tokens_per_s: float | None = None
+    ) -> None:
+        """The end of a complete answer."""
+        kind = _REASONS.get(reason, "other")
+        if kind == "stop" and self._tool_called:
+            kind = "tool_calls"
+        self.end(Finished(kind, usage, self._timings(load_s, tokens_per_s), self._prompt_truncated))
+
+    def fail(self, error: LlmstreamError) -> None:
+        """The end of an answer that is not complete."""
+        self.error = error
+        self.end(failed(error))
+
+    def end(self, event: Terminal | Failed) -> None:
+        """The terminal event; only the first one counts."""
+        if not self.ended:
+            events: list[Event] = [*self._release(), event]
+            self.ended = True
+            self._sink(events)
+
+    def _timings(self, load_s: float | None, tokens_per_s: float | None) -> Timings:
+        total_s = time.monotonic() - self._begun
+        first_s = self._first_token_at - self._begun if self._first_token_at else None
+        if tokens_per_s is None and first_s is not None and total_s > first_s:
+            tokens_per_s = self._tokens / (total_s - first_s)
+        return Timings(
+            time_to_first_token_s=None if first_s is None else round(first_s, 6),
+            total_s=round(total_s, 6),
+            load_s=load_s,
+            tokens_per_s=None if tokens_per_s is None else round(tokens_per_s, 2),
+        )
+
+    def _count(self, size: int) -> None:
+        if self._first_token_at is None:
+            self._first_token_at = time.monotonic()
+        self.count(size)
+
+    def _pieces(self, kind: type[Token] | type[Reasoning], text: str) -> list[Event]:
+        """Events for a text of any length that may hold halves of surrogate pairs."""
+        events: list[Event] = []
+        if self._held and kind is not self._held_kind:
+            events += self._release()
+        text, self._held = self._held + text, ""
+        if text and "\ud800" <= text[-1] <= "\udbff":  # its other half may come next
+            text, self._held, self._held_kind = text[:-1], text[-1], kind
+        if not text:
+            return events
+        raw = text.encode("utf-16-le", "surrogatepass")
+        text = raw.decode("utf-16-le", "replace")
+        self._count(len(text.encode()))
+        pieces = [kind(text[start : start + MAX_TEXT]) for start in range(0, len(text), MAX_TEXT)]
+        self._tokens += len(pieces)
+        return [*events, *pieces]
+
+    def _release(self) -> list[Event]:
+        """What is still held back: half of a pair whose other half never came."""
+        held, self._held = self._held, ""
+        return [self._held_kind("\ufffd")] if held else []
+
+    def _tool_call(self, id: str, name: str, arguments: object) -> ToolCall:
+        self._tool_called = True
+        value = json_value(arguments)
+        return ToolCall(id, name, value if isinstance(value, dict) else {"value": value})
+
+    def _ollama_call(self, call: dict[str, object]) -> ToolCall:
+        function = call.get("function")
+        fields = function if isinstance(function, dict) else {}
+        return self._tool_call(str(call.get("id") or ""), str(fields.get("name", "")), fields.get("arguments") or {})

@@ -1,0 +1,147 @@
+"""The generator: (chain, question) → events.
+
+`prepare` checks everything that can be refused before an answer begins; `generate` runs the chain and hands its events
+to a sink, ending with exactly one terminal event.
+
+A chain that `direct` can read is read straight from Ollama; every other one goes through LangChain (`langchain`).
+The events are the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.base import coerce_to_runnable
+
+from llmstream.chain import aopen_chain
+from llmstream.core.anatomy import model_name, sync_parts
+from llmstream.core.direct import (
+    fast_way,
+    read_fast,
+)
+from llmstream.core.emitter import Emitter, Sink
+from llmstream.core.inputs import Input, Question, chain_input, to_messages
+from llmstream.core.job import Job
+from llmstream.core.langchain import (
+    chain_failed,
+    run_chain,
+)
+from llmstream.errors import (
+    InvalidRequest,
+    LimitExceeded,
+    LlmstreamError,
+)
+from llmstream.events import Status
+from llmstream.settings import Settings, Thinking
+
+logger = logging.getLogger("llmstream")
+
+# After how long without a sign from Ollama a person is told what it is waiting for.
+WAITING_AFTER_S = 1.0
+
+
+async def prepare(
+    question: Input,
+    *,
+    chain: object = None,
+    context: str | None = None,
+    history: Sequence[Any] = (),
+    settings: Settings | None = None,
+    model: str | None = None,
+    thinking: Thinking | None = None,
+    options: Mapping[str, Any] | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    format: str | Mapping[str, Any] | None = None,
+) -> Job:
+    """A question, checked and bound to its chain; the arguments are those of `astream_events`.
+
+    Raises `LlmstreamError`: everything that can be told before an answer begins.
+    """
+    settings = settings or Settings.load()
+    if chain is None:
+        runnable = await aopen_chain(
+            settings,
+            model=model,
+            thinking=thinking,
+            options=options,
+            tools=tools,
+            format=format,
+            with_context=context is not None,
+        )
+    elif model is not None or thinking is not None or options or tools or format is not None:
+        raise InvalidRequest(
+            "model, thinking, options, tools and format belong to the default chain; this chain brings its own."
+        )
+    else:
+        runnable = as_runnable(chain)
+    if isinstance(question, Mapping):
+        if context is not None or history:
+            raise InvalidRequest("A dict is the chain's whole input: put the context and the history into it.")
+        value: Any = dict(question)
+    else:
+        value = chain_input(runnable, Question(to_messages(question, history), context))
+    fast = await fast_way(runnable, value)
+    if fast is not None:
+        return Job(runnable, value, settings, str(fast.body["model"]), fast, ())
+    return Job(runnable, value, settings, model_name(runnable), None, sync_parts(runnable))
+
+
+def as_runnable(chain: object) -> Runnable[Any, Any]:
+    """A chain as a Runnable: a Runnable itself, a function, or a generator function over the input."""
+    try:
+        runnable: Runnable[Any, Any] = coerce_to_runnable(cast("Any", chain))
+    except TypeError:
+        raise InvalidRequest(f"A chain is a LangChain Runnable or a function, got {type(chain).__name__}.") from None
+    return runnable
+
+
+async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
+    """Answer the question: every event but `started` goes to `sink`, the last one is terminal.
+
+    Never raises but for cancellation, which leaves the terminal event to whoever cancelled. Returns the error that an
+    answer failed with, the original exception as its cause.
+    """
+    emitter = Emitter(sink, job.settings)
+    waiting = asyncio.get_running_loop().call_later(WAITING_AFTER_S, _tell_waiting, job, emitter)
+    try:
+        async with asyncio.timeout(job.settings.max_run_s) as limit:
+            await (read_fast(job.fast, emitter) if job.fast else run_chain(job, emitter))
+    except TimeoutError as error:
+        if limit.expired():
+            emitter.fail(LimitExceeded(f"The answer took more than {job.settings.max_run_s:g} s and was cut."))
+        else:
+            emitter.fail(chain_failed(error))
+    except LlmstreamError as error:
+        emitter.fail(error)
+    except Exception as error:
+        emitter.fail(chain_failed(error))
+    finally:
+        waiting.cancel()
+    return emitter.error
+
+
+def _tell_waiting(job: Job, emitter: Emitter) -> None:
+    if emitter.silent and not emitter.ended:
+        task = asyncio.ensure_future(_why_waiting(job, emitter))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+
+_tasks: set[asyncio.Future[None]] = set()
+
+
+async def _why_waiting(job: Job, emitter: Emitter) -> None:
+    """Tell whether the model is being loaded, or Ollama is busy with something else."""
+    status = Status("waiting", "Waiting for the model: it reads the prompt, or serves another request first.")
+    if job.fast is not None:
+        try:
+            if not await job.fast.ollama.loaded(job.model):
+                status = Status("loading", f"Loading {job.model} into memory.")
+        except LlmstreamError:
+            pass  # the request itself will tell what is wrong
+    if emitter.silent:
+        emitter.status(status)

@@ -1,0 +1,70 @@
+"""What LangChain leaves behind when a chain is cancelled or fails: branches that run on, generators nobody closes.
+
+Each of them may hold the connection of a model that goes on generating, so they are ended here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llmstream.core.watcher import Watcher
+
+
+# A generator that is freed is closed by the event loop; one in a reference cycle waits for the garbage collector.
+_COLLECT_AFTER_S = 0.05
+
+
+def end_leftovers(watcher: Watcher, error: BaseException) -> None:
+    """End what is left of the run that `watcher` listened to, which ended with `error`."""
+    watcher.end()
+    for task in asyncio.all_tasks():
+        if watcher in _handlers(_branch(task)):
+            task.cancel()
+    if watcher.models:  # one of them was neither told to have ended nor to have failed
+        _clear_frames(error)
+        asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, _collect, watcher)
+
+
+def end_branch() -> None:
+    """Cancel the task that calls, where it is a branch of LangChain's own: one that began after its run had ended."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # in a thread
+        return
+    if task is not None and _branch(task) is not None:
+        task.cancel()
+
+
+def _branch(task: asyncio.Task[Any]) -> Any:
+    """The generator that a task of a `RunnableParallel` reads.
+
+    It waits for these tasks with `asyncio.wait`, which leaves them running when it is cancelled or one of them fails.
+    Source: langchain_core/runnables/base.py (RunnableParallel._atransform).
+    """
+    frame = getattr(task.get_coro(), "cr_frame", None)
+    if frame is None or frame.f_code.co_name != "get_next_chunk":
+        return None
+    return frame.f_locals.get("generator")
+
+
+def _handlers(generator: Any) -> list[Any]:
+    frame = getattr(generator, "ag_frame", None)
+    config = frame.f_locals.get("config") if frame is not None else None
+    return list(getattr(config.get("callbacks"), "handlers", ())) if isinstance(config, Mapping) else []
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let go of the generators that the frames of an error hold."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def _collect(watcher: Watcher) -> None:
+    if watcher.models:
+        gc.collect()

@@ -1,0 +1,73 @@
+"""The public generators: an answer as text or as events, async or not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+from typing import Unpack
+
+from llmstream import concurrency
+from llmstream.concurrency import pulled
+from llmstream.core.emitter import Sink
+from llmstream.core.generate import generate, prepare
+from llmstream.core.inputs import Arguments, Input
+from llmstream.errors import (
+    LlmstreamError,
+)
+from llmstream.events import Event, Token, failed
+
+
+async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[str, None]:
+    """The answer, piece by piece as the model makes it; the pieces joined are the answer.
+
+    question: text, messages (LangChain's, or dicts with role and content), or a dict that is the chain's own input.
+    Raises `LlmstreamError` where the answer can't begin, and where it breaks off: an iteration that ends without an
+    error is a complete answer. Close the generator to stop the model.
+    """
+    failure: list[LlmstreamError] = []
+    async with aclosing(_event_lists(question, arguments, failure)) as lists:
+        async for events in lists:
+            for event in events:
+                if type(event) is Token:
+                    yield event.text
+    if failure:
+        raise failure[0]
+
+
+async def astream_events(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[Event, None]:
+    """The events of an answer; the last one is terminal, whatever happens. Arguments as for `astream`."""
+    async with aclosing(_event_lists(question, arguments, [])) as lists:
+        async for events in lists:
+            for event in events:
+                yield event
+
+
+def stream(question: Input, **arguments: Unpack[Arguments]) -> Generator[str, None, None]:
+    """`astream` for code that is not async, also inside a running event loop; closing it stops the model."""
+    yield from concurrency.iterate(lambda: astream(question, **arguments))
+
+
+def stream_events(question: Input, **arguments: Unpack[Arguments]) -> Generator[Event, None, None]:
+    """`astream_events` for code that is not async, also inside a running event loop."""
+    yield from concurrency.iterate(lambda: astream_events(question, **arguments))
+
+
+async def _event_lists(
+    question: Input, arguments: Arguments, failure: list[LlmstreamError]
+) -> AsyncGenerator[list[Event], None]:
+    """All events of an answer, in lists of those that came together; the error it ends with goes into `failure`."""
+    try:
+        job = await prepare(question, **arguments)
+    except LlmstreamError as error:
+        failure.append(error)
+        yield [failed(error)]
+        return
+
+    async def answer(sink: Sink) -> None:
+        sink([job.started()])
+        if (error := await generate(job, sink)) is not None:
+            failure.append(error)
+
+    async with aclosing(pulled(answer)) as lists:
+        async for events in lists:
+            yield events

@@ -1,0 +1,173 @@
+"""The body of the AI SDK's `POST /api/chat`, as useChat and assistant-ui send it.
+
+Source: https://ai-sdk.dev/docs/ai-sdk-ui/transport and assistant-ui's AssistantChatTransport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from llmstream.dialects.openai.request import thinking_of
+from llmstream.errors import InvalidRequest
+from llmstream.http.ask import (
+    Ask,
+    Message,
+    call_of,
+    check_unknown,
+    content_of,
+    image_part,
+    result_of,
+    text_part,
+    tool_of,
+)
+from llmstream.settings import Thinking
+
+_CALL_SETTINGS = {
+    "temperature": "temperature",
+    "topP": "top_p",
+    "topK": "top_k",
+    "seed": "seed",
+    "maxTokens": "num_predict",
+    "maxOutputTokens": "num_predict",
+    "presencePenalty": "presence_penalty",
+    "frequencyPenalty": "frequency_penalty",
+    "stopSequences": "stop",
+}
+
+# What an earlier answer was shown with, and the model need not see again.
+_SHOWN_ONLY = ("step-start", "reasoning", "reasoning-file", "source-url", "source-document", "custom")
+
+
+class UIMessage(BaseModel):
+    """One message: a role and its parts."""
+
+    id: str = ""
+    role: Literal["system", "user", "assistant"]
+    parts: list[dict[str, Any]]
+
+    def to_messages(self) -> list[Message]:
+        """The messages as the core takes them: an answer with tool calls becomes several."""
+        if self.role != "assistant":
+            parts = [made for part in self.parts if (made := _input_part(part)) is not None]
+            return [{"role": self.role, "content": content_of(parts)}]
+        steps: list[list[dict[str, Any]]] = [[]]
+        for part in self.parts:
+            # What comes after a call is another answer of the model, made from the call's result.
+            if not _is_tool(part) and any(map(_is_tool, steps[-1])):
+                steps.append([])
+            steps[-1].append(part)
+        return [message for step in steps for message in _step(step)]
+
+
+def _is_tool(part: Mapping[str, Any]) -> bool:
+    kind = str(part.get("type", ""))
+    return kind.startswith("tool-") or kind == "dynamic-tool"
+
+
+def _input_part(part: Mapping[str, Any]) -> Message | None:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return text_part(text)
+        case {"type": "file", "mediaType": str(media_type), "url": str(url)}:
+            return image_part(url, media_type)
+        case {"type": str(kind)} if kind in _SHOWN_ONLY or kind.startswith("data-") or _is_tool(part):
+            return None
+    raise InvalidRequest(f"A message part of the type {str(part.get('type'))[:40]!r} can't be read.")
+
+
+def _step(parts: list[dict[str, Any]]) -> list[Message]:
+    """One answer of the model, and the results of its calls; a call without a result is left out."""
+    text = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    calls, results = [], []
+    for part in filter(_is_tool, parts):
+        output = part.get("output") if part.get("state") == "output-available" else part.get("errorText")
+        if part.get("state") not in ("output-available", "output-error", "output-denied"):
+            continue
+        call_id, kind = str(part.get("toolCallId", "")), str(part["type"])
+        name = str(part.get("toolName", "")) if kind == "dynamic-tool" else kind.removeprefix("tool-")
+        calls.append(call_of(call_id, name, part.get("input") or {}))
+        results.append(result_of(call_id, "The call was denied." if part["state"] == "output-denied" else output))
+    if not text and not calls:
+        return []
+    message: Message = {"role": "assistant", "content": text}
+    return [{**message, "tool_calls": calls} if calls else message, *results]
+
+
+class FrontendTool(BaseModel):
+    """A tool that the page has, under its name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ModelConfig(BaseModel):
+    """Which model to ask, as assistant-ui says it; a client brings no keys or addresses here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    modelName: str | None = None  # noqa: N815
+    reasoningEffort: str | None = None  # noqa: N815
+
+
+class AiSdkRequest(BaseModel):
+    """The body: messages or the last one alone; `model`, `thinking`, `options` and `on_leave` are as in `POST /runs`.
+
+    `metadata`, `trigger` and `messageId` say nothing that the messages don't.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(min_length=1, max_length=200, description="The chat.")
+    messages: list[UIMessage] | None = None
+    message: UIMessage | None = None
+    trigger: Literal["submit-message", "regenerate-message"] | None = None
+    messageId: str | None = None  # noqa: N815
+    metadata: JsonValue = None
+    system: str | None = None
+    tools: dict[str, FrontendTool] | None = None
+    callSettings: dict[str, Any] | None = None  # noqa: N815
+    config: ModelConfig | None = None
+    model: str | None = None
+    thinking: Thinking | None = None
+    options: dict[str, Any] | None = None
+    on_leave: Literal["cancel", "continue"] = "cancel"
+
+    def ui_messages(self) -> list[UIMessage]:
+        """The messages, of whichever form."""
+        return self.messages if self.messages else [self.message] if self.message is not None else []
+
+    def continued_id(self) -> str | None:
+        """The id of the answer that goes on, after the page has made the calls in it."""
+        last = self.ui_messages()[-1:]
+        return last[0].id or None if last and last[0].role == "assistant" else None
+
+    def ask(self) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done."""
+        # A page's own switches, switched off.
+        check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
+        messages = [message for each in self.ui_messages() for message in each.to_messages()]
+        if not messages:
+            raise InvalidRequest("There is nothing to answer: give messages, or message.")
+        if self.system:
+            messages.insert(0, {"role": "system", "content": self.system})
+        config = self.config or ModelConfig()
+        return Ask(
+            messages=messages,
+            model=self.model or config.modelName,
+            thinking=self.thinking if self.thinking is not None else thinking_of(config.reasoningEffort),
+            options={**self._call_settings(), **(self.options or {})},
+            tools=[tool_of(name, tool.description, tool.parameters) for name, tool in (self.tools or {}).items()],
+        )
+
+    def _call_settings(self) -> dict[str, Any]:
+        given = {name: value for name, value in (self.callSettings or {}).items() if value is not None}
+        given.pop("headers", None)  # for the model's provider, and there is none
+        unknown = sorted(set(given) - set(_CALL_SETTINGS))
+        if unknown:
+            raise InvalidRequest(f"The call setting {unknown[0][:40]!r} is not supported here.")
+        return {_CALL_SETTINGS[name]: value for name, value in given.items()}

@@ -1,0 +1,60 @@
+"""Ollama's dialect of an answer: from events to the pieces that `demo_ollama.protocol` writes as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from llmstream.dialects.openai.encoder import Calls
+from llmstream.errors import InvalidRequest, RunCancelled, error_from_code
+from llmstream.events import Cancelled, Event, Failed, Finished, Reasoning, Status, Token
+from llmstream.ollama_server import backend
+from llmstream.ollama_server.backend import Piece
+
+
+class OllamaPieces:
+    """The pieces of one run, fed from its first event; raises its error where the answer is not complete.
+
+    truncate: whether a prompt that is too long may be cut.
+    """
+
+    def __init__(self, *, truncate: bool = True) -> None:
+        self._truncate = truncate
+        self._calls = Calls()
+
+    def read(self, events: Sequence[Event]) -> Iterator[Piece]:
+        """The pieces of events that came together: one for all the text in a row, one for the thoughts."""
+        kind: type[Event] | None = None
+        texts: list[str] = []
+        for event in events:
+            if type(event) is kind:
+                texts.append(event.text)  # type: ignore[union-attr]
+                continue
+            if texts:
+                yield _piece(kind, texts)
+            if type(event) is Token or type(event) is Reasoning:
+                kind, texts = type(event), [event.text]
+            else:
+                kind, texts = None, []
+                yield from self._rare(event)
+        if texts:
+            yield _piece(kind, texts)
+
+    def _rare(self, event: Event) -> Iterator[Piece]:
+        self._calls.note(event)
+        if isinstance(event, Status) and event.state == "prompt_truncated" and not self._truncate:
+            raise InvalidRequest("the input length exceeds the context length")
+        if isinstance(event, Finished):
+            for call in self._calls.unanswered():
+                yield Piece(tool_calls=(backend.ToolCall(call.name, call.arguments),))
+            reason = "length" if event.reason == "length" else "stop"
+            usage = event.usage
+            yield Piece(done_reason=reason, prompt_tokens=usage.input_tokens, answer_tokens=usage.output_tokens)
+        elif isinstance(event, Failed):
+            raise error_from_code(event.code, event.message)
+        elif isinstance(event, Cancelled):
+            raise RunCancelled
+
+
+def _piece(kind: type[Event] | None, texts: list[str]) -> Piece:
+    text = "".join(texts)
+    return Piece(text) if kind is Token else Piece("", text)

@@ -1,0 +1,100 @@
+"""From a request in Ollama's dialect, as `demo_ollama` has checked it, to what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, cast
+
+from llmstream.errors import InvalidRequest
+from llmstream.http.ask import Ask, Message, asks_nothing, call_of, check_unknown, image_part, text_part
+from llmstream.ollama_server.backend import ChatRequest
+from llmstream.settings import Thinking
+
+# `keep_alive` is for /api/ps, `truncate` is honoured where the answer is made, `shift` is how a context may overflow.
+_KNOWN = (
+    "model", "messages", "prompt", "system", "images", "tools", "format", "options", "think", "stream", "truncate",
+    "keep_alive", "shift", "suffix", "name",
+)  # fmt: skip
+
+# How a model is run, not what is asked of it: editors send these with every request.
+_HARDWARE = frozenset((
+    "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "low_vram", "f16_kv", "use_mmap", "use_mlock",
+))  # fmt: skip
+
+
+def ask_of(request: ChatRequest, *, can_think: bool, allowed: Collection[str]) -> Ask:
+    """What is asked; raises `InvalidRequest` for what can't be done.
+
+    allowed: the options that may be set. Others are refused later, but for those of the hardware, which are then left
+    to the server.
+    """
+    # False and 0 are what leaving a field of Ollama's out says.
+    check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
+    messages = list(request.messages)
+    if request.is_generate and (images := request.body.get("images")):
+        messages[-1] = {**messages[-1], "images": images}
+    reader = _Messages()
+    shape = request.body.get("format") or None
+    if shape is not None and shape != "json" and not isinstance(shape, Mapping):
+        raise InvalidRequest('The format is "json" or a JSON schema.')
+    return Ask(
+        messages=[reader.read(message) for message in messages],
+        model=request.model,
+        thinking=cast("Thinking", request.think) if can_think else None,
+        options={
+            name: value
+            for name, value in request.options.items()
+            if not _is_default(name, value) and (name in allowed or name not in _HARDWARE)
+        },
+        tools=cast("tuple[Mapping[str, Any], ...]", request.tools),
+        format=shape,
+    )
+
+
+def _is_default(name: str, value: object) -> bool:
+    """Whether an option says no more than its absence: empty, or an answer without a limit."""
+    return asks_nothing(value) or (name == "num_predict" and isinstance(value, int) and value < 0)
+
+
+class _Messages:
+    """Gives calls without an id one, and results the id of the call they answer: Ollama goes by order and name."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._open: list[tuple[str, str]] = []  # id and name of the calls without a result
+
+    def read(self, message: Mapping[str, Any]) -> Message:
+        """The message as the core takes it."""
+        role, content = message.get("role"), str(message.get("content") or "")
+        if role == "tool":
+            return {"role": "tool", "content": content, "tool_call_id": self._answered(message)}
+        if images := message.get("images"):
+            return {"role": role, "content": [text_part(content), *(_image(image) for image in images)]}
+        read: Message = {"role": role, "content": content}
+        if calls := message.get("tool_calls"):
+            read["tool_calls"] = [self._call(call) for call in calls]
+        return read
+
+    def _call(self, call: Mapping[str, Any]) -> Message:
+        function = call.get("function")
+        if not isinstance(function, Mapping):
+            raise InvalidRequest("A tool call needs its function.")
+        self._count += 1
+        call_id, name = str(call.get("id") or f"call_{self._count}"), str(function.get("name", ""))
+        self._open.append((call_id, name))
+        return call_of(call_id, name, function.get("arguments") or {})
+
+    def _answered(self, message: Mapping[str, Any]) -> str:
+        if given := message.get("tool_call_id"):
+            return str(given)
+        name = message.get("tool_name") or message.get("name")
+        call = next((call for call in self._open if call[1] == name), self._open[0] if self._open else None)
+        if call is None:
+            raise InvalidRequest("A tool message must come after the call it answers.")
+        self._open.remove(call)
+        return call[0]
+
+
+def _image(image: object) -> Message:
+    # The type is not said, and nobody looks: Ollama reads it from the bytes.
+    return image_part(f"data:image/png;base64,{image}")

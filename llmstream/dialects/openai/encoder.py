@@ -1,0 +1,200 @@
+"""OpenAI's chat completions: a stream of chunks, or one body.
+
+Source: https://platform.openai.com/docs/api-reference/chat-streaming, and what the official clients raise on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii as escape
+from typing import Any
+
+from llmstream.dialects.native.encoder import dumps
+from llmstream.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    Reasoning,
+    Started,
+    Timings,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+DONE = "data: [DONE]\n\n"
+
+STOPPED = {
+    "stop": "The answer was stopped.",
+    "left": "The answer was stopped: nobody was reading it.",
+    "replaced": "The answer was replaced by a newer question.",
+}
+
+_REASONS = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class OpenAIEncoder:
+    """See `encoder.Encoder`; fed from the first event, because a tool call is told only once nobody here answered it.
+
+    model: the name the client used. include_usage: whether the client wants the usage in the end.
+    """
+
+    def __init__(self, run_id: str, *, model: str, include_usage: bool = False) -> None:
+        self.start = 0
+        self._run_id = run_id
+        self._model = model
+        self._include_usage = include_usage
+        self._head = ""
+        self._calls = Calls()
+
+    def encode(self, first: int, events: Sequence[Event]) -> bytes:
+        """The chunks for these events."""
+        frames: list[str] = []
+        content, reasoning = self._around("content")
+        for event in events:
+            if type(event) is Token:
+                frames.append(f"{content}{escape(event.text)}{_TAIL}")
+            elif type(event) is Reasoning:
+                text = escape(event.text)
+                frames.append(f'{reasoning}{text},"reasoning":{text}{_TAIL}')
+            elif type(event) is Started:
+                self._head = _head(self._run_id, int(event.created_at), self._model)
+                frames.append(self._chunk({"role": "assistant", "content": ""}))
+                content, reasoning = self._around("content")
+            else:
+                frames.append(self._rare(event))
+        return "".join(frames).encode("ascii")
+
+    def _around(self, name: str) -> tuple[str, str]:
+        """What stands before a token and before a thought: this is written once per token."""
+        choices = f'{self._head},"choices":[{{"index":0,"delta":{{'
+        return f'{choices}"content":', f'{choices}"reasoning_content":'
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None = None) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        return f'{self._head},"choices":[{dumps(choice)}]}}\n\n'
+
+    def _rare(self, event: Event) -> str:
+        self._calls.note(event)
+        if isinstance(event, Finished):
+            return self._finish(event)
+        if isinstance(event, Failed | Cancelled):
+            return f"data: {dumps(error_body(*failure_of(event)))}\n\n{DONE}"
+        return ""
+
+    def _finish(self, event: Finished) -> str:
+        calls = self._calls.to_json(self._run_id)
+        frames = [self._chunk({"tool_calls": [{"index": n, **call}]}) for n, call in enumerate(calls)]
+        frames.append(self._chunk({}, _reason(event, calls)))
+        if self._include_usage:
+            frames.append(f'{self._head},"choices":[],"usage":{dumps(usage_body(event.usage))}}}\n\n')
+        return "".join([*frames, DONE])
+
+    def lost(self, reason: str) -> bytes:
+        """An error: a client of this dialect never comes back."""
+        message = f"This answer can't be continued from there ({reason}). Ask again."
+        return f"data: {dumps(error_body(message, 'run_not_found', 404))}\n\n{DONE}".encode("ascii")
+
+
+_TAIL = '},"finish_reason":null}]}\n\n'
+
+
+def _head(run_id: str, created: int, model: str) -> str:
+    fields = {"id": f"chatcmpl-{run_id}", "object": "chat.completion.chunk", "created": created, "model": model}
+    return f"data: {dumps(fields)[:-1]}"
+
+
+class Calls:
+    """The tool calls of an answer that the chain has not answered itself: those the client is asked to make."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, ToolCall] = {}
+        self._count = 0
+
+    def note(self, event: Event) -> None:
+        """An event that may be a call or a result."""
+        if isinstance(event, ToolCall):
+            self._count += 1
+            self._open[event.id or f"{self._count}"] = event
+        elif isinstance(event, ToolResult):
+            self._open.pop(event.id, None)
+
+    def unanswered(self) -> list[ToolCall]:
+        """The calls as they came."""
+        return list(self._open.values())
+
+    def to_json(self, run_id: str) -> list[dict[str, Any]]:
+        """The calls in OpenAI's form; one without an id of its own gets one."""
+        return [
+            {
+                "id": call.id or f"call_{run_id[:8]}_{key}",
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for key, call in self._open.items()
+        ]
+
+
+def completion(run_id: str, model: str, events: Sequence[Event]) -> dict[str, Any]:
+    """The one body of an answer that ended with `finished`."""
+    calls, created, last = Calls(), 0, Finished("other", Usage(), Timings())
+    for event in events:
+        calls.note(event)
+        if isinstance(event, Started):
+            created = int(event.created_at)
+        elif isinstance(event, Finished):
+            last = event
+    text = "".join(event.text for event in events if isinstance(event, Token))
+    thinking = "".join(event.text for event in events if isinstance(event, Reasoning))
+    made = calls.to_json(run_id)
+    message: dict[str, Any] = {"role": "assistant", "content": text if text or not made else None}
+    if thinking:
+        message |= {"reasoning_content": thinking, "reasoning": thinking}
+    if made:
+        message["tool_calls"] = made
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(last, made)}
+    return {
+        "id": f"chatcmpl-{run_id}",
+        "object": "chat.completion",
+        "created": created,
+        "model": model,
+        "choices": [choice],
+        "usage": usage_body(last.usage),
+    }
+
+
+def _reason(event: Finished, calls: Sequence[object]) -> str:
+    return "tool_calls" if calls else _REASONS.get(event.reason, "stop")
+
+
+def usage_body(usage: Usage) -> dict[str, int]:
+    """Tokens in and out by OpenAI's names."""
+    read, made = usage.input_tokens or 0, usage.output_tokens or 0
+    return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
+
+
+def failure_of(event: Failed | Cancelled) -> tuple[str, str, int]:
+    """Message, code and a status of an answer that is not complete."""
+    if isinstance(event, Failed):
+        return event.message, event.code, 500
+    return STOPPED[event.by], "cancelled", 409
+
+
+def error_body(message: str, code: str, status: int) -> dict[str, Any]:
+    """An error as both official clients read it."""
+    kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def models_body(names: Sequence[str]) -> dict[str, Any]:
+    """The list of `GET /v1/models`."""
+    return {"object": "list", "data": [model_body(name) for name in names]}
+
+
+def model_body(name: str) -> dict[str, Any]:
+    """One model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "llmstream"}

@@ -1,0 +1,232 @@
+"""The body of OpenAI's `POST /v1/chat/completions`: what can be done is done, what can't is refused.
+
+Source: https://platform.openai.com/docs/api-reference/chat/create
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from llmstream.errors import InvalidRequest
+from llmstream.http.ask import Ask, Message, check_unknown, content_of, image_part, refuse, text_part, tool_of
+from llmstream.settings import Thinking
+
+# OpenAI's name → Ollama's.
+_OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "seed": "seed",
+    "max_tokens": "num_predict",
+    "max_completion_tokens": "num_predict",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+    # Not OpenAI's, but what many clients of servers like this one send.
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repeat_penalty": "repeat_penalty",
+    "repetition_penalty": "repeat_penalty",
+}
+
+# What some clients always send, and means what its absence does.
+_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
+
+_EFFORTS: dict[str, Thinking] = {
+    "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
+}  # fmt: skip
+
+# Asked for in vain: (field, what may stand there all the same).
+_NOT_HERE: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "logit_bias": ({},),
+    "store": (False,),
+    "modalities": (["text"],),
+    "service_tier": ("auto", "default"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "verbosity": ("medium",),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+}
+
+
+class Function(BaseModel):
+    """A function that the model may call."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class Tool(BaseModel):
+    """A tool; only functions are known."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class CalledFunction(BaseModel):
+    """The function that a call names, its arguments as JSON text."""
+
+    name: str
+    arguments: str
+
+
+class Call(BaseModel):
+    """A call that an earlier answer made."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class ChatMessage(BaseModel):
+    """One message."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[dict[str, Any]] | None = None
+    tool_calls: list[Call] | None = None
+    tool_call_id: str | None = None
+
+    def to_message(self) -> Message:
+        """The message as the core takes it."""
+        content = self.content if isinstance(self.content, str) else content_of([_part(p) for p in self.content or ()])
+        if self.role == "tool":
+            if not self.tool_call_id:
+                raise InvalidRequest("A tool message needs its tool_call_id.")
+            return {"role": "tool", "content": content, "tool_call_id": self.tool_call_id}
+        message: Message = {"role": "system" if self.role == "developer" else self.role, "content": content}
+        if self.role == "assistant" and self.tool_calls:
+            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
+        return message
+
+
+def _part(part: Message) -> Message:
+    match part:
+        case {"type": "text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
+            return text_part(text)
+        case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
+            return image_part(url)
+    raise refuse(
+        f"A content part of the type {str(part.get('type'))[:40]!r}", "can't be read here; text and images can"
+    )
+
+
+def thinking_of(effort: str | None) -> Thinking | None:
+    """How much to think, by OpenAI's names; raises `InvalidRequest` for one that isn't there."""
+    if effort is None:
+        return None
+    if effort not in _EFFORTS:
+        raise refuse("The effort of reasoning", f"is one of {', '.join(_EFFORTS)}")
+    return _EFFORTS[effort]
+
+
+class StreamOptions(BaseModel):
+    """What a stream tells beside the answer."""
+
+    include_usage: bool = False
+    include_obfuscation: bool = False
+
+
+class CompletionRequest(BaseModel):
+    """The body. `prompt_cache_key` and `safety_identifier` say nothing about the answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    max_tokens: int | None = Field(None, ge=-1)
+    max_completion_tokens: int | None = Field(None, ge=-1)
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    repetition_penalty: float | None = None
+    stop: str | list[str] | None = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    logit_bias: dict[str, float] | None = None
+    store: bool | None = None
+    modalities: list[str] | None = None
+    service_tier: str | None = None
+    functions: list[JsonValue] | None = None
+    function_call: JsonValue = None
+    verbosity: str | None = None
+    audio: JsonValue = None
+    prediction: JsonValue = None
+    web_search_options: JsonValue = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with the usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def ask(self, *, own_chain: bool = False) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done.
+
+        own_chain: whether somebody's own chain answers, which can't be told how.
+        """
+        check_unknown(self.model_extra or {})
+        for name, harmless in _NOT_HERE.items():
+            value = getattr(self, name)
+            if value is not None and value not in harmless:
+                raise refuse(f"The parameter {name!r}", "is not supported here")
+        return Ask(
+            messages=[message.to_message() for message in self.messages],
+            model=self.model,
+            thinking=thinking_of(self.reasoning_effort),
+            options=self._options(own_chain),
+            tools=self._tools(),
+            format=self._format(),
+        )
+
+    def _options(self, own_chain: bool) -> dict[str, Any]:
+        given = {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
+        for name in ("max_tokens", "max_completion_tokens"):
+            if given.get(name) == -1:  # no limit, as some clients say it
+                del given[name]
+        if own_chain:
+            given = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
+        options = {_OPTIONS[name]: value for name, value in given.items()}
+        if self.stop:
+            options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
+        return options
+
+    def _tools(self) -> list[Message]:
+        if not self.tools or self.tool_choice == "none":
+            return []
+        if self.tool_choice not in (None, "auto"):
+            raise refuse("tool_choice", "can only be 'auto' or 'none' here: no model can be made to call a tool")
+        if self.parallel_tool_calls is False:
+            raise refuse("parallel_tool_calls", "can't be switched off here")
+        return [tool_of(t.function.name, t.function.description, t.function.parameters) for t in self.tools]
+
+    def _format(self) -> str | dict[str, Any] | None:
+        match self.response_format:
+            case None | {"type": "text"}:
+                return None
+            case {"type": "json_object"}:
+                return "json"
+            case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+                return schema
+        raise refuse("response_format", "takes the types text, json_object and json_schema with its schema")

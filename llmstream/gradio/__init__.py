@@ -1,0 +1,73 @@
+"""The Gradio surface: a chat page over any chain, to be launched by itself or mounted in an app.
+
+Every answer is a run of the shared `Runs`; see `llmstream.gradio_turns` for how it is followed and stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from llmstream.core.generate import as_runnable
+from llmstream.runs.owner import Runs
+from llmstream.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+
+try:
+    from llmstream.gradio.app import Chat
+except ModuleNotFoundError as error:
+    if (error.name or "").partition(".")[0] != "gradio":
+        raise
+    raise ImportError(
+        'The chat page needs Gradio: pip install ".[gradio]" in a clone of llmstream', name="gradio"
+    ) from None
+
+
+__all__ = ["create_chat", "mount_chat"]
+EXAMPLES = ("What color is the sky?", "Write a haiku about streams.", "What is 17 · 24? Show the steps.")
+
+
+def create_chat(
+    chain: object = None,
+    *,
+    settings: Settings | None = None,
+    runs: Runs | None = None,
+    title: str = "llmstream",
+    description: str | None = None,
+    examples: Sequence[str] = EXAMPLES,
+    theme: Any = None,
+    notice: Callable[[], str | None] | None = None,
+) -> Chat:
+    """A chat page as a `gr.Blocks`: `.launch()` it, or `mount_chat` it.
+
+    chain: any LangChain Runnable; None is the default chain, with a model picker and a panel of settings.
+    settings: None reads the environment. runs: shared with other surfaces; None makes new ones, and starts the demo
+    Ollama where `settings.demo` says so and none answers.
+    title, description: Markdown over the conversation. examples: questions to click on.
+    theme: a Gradio theme; None is a plain one that loads no fonts. notice: what to say above the page at the moment.
+    """
+    own_runs = runs is None
+    return Chat(
+        runs or Runs(settings),
+        None if chain is None else as_runnable(chain),
+        own_runs=own_runs,
+        notice=notice,
+        theme=theme,
+        texts={
+            "title": title,
+            "description": description,
+            "examples": tuple(examples),
+            "placeholder": "**Ask something.** Answers can be wrong; check what matters.",
+        },
+    )
+
+
+def mount_chat(app: FastAPI, chat: Chat, path: str = "/gradio") -> None:
+    """Add a page of `create_chat` to a FastAPI app, with the app's own lifespan going on as before.
+
+    It stands behind the doors of `llmstream.security` (allowed hosts and origins, token), the app's or its own.
+    """
+    chat.mount(app, path)

@@ -1,0 +1,69 @@
+"""The messages of a Gradio chatbot: making them, and reading what a page sends back; no Gradio here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Message = dict[str, Any]
+TRY_AGAIN = "Try again"
+
+
+def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> Message:
+    """A message in the form in which Gradio leaves its text alone; a plain str would be cleaned up."""
+    content = [{"type": "text", "text": text}]
+    return {"role": role, "content": content, "metadata": dict(metadata) if metadata else None, "options": None}
+
+
+def conversation(messages: Iterable[Any]) -> list[dict[str, str]]:
+    """What a chain should know of the messages a chatbot holds: roles and texts, without notes and empty messages."""
+    found: list[dict[str, str]] = []
+    for each in messages:
+        if not isinstance(each, Mapping) or (each.get("metadata") or {}).get("title"):
+            continue
+        role, text = str(each.get("role")), text_of(each)
+        if not text or role not in ("user", "assistant"):
+            continue
+        if found and found[-1]["role"] == role == "assistant":
+            found[-1]["content"] += text  # the parts of one answer
+        else:
+            found.append({"role": role, "content": text})
+    return found
+
+
+def text_of(each: Mapping[str, Any]) -> str:
+    """The text of a message a chatbot holds, whatever form it has."""
+    content = each.get("content")
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def last_question(history: Any) -> tuple[str, list[Any]]:
+    """The last question, and the conversation before it."""
+    messages = list(history or ())
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].get("role") == "user":
+            return text_of(messages[index]), messages[:index]
+    return "", messages
+
+
+def edited(event: Any, history: Any) -> tuple[Any, list[Any]]:
+    """The new text of an edited question, and the conversation before it."""
+    index = event.index[0] if isinstance(event.index, list | tuple) else event.index
+    return event.value, list(history or ())[:index]
+
+
+def chosen_example(event: Any, history: Any) -> tuple[Any, Any]:
+    """The question of an example, and the conversation before it."""
+    return event.value.get("text"), history
+
+
+def chosen_option(event: Any, history: Any) -> tuple[Any, Any]:
+    """The question that an offered option asks, and the conversation before it."""
+    return last_question(history) if event.value == TRY_AGAIN else (event.value, history)
+
+
+def without_options(each: Any) -> Any:
+    """A message that is no longer the last one offers nothing any more."""
+    return {**each, "options": None} if isinstance(each, dict) else each

@@ -1,0 +1,24 @@
+"""The headers of a request, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.types import Scope
+
+Fields = Mapping[str, str]
+
+
+def first_of_each(scope: Scope) -> Fields:
+    """The request's headers by name, the first of each name; half of those that are looked for here are not there."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(scope["headers"]))}
+
+
+def opens_page(scope: Scope, headers: Fields) -> bool:
+    """Whether somebody follows a link to a page, which is harmless: the page that holds the link can't read it."""
+    return (
+        scope["type"] == "http"
+        and scope["method"] in ("GET", "HEAD")
+        and headers.get("sec-fetch-mode") == "navigate"
+        and headers.get("sec-fetch-dest") == "document"
+    )

@@ -1,0 +1,186 @@
+"""A run as a stream of server-sent events over ASGI; or awaited to its end.
+
+Neither Starlette's nor FastAPI's own streaming responses give all of what clients need: the exact content type, one
+write for all events that are ready together, heartbeats of one newline, a real HTTP status for a failure before the
+first event, a client that reads nothing dropped, and a disconnect noticed before the first byte too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from llmstream.errors import RunCancelled, error_from_code
+from llmstream.events import Event, Failed, Finished, Started
+from llmstream.http.encoder import HEARTBEAT, OPEN, Encoder
+from llmstream.runs.log import Follower, PositionLost
+from llmstream.runs.run import Run
+from llmstream.settings import Settings
+
+HEADERS = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+
+# Where a server offers it, closes a connection whose client reads nothing: a plain close would wait for that client.
+ABORT = "llmstream.abort"
+ErrorResponse = Callable[[Exception], Response]
+
+
+class EventStream(Response):
+    """Follows a run from where its encoder starts.
+
+    hold_s: how long the headers wait for an event that could be a failure with a status of its own; 0 sends them at
+    once. on_error: the response for such a failure.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        encoder: Encoder,
+        *,
+        settings: Settings,
+        hold_s: float = 0,
+        on_error: ErrorResponse,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self._run = run
+        self._encoder = encoder
+        self._settings = settings
+        self._hold_s = hold_s
+        self._on_error = on_error
+        self.init_headers({**HEADERS, "x-run-id": run.id, **(headers or {})})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            idle_s = self._hold_s or self._settings.heartbeat_s
+            follower = self._run.follower(self._encoder.start, idle_s=idle_s)
+        except PositionLost as lost:
+            await self._start(send)
+            return await send({"type": "http.response.body", "body": OPEN + self._encoder.lost(lost.reason)})
+        disconnected = asyncio.create_task(_close_at_disconnect(receive, follower))
+        sender = _Sender(send, self._settings.send_timeout_s, scope)
+        try:
+            # In a task of its own: below middlewares and routers each piece would wake a stack of twenty frames.
+            await asyncio.create_task(self._respond(follower, scope, receive, sender))
+            if sender.aborted:
+                await disconnected  # a server that does not know yet would complain of a response without an end
+        finally:
+            disconnected.cancel()
+            follower.close()
+
+    async def _respond(self, follower: Follower, scope: Scope, receive: Receive, sender: _Sender) -> None:
+        held = OPEN
+        if self._hold_s > 0:
+            async for batch in follower:
+                news = next((event for event in batch.events if not isinstance(event, Started)), None)
+                if isinstance(news, Failed):
+                    return await self._refuse(news)(scope, receive, sender.raw)
+                held += self._encoder.encode(batch.first, batch.events)
+                if news is not None or not batch.events:
+                    break
+            follower.idle_s = self._settings.heartbeat_s
+        with sender:
+            await self._start(sender.raw)
+            await self._stream(held, follower, sender)
+            await sender.raw({"type": "http.response.body"})
+
+    def _refuse(self, failure: Failed) -> Response:
+        response = self._on_error(error_from_code(failure.code, failure.message))
+        response.headers["x-run-id"] = self._run.id
+        return response
+
+    async def _stream(self, body: bytes, follower: Follower, sender: _Sender) -> None:
+        """Send this, and then what comes; once per token, so with as few calls as can be."""
+        now, encode = asyncio.get_running_loop().time, self._encoder.encode
+        while True:
+            # What this dialect does not show may hide a long silence on the wire.
+            if not body and now() - sender.sent_at >= self._settings.heartbeat_s:
+                body = HEARTBEAT
+            if body:
+                sender.sent_at, sender.sending = now(), True
+                await sender.raw({"type": "http.response.body", "body": body, "more_body": True})
+                sender.sending = False
+            try:
+                batch = await anext(follower)
+            except StopAsyncIteration:
+                return
+            body = encode(batch.first, batch.events)
+
+    async def _start(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+async def _close_at_disconnect(receive: Receive, follower: Follower) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    follower.close()
+
+
+class _Sender:
+    """Drops a client that takes a piece of a body for longer than `timeout_s` seconds. One timer a connection.
+
+    raw: what sends. sent_at: when the last sending began, in the loop's time; sending: whether it goes on.
+    """
+
+    def __init__(self, send: Send, timeout_s: float, scope: Scope) -> None:
+        self.raw = send
+        self.sent_at = 0.0
+        self.aborted = False
+        self._timeout_s = timeout_s
+        self._abort = scope.get("extensions", {}).get(ABORT)
+        self.sending = False
+        self._expired = False
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self.sent_at = self._loop.time()
+        self._timer = self._loop.call_later(self._timeout_s, self._look)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._expired or kind is not asyncio.CancelledError or self._task is None or self._task.uncancel():
+            return False
+        if self._abort is not None:
+            self._abort["abort"]()
+            self.aborted = True
+        return True
+
+    def _look(self) -> None:
+        due = (self.sent_at if self.sending else self._loop.time()) + self._timeout_s
+        if due <= self._loop.time() and self._task is not None:
+            self._expired = True
+            self._task.cancel()
+        else:
+            self._timer = self._loop.call_at(due, self._look)
+
+
+async def all_events(run: Run, request: Request) -> list[Event]:
+    """The events of a run to its end; raises what the answer failed with, or `RunCancelled` where the client left."""
+    follower = run.follower(idle_s=3600)
+    leaving = asyncio.create_task(_close_at_disconnect(request.receive, follower))
+    events: list[Event] = []
+    try:
+        async for batch in follower:
+            events += batch.events
+    finally:
+        leaving.cancel()
+        follower.close()
+    last = events[-1] if events else None
+    if isinstance(last, Failed):
+        raise error_from_code(last.code, last.message)
+    if not isinstance(last, Finished):
+        raise RunCancelled
+    return events

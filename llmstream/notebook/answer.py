@@ -1,0 +1,80 @@
+"""What `show` returns: an answer, which a notebook shows once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from llmstream.errors import LlmstreamError, error_from_code
+from llmstream.events import Cancelled, Failed, Finished, Timings, Usage
+from llmstream.notebook.kernel import request_id
+from llmstream.notebook.markdown import answer_bundle
+from llmstream.view.progress import Progress
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was shown.
+
+    text, reasoning: exactly what the model wrote. usage, timings: tokens, and times in seconds; None unless it is
+    finished. run_id: of its run. state: whether it is complete, was stopped, or failed; then `error` says why.
+    """
+
+    text: str
+    reasoning: str
+    usage: Usage | None
+    timings: Timings | None
+    run_id: str
+    state: Literal["finished", "failed", "cancelled"]
+    error: LlmstreamError | None = None
+    _bundle: dict[str, str] = field(default_factory=dict, repr=False)
+    _shown_in: str = field(default="", repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model came to its end."""
+        return self.state == "finished"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        return dict(self._bundle)
+
+    def _ipython_display_(self) -> None:
+        # As the last expression of the cell that it was streamed into, it stands there already.
+        if not self._shown_in or request_id() != self._shown_in:
+            raise NotImplementedError  # which for IPython means: go on with _repr_mimebundle_
+
+
+def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
+    """The answer that a run has come to.
+
+    progress: of a run that has ended. shown_in: the request of the cell that it was shown in.
+    """
+    end = progress.ended
+    finished = end if isinstance(end, Finished) else None
+    return Answer(
+        text=progress.text,
+        reasoning=progress.reasoning,
+        usage=finished.usage if finished else None,
+        timings=finished.timings if finished else None,
+        run_id=run_id,
+        state="finished" if finished else "cancelled" if isinstance(end, Cancelled) else "failed",
+        error=error_from_code(end.code, end.message) if isinstance(end, Failed) else None,
+        _bundle=answer_bundle(progress),
+        _shown_in=shown_in,
+    )
+
+
+def plainly(error: LlmstreamError, answer: Answer | None = None) -> LlmstreamError:
+    """The error, which a notebook shows as one line instead of a traceback; `error.answer` is what came of it."""
+    lines = [f"\x1b[31m{type(error).__name__}\x1b[0m: {error.message}"]
+    vars(error).update(answer=answer, _render_traceback_=lambda: lines)
+    return error
+
+
+def answer_in(error: LlmstreamError) -> Answer | None:
+    """What came of an answer that failed."""
+    answer: Answer | None = vars(error).get("answer")
+    return answer

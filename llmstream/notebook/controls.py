@@ -1,0 +1,137 @@
+"""What a person presses, in ipywidgets: the Stop button under an answer, and the panel of a chat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ipywidgets  # type: ignore[import-untyped]
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+DEFAULT_MODEL = "the default model"
+
+# How long after the Enter key its text may come.
+_TEXT_S = 0.2
+
+
+class StopButton:
+    """A button and what is waited for beside it; nothing of it is left in the notebook.
+
+    stop: called when it is pressed, perhaps in another thread; it must only tell the event loop.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._label = ipywidgets.Label()
+        self._button = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "auto"})
+        self._button.on_click(lambda button: stop())
+        self._box = ipywidgets.HBox([self._button, self._label])
+
+    def bundle(self) -> dict[str, Any]:
+        """What shows it, or a hint where no widgets can be shown."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
+        return {WIDGET: view, "text/plain": "To stop, interrupt the kernel."}
+
+    def tell(self, status: str) -> None:
+        """Change what is said beside it."""
+        self._label.value = status
+
+    def close(self) -> None:
+        """Remove it from the page, and from the kernel."""
+        close_widgets(self._box)
+
+
+class Panel:
+    """What a chat is used with, around its turns; the three calls are made in the event loop."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        send: Callable[[str], None],
+        stop: Callable[[], None],
+        retry: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._ask = send
+        self._entered: asyncio.TimerHandle | None = None
+        self._text = self._field()
+        self._send = self._button("Send", "paper-plane", self._take)
+        self._stop = self._button("Stop", "stop", stop)
+        self._retry = self._button("Retry", "refresh", retry)
+        self._stop.disabled = self._retry.disabled = True
+        picker = {"width": "auto", "max_width": "100%", "align_self": "flex-start", "display": "none"}
+        self._models = ipywidgets.Dropdown(options=[DEFAULT_MODEL], layout=picker)
+        self._turns = ipywidgets.VBox([])
+        row = {"flex_flow": "row wrap", "align_items": "center"}
+        asking = ipywidgets.HBox([self._text, self._send, self._stop, self._retry], layout=row)
+        self.box = ipywidgets.VBox([self._models, self._turns, asking])
+
+    def model(self) -> str:
+        """The picked model."""
+        return str(self._models.value)
+
+    def offer(self, names: list[str]) -> None:
+        """Offer these models."""
+        self._models.options = [DEFAULT_MODEL, *names]
+        self._models.layout.display = None
+
+    def show(self, turn: ipywidgets.Widget) -> None:
+        """Add a turn at the end."""
+        self._turns.children = (*self._turns.children, turn)
+
+    def remove(self, turn: ipywidgets.Widget) -> None:
+        """Remove a turn."""
+        self._turns.children = tuple(child for child in self._turns.children if child is not turn)
+        close_widgets(turn)
+
+    def answering(self, busy: bool) -> None:
+        """Whether an answer is coming."""
+        self._send.disabled = self._retry.disabled = busy
+        self._stop.disabled = not busy
+
+    def _field(self) -> ipywidgets.Text:
+        wide = {"flex": "1 1 12em", "width": "auto", "min_width": "8em"}
+        field = ipywidgets.Text(placeholder="Ask something", continuous_update=False, layout=wide)
+        field.on_msg(self._told)
+        field.observe(lambda change: self._soon(self._change), "value")
+        return field
+
+    def _button(self, title: str, icon: str, press: Callable[[], None]) -> ipywidgets.Button:
+        button = ipywidgets.Button(description=title, icon=icon, layout={"width": "auto"})
+        button.on_click(lambda pressed: self._soon(press))
+        return button
+
+    def _soon(self, call: Callable[[], None]) -> None:
+        # A front end may have the callbacks of widgets run in another thread.
+        self._loop.call_soon_threadsafe(call)
+
+    def _told(self, field: ipywidgets.Text, content: Mapping[str, Any], buffers: object) -> None:
+        if content.get("event") == "submit":
+            self._soon(self._enter)
+
+    def _enter(self) -> None:
+        # The Enter key is told before the text that it ends; and the text without it, too, when the field is left.
+        self._entered = self._loop.call_later(_TEXT_S, self._take)
+
+    def _change(self) -> None:
+        if self._entered is not None:
+            self._take()
+
+    def _take(self) -> None:
+        if self._entered is not None:
+            self._entered.cancel()
+            self._entered = None
+        question = self._text.value
+        if not self._send.disabled and question.strip():
+            self._text.value = ""
+            self._ask(question)
+
+
+def close_widgets(widget: ipywidgets.Widget) -> None:
+    """Close a widget with everything in it; ipywidgets itself would leave the parts open."""
+    for child in getattr(widget, "children", ()):
+        close_widgets(child)
+    for part in (getattr(widget, "style", None), getattr(widget, "layout", None), widget):
+        if isinstance(part, ipywidgets.Widget):
+            part.close()

@@ -1,0 +1,32 @@
+"""The demo Ollama in a notebook, where no other answers."""
+
+from __future__ import annotations
+
+import atexit
+import os
+
+from llmstream import concurrency
+from llmstream.demo_ollama.server import DemoOllama
+from llmstream.ollama.models import Ollama
+from llmstream.settings import Settings
+
+
+def ensure_ollama() -> str:
+    """The model that will answer; where no Ollama does, the demo one is started, for the rest of this process.
+
+    `OLLAMA_HOST` then leads to it, for llmstream, `ChatOllama` and the `ollama` package alike. LLMSTREAM_DEMO says
+    whether that may be: auto, never or always. Raises `UpstreamUnreachable`, or `ModelNotFound` where an Ollama has no
+    model.
+    """
+    settings = Settings.load()
+    ollama = Ollama.of(settings)
+    if settings.demo == "always" or (settings.demo == "auto" and not concurrency.run(ollama.running())):
+        demo = DemoOllama().start()
+        atexit.register(demo.close)
+        os.environ["OLLAMA_HOST"] = demo.url
+        os.environ.pop("LLMSTREAM_OLLAMA_URL", None)
+        os.environ.pop("LLMSTREAM_MODEL", None)
+        print(f"No Ollama at {ollama.endpoint.shown_url}: the demo answers, from llmstream's own pages.")  # noqa: T201
+        settings = Settings.load()
+        ollama = Ollama.of(settings)
+    return settings.model or concurrency.run(ollama.choose_model())

@@ -1,0 +1,152 @@
+"""An answer while it comes, shown at a pace a page can follow; in a cell as two outputs, changed in place."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from IPython.display import display, update_display
+
+from llmstream.events import Event, Reasoning, Token
+from llmstream.notebook.answer import Answer, answer_of
+from llmstream.notebook.controls import StopButton
+from llmstream.notebook.kernel import attended, hears_buttons, in_kernel, request_id
+from llmstream.notebook.markdown import MARKDOWN, PLAIN, Bundle, Pace, answer_bundle, answer_markdown, line_bundle
+from llmstream.view.markdown import escape
+from llmstream.view.progress import Progress
+from llmstream.view.terminal import on_terminal, open_view, tell
+
+_TO_STOP = "To stop, interrupt the kernel."
+_FRACTION = re.compile(r"\.\d s$")
+
+
+class Slot:
+    """One output of a cell."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def put(self, bundle: dict[str, Any]) -> None:
+        """Show this, in place of what was there."""
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            update_display(bundle, raw=True, display_id=self._handle.display_id)  # type: ignore[no-untyped-call]
+
+
+class Painter:
+    """Shows an answer while it comes.
+
+    answer: shows the answer so far. tell: says what it is waiting for.
+    """
+
+    def __init__(self, answer: Callable[[Bundle], None], tell: Callable[[str], None]) -> None:
+        self.progress = Progress()
+        self._answer = answer
+        self._tell = tell
+        self._pace = Pace()
+        self._told = ""
+        self._shown = ""
+        self._size = 0  # of the last view, with what came since: making one only to see its size would cost as much
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Take events in, and show them if it is time; called at least every tenth of a second."""
+        self.progress.put(events)
+        self._size += sum(len(event.text.encode()) for event in events if isinstance(event, Token | Reasoning))
+        if self.progress.ended is not None:
+            self._answer(answer_bundle(self.progress))
+        elif self._pace.due():
+            began = time.monotonic()
+            self._refresh_status()
+            self._pace.spent(began, self._refresh() if self._pace.affordable(self._size) else 0)
+
+    def _refresh_status(self) -> None:
+        status = self.progress.waiting or "Answering"
+        if (whole_seconds := _FRACTION.sub("", status)) != self._told:
+            self._told = whole_seconds
+            self._tell(status)
+
+    def _refresh(self) -> int:
+        """Show the answer so far; the bytes that were sent for it."""
+        markdown = answer_markdown(self.progress)
+        self._size = len(markdown.encode())
+        if markdown == self._shown:
+            return 0
+        self._answer({MARKDOWN: markdown})
+        self._shown = markdown
+        return self._size
+
+
+class Screen:
+    """Where a cell shows an answer: the answer, and below it the controls, later the statistics.
+
+    stop: what the button does; None where the cell does not await, so that no button could work.
+    """
+
+    def __init__(self, stop: Callable[[], None] | None) -> None:
+        self._shown_in = request_id()
+        self._answer, self._line = Slot(), Slot()
+        self._button: StopButton | None = None
+        self._painter = Painter(self._answer.put, self._tell)
+        self._answer.put({MARKDOWN: "", PLAIN: ""})
+        if stop is not None and hears_buttons():
+            self._button = StopButton(stop)
+            self._line.put(self._button.bundle())
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Take events in, and show them if it is time; called at least every tenth of a second."""
+        self._painter.put(events)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event was taken in."""
+        return self._painter.progress.ended is not None
+
+    def close(self, run_id: str) -> Answer:
+        """Put the statistics in place of the controls; the answer as it ended."""
+        progress = self._painter.progress
+        self._line.put(line_bundle(progress))
+        if self._button is not None:
+            self._button.close()
+        return answer_of(progress, run_id, self._shown_in)
+
+    def _tell(self, status: str) -> None:
+        if self._button is not None:
+            self._button.tell(status)
+        elif attended():
+            self._line.put({MARKDOWN: f"*{escape(status)}. {_TO_STOP}*", PLAIN: f"{status}. {_TO_STOP}"})
+
+
+class TerminalScreen:
+    """Where IPython in a terminal, or a script, shows an answer."""
+
+    def __init__(self) -> None:
+        self._shown_in = request_id()
+        self._progress = Progress()
+        self._view = open_view()
+        self._view.__enter__()
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Show events."""
+        self._progress.put(events)
+        for event in events:
+            self._view.show(event)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last event was taken in."""
+        return self._progress.ended is not None
+
+    def close(self, run_id: str) -> Answer:
+        """Show the statistics; the answer as it ended."""
+        self._view.__exit__(None, None, None)
+        if on_terminal():
+            tell(line_bundle(self._progress)[PLAIN])
+        return answer_of(self._progress, run_id, self._shown_in)
+
+
+def open_screen(stop: Callable[[], None] | None) -> Screen | TerminalScreen:
+    """Where an answer is shown; stop: as for `Screen`."""
+    return Screen(stop) if in_kernel() else TerminalScreen()

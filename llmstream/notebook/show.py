@@ -1,0 +1,201 @@
+"""Answers in cells: each is a run, followed in the kernel's event loop (or, for plain cells, from beside it)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
+from typing import Unpack
+
+from llmstream import concurrency
+from llmstream.core.inputs import Arguments, Input
+from llmstream.errors import LlmstreamError, RunNotFound
+from llmstream.events import Cancelled, Event, Reasoning, Token, failed
+from llmstream.notebook.answer import Answer, plainly
+from llmstream.notebook.interrupt import interrupts
+from llmstream.notebook.kernel import cell_id, request, request_id, shown_in
+from llmstream.notebook.screen import Screen, TerminalScreen, open_screen
+from llmstream.runs.following import leave
+from llmstream.runs.owner import Runs
+from llmstream.runs.run import Run
+from llmstream.settings import Settings
+
+_TICK_S = 0.1
+_runs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Runs] = weakref.WeakKeyDictionary()
+
+# What goes on in a cell: the request that began it, and how to stop it.
+_going: dict[str, list[tuple[str, Callable[[], None]]]] = {}
+
+
+def shared_runs() -> Runs:
+    """The runs of the running event loop, for all cells; a kernel has one loop, and another for `show_sync`."""
+    loop = asyncio.get_running_loop()
+    if loop not in _runs:
+        _runs[loop] = Runs()
+    return _runs[loop]
+
+
+async def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Arguments]) -> Answer:
+    """Stream an answer into the cell.
+
+    question and the other arguments are those of `llmstream.astream`. runs: to share one with other parts of the
+    program; it must be used from this event loop.
+    Stopped, by the button, by an interrupt or from elsewhere, it returns what came. Raises `LlmstreamError` where the
+    answer can't begin or breaks off; `error.answer` is then what came, and the notebook shows a line, no traceback.
+    """
+    if runs is None:
+        runs = shared_runs()
+        arguments.setdefault("settings", Settings.load())
+    following = Following(runs, question, arguments)
+    asked = request()
+    screen: Screen | TerminalScreen | None = None
+
+    def put(events: Sequence[Event]) -> None:
+        nonlocal screen
+        with shown_in(asked):
+            screen = screen or open_screen(following.stop)
+            screen.put(events)
+
+    try:
+        with interrupts(following.stop), _in_this_cell(following.stop):
+            await following.into(put)
+    except LlmstreamError as error:
+        raise plainly(error) from error.__cause__
+    finally:
+        with shown_in(asked):
+            answer = screen.close(following.run_id) if screen else None
+    return _checked(answer)
+
+
+def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
+    """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
+    screen: Screen | TerminalScreen | None = None
+    run_id = ""
+    # Not by a KeyboardInterrupt, which could come in the middle of showing something.
+    stopped = threading.Event()
+    try:
+        with interrupts(stopped.set), closing(_batches(question, arguments)) as lists:
+            for item in lists:
+                if isinstance(item, str):
+                    run_id, screen = item, open_screen(None)
+                elif screen is not None:
+                    screen.put(item)
+                if stopped.is_set():
+                    break
+        if stopped.is_set() and not (screen and screen.ended):
+            screen = screen or open_screen(None)
+            screen.put([Cancelled("stop")])
+    except LlmstreamError as error:
+        if screen is None:
+            raise plainly(error) from error.__cause__
+        screen.put([failed(error)])
+    return _checked(screen.close(run_id) if screen else None)
+
+
+class Following:
+    """A run that is being started, followed, and stopped; in one event loop, but for `stop`."""
+
+    def __init__(self, runs: Runs, question: Input, arguments: Arguments) -> None:
+        self.run_id = ""
+        self._loop = asyncio.get_running_loop()
+        self._starting = asyncio.ensure_future(runs.start(question, grace_s=0, **arguments))
+        self._stopped: asyncio.Future[None] = self._loop.create_future()
+
+    def stop(self) -> None:
+        """End it, also while it is only being started; from any thread, and from a signal handler."""
+        self._loop.call_soon_threadsafe(self._stop)
+
+    async def into(self, put: Callable[[Sequence[Event]], None]) -> None:
+        """Hand over its events, in lists, an empty one every tenth of a second; the last event is terminal.
+
+        Raises what made the run impossible. Leaving this stops the run.
+        """
+        try:
+            either: list[asyncio.Future[Run] | asyncio.Future[None]] = [self._starting, self._stopped]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self._starting.done():
+                await self._follow(self._starting.result(), put)
+            else:
+                put([Cancelled("stop")])
+        except asyncio.CancelledError:
+            put([Cancelled("left")])
+            raise
+        finally:
+            leave(self._starting)
+
+    async def _follow(self, run: Run, put: Callable[[Sequence[Event]], None]) -> None:
+        self.run_id = run.id
+        async with aclosing(_lists(run)) as lists:
+            async for events in lists:
+                put(events)
+
+    def _stop(self) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+            leave(self._starting, "stop")
+
+
+def _checked(answer: Answer | None) -> Answer:
+    if answer is None:
+        raise plainly(RunNotFound())
+    if answer.error is not None:
+        raise plainly(answer.error, answer)
+    return answer
+
+
+def _batches(question: Input, arguments: Arguments) -> Generator[str | Sequence[Event], None, None]:
+    yield from concurrency.iterate(lambda: _events(question, arguments))
+
+
+async def _events(question: Input, arguments: Arguments) -> AsyncGenerator[str | Sequence[Event], None]:
+    """The id of a run, and its events in lists; something comes every tenth of a second, be it an empty list."""
+    arguments.setdefault("settings", Settings.load())
+    starting = asyncio.ensure_future(shared_runs().start(question, grace_s=0, **arguments))
+    try:
+        while not starting.done():
+            yield []
+            await asyncio.wait([starting], timeout=_TICK_S)
+        run = starting.result()
+        yield run.id
+        async with aclosing(_lists(run)) as lists:
+            async for events in lists:
+                yield events
+    finally:
+        leave(starting, "stop")
+
+
+async def _lists(run: Run) -> AsyncGenerator[Sequence[Event], None]:
+    """The events of a run, in lists, an empty one every tenth of a second.
+
+    Tokens that come within that time are in one list: to be woken for each would cost more than the token.
+    """
+    follower = run.follower(idle_s=_TICK_S)
+    try:
+        async for batch in follower:
+            yield batch.events
+            if batch.events and isinstance(batch.events[-1], Token | Reasoning):
+                await asyncio.sleep(_TICK_S)
+    finally:
+        follower.close()
+
+
+@contextmanager
+def _in_this_cell(stop: Callable[[], None]) -> Iterator[None]:
+    """Whatever an earlier execution of the same cell still shows is stopped: its output is gone."""
+    cell, mine = cell_id(), (request_id(), stop)
+    if not cell:
+        yield
+        return
+    going = _going.setdefault(cell, [])
+    for earlier, stop_earlier in going:
+        if earlier != mine[0]:
+            stop_earlier()
+    going.append(mine)
+    try:
+        yield
+    finally:
+        going.remove(mine)
+        if not going:
+            _going.pop(cell, None)

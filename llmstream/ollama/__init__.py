@@ -1,0 +1,1 @@
+"""Ollama as llmstream uses it: bytes in, typed chunks out; which models there are."""

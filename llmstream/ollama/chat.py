@@ -1,0 +1,98 @@
+"""The strict reader of Ollama's chat stream: a request out, typed chunks in, every fault an error.
+
+What the usual stack takes for a complete answer (no `done: true`, no `done_reason`) is `UpstreamTruncated` here; a line
+that is no JSON is `UpstreamProtocol`; silence is `UpstreamTimeout` or `UpstreamStalled`. All lines that came in one
+read are handed over together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from llmstream.errors import UpstreamError, UpstreamTruncated
+from llmstream.events import json_value
+from llmstream.ollama.chunks import not_ollama
+from llmstream.ollama.connection import Disconnected
+from llmstream.ollama.endpoint import Endpoint, unreachable
+from llmstream.ollama.pool import request
+from llmstream.ollama.response import ChatResponse, Receive
+
+# How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
+_DRAIN_S = 0.1
+
+
+async def read_chat(endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
+    """One request to `/api/chat`: `receive` gets its chunks, in lists of those that came together.
+
+    Returns after the one that ends with a `LastChunk`. Cancelling closes the connection, which makes Ollama stop.
+    Raises the `UpstreamError` subclasses, `ModelNotFound`, `PromptTooLong`, and whatever `receive` raises; what came
+    before the fault was handed over before.
+    """
+    response = ChatResponse(endpoint, body, receive)
+    try:
+        async with request(endpoint, "POST", "/api/chat", response, body=_encode(body)) as transport:
+            response.transport = transport
+            await response.last
+            if not response.eof.done():
+                with suppress(TimeoutError):  # a server that holds the body open loses the connection
+                    await asyncio.wait_for(response.eof, _DRAIN_S)
+    finally:
+        response.leave()
+
+
+async def read_version(endpoint: Endpoint) -> str:
+    """The version of the Ollama that answers; raises `UpstreamUnreachable`, or `UpstreamProtocol`."""
+    try:
+        async with asyncio.timeout(endpoint.connect_timeout_s):
+            try:
+                body = await _get(endpoint, "/api/version")
+            except Disconnected:  # a kept connection that was just being closed
+                body = await _get(endpoint, "/api/version")
+        return str(json.loads(body)["version"])
+    except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
+        raise not_ollama("an answer without a version") from error
+    except TimeoutError as error:
+        raise unreachable(endpoint) from error
+
+
+async def _get(endpoint: Endpoint, path: str) -> bytes:
+    whole = _Whole()
+    async with request(endpoint, "GET", path, whole):
+        return await whole.body
+
+
+class _Whole:
+    """Takes a response, and has its body when it is complete."""
+
+    def __init__(self) -> None:
+        self.body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._pieces: list[bytes] = []
+
+    def head(self, status: int) -> None:
+        """See `Receiver`."""
+
+    def feed(self, data: bytes) -> None:
+        """See `Receiver`."""
+        self._pieces.append(data)
+
+    def end(self, error: UpstreamError | None) -> None:
+        """See `Receiver`."""
+        if self.body.done():
+            return
+        if error is None:
+            self.body.set_result(b"".join(self._pieces))
+        else:
+            self.body.set_exception(error)
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (UnicodeEncodeError, TypeError):  # a lone surrogate, or a value of a chain's own type
+        return msgspec.json.encode(json_value(body))

@@ -1,0 +1,171 @@
+"""One connection to Ollama: a request out, and its response handed on by the read that brought it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import Protocol, cast
+
+import httptools
+
+from llmstream.errors import UpstreamError, UpstreamTruncated, UpstreamUnreachable
+from llmstream.ollama.chunks import not_ollama
+from llmstream.ollama.endpoint import Target
+
+# Ollama's head has a few hundred bytes.
+_HEAD_BYTES = 64 * 2**10
+
+
+class Disconnected(UpstreamUnreachable):
+    """The connection ended before an answer began: Ollama was restarted or killed, so asking once more may help."""
+
+
+class Receiver(Protocol):
+    """Takes a response, in the loop's own callbacks: nothing here may raise or take long."""
+
+    def head(self, status: int) -> None:
+        """The status, before the body."""
+
+    def feed(self, data: bytes) -> None:
+        """What one read of the socket brought of the body."""
+
+    def end(self, error: UpstreamError | None) -> None:
+        """The response is complete, or will never be; called once, unless the request is left before."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection; one request at a time."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.lost = asyncio.get_running_loop().create_future()
+        self.timer: asyncio.TimerHandle | None = None
+        self.reusable = False
+        self._transport: asyncio.Transport | None = None
+        self._receiver: Receiver | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._pieces: list[bytes] = []
+        self._head_bytes = self._status = 0
+        self._complete = self._has_length = self.reusable = False
+
+    def ask(self, request: bytes, receiver: Receiver) -> asyncio.Transport:
+        """Send a request; raises `Disconnected`."""
+        self._begin()
+        if self._transport is None:
+            raise _disconnected()
+        self._receiver = receiver
+        self._transport.write(request)
+        return self._transport
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another request can be sent: the last one was sent whole, and its response read whole."""
+        transport = self._transport
+        return (
+            self.reusable
+            and transport is not None
+            and not transport.is_closing()
+            and transport.get_write_buffer_size() == 0
+        )
+
+    def close(self) -> None:
+        """End the connection at once; the receiver hears no more."""
+        self.reusable = False
+        self._receiver = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """From now on speak TLS with the target."""
+        loop = asyncio.get_running_loop()
+        transport = await loop.start_tls(self._open, self, context, server_hostname=self.target.host)
+        if transport is None:
+            raise ConnectionError("the connection was closed")
+        self._transport = transport
+
+    @property
+    def _open(self) -> asyncio.Transport:
+        if self._transport is None:
+            raise ConnectionError("the connection was closed")
+        return self._transport
+
+    # asyncio calls these.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:  # nobody asked
+            return self.close()
+        error: UpstreamError | None = None
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.reusable = False
+            if not self._complete:
+                error = _cut() if self._status else not_ollama("an answer that is not HTTP")
+        if self._pieces:
+            pieces, self._pieces = self._pieces, []
+            receiver.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if error is not None:
+            self._over(error)
+        elif self._complete:
+            self._over(None)
+        elif not self._status:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self._over(not_ollama("a head without an end"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.reusable = False
+        if not self.lost.done():
+            self.lost.set_result(None)
+        if not self._status:
+            self._over(_disconnected())
+        elif exc is None and not self._has_length:  # the end of the connection is the end of the body
+            self._over(None)
+        else:
+            self._over(_cut())
+
+    def _over(self, error: UpstreamError | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.end(error)
+
+    # httptools calls these.
+
+    def on_message_begin(self) -> None:
+        if self._complete:  # more than was asked for
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._has_length |= name.lower() in (b"content-length", b"transfer-encoding")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200 and not self._complete:  # below, it says that the answer is to come
+            self._status = status
+            if self._receiver is not None:
+                self._receiver.head(status)
+
+    def on_body(self, body: bytes) -> None:
+        if not self._complete:
+            self._pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._status and not self._complete:
+            self._complete = True
+            self.reusable = self._parser.should_keep_alive()  # known only here
+
+
+def _disconnected() -> Disconnected:
+    return Disconnected("Ollama closed the connection without an answer. Ask again.")
+
+
+def _cut() -> UpstreamTruncated:
+    return UpstreamTruncated("The answer broke off: the connection to Ollama was cut.")

@@ -1,0 +1,216 @@
+"""HTTP/1.1 to Ollama: requests over connections that serve again, and bodies handed on by the read that brought them.
+
+httptools parses. A general client keeps a body until a task has been woken for it; where tokens come one by one, that
+costs more than all that is done with the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import socket
+import ssl
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohappyeyeballs
+
+from llmstream.errors import UpstreamError
+from llmstream.ollama.connection import Connection, Receiver
+from llmstream.ollama.endpoint import Endpoint, Target, unreachable
+
+# How long a connection that nobody uses is kept.
+_KEPT_S = 30
+
+# After how long the next of a host's addresses is tried too: "localhost" is often IPv6 first, and Ollama IPv4 alone.
+_NEXT_ADDRESS_S = 0.25
+
+
+@asynccontextmanager
+async def request(
+    endpoint: Endpoint, method: str, path: str, receiver: Receiver, *, body: bytes = b""
+) -> AsyncGenerator[asyncio.Transport, None]:
+    """Send a request, whose response goes to `receiver`; what it comes over, whose reading may be paused.
+
+    At the end of the block a connection whose response is complete is kept for the next request; any other is closed at
+    once, which makes Ollama stop. Raises `UpstreamUnreachable`, and `SettingsError` for what can't be sent.
+    """
+    head = endpoint.head(method, path, len(body))
+    pool = await _pool()
+    connection = pool.take(endpoint.target) or await pool.connect(endpoint)
+    try:
+        yield connection.ask(head + body, receiver)
+    finally:
+        pool.give(connection)
+
+
+class _Pool:
+    """The connections of one event loop; any number may be open."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Target, list[Connection]] = {}
+
+    def take(self, target: Target) -> Connection | None:
+        """A connection that serves again, the one that was used last."""
+        while connections := self._idle.get(target):
+            connection = connections[-1]
+            self._forget(connection)
+            if connection.is_usable:
+                return connection
+            connection.close()
+        return None
+
+    def give(self, connection: Connection) -> None:
+        """Keep a connection for a while, or close it where it can't serve again."""
+        if not connection.is_usable:
+            return connection.close()
+        self._idle.setdefault(connection.target, []).append(connection)
+        connection.timer = asyncio.get_running_loop().call_later(
+            _KEPT_S, connection.close, context=contextvars.Context()
+        )
+
+    def _forget(self, connection: Connection) -> None:
+        connections = self._idle.get(connection.target, [])
+        if connection in connections:
+            connections.remove(connection)
+            if not connections:
+                del self._idle[connection.target]
+        if connection.timer is not None:
+            connection.timer.cancel()
+
+    async def connect(self, endpoint: Endpoint) -> Connection:
+        """A new connection; raises `UpstreamUnreachable`."""
+        # In contexts of their own: the connection outlives the run that it is made for, and would keep what is in its.
+        connecting = asyncio.create_task(_connect(endpoint), context=contextvars.Context())
+        try:
+            async with asyncio.timeout(endpoint.connect_timeout_s):
+                connection = await connecting
+        except BaseException as error:
+            connecting.add_done_callback(_close_unwanted)
+            if isinstance(error, OSError):  # as a TimeoutError is
+                raise unreachable(endpoint) from error
+            raise
+        connection.lost.add_done_callback(lambda lost: self._forget(connection), context=contextvars.Context())
+        return connection
+
+    async def close(self) -> None:
+        """Close the connections that nobody uses."""
+        connections = [connection for connections in self._idle.values() for connection in connections]
+        for connection in connections:
+            connection.close()
+        await asyncio.gather(*(connection.lost for connection in connections))
+
+
+def _close_unwanted(connecting: asyncio.Task[Connection]) -> None:
+    """A connection that was there just when nobody wanted it any more."""
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
+
+
+async def _connect(endpoint: Endpoint) -> Connection:
+    loop, target = asyncio.get_running_loop(), endpoint.target
+    host, port = target.reached_at
+    context = await _tls_context(target.tls) if target.scheme == "https" else None
+    addresses = await _resolve(host, port)
+    sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop)
+    if context is None or target.proxy is not None:
+        _, connection = await loop.create_connection(lambda: Connection(target), sock=sock)
+    else:
+        _, connection = await loop.create_connection(
+            lambda: Connection(target), sock=sock, ssl=context, server_hostname=host
+        )
+    if context is not None and target.proxy is not None:
+        try:
+            await _tunnel(connection, target, context)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+async def _resolve(host: str, port: int) -> list[Any]:
+    """The addresses of a host; for one that is an address itself without a thread, of which none may be free."""
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+_tls_contexts: dict[bool, ssl.SSLContext] = {}
+
+
+async def _tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
+    """What checks certificates as request; loading the system's takes 50 ms, so once and in a thread."""
+    if isinstance(tls, ssl.SSLContext):
+        return tls
+    if tls not in _tls_contexts:
+        _tls_contexts[tls] = await asyncio.to_thread(_new_tls_context, tls)
+    return _tls_contexts[tls]
+
+
+def _new_tls_context(tls: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if not tls:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _tunnel(connection: Connection, target: Target, context: ssl.SSLContext) -> None:
+    """Have the proxy lead to the server, and speak TLS with that one."""
+    answer = _Status()
+    connection.ask(target.tunnel_head(), answer)
+    if (status := await answer.status) != 200:
+        raise ConnectionError(f"the proxy answered with status {status}")
+    await connection.start_tls(context)
+
+
+class _Status:
+    """A receiver of nothing but the status, 0 where none comes."""
+
+    def __init__(self) -> None:
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def head(self, status: int) -> None:
+        """See `Receiver`."""
+        if not self.status.done():
+            self.status.set_result(status)
+
+    def feed(self, data: bytes) -> None:
+        """See `Receiver`."""
+
+    def end(self, error: UpstreamError | None) -> None:
+        """See `Receiver`."""
+        self.head(0)
+
+
+_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[_Pool, None]]
+_keepers = weakref.WeakKeyDictionary()
+_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]
+_pools = weakref.WeakKeyDictionary()
+
+
+async def _pool() -> _Pool:
+    """The running loop's connections, closed when the loop shuts down its generators."""
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    if pool is None:
+        _keepers[loop] = keeper = _keep_pool()
+        _pools[loop] = pool = await anext(keeper)
+    return pool
+
+
+async def _keep_pool() -> AsyncGenerator[_Pool, None]:
+    """Connections for as long as this generator lives: `asyncio.run` and its like close open generators at the end.
+
+    So a script that never heard of the connections leaves none unclosed.
+    """
+    pool = _Pool()
+    try:
+        yield pool
+    finally:
+        _pools.pop(asyncio.get_running_loop(), None)
+        _keepers.pop(asyncio.get_running_loop(), None)
+        await pool.close()

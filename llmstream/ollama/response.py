@@ -1,0 +1,227 @@
+"""Ollama's response to a chat, taken as it comes: chunks handed over, errors told, a silence ended, a flood held."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from llmstream.errors import (
+    ModelNotFound,
+    UpstreamBusy,
+    UpstreamEmpty,
+    UpstreamError,
+    UpstreamStalled,
+    UpstreamTimeout,
+    UpstreamTruncated,
+)
+from llmstream.ollama.chunks import Chunk, LastChunk, decode, not_ollama, safe_text
+from llmstream.ollama.endpoint import Endpoint
+
+# How long a loop that was held up itself has to read what came meanwhile.
+_LAST_LOOK_S = 0.01
+
+# How long the text of an error may take after its status, and how many bytes of it are looked at.
+_ERROR_S = 1
+_ERROR_BYTES = 64 * 2**10
+
+# No line of Ollama's is as long: it holds one token, or one tool call.
+_LINE_BYTES = 16 * 2**20
+
+
+class PromptTooLong(UpstreamError):
+    """The prompt does not fit the context, and truncation was not allowed."""
+
+
+# Takes chunks that came together, and gives what to wait for before more are brought, if anything.
+Receive = Callable[[list[Chunk]], asyncio.Future[None] | None]
+
+
+class ChatResponse:
+    """A `Receiver` of the response: hands over the chunks of its whole lines, and ends a silence that is too long.
+
+    last: done when the last chunk has been handed over, or with the error that came instead. eof: done at the end of
+    the body.
+    """
+
+    transport: asyncio.Transport  # from when on it is read
+
+    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self.last: asyncio.Future[None] = self._loop.create_future()
+        self.eof: asyncio.Future[None] = self._loop.create_future()
+        self._model = str(body.get("model", ""))
+        self._receive = receive
+        self._status = 0
+        self._started = self._paused = self._last_look = False
+        self._begun: list[bytes] = []  # of a line whose end has not come, or of an error's text
+        self._size = 0
+        # A tool call is generated in silence, so there only the first token's limit can tell a stall.
+        self._silence_s = endpoint.first_token_timeout_s if body.get("tools") else endpoint.token_timeout_s
+        self._limit_s = endpoint.first_token_timeout_s
+        self._heard_at = self._loop.time()
+        self._timer = self._check_in(self._limit_s)
+
+    def leave(self) -> None:
+        """Nobody waits any more."""
+        self._timer.cancel()
+        if self.last.done() and not self.last.cancelled():
+            self.last.exception()  # who was cancelled meanwhile did not see it, and asyncio would complain
+
+    def head(self, status: int) -> None:
+        """See `Receiver`."""
+        self._status = status
+        self._heard_at = self._loop.time()
+        if status != 200:
+            self._limit(_ERROR_S)
+
+    def feed(self, data: bytes) -> None:
+        """See `Receiver`."""
+        self._run(self._look, data)
+
+    def end(self, error: UpstreamError | None) -> None:
+        """See `Receiver`."""
+        self._run(self._end, error)
+        if not self.eof.done():
+            self.eof.set_result(None)
+
+    def _run(self, act: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._context.run(act, *arguments)
+        except Exception as raised:  # nobody hears of it in a callback of the loop's, and somebody waits
+            self._fail(raised)
+
+    def _look(self, data: bytes) -> None:
+        if self.last.done():
+            return None
+        if self._status != 200:
+            return self._keep(data)
+        self._heard_at = self._loop.time()
+        complete, newline, rest = data.rpartition(b"\n")
+        if newline:
+            if self._begun:
+                complete = b"".join([*self._begun, complete])
+            self._begun = [rest] if rest else []
+            self._size = len(rest)
+            self._hand_over(complete)
+        else:
+            self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._begun.append(data)
+        self._size += len(data)
+        if self._status != 200 and self._size > _ERROR_BYTES:
+            self._fail(self._refusal())
+        elif self._size > _LINE_BYTES:
+            self._fail(not_ollama(f"a line of more than {_LINE_BYTES} bytes"))
+
+    def _hand_over(self, complete: bytes) -> None:
+        chunks, error = decode(complete)
+        if chunks:
+            if not self._started:
+                self._begin(chunks)
+            full = self._receive(chunks)
+            if full is not None:
+                self._pause(full)
+        if error is not None:
+            self._fail(error)
+        elif chunks[-1].done and not self.last.done():
+            self.last.set_result(None)
+            self._resume()  # for the end of the body
+
+    def _begin(self, chunks: list[Chunk]) -> None:
+        self._started = True
+        self._limit(self._silence_s)
+        last = chunks[0]
+        if isinstance(last, LastChunk) and last.done_reason in ("load", "unload"):
+            raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
+
+    def _end(self, error: UpstreamError | None) -> None:
+        if self._status not in (0, 200):
+            return self._fail(self._refusal())
+        if error is None and self._begun and not self.last.done():  # a body that is not streamed has no newline
+            self._hand_over(b"".join(self._begun))
+        self._fail(
+            error
+            or UpstreamTruncated("The answer broke off: Ollama ended the stream without saying that it was complete.")
+        )
+
+    def _pause(self, full: asyncio.Future[None]) -> None:
+        if not self._paused and not self.transport.is_closing():
+            self._paused = True
+            self.transport.pause_reading()
+            full.add_done_callback(lambda done: self._resume())
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._heard_at = self._loop.time()
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def _fail(self, error: Exception) -> None:
+        """Nothing more is handed over; where the last chunk has been, this says nothing new."""
+        if not self.last.done():
+            self.last.set_exception(error)
+
+    def _limit(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._last_look = False
+        self._timer.cancel()
+        self._timer = self._check_in(limit_s)
+
+    def _check_in(self, delay_s: float) -> asyncio.TimerHandle:
+        # asyncio keeps a timer that is cancelled to its time, and the context with it, which would keep a run's things.
+        return self._loop.call_later(delay_s, self._check, context=contextvars.Context())
+
+    def _check(self) -> None:
+        self._run(self._look_at_the_time)
+
+    def _look_at_the_time(self) -> None:
+        left_s = self._limit_s if self._paused else self._heard_at + self._limit_s - self._loop.time()
+        if left_s > 0:
+            self._last_look = False
+            self._timer = self._check_in(left_s)
+        elif not self._last_look:  # where the loop was held up itself, there may be something to read
+            self._last_look = True
+            self._timer = self._check_in(_LAST_LOOK_S)
+        elif self._status not in (0, 200):
+            self._fail(self._refusal())
+        elif self._started:
+            self._fail(
+                UpstreamStalled(f"The answer stopped: Ollama sent nothing more for {self._limit_s:g} s. Ask again.")
+            )
+        else:
+            self._fail(_too_slow(self._limit_s))
+
+    def _refusal(self) -> UpstreamError | ModelNotFound:
+        return _status_error(self._status, b"".join(self._begun), self._model)
+
+
+def _status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
+    try:
+        error = json.loads(body)["error"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return not_ollama(f"HTTP status {status} without Ollama's error text")
+    if status == 404:
+        return model_not_found(model)
+    if status == 503:
+        return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
+    if "input length exceeds the context length" in str(error):
+        return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
+    return UpstreamError(f"Ollama refused the request (status {status}): {safe_text(error)}")
+
+
+def model_not_found(model: str) -> ModelNotFound:
+    """The error for a model that has not been pulled, with the command that pulls it."""
+    return ModelNotFound(f"The model {model!r} is not there. Get it with `ollama pull {model}`.")
+
+
+def _too_slow(limit_s: float) -> UpstreamTimeout:
+    return UpstreamTimeout(
+        f"Ollama sent nothing for {limit_s:g} s. It may be loading a large model or serving others: "
+        "try again, or raise LLMSTREAM_FIRST_TOKEN_TIMEOUT_S. If the model answers nobody, restart Ollama."
+    )

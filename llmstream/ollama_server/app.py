@@ -1,0 +1,224 @@
+"""Ollama's HTTP dialect as a Starlette app; what answers is a `Backend`.
+
+Held against the bytes of a real Ollama 0.24.0: nothing is sent before the first piece, not even headers; an error
+before it is a status, one after it an ``{"error"}`` line; a client that leaves ends the generation at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from llmstream.ollama_server.backend import Backend, ChatRequest, Model, OllamaError, PullProgress
+from llmstream.ollama_server.checks import check_options, full_name, read_chat, read_json
+from llmstream.ollama_server.limits import limited
+from llmstream.ollama_server.lines import AnswerLines
+from llmstream.ollama_server.loaded import LoadedModels, details_json
+from llmstream.ollama_server.responses import LinesResponse, WholeResponse, json_response
+
+OLLAMA_VERSION = "0.24.0"
+
+
+def create_ollama_app(
+    backend: Backend, *, version: str = OLLAMA_VERSION, loaded: LoadedModels | None = None
+) -> Starlette:
+    """Serves a backend in Ollama's dialect, for the ``ollama`` package, the ``ollama`` command and ``ChatOllama``.
+
+    Args:
+        backend: The models and their answers.
+        version: What ``/api/version`` says.
+        loaded: The list behind ``/api/ps``; one of the app's own if None.
+    """
+    api = _Api(backend, version, loaded or LoadedModels())
+    routes = [
+        Route("/", api.root),
+        Route("/api/version", api.version),
+        Route("/api/tags", api.tags),
+        Route("/api/ps", api.ps),
+        Route("/api/show", api.show, methods=["POST"]),
+        Route("/api/pull", api.pull, methods=["POST"]),
+        Route("/api/chat", api.chat, methods=["POST"]),
+        Route("/api/generate", api.generate, methods=["POST"]),
+    ]
+    handlers: dict[Any, Any] = {OllamaError: _refused, HTTPException: _no_route}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+async def _refused(request: Request, error: OllamaError) -> Response:
+    return json_response({"error": error.text}, status=error.status)
+
+
+async def _no_route(request: Request, error: HTTPException) -> Response:
+    text = {404: "404 page not found", 405: "405 method not allowed"}.get(error.status_code, error.detail)
+    return Response(
+        text, status_code=error.status_code, headers={"content-type": "text/plain", **(error.headers or {})}
+    )
+
+
+class _Api:
+    def __init__(self, backend: Backend, version: str, loaded: LoadedModels) -> None:
+        self._backend = backend
+        self._version = version
+        self._loaded = loaded
+
+    async def root(self, request: Request) -> Response:
+        return PlainTextResponse("Ollama is running")
+
+    async def version(self, request: Request) -> Response:
+        return json_response({"version": self._version})
+
+    async def tags(self, request: Request) -> Response:
+        return json_response({"models": [_tag_json(model) for model in self._backend.models()]})
+
+    async def ps(self, request: Request) -> Response:
+        return json_response(self._loaded.to_json())
+
+    async def show(self, request: Request) -> Response:
+        name = _name(read_json(await request.body(), "api.ShowRequest"))
+        if not name:
+            raise OllamaError("model is required", status=400)
+        return json_response(_show_json(self._find(name)))
+
+    async def pull(self, request: Request) -> ASGIApp:
+        body = read_json(await request.body(), "api.PullRequest")
+        lines = _pull_lines(self._backend.pull(full_name(_name(body))))
+        return WholeResponse(lines, merge=_last) if body.get("stream") is False else LinesResponse(lines)
+
+    async def chat(self, request: Request) -> ASGIApp:
+        chat = read_chat(await request.body(), is_generate=False)
+        if not chat.model:
+            raise OllamaError("model is required", status=400)
+        return self._answer(chat)
+
+    async def generate(self, request: Request) -> ASGIApp:
+        chat = read_chat(await request.body(), is_generate=True)
+        if not chat.model:
+            raise OllamaError("model '' not found", status=404)
+        return self._answer(chat)
+
+    def _find(self, name: str) -> Model:
+        model = self._backend.find(full_name(name))
+        if model is None:
+            raise OllamaError(f"model '{name}' not found", status=404)
+        return model
+
+    def _answer(self, chat: ChatRequest) -> ASGIApp:
+        model = self._find(chat.model)
+        if not chat.messages and chat.keep_alive_s == 0:
+            self._loaded.unload(model)
+            return json_response(AnswerLines(chat).empty("unload"))
+        chat = _checked(chat, model)
+        context_length = int(chat.options.get("num_ctx") or model.context_length)
+        self._loaded.load(model, context_length=context_length, keep_alive_s=chat.keep_alive_s)
+        if not chat.messages:
+            return json_response(AnswerLines(chat).empty("load"))
+        lines = _answer_lines(self._backend, chat, context_length)
+        return LinesResponse(lines) if chat.stream else WholeResponse(lines, merge=_merge_answer)
+
+
+def _checked(chat: ChatRequest, model: Model) -> ChatRequest:
+    """The request with ``think`` settled, if the model can do what is asked."""
+    can_think = "thinking" in model.capabilities
+    if chat.think and not can_think:
+        raise OllamaError(f'"{chat.model}" does not support thinking', status=400)
+    for asked, capability in ((chat.tools, "tools"), (chat.body.get("suffix"), "insert")):
+        if asked and capability not in model.capabilities:
+            # Here, and only here, Ollama names the model with its registry.
+            raise OllamaError(f"registry.ollama.ai/library/{model.name} does not support {capability}", status=400)
+    check_options(chat.options)
+    # A thinking model thinks unless it is told not to.
+    return replace(chat, think=can_think and chat.think is not False and (chat.think or True))
+
+
+def _count_tokens(chat: ChatRequest) -> int:
+    """Counts the tokens of the prompt by a crude rule: four characters of text a token, and four tokens a message."""
+    return sum(4 + len(str(message.get("content") or "")) // 4 for message in chat.messages)
+
+
+async def _answer_lines(backend: Backend, chat: ChatRequest, context_length: int) -> AsyncGenerator[Any, None]:
+    # A line is ready to send where it is sent alone, and a dict where it becomes part of one body.
+    prompt_tokens = min(_count_tokens(chat), context_length)
+    if _count_tokens(chat) > context_length and not chat.truncate:
+        raise OllamaError("the input length exceeds the context length", status=400)
+    lines = AnswerLines(chat)
+    limit = int(chat.options.get("num_predict") or -1)
+    pieces = limited(backend.chat(chat), num_predict=limit, stops=chat.options.get("stop") or ())
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if not piece.done_reason:
+                yield lines.line(piece) if chat.stream else lines.piece(piece)
+                continue
+            if piece.content or piece.thinking or piece.tool_calls:
+                yield lines.piece(piece)
+            prompt = prompt_tokens if piece.prompt_tokens is None else piece.prompt_tokens
+            yield lines.done(piece.done_reason, prompt_tokens=prompt, answer_tokens=piece.answer_tokens or 0)
+
+
+async def _pull_lines(progress: AsyncGenerator[PullProgress, None]) -> AsyncGenerator[dict[str, Any], None]:
+    async with aclosing(progress):
+        async for step in progress:
+            numbers = {"digest": step.digest, "total": step.total, "completed": step.completed}
+            yield {"status": step.status, **{name: value for name, value in numbers.items() if value}}
+
+
+def _merge_answer(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one body of ``stream: false``: the last line with the text of all."""
+    merged, parts = lines[-1], [line.get("message", line) for line in lines]
+    target = merged.get("message", merged)
+    text_key = "content" if "message" in merged else "response"
+    target[text_key] = "".join(part[text_key] for part in parts)
+    if thinking := "".join(part.get("thinking", "") for part in parts):
+        target["thinking"] = thinking
+    if calls := [call for part in parts for call in part.get("tool_calls", ())]:
+        target["tool_calls"] = calls
+    return merged if "message" in merged else _generate_order(merged)
+
+
+def _generate_order(line: dict[str, Any]) -> dict[str, Any]:
+    first = ("model", "created_at", "response", "thinking")
+    return {key: line[key] for key in first if key in line} | line
+
+
+def _last(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    return lines[-1]
+
+
+def _name(body: dict[str, Any]) -> str:
+    return str(body.get("model") or body.get("name") or "")
+
+
+def _tag_json(model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "model": model.name,
+        "modified_at": model.modified_at,
+        "size": model.size_bytes,
+        "digest": model.digest,
+        "details": details_json(model),
+    }
+
+
+def _show_json(model: Model) -> dict[str, Any]:
+    return {
+        "modelfile": f'# Modelfile generated by "ollama show"\nFROM {model.name}\n',
+        "parameters": "",
+        "template": "{{ .Prompt }}",
+        "details": details_json(model),
+        "model_info": {
+            "general.architecture": model.family,
+            "general.parameter_count": 0,
+            f"{model.family}.context_length": model.context_length,
+        },
+        "tensors": [],
+        "capabilities": list(model.capabilities),
+        "modified_at": model.modified_at,
+    }

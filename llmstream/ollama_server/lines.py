@@ -1,0 +1,135 @@
+"""The JSON of Ollama's answers, byte for byte as Go's encoder writes it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import re
+import string
+import time
+import zlib
+from json.encoder import encode_basestring as escape
+from typing import Any
+
+from llmstream.ollama_server.backend import ChatRequest, Piece, ToolCall
+
+_GO_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
+_ESCAPED = re.compile("[<>&\u2028\u2029]")
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_CALL_ID_LETTERS = string.ascii_lowercase + string.digits
+_VOCABULARY = 32_000
+
+
+def go_json(value: Any) -> bytes:
+    """Encodes like Go's ``json.Marshal``: ``<``, ``>``, ``&``, U+2028 and U+2029 escaped, other text as UTF-8.
+
+    Lone surrogates become U+FFFD.
+    """
+    # The five characters can only stand inside strings, so the whole text may be translated at once.
+    return _as_go(_encode(value))
+
+
+def _as_go(text: str) -> bytes:
+    if text.isascii() and not _ESCAPED.search(text):  # the usual
+        return text.encode()
+    return whole_text(text.translate(_GO_ESCAPES)).encode()
+
+
+def whole_text(text: str) -> str:
+    """Joins split surrogate pairs and replaces lone surrogates by U+FFFD, so that the text can be encoded."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def rfc3339(time_ns: int) -> str:
+    """Time since the epoch in ns, as Go's RFC3339Nano in UTC: trailing zeros of the fraction are left out."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    digits = f".{fraction:09d}".rstrip("0").rstrip(".")
+    return f"{_to_the_second(seconds)}{digits}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _to_the_second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def tool_call_json(call: ToolCall, index: int) -> dict[str, Any]:
+    """A tool call as it stands in a line; ``index`` counts the calls of one answer from 0."""
+    call_id = "call_" + "".join(random.choices(_CALL_ID_LETTERS, k=8))
+    return {"id": call_id, "function": {"index": index, "name": call.name, "arguments": call.arguments}}
+
+
+def token_ids(text: str) -> list[int]:
+    """Made-up ids, one a word, for the ``context`` of ``/api/generate``."""
+    return [zlib.crc32(word.encode("utf-8", "replace")) % _VOCABULARY for word in text.split()]
+
+
+class AnswerLines:
+    """Builds the lines of one answer, in the key order of Ollama 0.24."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._request = request
+        self._calls = 0
+        self._text: list[str] = []
+        # Everything of a text's line that does not change: there is one for each token.
+        self._before = f'{{"model":{escape(request.model)},"created_at":"'
+        self._after = '","response":' if request.is_generate else '","message":{"role":"assistant","content":'
+        self._end = ',"done":false}\n' if request.is_generate else '},"done":false}\n'
+        self._started_ns = time.perf_counter_ns()
+        self._first_ns: int | None = None
+
+    def line(self, piece: Piece) -> bytes:
+        """The bytes of a line with ``done: false``, a text's written by hand."""
+        if piece.thinking or piece.tool_calls:
+            return go_json(self.piece(piece)) + b"\n"
+        self._note(piece)
+        created = rfc3339(time.time_ns())
+        return _as_go(f"{self._before}{created}{self._after}{escape(piece.content)}{self._end}")
+
+    def _note(self, piece: Piece) -> None:
+        if self._first_ns is None:
+            self._first_ns = time.perf_counter_ns()
+        self._text.append(piece.thinking + piece.content)
+
+    def piece(self, piece: Piece) -> dict[str, Any]:
+        """A line with ``done: false``."""
+        self._note(piece)
+        return {**self._head(piece), "done": False, **self._generate_calls(piece)}
+
+    def done(self, reason: str, *, prompt_tokens: int, answer_tokens: int) -> dict[str, Any]:
+        """The last line: reason, durations in ns, counts. Zero values are left out, as Go's ``omitempty`` does."""
+        now = time.perf_counter_ns()
+        first = self._first_ns or now
+        reading = first - self._started_ns
+        metrics = {
+            "total_duration": now - self._started_ns,
+            "load_duration": reading // 2,
+            "prompt_eval_count": prompt_tokens,
+            "prompt_eval_duration": reading - reading // 2,
+            "eval_count": answer_tokens,
+            "eval_duration": now - first,
+        }
+        line = {**self._head(Piece()), "done": True, "done_reason": reason}
+        if self._request.is_generate and not self._request.body.get("raw"):
+            line["context"] = token_ids(" ".join([self._request.question, *self._text]))
+        return line | {name: value for name, value in metrics.items() if value}
+
+    def empty(self, reason: str) -> dict[str, Any]:
+        """The one body that answers a request to load or unload the model."""
+        return {**self._head(Piece()), "done": True, "done_reason": reason}
+
+    def _head(self, piece: Piece) -> dict[str, Any]:
+        head: dict[str, Any] = {"model": self._request.model, "created_at": rfc3339(time.time_ns())}
+        thinking = {"thinking": piece.thinking} if piece.thinking else {}
+        if self._request.is_generate:
+            return {**head, "response": piece.content, **thinking}
+        message = {"role": "assistant", "content": piece.content, **thinking, **self._calls_json(piece)}
+        return {**head, "message": message}
+
+    def _generate_calls(self, piece: Piece) -> dict[str, Any]:
+        return self._calls_json(piece) if self._request.is_generate else {}
+
+    def _calls_json(self, piece: Piece) -> dict[str, Any]:
+        calls = [tool_call_json(call, self._calls + n) for n, call in enumerate(piece.tool_calls)]
+        self._calls += len(calls)
+        return {"tool_calls": calls} if calls else {}

@@ -1,0 +1,99 @@
+"""One run in memory: its events, who waits for more of them, and when it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from llmstream.events import CancelledBy, Event, is_terminal
+from llmstream.runs.log import NewRun, RunInfo
+
+# How long a run waits for its first follower, in seconds, also where it has no grace after that.
+UNCLAIMED_S = 5.0
+
+
+class Waiting(Protocol):
+    """Somebody who waits for more events."""
+
+    def wake(self) -> None:
+        """There is more; called in the appending thread, or in the one that waits."""
+
+
+class RunRecord:
+    """One run's events, and who waits for more of them."""
+
+    def __init__(self, new: NewRun) -> None:
+        self.new = new
+        self.events: list[Event] = []
+        self.bytes = 0
+        self.closed = False
+        self.closed_at = 0.0
+        self.lock = threading.Lock()
+        # A new one with every change, so that the appending thread can go through it while another one changes it.
+        self.followers: tuple[Waiting, ...] = ()
+        self._watchers = 0
+        self._cancelled = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(max(new.grace_s, UNCLAIMED_S), self._left)
+
+    def info(self) -> RunInfo:
+        return RunInfo(self.new.id, self.new.caller, 1, len(self.events), self.ended)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come; the owner may still be on its way to closing the run."""
+        return self.closed or (bool(self.events) and is_terminal(self.events[-1]))
+
+    def close(self) -> None:
+        self.closed_at = time.monotonic()
+        self.closed = True
+        for follower in self.followers:
+            follower.wake()
+        self._stop_timer()
+
+    def add(self, follower: Waiting) -> None:
+        """Wake the follower whenever there is more."""
+        with self.lock:
+            self.followers = (*self.followers, follower)
+
+    def remove(self, follower: Waiting) -> None:
+        """Wake the follower no more."""
+        with self.lock:
+            self.followers = tuple(each for each in self.followers if each is not follower)
+
+    def cancel(self, by: CancelledBy) -> bool:
+        if self.ended or self._cancelled:
+            return False
+        self._cancelled = True
+        self._in_loop(lambda: self.new.on_cancel(by))
+        return True
+
+    def joined(self) -> None:
+        self._in_loop(lambda: self._watch(1))
+
+    def left(self) -> None:
+        self._in_loop(lambda: self._watch(-1))
+
+    def _watch(self, change: int) -> None:
+        self._watchers += change
+        self._stop_timer()
+        if self._watchers == 0 and not self.ended:
+            self._timer = self._loop.call_later(self.new.grace_s, self._left)
+
+    def _left(self) -> None:
+        self.cancel("left")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _in_loop(self, call: Callable[[], None]) -> None:
+        if threading.get_ident() == self._thread:
+            call()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(call)

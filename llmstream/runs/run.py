@@ -1,0 +1,121 @@
+"""A handle on one run, and what a run adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+
+import msgspec
+
+from llmstream.errors import RunNotFound
+from llmstream.events import (
+    Cancelled,
+    CancelledBy,
+    Event,
+    Failed,
+    Finished,
+    Reasoning,
+    Started,
+    Status,
+    Timings,
+    Token,
+    Usage,
+)
+from llmstream.runs.log import Follower, RunLog
+
+OnLeave = Literal["cancel", "continue"]
+RunState = Literal["queued", "running", "finished", "failed", "cancelled"]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as it is now; `last_id` is the number of its last event."""
+
+    run_id: str
+    state: RunState
+    text: str = ""
+    reasoning: str = ""
+    last_id: int = 0
+    model: str = ""
+    usage: Usage | None = None
+    timings: Timings | None = None
+    error: dict[str, Any] | None = None
+
+
+class Run:
+    """A handle on one run; cheap, and there may be many."""
+
+    def __init__(self, log: RunLog, run_id: str) -> None:
+        self.id = run_id
+        self._log = log
+
+    async def follow(self, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The events after number `after`, and then those to come, up to the terminal one.
+
+        Events are numbered 1, 2, 3 … without gaps, so a follower knows its position by counting. Raises `RunNotFound`,
+        or `PositionLost` where not every event after the position is there.
+        """
+        follower = self.follower(after, idle_s=3600)
+        try:
+            async for batch in follower:
+                for event in batch.events:
+                    yield event
+        finally:
+            follower.close()
+
+    def follower(self, after: int = 0, *, idle_s: float, watching: bool = True) -> Follower:
+        """Batches of events, and an empty one after `idle_s` seconds of silence; to be closed."""
+        return self._log.follow(self.id, after, idle_s=idle_s, watching=watching)
+
+    async def position(self) -> tuple[bool, int]:
+        """Whether the run has ended, and the number of its last event."""
+        info = await self._log.info(self.id)
+        if info is None:
+            raise RunNotFound
+        return info.ended, info.last
+
+    async def stop(self, by: CancelledBy = "stop") -> bool:
+        """End the run and free the model; False where it had ended."""
+        return await self._log.cancel(self.id, by)
+
+    async def snapshot(self) -> Snapshot:
+        """The run as it is now; raises `RunNotFound`."""
+        info = await self._log.info(self.id)
+        if info is None:
+            raise RunNotFound
+        events: list[Event] = []
+        follower = self.follower(idle_s=3600, watching=False)
+        while len(events) < info.last:
+            events += (await anext(follower)).events
+        follower.close()
+        return snapshot(self.id, events)
+
+
+def snapshot(run_id: str, events: list[Event]) -> Snapshot:
+    """What the events of a run add up to."""
+    state: RunState = "queued" if _is_queued(events) else "running"
+    fields: dict[str, Any] = {}
+    for event in events:
+        match event:
+            case Started():
+                fields["model"] = event.model
+            case Finished():
+                state = "finished"
+                fields |= {"usage": event.usage, "timings": event.timings}
+            case Failed():
+                state = "failed"
+                fields["error"] = {"code": event.code, "message": event.message, "retryable": event.retryable}
+            case Cancelled():
+                state = "cancelled"
+    return Snapshot(
+        run_id=run_id,
+        state=state,
+        text="".join(event.text for event in events if isinstance(event, Token)),
+        reasoning="".join(event.text for event in events if isinstance(event, Reasoning)),
+        last_id=len(events),
+        **fields,
+    )
+
+
+def _is_queued(events: list[Event]) -> bool:
+    last = events[-1] if events else None
+    return isinstance(last, Status) and last.state == "queued"

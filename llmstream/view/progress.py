@@ -1,0 +1,198 @@
+"""What a run looks like so far: its events put together as the parts that a surface shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llmstream.events import (
+    Cancelled,
+    Data,
+    Event,
+    Failed,
+    Finished,
+    Reasoning,
+    Started,
+    Status,
+    Token,
+    ToolCall,
+    ToolResult,
+)
+from llmstream.view.markdown import escape, fenced, source_list
+
+
+@dataclass
+class Part:
+    """A stretch of one kind; all but text have a title: thinking, a note (a tool, sources, …), and at the end an error
+    or a remark.
+
+    A note's text is Markdown made of escaped text. pending: whether more of it may come.
+    """
+
+    kind: Literal["text", "thinking", "note", "error", "remark"]
+    title: str = ""
+    pieces: list[str] = field(default_factory=list)
+    began: float = 0.0
+    duration_s: float | None = None
+    pending: bool = False
+
+    @property
+    def text(self) -> str:
+        """What it says so far."""
+        return "".join(self.pieces)
+
+
+class Progress:
+    """What a run looks like so far; clock: in seconds.
+
+    ended: the terminal event. seen: how many events were taken in. line: the statistics under a finished answer, in
+    Markdown.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.ended: Finished | Failed | Cancelled | None = None
+        self.seen = 0
+        self.line = ""
+        self._clock = clock
+        self._began = clock()
+        self._model = ""
+        self._waiting = ""
+        self._cut = False
+        self.parts: list[Part] = []
+        self._tools: dict[str, Part] = {}
+        self._output: Part | None = None
+
+    @property
+    def text(self) -> str:
+        """The answer so far."""
+        return self._joined("text")
+
+    @property
+    def reasoning(self) -> str:
+        """The thinking so far."""
+        return self._joined("thinking")
+
+    @property
+    def streaming(self) -> bool:
+        """Whether anything has come from the model."""
+        return bool(self.parts)
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Take events in."""
+        self.seen += len(events)
+        for event in events:
+            match event:
+                case Token(text):
+                    self._live("text", "").pieces.append(text)
+                case Reasoning(text):
+                    self._live("thinking", "Thinking").pieces.append(text)
+                case _:
+                    self._put_rare(event)
+
+    @property
+    def waiting(self) -> str:
+        """What is waited for, and for how long; empty while something comes, and at the end."""
+        last = self.parts[-1] if self.parts else None
+        if self.ended is not None or (last is not None and (last.kind != "note" or last.pending)):
+            return ""
+        waited_s = self._clock() - self._began
+        what = self._waiting or f"Waiting for {self._model or 'the answer'}"
+        return f"{what} · {waited_s:.1f} s" if waited_s >= 0.4 else what
+
+    def fail(self, code: str, message: str, *, retryable: bool = False) -> None:
+        """The answer could not begin."""
+        self.put([Failed(code, message, retryable)])
+
+    def _put_rare(self, event: Event) -> None:
+        match event:
+            case Started(model):
+                self._model = model
+            case Status("prompt_truncated"):
+                self._cut = True
+            case Status(state, detail, position):
+                place = f"Waiting in line, number {position}" if position else "Waiting in line"
+                self._waiting = place if state == "queued" else detail.rstrip(".")
+            case ToolCall(id, name, arguments):
+                part = self._note(f"Tool: {name}", fenced(arguments), pending=True)
+                self._tools[id] = part
+            case ToolResult(id, output):
+                known = self._tools.pop(id, None) or self._note("Tool", "")
+                self._end(known)
+                known.pieces.append(fenced(output))
+            case Data("sources", value) if isinstance(value, list):
+                self._note(f"Sources ({len(value)})", source_list(value))
+            case Data("output", value):  # the whole so far, which takes the place of what was there
+                self._output = self._output or self._note("output", "")
+                self._output.pieces[:] = [fenced(value)]
+            case Data(name, value):
+                self._note(name, fenced(value))
+            case Finished() | Failed() | Cancelled():
+                self._finish(event)
+
+    def _finish(self, event: Finished | Failed | Cancelled) -> None:
+        for part in self.parts:
+            self._end(part)
+        self.ended = event
+        if isinstance(event, Failed):
+            title = "The answer is not complete" if self.text else "No answer"
+            self.parts.append(Part("error", f"⚠️ {title}", [event.message]))
+        elif isinstance(event, Cancelled):
+            self._remark("Stopped", "The answer was stopped here.")
+        elif not self.text and not self._tools and event.reason != "tool_calls":
+            self._remark("Empty answer", "The model answered nothing.")
+        self.line = stats_line(event, self._model, cut=self._cut)
+
+    def _live(self, kind: Literal["text", "thinking"], title: str) -> Part:
+        """The part that grows, a new one where the last is of another kind."""
+        last = self.parts[-1] if self.parts else None
+        if last is not None and last.kind == kind:
+            return last
+        if last is not None and last.kind == "thinking":
+            self._end(last)
+        part = Part(kind, title, began=self._clock(), pending=True)
+        self.parts.append(part)
+        return part
+
+    def _note(self, title: str, text: str, *, pending: bool = False) -> Part:
+        if self.parts and self.parts[-1].kind == "thinking":
+            self._end(self.parts[-1])
+        part = Part("note", title, [text], began=self._clock(), pending=pending)
+        self.parts.append(part)
+        return part
+
+    def _remark(self, title: str, text: str) -> None:
+        self.parts.append(Part("remark", title, [text]))
+
+    def _end(self, part: Part) -> None:
+        if part.pending:
+            part.pending = False
+            part.duration_s = round(self._clock() - part.began, 1)
+
+    def _joined(self, kind: str) -> str:
+        return "".join(piece for part in self.parts if part.kind == kind for piece in part.pieces)
+
+
+def stats_line(event: Finished | Failed | Cancelled, model: str, *, cut: bool = False) -> str:
+    """The line under an answer, in Markdown."""
+    if not isinstance(event, Finished):
+        return ""
+    timings, tokens = event.timings, event.usage.output_tokens
+    parts = [
+        "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
+        "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
+        "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
+        escape(model),
+        "cut at its length limit" if event.reason == "length" else "",
+        "the conversation was cut to fit the model" if cut or event.prompt_truncated else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _speed(per_s: float) -> str:
+    return f"{per_s:,.1f}" if per_s < 100 else f"{per_s:,.0f}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

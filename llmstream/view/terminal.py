@@ -1,0 +1,334 @@
+"""An answer on a terminal or in a pipe: control characters out, Markdown shown while it comes.
+
+Model text is a stranger's text: an escape sequence in it could rename the window, write the clipboard, hide what
+stands on the screen or show a link that leads elsewhere. Each character is judged alone, so a sequence that is split
+over pieces gets through no better than a whole one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from markdown_it import MarkdownIt
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.segment import Segment
+from rich.text import Text
+
+from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
+
+PAINT_EVERY_S = 0.1
+
+# An open block longer than this is shown as plain text until it is complete: laying it out again and again would lag.
+_LONG = 20_000
+
+# C0 but tab and newline, DEL, C1, and what turns the direction of text.
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+_REMOVED = dict.fromkeys(code for code in _CONTROLS if chr(code) not in "\n\t")
+_BLANK = " \t\n"
+_LINE_ENDS = str.maketrans(dict.fromkeys("\n\t\u2028\u2029", " "))
+
+# HTML, images and <addresses> stand as they were written: rich would leave out the first, hide where the second lead.
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["image", "autolink"])
+_BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+
+
+def safe_text(text: str) -> str:
+    """The text without control characters but newline and tab, and without bidirectional overrides."""
+    return text.translate(_REMOVED)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, safe for a terminal or a log."""
+    return safe_text(text.translate(_LINE_ENDS)).strip()
+
+
+def tell(message: str) -> None:
+    """One line for a person on stdout."""
+    print(one_line(message), flush=True)
+
+
+def say(message: str) -> None:
+    """One line for a person on stderr."""
+    print(one_line(message), file=sys.stderr, flush=True)
+
+
+def on_terminal(stream: TextIO | None = None) -> bool:
+    """Whether what is written there is looked at on a terminal that can move its cursor."""
+    stream = stream or sys.stdout
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def open_console(stream: TextIO | None = None) -> Console:
+    """A console that takes text for text; NO_COLOR is honoured."""
+    stream = stream or sys.stdout
+    # What is piped goes to a program, which wants whole lines.
+    width = None if stream.isatty() else 1000
+    return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
+
+
+def split_blocks(text: str) -> tuple[str, str]:
+    """The Markdown blocks that no further text can change, and the rest.
+
+    CommonMark works line by line, and a block is closed for good when the next one begins: a list with blank lines or
+    code in it stays one block. (Only a link's definition may come later than its use; it is shown as written.)
+    """
+    whole = text[: text.rfind("\n") + 1]
+    starts = [token.map[0] for token in _BLOCKS.parse(whole) if token.level == 0 and token.map and token.nesting >= 0]
+    if len(starts) < 2:
+        return "", text
+    lines = text.split("\n")
+    return "\n".join(lines[: starts[-1]]) + "\n", "\n".join(lines[starts[-1] :])
+
+
+class SafeMarkdown(Markdown):
+    """Markdown with links' addresses shown, and nothing but text and our own styles in what is written.
+
+    below: whether something stands above it already. gap: whether that wants a blank line between.
+    """
+
+    def __init__(self, markup: str, *, below: bool = False, gap: bool = False) -> None:
+        super().__init__("", hyperlinks=False)
+        self._below = below
+        self._gap = gap
+        self.markup = markup
+        self.parsed = _MARKDOWN.parse(markup)
+
+    @property
+    def ends_in_rule(self) -> bool:
+        """Whether the last block is a horizontal rule, which brings its own blank line."""
+        return bool(self.parsed) and self.parsed[-1].type == "hr"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        try:
+            segments = list(self._segments(console, options))
+        except Exception:  # whatever a model writes, its answer must not be lost to the layout of it
+            segments = list(console.render(Text(self.markup), options))
+        # For rich a list or a quote wants a blank line above it even where nothing is.
+        own_gap = bool(segments) and segments[0].text == "\n"
+        if self._below and (own_gap or self._gap):
+            yield Segment.line()
+        for line in Segment.split_lines(segments[own_gap:]):
+            # Again, for entities: &#x202e; becomes its character only here.
+            yield from (Segment(safe_text(segment.text), segment.style) for segment in _trimmed(line))
+            yield Segment.line()
+
+    def _segments(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
+        for item in super().__rich_console__(console, options):
+            yield from [item] if isinstance(item, Segment) else console.render(item, options)
+
+
+def _trimmed(line: list[Segment]) -> list[Segment]:
+    """The line without the spaces that fill it up, unless they have a colour."""
+    for end in range(len(line), 0, -1):
+        text, style, _ = line[end - 1]
+        if style is not None and (style.bgcolor or style.underline):
+            return line[:end]
+        if kept := text.rstrip(" "):
+            return [*line[: end - 1], Segment(kept, style)]
+    return []
+
+
+@dataclass
+class _Part:
+    """A stretch of one kind of output, as far as it is not printed for good."""
+
+    kind: str
+    text: str
+
+
+class View(Protocol):
+    """Where an answer is shown; a context, which prints what is left when it ends."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, event: Event) -> None:
+        """Show what an event brings."""
+
+
+class PlainView:
+    """The answer alone, as it comes, for a pipe or a file; it ends with a newline."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._at_start = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if not self._at_start and not isinstance(error[1], BrokenPipeError):
+            self._write("\n")
+
+    def show(self, event: Event) -> None:
+        """Write the text of a token; the rest is for terminals."""
+        if isinstance(event, Token) and (text := safe_text(event.text)):
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+        self._at_start = text.endswith("\n")
+
+
+class TerminalView:
+    """Rendered Markdown: finished blocks printed for good, the open one repainted below them.
+
+    A thread of its own paints, at most every 0.1 s: the pace of the terminal never holds up the stream, and Ctrl-C
+    never falls into the middle of a control sequence.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._parts: list[_Part] = []
+        self._status = ""
+        self._printed = ""  # the kind of what was printed last
+        self._gap = False  # whether a blank line is due before the next block
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._closing = threading.Event()
+        self._failure: Exception | None = None
+        self._live = Live(self, console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+        self._painter = threading.Thread(target=self._paint_always, name="llmstream-terminal", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self._console.show_cursor(True)  # a killed process must not leave it hidden
+        self._painter.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._closing.set()
+        self._changed.set()
+        self._painter.join()
+        try:
+            self._status = ""
+            self._commit(last=True)
+        finally:
+            self._live.stop()
+
+    def show(self, event: Event) -> None:
+        """Show what an event brings, within 0.1 s."""
+        if self._failure is not None:
+            raise self._failure
+        with self._lock:
+            match event:
+                case Token() | Reasoning():
+                    self._status = ""
+                    self._append("thought" if isinstance(event, Reasoning) else "answer", safe_text(event.text))
+                case Status():
+                    self._status = event.detail
+                case _:
+                    for line in _lines(event):
+                        self._append("line", f"{one_line(line)}\n")
+        self._changed.set()
+
+    def _append(self, kind: str, text: str) -> None:
+        if self._parts and self._parts[-1].kind == kind:
+            self._parts[-1].text += text
+        else:
+            self._parts.append(_Part(kind, text))
+
+    def _paint_always(self) -> None:
+        try:
+            while not self._closing.is_set():
+                self._changed.wait()
+                self._changed.clear()
+                with self._lock:
+                    self._commit()
+                    self._live.refresh()
+                self._closing.wait(PAINT_EVERY_S)
+        except Exception as failure:  # a terminal that has gone: the thread that reads the answer is told
+            self._failure = failure
+
+    def _commit(self, *, last: bool = False) -> None:
+        """Print for good what nothing can change any more."""
+        while self._parts:
+            part = self._parts[0]
+            complete = last or len(self._parts) > 1
+            done, part.text = (part.text, "") if complete else _SPLIT[part.kind](part.text)
+            if complete:
+                self._parts.pop(0)
+            if done.strip(_BLANK):
+                self._print(part.kind, done)
+            if not complete:
+                return
+
+    def _print(self, kind: str, text: str) -> None:
+        block = self._render(kind, text)
+        self._console.print(block)
+        self._printed = kind
+        self._gap = isinstance(block, SafeMarkdown) and not block.ends_in_rule
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What stands below the finished blocks now: the end of the open one, never as high as the screen."""
+        lines = console.render_lines(self._open(console), options.update(height=None), pad=False) or [[]]
+        *above, last = lines[-max(console.size.height - 2, 1) :]
+        for line in above:
+            yield from line
+            yield Segment.line()
+        # In a full last line the ^C that a terminal echoes would begin a new one.
+        yield from Segment.adjust_line_length(last, min(Segment.get_line_length(last), options.max_width - 1))
+
+    def _open(self, console: Console) -> RenderableType:
+        part = self._parts[-1] if self._parts else _Part("", "")
+        if not part.text.strip(_BLANK):
+            return Text(one_line(self._status), style="dim")
+        if len(part.text) > _LONG:
+            return Text(part.text[-console.size.width * console.size.height :])
+        return self._render(part.kind, _whole_rows(part.text))
+
+    def _render(self, kind: str, text: str) -> RenderableType:
+        gap = self._gap or self._printed not in ("", kind)
+        if kind == "answer":
+            return SafeMarkdown(text, below=bool(self._printed), gap=gap)
+        block = Text(text.rstrip("\n"), style="dim")
+        return Group("", block) if gap else block
+
+
+def _whole_rows(text: str) -> str:
+    """An open table without the row that is not complete: its columns would jump with every token."""
+    tokens = _BLOCKS.parse(text)
+    return text[: text.rfind("\n") + 1] if tokens and tokens[0].type == "table_open" else text
+
+
+def _split_lines(text: str) -> tuple[str, str]:
+    end = text.rfind("\n") + 1
+    return text[:end], text[end:]
+
+
+_SPLIT: dict[str, Callable[[str], tuple[str, str]]] = {
+    "answer": split_blocks,
+    "thought": _split_lines,
+    "line": _split_lines,
+}
+
+
+def open_view() -> View:
+    """The view for where stdout leads."""
+    return TerminalView(open_console()) if on_terminal() else PlainView(sys.stdout)
+
+
+def _lines(event: Event) -> list[str]:
+    match event:
+        case ToolCall():
+            arguments = ", ".join(f"{name}={value!r}" for name, value in event.arguments.items())
+            return [f"→ {event.name}({arguments})"]
+        case ToolResult():
+            return [f"← {event.output}"]
+        case Data(name="sources", value=list() as sources):
+            return [
+                f"Source: {each.get('title')} {each.get('url') or ''}" for each in sources if isinstance(each, dict)
+            ]
+    return []
