@@ -9,36 +9,42 @@ app.include_router(create_router(), prefix="/llm")
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 
 from llmstream import __version__, dialects
 from llmstream.core.generate import as_runnable
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.dialects.native.routes import (
-    Api,
-    add_native,
-    error_response,
-)
+from llmstream.dialects import DIALECTS
 from llmstream.errors import SettingsError
 from llmstream.http import pages
 from llmstream.http.origins import LOCAL_ORIGIN
-from llmstream.http.route import Shortcut, guarded_route
+from llmstream.http.route import GuardedRoute
 from llmstream.http.security import Identify, Security
+from llmstream.http.service import Service
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 
-# What a page of another origin may send and read.
-_CORS_REQUEST = ["Content-Type", "Last-Event-ID", "Idempotency-Key", "Authorization", *dialects.REQUEST_HEADERS]
-_CORS_RESPONSE = ["X-Run-Id", "Location", "Retry-After", *dialects.RESPONSE_HEADERS]
-_HINT = 'Expected a JSON body, for example {"question": "…"}.'
+logger = logging.getLogger("llmstream")
 
 # What a router can speak: "native" is everything but the dialects of other clients.
-PROTOCOLS = ("native", *dialects.PROTOCOLS)
+PROTOCOLS = dialects.NAMES
+
+# What a page of another origin may send and read.
+_CORS_REQUEST = [
+    *("Content-Type", "Last-Event-ID", "Idempotency-Key", "Authorization"),
+    *(header for dialect in DIALECTS for header in dialect.request_headers),
+]
+_CORS_RESPONSE = [
+    *("X-Run-Id", "Location", "Retry-After"),
+    *(header for dialect in DIALECTS for header in dialect.response_headers),
+]
 
 
 def create_router(
@@ -50,7 +56,7 @@ def create_router(
     protocols: Sequence[str] = PROTOCOLS,
     name: str = "chain",
 ) -> APIRouter:
-    """The endpoints, to be included in an app of one's own.
+    """The endpoints, to be included in an app of one's own; they obey the dependencies that they are included with.
 
     chain: any LangChain Runnable; None is the default chain, whose model a client may choose.
     protocols: which of `PROTOCOLS` to speak. name: what the chain is called where a client names a model.
@@ -62,14 +68,11 @@ def create_router(
     if unknown := sorted(set(protocols) - set(PROTOCOLS)):
         raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
     runs = runs or Runs(settings)
-    runnable = None if chain is None else as_runnable(chain)
-    route = guarded_route(lambda: runs.settings, identify, error_response, hint=_HINT)
-    router = APIRouter(route_class=route, lifespan=_drained(runs))
-    if "native" in protocols:
-        add_native(router, Api(runs, runnable, name))
-    service = dialects.Service(runs, runnable, name=name, identify=identify)
-    for each in dialects.create_routers(service, protocols):
-        router.include_router(each)
+    service = Service(runs, None if chain is None else as_runnable(chain), name=name, identify=identify)
+    router = APIRouter(lifespan=_lifespan(service))
+    for dialect in DIALECTS:
+        if dialect.name in protocols:
+            dialect.add(router, service)
     return router
 
 
@@ -89,18 +92,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        runs.reopen()
-        async with fallback or _nothing():
+        async with fallback or nullcontext():
             yield
-            await runs.drain(0)
 
     app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runs = runs
     app.state.fallback = fallback
-    # The routes themselves, not the router: FastAPI looks for an included router's routes twice with every request.
-    app.router.routes += create_router(chain, runs=runs, protocols=protocols, name=name).routes
+    app.include_router(create_router(chain, runs=runs, protocols=protocols, name=name))
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
-    app.add_middleware(Shortcut, routes=app.router.routes)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.allowed_origins),
@@ -110,20 +109,29 @@ def create_app(
         expose_headers=_CORS_RESPONSE,
         allow_credentials=True,
     )
-    app.add_middleware(Security, settings=settings, identify=identify, refusal=dialects.refusal)
+    app.add_middleware(Security, settings=settings, identify=identify, form_of=dialects.form_at)
     return app
 
 
-@asynccontextmanager
-async def _nothing() -> AsyncGenerator[None]:
-    yield
-
-
-def _drained(runs: Runs) -> Callable[[Any], Any]:
+def _lifespan(service: Service) -> Callable[[Any], Any]:
     @asynccontextmanager
     async def lifespan(app: Any) -> AsyncGenerator[None]:
-        runs.reopen()
+        if service.identify is None and _is_behind_dependencies(app, service):
+            logger.warning(
+                "the endpoints of llmstream are included with dependencies, but without `identify`: all who pass the "
+                "dependencies are one caller, so one can stop another's runs. Give create_router an `identify`."
+            )
+        service.runs.reopen()
         yield
-        await runs.drain(0)
+        await service.runs.drain(0)
 
     return lifespan
+
+
+def _is_behind_dependencies(app: Any, service: Service) -> bool:
+    """Whether an app has a service's endpoints included with dependencies of its own."""
+    return any(
+        context.dependencies != context.original_route.dependencies
+        for context in iter_route_contexts(app.routes)
+        if isinstance(context.original_route, GuardedRoute) and context.original_route.guard.service is service
+    )

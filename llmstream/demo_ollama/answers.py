@@ -56,11 +56,11 @@ class DemoBackend:
         self._find_hidden = find_hidden
         self.listed = {model.name: model for model in (DEMO, DEMO_THINKING)}
 
-    def models(self) -> Iterable[Model]:
+    async def models(self) -> Iterable[Model]:
         """The listed models."""
         return list(self.listed.values())
 
-    def find(self, name: str) -> Model | None:
+    async def find(self, name: str) -> Model | None:
         """The listed or hidden model of that full name."""
         return self.listed.get(name) or self._find_hidden(name)
 
@@ -89,7 +89,7 @@ class DemoBackend:
     async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         """Pulls `demo-new`, or any model that is there already, in four steps; nothing else exists."""
         yield PullProgress("pulling manifest")
-        model = PULLABLE if name == PULLABLE.name else self.find(name)
+        model = PULLABLE if name == PULLABLE.name else await self.find(name)
         if model is None:
             raise OllamaError("pull model manifest: file does not exist")
         digest, size = f"sha256:{model.digest}", max(model.size_bytes, 4)

@@ -13,8 +13,9 @@ from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Cancelled
 from llmstream.gradio.view import View
+from llmstream.http.ask import Ask
+from llmstream.http.service import Service
 from llmstream.runs.following import leave
-from llmstream.runs.limits import check
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import Run
 
@@ -48,8 +49,7 @@ class Turns:
     """
 
     def __init__(self, runs: Runs, chain: object = None) -> None:
-        self._runs = runs
-        self._chain = chain
+        self._service = Service(runs, chain, name="chain", identify=None)
         self._turns: dict[Session, _Turn] = {}
 
     def is_busy(self, session: Session) -> bool:
@@ -102,9 +102,10 @@ class Turns:
             request = RunRequest(**fields)
         except ValidationError:
             raise InvalidRequest("The page sent something that can't be asked. Reload it.") from None
-        check(self._runs.settings, texts=request.texts(), model=request.model, options=request.options or ())
-        arguments: Any = request.arguments() if self._chain is None else {"chain": self._chain}
-        return await self._runs.start(request.input(), caller=caller, grace_s=0, **arguments)
+        ask = request.ask()
+        if self._service.chain is not None:  # it brings its own model, and what that is told
+            ask = Ask(messages=ask.messages, context=ask.context)
+        return await self._service.start(ask, caller=caller, grace_s=0)
 
     async def _follow(self, turn: _Turn, run: Run, view: View) -> AsyncGenerator[View, None]:
         """The view of a run each time it should be shown, but for the last one."""

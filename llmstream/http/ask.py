@@ -17,11 +17,12 @@ Message = dict[str, Any]
 class Ask:
     """A request, read.
 
-    messages: dicts as `llmstream.inputs.to_messages` takes them, tool calls and results in OpenAI's form.
-    model, thinking, options, tools, format: those of `astream`; None and empty where the client did not say.
+    messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
+    model, thinking, options, tools, format, context: those of `astream`; None and empty where the client did not say.
     """
 
-    messages: Sequence[Message]
+    messages: Sequence[Message] | str
+    context: str | None = None
     model: str | None = None
     thinking: Thinking | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -29,12 +30,13 @@ class Ask:
     format: str | Mapping[str, Any] | None = None
 
     @property
-    def last_text(self) -> str:
-        """The text of the last message."""
+    def last_texts(self) -> list[str]:
+        """The texts of the last message."""
+        if isinstance(self.messages, str):
+            return [self.messages]
         content = self.messages[-1].get("content", "") if self.messages else ""
-        if isinstance(content, str):
-            return content
-        return "".join(str(part.get("text", "")) for part in content)
+        parts = [{"text": content}] if isinstance(content, str) else content
+        return [text for part in parts if isinstance(text := part.get("text"), str)]
 
 
 def content_of(parts: Sequence[Message]) -> str | list[Message]:

@@ -1,35 +1,60 @@
-"""Errors as HTTP responses: the status of each, and what its body says."""
+"""From an error to an HTTP response: the status of each, and the form in which the clients of a dialect read it."""
 
 from __future__ import annotations
 
-from llmstream.errors import (
-    Busy,
-    LlmstreamError,
-)
+from collections.abc import Callable
+from dataclasses import dataclass
 
-STATUS = {
+import msgspec
+from starlette.responses import Response
+
+from llmstream.errors import Busy, LlmstreamError, error_from_code
+
+_STATUS = {
     "invalid_request": 422, "body_too_large": 413, "capability_missing": 422, "unauthorized": 401, "forbidden": 403,
     "host_not_allowed": 421, "model_not_found": 404, "model_not_allowed": 403, "run_not_found": 404,
     "key_conflict": 409, "cancelled": 409, "busy": 503, "too_many_runs": 429, "upstream_unreachable": 502,
     "upstream_busy": 503, "upstream_timeout": 504, "upstream_stalled": 504, "upstream_truncated": 502,
     "upstream_empty": 502, "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
 }  # fmt: skip
+_RETRY_AFTER_S = 2
+
+
+@dataclass(frozen=True)
+class ErrorForm:
+    """How the clients of a dialect read an error.
+
+    body: from an error and its status to the bytes of the body. bad_request: the status of a request that can't be
+    understood. says_retry: whether a header tells them not to ask again (`x-should-retry`).
+    """
+
+    body: Callable[[LlmstreamError, int], bytes]
+    media_type: str = "application/json"
+    bad_request: int = 400
+    says_retry: bool = False
 
 
 def error_fields(error: LlmstreamError) -> dict[str, object]:
-    """An error as every failure with a status tells it."""
+    """An error as this server's own clients read it."""
     return {"code": error.code, "message": error.message, "retryable": error.retryable}
 
 
-def status_of(error: LlmstreamError) -> int:
-    """The status of an error; clients of these dialects know a bad request as 400."""
-    status = STATUS.get(error.code, 500)
-    return 400 if status == 422 else status
+NATIVE = ErrorForm(lambda error, status: msgspec.json.encode(error_fields(error)), bad_request=422)
 
 
-def retry_headers(error: LlmstreamError) -> dict[str, str]:
-    """What an error's headers say about asking again."""
+def status_of(error: LlmstreamError, *, bad_request: int) -> int:
+    """The status of an error; bad_request: that of a request that can't be understood."""
+    status = _STATUS.get(error.code, 500)
+    return bad_request if status == 422 else status
+
+
+def error_response(error: Exception, form: ErrorForm = NATIVE) -> Response:
+    """An error as a response with its status; one that is not ours tells nothing of what it says."""
+    known = error if isinstance(error, LlmstreamError) else error_from_code("chain_failed", "The server failed.")
+    status = status_of(known, bad_request=form.bad_request)
     headers = {"cache-control": "no-store"}
-    if isinstance(error, Busy):
-        headers["retry-after"] = str(error.retry_after_s)
-    return headers
+    if status in (429, 503):
+        headers["retry-after"] = str(known.retry_after_s if isinstance(known, Busy) else _RETRY_AFTER_S)
+    if form.says_retry and not known.retryable:
+        headers["x-should-retry"] = "false"
+    return Response(form.body(known, status), status, headers, form.media_type)

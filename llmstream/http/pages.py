@@ -1,4 +1,4 @@
-"""The pages of the app: the chat, the API's documentation, both working offline; and the events' schema."""
+"""The pages of the app: the chat, the API's documentation, both working offline."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import fastapi_offline
-import msgspec
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
-
-from llmstream.events import EVENT_TYPES
 
 _ASSETS = Path(fastapi_offline.__file__).parent / "static"
 
@@ -45,57 +42,6 @@ _BANNER = (
     '<div role="status" style="font: 15px/1.5 system-ui, sans-serif; background: #fff3cd; color: #4d3800; '
     'padding: 10px 20px; text-align: center">{}</div>'
 )
-
-
-def typed_stream() -> dict[str, Any]:
-    """The OpenAPI content of a stream of typed events: what the data of each message may be."""
-    schemas, components = msgspec.json.schema_components(EVENT_TYPES.values())
-    events = [_numbered(_resolve(schema, components)) for schema in schemas]
-    schema = {"type": "string", "description": _TYPED, "oneOf": events}
-    return {"text/event-stream": {"schema": schema, "example": _TYPED_EXAMPLE}}
-
-
-def plain_stream() -> dict[str, Any]:
-    """The OpenAPI content of a stream of text."""
-    schema = {"type": "string", "description": "The data of each message is a piece of the answer; then `event: done`."}
-    return {"text/event-stream": {"schema": schema, "example": _PLAIN_EXAMPLE}}
-
-
-_TYPED = (
-    "Each message has `id: <run>-<seq>`, `event: <type>` and the event as JSON in `data`. The last one is "
-    "finished, failed or cancelled."
-)
-
-_TYPED_EXAMPLE = """: open
-id: 7d616b19-2
-event: token
-data: {"type":"token","run":"7d616b19","seq":2,"text":"The"}
-"""
-
-_PLAIN_EXAMPLE = """: open
-id: 7d616b19-2
-data: The sky is
-
-id: 7d616b19-3
-event: done
-data:
-"""
-
-
-def _resolve(schema: Any, components: dict[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_resolve(item, components) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        return _resolve(components[schema["$ref"].rpartition("/")[2]], components)
-    return {key: _resolve(value, components) for key, value in schema.items()}
-
-
-def _numbered(schema: dict[str, Any]) -> dict[str, Any]:
-    properties = schema["properties"]
-    numbers = {"run": {"type": "string"}, "seq": {"type": "integer"}}
-    return {**schema, "properties": {"type": properties["type"], **numbers, **properties}}
 
 
 def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:

@@ -18,29 +18,34 @@ The threats, and what stands against each:
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Awaitable, Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmstream.errors import Forbidden, HostNotAllowed, LlmstreamError, Unauthorized
 from llmstream.http.body import limit_body
-from llmstream.http.errors import STATUS, error_fields
+from llmstream.http.errors import NATIVE, ErrorForm, error_response
 from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.token import check_token, with_cookie
 from llmstream.settings import Settings
 
-# A path below the app's own, and an error → how clients of that path read it, or None where they read plain JSON.
-Refusal = Callable[[str, LlmstreamError], Response | None]
-# Names the caller of a request, or gives None for nobody (401); may be async.
+# Names the caller of a request, or gives None for nobody (401); may be async, and raise an `HTTPException` of its own.
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 CALLER = "llmstream.caller"
 
+logger = logging.getLogger("llmstream")
+
 
 class Security:
-    """The doors of an app: host, origin, token, caller, size of the body, in this order."""
+    """The doors of an app: host, origin, token, caller, size of the body, in this order.
+
+    form_of: from a path below the app's own to the form in which its clients read an error.
+    """
 
     def __init__(
         self,
@@ -48,10 +53,10 @@ class Security:
         *,
         settings: Settings,
         identify: Identify | None = None,
-        refusal: Refusal = lambda path, error: None,
+        form_of: Callable[[str], ErrorForm] = lambda path: NATIVE,
     ) -> None:
         self._app = app
-        self._refusal = refusal
+        self._form_of = form_of
         self._settings = settings
         self._identify = identify
         self._hosts = {host.lower() for host in settings.allowed_hosts}
@@ -68,18 +73,20 @@ class Security:
             cookie = check_token(scope, headers, self._settings.token)
             scope[CALLER] = await identify_caller(scope, self._identify)
             receive = await limit_body(scope, headers, receive, self._settings.max_body_bytes)
-        except LlmstreamError as error:
+        except (LlmstreamError, HTTPException) as error:
             return await self._refuse(scope, receive, send, error)
         if cookie is None:
             return await self._app(scope, receive, send)
         await with_cookie(self._app, cookie, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send, error: LlmstreamError) -> None:
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send, error: LlmstreamError | HTTPException) -> None:
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
-        response = self._refusal(scope["path"].removeprefix(scope.get("root_path", "")), error)
-        if response is None:
-            response = JSONResponse(error_fields(error), STATUS[error.code], {"cache-control": "no-store"})
+        response: Response
+        if isinstance(error, HTTPException):  # in FastAPI's form, as if a dependency had raised it
+            response = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+        else:
+            response = error_response(error, self._form_of(scope["path"].removeprefix(scope.get("root_path", ""))))
         origin = first_of_each(scope).get("origin")
         if origin is not None and not isinstance(error, HostNotAllowed | Forbidden):
             # A page that may use this server is told what is wrong, not only that something is.
@@ -88,12 +95,21 @@ class Security:
 
 
 async def identify_caller(scope: Scope, identify: Identify | None) -> str:
-    """The caller's name, "" where callers are not told apart; raises `Unauthorized` for nobody."""
+    """The caller's name, "" where callers are not told apart.
+
+    Raises `Unauthorized` for nobody, what `identify` raises on purpose, and `LlmstreamError` where it is broken.
+    """
     if identify is None:
         return str(scope.get(CALLER, ""))
-    caller = identify(HTTPConnection(scope))
-    if inspect.isawaitable(caller):
-        caller = await caller
+    try:
+        caller = identify(HTTPConnection(scope))
+        if inspect.isawaitable(caller):
+            caller = await caller
+    except (LlmstreamError, HTTPException):
+        raise
+    except Exception as error:
+        logger.exception("identify failed")
+        raise LlmstreamError("The server could not tell who asks. Its log says why.") from error
     if not caller:
         raise Unauthorized("This server wants to know who asks. Log in first.")
     return caller

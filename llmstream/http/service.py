@@ -1,35 +1,32 @@
-"""What the endpoints of all dialects share: the chain as each of them asks it, its chats, routes that answer errors."""
+"""The chain as every dialect asks it: start a run, find it, follow it, go on with it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
-from contextlib import suppress
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
 
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Response
 from pydantic import BaseModel
 
 from llmstream.core.inputs import Arguments
-from llmstream.errors import (
-    LlmstreamError,
-    ModelNotFound,
-    RunNotFound,
-    error_from_code,
-)
-from llmstream.events import CancelledBy
-from llmstream.http import route
+from llmstream.errors import ModelNotFound
 from llmstream.http.ask import Ask
-from llmstream.http.encoder import Encoder
-from llmstream.http.route import OnError, admit
+from llmstream.http.encoder import OPEN, Encoder
+from llmstream.http.errors import ErrorForm
 from llmstream.http.security import Identify
-from llmstream.http.stream import EventStream
+from llmstream.http.stream import HEADERS, EventStream
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.runs.limits import check, is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import OnLeave, Run
+from llmstream.settings import Settings
+
+# From a run's id, and the number of the last event that the client has, to what encodes the rest.
+MakeEncoder = Callable[[str, int], Encoder]
+
+_EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
 
 
 class Service:
@@ -44,16 +41,18 @@ class Service:
         self.name = name
         self.identify = identify
 
+    @property
+    def settings(self) -> Settings:
+        """The settings of the moment: they change where the demo stands in for an Ollama."""
+        return self.runs.settings
+
     async def models(self) -> list[str]:
-        """What a client may ask for."""
+        """The names that a client may ask for."""
         if self.chain is not None:
             return [self.name]
-        settings = self.runs.settings
-        return [model.name for model in await Ollama.of(settings).models() if is_allowed(model.name, settings)]
-
-    async def admit(self, request: Request) -> Request:
-        """The request of somebody who may ask, also in an app without our doors."""
-        return await admit(request, self.runs.settings, self.identify)
+        return [
+            model.name for model in await Ollama.of(self.settings).models() if is_allowed(model.name, self.settings)
+        ]
 
     async def start(
         self,
@@ -67,8 +66,9 @@ class Service:
     ) -> Run:
         """Start a run for what is asked; raises what makes it impossible."""
         model = self._checked(ask.model)
-        check(self.runs.settings, texts=[ask.last_text], model=model, options=ask.options)
+        check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=model, options=ask.options)
         arguments: Arguments = {
+            "context": ask.context,
             "model": model,
             "thinking": ask.thinking,
             "options": ask.options,
@@ -95,63 +95,54 @@ class Service:
             raise ModelNotFound(f"There is no model {model[:80]!r} here; there is {self.name!r}.")
         return None
 
-    def follow(self, run: Run, encoder: Encoder, on_error: OnError, **options: Any) -> Response:
-        """The run as a stream in the encoder's dialect."""
-        settings = self.runs.settings
+    def follow(
+        self,
+        run: Run,
+        encoder: Encoder,
+        form: ErrorForm,
+        *,
+        hold: bool = True,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """The run as a stream in the encoder's dialect.
 
-        def respond(error: Exception) -> Response:
-            known = error if isinstance(error, LlmstreamError) else error_from_code("chain_failed", "It failed.")
-            return on_error(known)
+        hold: whether the headers wait a moment for a failure that could have a status of its own.
+        """
+        hold_s = self.settings.hold_s if hold else 0
+        return EventStream(run, encoder, settings=self.settings, hold_s=hold_s, form=form, headers=headers)
 
-        options = {"hold_s": settings.hold_s, **options}
-        return EventStream(run, encoder, settings=settings, on_error=respond, **options)
+    async def resume(self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm) -> Response:
+        """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`."""
+        match = _EVENT_ID.fullmatch(last_event_id)
+        if match is None:
+            return lost(make("", 0), "invalid")
+        return await self.go_on(await self.runs.get(match[1], caller=caller), int(match[2]), make, form)
 
+    async def resume_run(
+        self, run_id: str, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm
+    ) -> Response:
+        """The rest of one run, by a `Last-Event-ID` that may be another's; raises `RunNotFound`."""
+        run = await self.runs.get(run_id, caller=caller)
+        match = _EVENT_ID.fullmatch(last_event_id)
+        if match is None or match[1] != run_id:
+            return lost(make(run_id, 0), "invalid" if match is None else "other_run")
+        return await self.go_on(run, int(match[2]), make, form)
 
-def fingerprint_of(body: BaseModel) -> str:
-    """The same for the same request."""
-    return hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-
-
-def guarded_route(service: Service, on_error: OnError) -> type[APIRoute]:
-    """A route that lets in whom the settings allow, and answers every error in its dialect."""
-    return route.guarded_route(lambda: service.runs.settings, service.identify, on_error)
-
-
-class Chats:
-    """The last run of each chat; a new message in a chat replaces the run that still goes on."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._last: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
-
-    async def start(
-        self, chat: str, ask: Ask, *, caller: str, key: str | None, note: str | None = None, **options: Any
-    ) -> Run:
-        """Start a run in a chat; `note` is kept with it."""
-        log = self._service.runs.log
-        if key is None or await log.find(caller, key, options["fingerprint"]) is None:
-            await self.stop(caller, chat, "replaced")
-        run = await self._service.start(ask, caller=caller, key=key, **options)
-        if self._last.get((caller, chat), ("",))[0] != run.id:  # another message may have come in the meantime
-            await self.stop(caller, chat, "replaced")
-        self._last[caller, chat] = (run.id, note)
-        self._last.move_to_end((caller, chat))
-        while len(self._last) > _CHATS_KEPT:
-            self._last.popitem(last=False)
-        return run
-
-    async def stop(self, caller: str, chat: str, by: CancelledBy) -> bool:
-        """End what goes on in a chat; False where nothing does."""
-        found = await self.active(caller, chat)
-        return found is not None and await found[0].stop(by)
-
-    async def active(self, caller: str, chat: str) -> tuple[Run, str | None] | None:
-        """The run that goes on in a chat, and its note."""
-        run_id, note = self._last.get((caller, chat), ("", None))
-        with suppress(RunNotFound):
-            run = await self._service.runs.get(run_id, caller=caller)
-            return None if (await run.position())[0] else (run, note)
-        return None
+    async def go_on(self, run: Run, after: int, make: MakeEncoder, form: ErrorForm) -> Response:
+        """What comes after event number `after` of a run; 204 once there is nothing more."""
+        ended, last = await run.position()
+        if after > last:  # an encoder that is fed from the first event would not notice
+            return lost(make(run.id, after), "future")
+        if ended and after == last:
+            return Response(status_code=204)
+        return self.follow(run, make(run.id, after), form, hold=False)
 
 
-_CHATS_KEPT = 10_000
+def lost(encoder: Encoder, reason: str) -> Response:
+    """What tells a client that its position can't be honoured."""
+    return Response(OPEN + encoder.lost(reason), headers=HEADERS)
+
+
+def fingerprint_of(body: BaseModel, *, exclude: set[str] | None = None) -> str:
+    """The same text for the same request."""
+    return hashlib.sha256(body.model_dump_json(exclude=exclude).encode()).hexdigest()

@@ -8,7 +8,7 @@ first event, a client that reads nothing dropped, and a disconnect noticed befor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from llmstream.errors import RunCancelled, error_from_code
 from llmstream.events import Event, Failed, Finished, Started
 from llmstream.http.encoder import HEARTBEAT, OPEN, Encoder
+from llmstream.http.errors import ErrorForm, error_response
 from llmstream.runs.log import Follower, PositionLost
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
@@ -30,14 +31,13 @@ HEADERS = {
 
 # Where a server offers it, closes a connection whose client reads nothing: a plain close would wait for that client.
 ABORT = "llmstream.abort"
-ErrorResponse = Callable[[Exception], Response]
 
 
 class EventStream(Response):
     """Follows a run from where its encoder starts.
 
     hold_s: how long the headers wait for an event that could be a failure with a status of its own; 0 sends them at
-    once. on_error: the response for such a failure.
+    once. form: in which the client reads such a failure.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class EventStream(Response):
         *,
         settings: Settings,
         hold_s: float = 0,
-        on_error: ErrorResponse,
+        form: ErrorForm,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.status_code = 200
@@ -56,7 +56,7 @@ class EventStream(Response):
         self._encoder = encoder
         self._settings = settings
         self._hold_s = hold_s
-        self._on_error = on_error
+        self._form = form
         self.init_headers({**HEADERS, "x-run-id": run.id, **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,7 +94,7 @@ class EventStream(Response):
             await sender.raw({"type": "http.response.body"})
 
     def _refuse(self, failure: Failed) -> Response:
-        response = self._on_error(error_from_code(failure.code, failure.message))
+        response = error_response(error_from_code(failure.code, failure.message), self._form)
         response.headers["x-run-id"] = self._run.id
         return response
 
@@ -169,7 +169,7 @@ class _Sender:
 
 async def all_events(run: Run, request: Request) -> list[Event]:
     """The events of a run to its end; raises what the answer failed with, or `RunCancelled` where the client left."""
-    follower = run.follower(idle_s=3600)
+    follower = run.follower()
     leaving = asyncio.create_task(_close_at_disconnect(request.receive, follower))
     events: list[Event] = []
     try:

@@ -6,9 +6,10 @@ before it is a status, one after it an ``{"error"}`` line; a client that leaves 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,14 +17,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from llmstream.ollama_server.backend import Backend, ChatRequest, Model, OllamaError, PullProgress
 from llmstream.ollama_server.checks import check_options, full_name, read_chat, read_json
 from llmstream.ollama_server.limits import limited
 from llmstream.ollama_server.lines import AnswerLines
 from llmstream.ollama_server.loaded import LoadedModels, details_json
-from llmstream.ollama_server.responses import LinesResponse, WholeResponse, json_response
+from llmstream.ollama_server.responses import LinesResponse, WholeResponse, json_response, refused
 
 OLLAMA_VERSION = "0.24.0"
 
@@ -33,86 +33,90 @@ def create_ollama_app(
 ) -> Starlette:
     """Serves a backend in Ollama's dialect, for the ``ollama`` package, the ``ollama`` command and ``ChatOllama``.
 
-    Args:
-        backend: The models and their answers.
-        version: What ``/api/version`` says.
-        loaded: The list behind ``/api/ps``; one of the app's own if None.
+    version: what ``/api/version`` says. loaded: the list behind ``/api/ps``; one of the app's own if None.
     """
-    api = _Api(backend, version, loaded or LoadedModels())
-    routes = [
-        Route("/", api.root),
-        Route("/api/version", api.version),
-        Route("/api/tags", api.tags),
-        Route("/api/ps", api.ps),
-        Route("/api/show", api.show, methods=["POST"]),
-        Route("/api/pull", api.pull, methods=["POST"]),
-        Route("/api/chat", api.chat, methods=["POST"]),
-        Route("/api/generate", api.generate, methods=["POST"]),
-    ]
+    api = OllamaApi(backend, version, loaded or LoadedModels())
+    routes = [Route(each.path, partial(each.call, api), methods=[each.method]) for each in ENDPOINTS]
     handlers: dict[Any, Any] = {OllamaError: _refused, HTTPException: _no_route}
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
 async def _refused(request: Request, error: OllamaError) -> Response:
-    return json_response({"error": error.text}, status=error.status)
+    return refused(error)
 
 
 async def _no_route(request: Request, error: HTTPException) -> Response:
-    text = {404: "404 page not found", 405: "405 method not allowed"}.get(error.status_code, error.detail)
-    return Response(
-        text, status_code=error.status_code, headers={"content-type": "text/plain", **(error.headers or {})}
-    )
+    response = no_such_path(request.url.path)
+    response.headers.update(error.headers or {})
+    return response
 
 
-class _Api:
+def no_such_path(path: str) -> Response:
+    """What a path is answered that Ollama does not have, or not for this method."""
+    is_there = any(path == endpoint.path for endpoint in ENDPOINTS)
+    text, status = ("405 method not allowed", 405) if is_there else ("404 page not found", 404)
+    return Response(text, status, {"content-type": "text/plain"})
+
+
+class OllamaApi:
+    """Ollama's endpoints over a backend."""
+
     def __init__(self, backend: Backend, version: str, loaded: LoadedModels) -> None:
         self._backend = backend
         self._version = version
         self._loaded = loaded
 
     async def root(self, request: Request) -> Response:
+        """Whether a server is there."""
         return PlainTextResponse("Ollama is running")
 
     async def version(self, request: Request) -> Response:
+        """Its version."""
         return json_response({"version": self._version})
 
     async def tags(self, request: Request) -> Response:
-        return json_response({"models": [_tag_json(model) for model in self._backend.models()]})
+        """The models."""
+        return json_response({"models": [_tag_json(model) for model in await self._backend.models()]})
 
     async def ps(self, request: Request) -> Response:
+        """The models in memory."""
         return json_response(self._loaded.to_json())
 
     async def show(self, request: Request) -> Response:
+        """One model."""
         name = _name(read_json(await request.body(), "api.ShowRequest"))
         if not name:
             raise OllamaError("model is required", status=400)
-        return json_response(_show_json(self._find(name)))
+        return json_response(_show_json(await self._find(name)))
 
-    async def pull(self, request: Request) -> ASGIApp:
+    async def pull(self, request: Request) -> Response:
+        """Get a model."""
         body = read_json(await request.body(), "api.PullRequest")
         lines = _pull_lines(self._backend.pull(full_name(_name(body))))
         return WholeResponse(lines, merge=_last) if body.get("stream") is False else LinesResponse(lines)
 
-    async def chat(self, request: Request) -> ASGIApp:
+    async def chat(self, request: Request) -> Response:
+        """Answer messages."""
         chat = read_chat(await request.body(), is_generate=False)
         if not chat.model:
             raise OllamaError("model is required", status=400)
-        return self._answer(chat)
+        return await self._answer(chat)
 
-    async def generate(self, request: Request) -> ASGIApp:
+    async def generate(self, request: Request) -> Response:
+        """Answer a prompt."""
         chat = read_chat(await request.body(), is_generate=True)
         if not chat.model:
             raise OllamaError("model '' not found", status=404)
-        return self._answer(chat)
+        return await self._answer(chat)
 
-    def _find(self, name: str) -> Model:
-        model = self._backend.find(full_name(name))
+    async def _find(self, name: str) -> Model:
+        model = await self._backend.find(full_name(name))
         if model is None:
             raise OllamaError(f"model '{name}' not found", status=404)
         return model
 
-    def _answer(self, chat: ChatRequest) -> ASGIApp:
-        model = self._find(chat.model)
+    async def _answer(self, chat: ChatRequest) -> Response:
+        model = await self._find(chat.model)
         if not chat.messages and chat.keep_alive_s == 0:
             self._loaded.unload(model)
             return json_response(AnswerLines(chat).empty("unload"))
@@ -123,6 +127,28 @@ class _Api:
             return json_response(AnswerLines(chat).empty("load"))
         lines = _answer_lines(self._backend, chat, context_length)
         return LinesResponse(lines) if chat.stream else WholeResponse(lines, merge=_merge_answer)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One of Ollama's endpoints; call: from the API and a request to the response."""
+
+    method: str
+    path: str
+    call: Callable[[OllamaApi, Request], Awaitable[Response]]
+    summary: str
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/", OllamaApi.root, "Is a server there?"),
+    Endpoint("GET", "/api/version", OllamaApi.version, "The version"),
+    Endpoint("GET", "/api/tags", OllamaApi.tags, "The models"),
+    Endpoint("GET", "/api/ps", OllamaApi.ps, "The models in memory"),
+    Endpoint("POST", "/api/show", OllamaApi.show, "One model"),
+    Endpoint("POST", "/api/pull", OllamaApi.pull, "Get a model"),
+    Endpoint("POST", "/api/chat", OllamaApi.chat, "Answer messages"),
+    Endpoint("POST", "/api/generate", OllamaApi.generate, "Answer a prompt"),
+)
 
 
 def _checked(chat: ChatRequest, model: Model) -> ChatRequest:

@@ -121,10 +121,10 @@ class ChatRequest:
 class Backend(Protocol):
     """Answers in Ollama's dialect. Every method is called in the event loop of the app."""
 
-    def models(self) -> Iterable[Model]:
+    async def models(self) -> Iterable[Model]:
         """The models ``/api/tags`` lists."""
 
-    def find(self, name: str) -> Model | None:
+    async def find(self, name: str) -> Model | None:
         """The model of a full name (``demo:latest``, letters in lower case), listed or not."""
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:

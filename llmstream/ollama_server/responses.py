@@ -21,6 +21,11 @@ def json_response(value: Any, *, status: int = 200) -> Response:
     return Response(go_json(value), status_code=status, media_type="application/json; charset=utf-8")
 
 
+def refused(error: OllamaError) -> Response:
+    """An error before the first piece."""
+    return json_response({"error": error.text}, status=error.status)
+
+
 async def disconnected(receive: Receive) -> None:
     """Returns when the client has left. The body of the request must have been read."""
     while (await receive())["type"] != "http.disconnect":
@@ -43,10 +48,11 @@ async def until_disconnected(receive: Receive, work: Coroutine[Any, Any, None]) 
         raise results[0]
 
 
-class LinesResponse:
+class LinesResponse(Response):
     """Sends each line as soon as it is there, as ``application/x-ndjson``."""
 
     def __init__(self, lines: Lines) -> None:
+        super().__init__()
         self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +78,7 @@ class LinesResponse:
         await send({"type": "http.response.body", "body": b""})
 
 
-class WholeResponse:
+class WholeResponse(Response):
     """Gathers all lines and sends one body, for ``stream: false``.
 
     Args:
@@ -81,6 +87,7 @@ class WholeResponse:
     """
 
     def __init__(self, lines: Lines, *, merge: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
+        super().__init__()
         self._lines = lines
         self._merge = merge
 
@@ -93,7 +100,7 @@ class WholeResponse:
             async with aclosing(self._lines) as lines:
                 response = json_response(self._merge([line async for line in lines]))
         except OllamaError as error:
-            response = json_response({"error": error.text}, status=error.status)
+            response = refused(error)
         await response(scope, receive, send)
 
 

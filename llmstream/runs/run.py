@@ -27,6 +27,9 @@ OnLeave = Literal["cancel", "continue"]
 RunState = Literal["queued", "running", "finished", "failed", "cancelled"]
 
 
+_NEVER_S = 3600.0
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it is now; `last_id` is the number of its last event."""
 
@@ -54,7 +57,7 @@ class Run:
         Events are numbered 1, 2, 3 … without gaps, so a follower knows its position by counting. Raises `RunNotFound`,
         or `PositionLost` where not every event after the position is there.
         """
-        follower = self.follower(after, idle_s=3600)
+        follower = self.follower(after)
         try:
             async for batch in follower:
                 for event in batch.events:
@@ -62,7 +65,7 @@ class Run:
         finally:
             follower.close()
 
-    def follower(self, after: int = 0, *, idle_s: float, watching: bool = True) -> Follower:
+    def follower(self, after: int = 0, *, idle_s: float = _NEVER_S, watching: bool = True) -> Follower:
         """Batches of events, and an empty one after `idle_s` seconds of silence; to be closed."""
         return self._log.follow(self.id, after, idle_s=idle_s, watching=watching)
 
@@ -83,7 +86,7 @@ class Run:
         if info is None:
             raise RunNotFound
         events: list[Event] = []
-        follower = self.follower(idle_s=3600, watching=False)
+        follower = self.follower(watching=False)
         while len(events) < info.last:
             events += (await anext(follower)).events
         follower.close()

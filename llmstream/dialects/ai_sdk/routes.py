@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from llmstream.dialects.ai_sdk.encoder import HEADERS, RESUME_HEADER, AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import AiSdkRequest
-from llmstream.errors import (
-    InvalidRequest,
-    LlmstreamError,
-)
-from llmstream.http.errors import retry_headers, status_of
+from llmstream.errors import InvalidRequest
+from llmstream.http.body import JsonBody
+from llmstream.http.chats import Chats
+from llmstream.http.dialect import Dialect, Routes
+from llmstream.http.errors import ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
-from llmstream.http.service import Chats, Service, fingerprint_of, guarded_route
+from llmstream.http.service import Service, fingerprint_of
 from llmstream.runs.run import Run
 
+Body = Annotated[AiSdkRequest, Depends(JsonBody(AiSdkRequest))]
+_PREFIX = "/api/chat"
 
-def ai_sdk_router(service: Service) -> APIRouter:
-    """`POST /api/chat`, and to come back to a chat and to stop it."""
+# One sentence: the hook shows the body as it is.
+_ERRORS = ErrorForm(lambda error, status: error.message.encode(), media_type="text/plain")
+
+
+def add_ai_sdk(router: APIRouter, service: Service) -> None:
+    """Add `POST /api/chat`, and to come back to a chat and to stop it."""
     api = _AiSdk(service)
-    router = APIRouter(prefix="/api/chat", route_class=guarded_route(service, ai_sdk_error))
-    router.add_api_route("", api.send, methods=["POST"], response_class=Response)
-    router.add_api_route("/{chat}/stream", api.resume, methods=["GET"], response_class=Response)
-    router.add_api_route("/{chat}/stop", api.stop, methods=["POST"], response_class=Response)
-    return router
-
-
-def ai_sdk_error(error: LlmstreamError) -> Response:
-    """An error as one sentence: the hook shows the body as it is."""
-    return Response(error.message, status_of(error), retry_headers(error), "text/plain")
+    routes = Routes(router, service, _ERRORS, prefix=_PREFIX, tag="AI SDK")
+    routes.add("POST", "", api.send, "Send a message, and stream the answer")
+    routes.add("GET", "/{chat}/stream", api.resume, "Come back to a chat")
+    routes.add("POST", "/{chat}/stop", api.stop, "Stop a chat's answer", status_code=202)
 
 
 class _AiSdk:
@@ -41,7 +41,7 @@ class _AiSdk:
         self._chats = Chats(service)
 
     async def send(
-        self, request: Request, body: AiSdkRequest, key: IdempotencyKey = None, last_event_id: LastEventId = None
+        self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None
     ) -> Response:
         """Answer the last message of a chat; what still goes on in that chat is replaced."""
         if last_event_id is not None:
@@ -60,14 +60,23 @@ class _AiSdk:
     async def resume(self, request: Request, chat: str) -> Response:
         """What goes on in a chat, from its start; 204 where nothing does."""
         found = await self._chats.active(request.scope[CALLER], chat)
-        return Response(status_code=204) if found is None else self._follow(chat, *found, hold_s=0)
+        return Response(status_code=204) if found is None else self._follow(chat, *found, hold=False)
 
     async def stop(self, request: Request, chat: str) -> Response:
         """End what goes on in a chat and free the model: 202, or 204 where nothing did."""
         stopped = await self._chats.stop(request.scope[CALLER], chat, "stop")
         return Response(status_code=202 if stopped else 204)
 
-    def _follow(self, chat: str, run: Run, message_id: str | None, **options: Any) -> Response:
+    def _follow(self, chat: str, run: Run, message_id: str | None, *, hold: bool = True) -> Response:
         encoder = AiSdkEncoder(run.id, message_id=message_id)
         headers = {**HEADERS, RESUME_HEADER: quote(chat, safe="")}
-        return self._service.follow(run, encoder, ai_sdk_error, headers=headers, **options)
+        return self._service.follow(run, encoder, _ERRORS, hold=hold, headers=headers)
+
+
+AI_SDK = Dialect(
+    "ai_sdk",
+    add_ai_sdk,
+    forms={_PREFIX: _ERRORS},
+    request_headers=("User-Agent", "X-Run-Id"),
+    response_headers=("X-Vercel-AI-UI-Message-Stream", "X-Resumable-Stream-Id"),
+)

@@ -1,14 +1,13 @@
-"""What a client may ask for: the declared request models, and the limits that the settings put on them."""
+"""The bodies of this server's own endpoints."""
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import InvalidRequest
+from llmstream.http.ask import Ask
 from llmstream.settings import Thinking
 
 
@@ -51,30 +50,14 @@ class RunRequest(BaseModel):
     request_id: str | None = Field(None, max_length=200, description="Starts at most one run.")
     on_leave: Literal["cancel", "continue"] = "cancel"
 
-    def input(self) -> Input:
-        """The question or the messages; raises `InvalidRequest` unless there is exactly one of them."""
+    def ask(self) -> Ask:
+        """What is asked; raises `InvalidRequest` unless there is exactly one of a question and messages."""
         if (self.question is None) == (self.messages is None):
             raise InvalidRequest("Give a question or messages, one of the two.")
-        if self.question is not None:
-            return self.question
-        return [message.model_dump() for message in self.messages or ()]
-
-    def arguments(self) -> Arguments:
-        """What the core takes beside the question."""
-        return {
-            "context": self.context,
-            "model": self.model,
-            "thinking": self.thinking,
-            "options": self.options,
-        }
-
-    def texts(self) -> list[str]:
-        """The question's texts: what is limited in length."""
-        content = self.messages[-1].content if self.messages else ""
-        parts = [{"text": content}] if isinstance(content, str) else content
-        last = [text for part in parts if isinstance(text := part.get("text"), str)]
-        return [self.question or "", self.context or "", *last]
-
-    def fingerprint(self) -> str:
-        """The same for the same request."""
-        return hashlib.sha256(self.model_dump_json(exclude={"request_id"}).encode()).hexdigest()
+        return Ask(
+            messages=self.question or [message.model_dump() for message in self.messages or ()],
+            context=self.context,
+            model=self.model,
+            thinking=self.thinking,
+            options=self.options or {},
+        )

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_body, model_body, models_body
 from llmstream.dialects.openai.request import CompletionRequest
-from llmstream.errors import (
-    InvalidRequest,
-    LlmstreamError,
-    ModelNotFound,
-)
-from llmstream.http.errors import retry_headers, status_of
+from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
+from llmstream.http.body import JsonBody
+from llmstream.http.dialect import Dialect, Routes
+from llmstream.http.errors import ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
-from llmstream.http.service import Service, fingerprint_of, guarded_route
+from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import all_events
 from llmstream.ollama.names import same_model
 from llmstream.runs.limits import check_model
 
+Body = Annotated[CompletionRequest, Depends(JsonBody(CompletionRequest))]
 
-def openai_router(service: Service, prefix: str = "/v1", **options: Any) -> APIRouter:
-    """`POST /v1/chat/completions` and `GET /v1/models`."""
+
+def add_openai(router: APIRouter, service: Service, prefix: str = "/v1") -> None:
+    """Add `POST /v1/chat/completions` and `GET /v1/models`."""
     api = _OpenAI(service)
-    router = APIRouter(prefix=prefix, route_class=guarded_route(service, openai_error), **options)
-    router.add_api_route("/chat/completions", api.completions, methods=["POST"], response_class=Response)
-    router.add_api_route("/models", api.models, methods=["GET"])
-    router.add_api_route("/models/{model:path}", api.model, methods=["GET"])
-    return router
+    routes = Routes(router, service, OPENAI_ERRORS, prefix=prefix, tag="OpenAI")
+    routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole")
+    routes.add("GET", "/models", api.models, "The models", response_class=JSONResponse)
+    routes.add("GET", "/models/{model:path}", api.model, "One model", response_class=JSONResponse)
 
 
-def openai_error(error: LlmstreamError) -> Response:
-    """An error as OpenAI's clients read it; they ask again after 409, 429 and 5xx unless told not to."""
-    status = status_of(error)
-    headers = retry_headers(error)
-    if not error.retryable:
-        headers["x-should-retry"] = "false"
-    return JSONResponse(error_body(error.message, error.code, status), status, headers)
+def _error(error: LlmstreamError, status: int) -> bytes:
+    return msgspec.json.encode(error_body(error.message, error.code, status))
+
+
+# OpenAI's clients ask again after 409, 429 and 5xx unless told not to.
+OPENAI_ERRORS = ErrorForm(_error, says_retry=True)
 
 
 class _OpenAI:
@@ -47,7 +46,7 @@ class _OpenAI:
         self._service = service
 
     async def completions(
-        self, request: Request, body: CompletionRequest, key: IdempotencyKey = None, last_event_id: LastEventId = None
+        self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None
     ) -> Response:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
@@ -58,7 +57,7 @@ class _OpenAI:
         )
         if body.stream:
             encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage)
-            return self._service.follow(run, encoder, openai_error)
+            return self._service.follow(run, encoder, OPENAI_ERRORS)
         events = await all_events(run, request)
         return JSONResponse(completion(run.id, body.model, events), headers={"x-run-id": run.id})
 
@@ -69,8 +68,21 @@ class _OpenAI:
     async def model(self, model: str) -> dict[str, Any]:
         """One of them."""
         if self._service.chain is None:
-            check_model(model, self._service.runs.settings)
+            check_model(model, self._service.settings)
         for name in await self._service.models():
             if same_model(name, model):
                 return model_body(model)
         raise ModelNotFound(f"There is no model {model[:80]!r} here. GET /v1/models lists those that are.")
+
+
+_STAINLESS = (
+    "Arch", "Async", "Custom-Poll-Interval", "Helper-Method", "Lang", "OS", "Package-Version", "Poll-Helper",
+    "Read-Timeout", "Retry-Count", "Runtime", "Runtime-Version", "Timeout",
+)  # fmt: skip
+OPENAI = Dialect(
+    "openai",
+    add_openai,
+    forms={"/v1": OPENAI_ERRORS},
+    request_headers=("OpenAI-Organization", "OpenAI-Project", *(f"X-Stainless-{name}" for name in _STAINLESS)),
+    response_headers=("X-Should-Retry",),
+)

@@ -1,0 +1,66 @@
+"""A chain, or the default chain's models, as what stands behind Ollama's API."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+
+from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.dialects.ollama.request import ask_of
+from llmstream.errors import LlmstreamError, ModelNotFound
+from llmstream.http.errors import status_of
+from llmstream.http.service import Service
+from llmstream.ollama.models import Ollama
+from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
+from llmstream.ollama_server.checks import full_name
+from llmstream.runs.limits import check_model
+
+# A chain does not say how much it can read; nothing is refused for being too long before Ollama has seen it.
+_CONTEXT = 2**20
+
+
+class ChainBackend:
+    """The chain under its name, or the models of the default chain, for one caller; see `Backend`."""
+
+    def __init__(self, service: Service, *, caller: str) -> None:
+        self._service = service
+        self._caller = caller
+
+    async def models(self) -> Sequence[Model]:
+        """The models that a client may ask for."""
+        found = [await self.find(full_name(name)) for name in await self._service.models()]
+        return [model for model in found if model is not None]
+
+    async def find(self, name: str) -> Model | None:
+        """The model of a full name; raises `LlmstreamError` for one that may not be asked for."""
+        if self._service.chain is not None:
+            return Model(name, context_length=_CONTEXT) if name == full_name(self._service.name) else None
+        check_model(name, self._service.settings)
+        try:
+            able = await Ollama.of(self._service.settings).capabilities(name)
+        except ModelNotFound:
+            return None
+        return Model(name, tuple(sorted(able)), context_length=_CONTEXT)
+
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
+        """The answer, piece by piece; closing this stops the run, because this client can't come back."""
+        try:
+            model = await self.find(full_name(request.model))
+            can_think = model is not None and "thinking" in model.capabilities
+            allowed = self._service.settings.allowed_options if self._service.chain is None else ()
+            ask = ask_of(request, can_think=can_think, allowed=allowed)
+            run = await self._service.start(ask, caller=self._caller, grace_s=0)
+            follower = run.follower()
+            try:
+                pieces = OllamaPieces(truncate=request.truncate)
+                async for batch in follower:
+                    for piece in pieces.read(batch.events):
+                        yield piece
+            finally:
+                follower.close()
+        except LlmstreamError as error:
+            raise OllamaError(error.message, status=status_of(error, bad_request=400)) from error
+
+    async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
+        """Nothing can be got from here."""
+        raise OllamaError("models are not pulled through this server, but where its Ollama runs", status=403)
+        yield PullProgress("")
