@@ -290,10 +290,8 @@ def blocking(entered: threading.Event, release: threading.Event) -> RunnableLamb
     return RunnableLambda(slow)
 
 
-async def test_a_sync_step_keeps_its_place_until_it_returns(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A stop marks the run at once; its thread runs on, counts as long as it does, and its result is dropped."""
+async def test_a_stopped_sync_step_gives_its_place_back(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """A stop ends the run at once, and somebody else gets its place; its thread runs on, and its result is dropped."""
     runs = Runs(settings.change(max_active_runs=1))
     entered, release = threading.Event(), threading.Event()
     with caplog.at_level(logging.WARNING, "llmstream"):
@@ -301,11 +299,9 @@ async def test_a_sync_step_keeps_its_place_until_it_returns(
         await asyncio.to_thread(entered.wait, 10)
         await run.stop()
         assert Cancelled("stop") == (await follow(run))[-1]
-        second = await runs.start("q", chain=blocking(threading.Event(), release))
-        assert 1 == runs._places.active
-        assert Status("queued", "Waiting for a place: number 1 in the queue.", 1) == await until(second, Status)
+        second = await runs.start("q", model="demo:one-chunk")
+        assert isinstance((await follow(second))[-1], Finished)
         release.set()
-        assert "late" == answer(await follow(second))
     assert [Cancelled("stop")] == (await follow(run))[1:]
     assert 1 == sum("sync function" in record.getMessage() for record in caplog.records)
 
@@ -427,8 +423,8 @@ async def test_draining_waits_for_the_models(upstream: DemoOllama, settings: Set
 
 
 @pytest.mark.parametrize("kind", ["generator", "invoke only"])
-async def test_whatever_is_sync_keeps_its_place(settings: Settings, kind: str) -> None:
-    """A sync generator, or a Runnable that can only be invoked, runs on after a stop, and is counted until it ends."""
+async def test_whatever_is_sync_gives_its_place_back(settings: Settings, kind: str) -> None:
+    """A sync generator, or a Runnable that can only be invoked, runs on after a stop without its place."""
     begun, release = threading.Event(), threading.Event()
 
     def blocked(question: Any) -> Iterator[str]:
@@ -444,10 +440,9 @@ async def test_whatever_is_sync_keeps_its_place(settings: Settings, kind: str) -
     run = await runs.start("q", chain=blocked if kind == "generator" else Blocked())
     assert await asyncio.to_thread(begun.wait, 20)
     await run.stop()
-    waiting = await runs.start("q", model="demo")
-    assert "queued" == (await waiting.snapshot()).state
+    second = await runs.start("q", model="demo")
+    assert isinstance((await follow(second))[-1], Finished)
     release.set()
-    assert isinstance((await follow(waiting))[-1], Finished)
 
 
 async def test_a_failed_sync_step_frees_its_place(settings: Settings) -> None:

@@ -157,7 +157,7 @@ class Runs:
                 self._warned.add(name)
                 logger.warning(
                     "the chain's step %.80r is a sync function: a stop can't end it, so it runs on in its thread "
-                    "(and keeps its place) until it returns. Make it async to free the model at once.",
+                    "until it returns. Make it async to free the model at once.",
                     name,
                 )
 

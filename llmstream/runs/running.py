@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import weakref
 from collections.abc import Callable
-from contextvars import ContextVar
 
 from llmstream.core.generate import generate
 from llmstream.core.job import Job
@@ -23,13 +21,6 @@ from llmstream.events import (
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
 from llmstream.runs.places import Ticket
-
-
-class _Place:
-    """Its end frees a run's place: see `Running._hold_place`."""
-
-
-_place: ContextVar[_Place | None] = ContextVar("_place", default=None)
 
 
 class Running:
@@ -91,64 +82,18 @@ class Running:
             if self._cancelled_by is not None:
                 return self._append([self._cancelled_by])
             await self._ticket.wait(lambda position: self._append([_queued(position)]))
-            if self._job.sync_parts:
-                self._hold_place(asyncio.get_running_loop())
-            if (error := await generate(self._job, self._append)) is not None:
-                _forget_frames(error)
+            await generate(self._job, self._append)
         except asyncio.CancelledError:
             self._append([Cancelled("stop")])  # the loop is going down: nobody else has ended the run
         except LlmstreamError as error:
             self._append([failed(error)])
         finally:
-            held = _place.get() is not None
-            _place.set(None)  # before the log makes timers, which hold a copy of this context too
             await self._log.close(self.id)
-            if not held:
-                self.release()
-            elif not self._ticket.released:
-                _drop_cancelled_timers(asyncio.get_running_loop())
+            self.release()
 
     def release(self) -> None:
         """Give the place back."""
         self._ticket.release()
-
-    def _hold_place(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Keep the place as long as any copy of this task's context lives.
-
-        A sync function runs on in its thread after a stop, and its thread has such a copy.
-        """
-        place = _Place()
-        weakref.finalize(place, _call_in(loop, self._ticket.release))
-        _place.set(place)
-
-
-def _forget_frames(error: BaseException) -> None:
-    """Let go of what an error's frames hold, in circles: the chain's values, and copies of the run's context."""
-    errors = [error]
-    for each in errors:  # it grows; an error may be its own cause's cause
-        each.__traceback__ = None
-        errors += [other for other in (each.__cause__, each.__context__) if other is not None and other not in errors]
-
-
-def _drop_cancelled_timers(loop: asyncio.AbstractEventLoop) -> None:
-    """Have asyncio let go of the contexts in timers that are cancelled.
-
-    It keeps those to their time, an hour perhaps, until there are more than a hundred and they outnumber the others.
-    """
-    for _ in range(1000):
-        loop.call_later(1, _nothing).cancel()
-
-
-def _nothing() -> None:
-    pass
-
-
-def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> Callable[[], None]:
-    def in_loop() -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(call)
-
-    return in_loop
 
 
 def _queued(position: int) -> Status:
