@@ -1,8 +1,12 @@
 """The events of a run, and their dict form.
 
 A run is a sequence of events numbered 1, 2, 3 …; the log gives the numbers, so an event does not carry its own.
-The last one is terminal: `Finished`, `Failed` or `Cancelled`, exactly one of them. `Reset` goes to one client and is
-never part of a log.
+The last one is terminal: `Finished`, `Failed`, `Cancelled` or `Interrupted`, exactly one of them. `Reset` goes to one
+client and is never part of a log.
+
+A chain may say more than one message: what one model call, or one node of a graph, says. Where it may, the pieces carry
+the `message` they belong to and the `name` of its node or branch; messages come one after the other, never woven
+together. A message may be withdrawn later, with all that came of it.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -36,24 +40,35 @@ class Status(msgspec.Struct, frozen=True, gc=False, tag="status", omit_defaults=
     position: int | None = None
 
 
-class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning"):
+class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning", omit_defaults=True):
     """A piece of the model's thinking."""
 
     text: str
+    message: str | None = None
+    name: str | None = None
 
 
-class Token(msgspec.Struct, frozen=True, gc=False, tag="token"):
-    """A piece of the answer; the pieces joined are the answer."""
+class Token(msgspec.Struct, frozen=True, gc=False, tag="token", omit_defaults=True):
+    """A piece of the answer; the pieces joined, with a blank line between messages, are the answer."""
 
     text: str
+    message: str | None = None
+    name: str | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, tag="tool_call"):
+class Withdrawn(msgspec.Struct, frozen=True, gc=False, tag="withdrawn"):
+    """A message was a draft that the chain did not keep: its text, its thinking and its calls are taken back."""
+
+    message: str
+
+
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", omit_defaults=True):
     """The model asks for a tool to be called."""
 
     id: str
     name: str
     arguments: dict[str, Any]
+    message: str | None = None
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
@@ -109,6 +124,21 @@ class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
     by: CancelledBy
 
 
+class Interrupt(msgspec.Struct, frozen=True):
+    """What a graph wants to know from a person: `value` is the graph's own, `id` names it in the answer."""
+
+    id: str
+    value: Any
+
+
+class Interrupted(msgspec.Struct, frozen=True, tag="interrupted", omit_defaults=True):
+    """The graph waits for a person; the answer to it starts another run on the same thread."""
+
+    interrupts: list[Interrupt]
+    usage: Usage
+    timings: Timings
+
+
 class Reset(msgspec.Struct, frozen=True, gc=False, tag="reset"):
     """To one client: its position can't be honoured; drop what you have and begin anew."""
 
@@ -116,16 +146,25 @@ class Reset(msgspec.Struct, frozen=True, gc=False, tag="reset"):
 
 
 Event: TypeAlias = (
-    Started | Status | Reasoning | Token | ToolCall | ToolResult | Data | Finished | Failed | Cancelled | Reset
+    Started
+    | Status
+    | Reasoning
+    | Token
+    | Withdrawn
+    | ToolCall
+    | ToolResult
+    | Data
+    | Finished
+    | Failed
+    | Cancelled
+    | Interrupted
+    | Reset
 )
-Terminal: TypeAlias = Finished | Failed | Cancelled
+Terminal: TypeAlias = Finished | Failed | Cancelled | Interrupted
 
-TERMINAL: tuple[type[Finished], type[Failed], type[Cancelled]] = (Finished, Failed, Cancelled)
+TERMINAL: tuple[type[Terminal], ...] = (Finished, Failed, Cancelled, Interrupted)
 _TERMINAL = frozenset(TERMINAL)  # the class of a Struct is an ABC's, so `isinstance` takes ten times as long
-EVENT_TYPES: Mapping[str, type[Event]] = {
-    str(cls.__struct_config__.tag): cls
-    for cls in (Started, Status, Reasoning, Token, ToolCall, ToolResult, Data, Finished, Failed, Cancelled, Reset)
-}
+EVENT_TYPES: Mapping[str, type[Event]] = {str(cls.__struct_config__.tag): cls for cls in get_args(Event)}
 
 
 def is_terminal(event: Event) -> bool:

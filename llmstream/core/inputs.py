@@ -21,8 +21,9 @@ from llmstream.errors import (
 )
 from llmstream.settings import Settings, Thinking
 
-# A question; messages (LangChain's, or dicts with role and content); or a dict that is the chain's input as it stands.
-Input: TypeAlias = str | Sequence[BaseMessage | Mapping[str, Any] | tuple[str, str]] | Mapping[str, Any]
+# A question; messages (LangChain's, or dicts with role and content); a dict that is the chain's input as it stands; or
+# None where a graph goes on with what a person answered.
+Input: TypeAlias = str | Sequence[BaseMessage | Mapping[str, Any] | tuple[str, str]] | Mapping[str, Any] | None
 _HISTORY = ("history", "chat_history")
 _QUESTION = ("question", "input", "query")
 _NO_TEXT = "This chain takes text only: ask without images, or use a chain that takes `messages`."
@@ -46,8 +47,10 @@ class Question:
         return "\n".join(part if isinstance(part, str) else str(part.get("text", "")) for part in content)
 
 
-def to_messages(question: str | Sequence[Any], history: Sequence[Any] = ()) -> list[BaseMessage]:
+def to_messages(question: str | Sequence[Any] | None, history: Sequence[Any] = ()) -> list[BaseMessage]:
     """The conversation as LangChain messages; raises `InvalidRequest` where one can't be read."""
+    if question is None:
+        raise InvalidRequest("There is nothing to answer: give a question, messages, or `resume`.")
     if isinstance(question, str) and not history:
         return [HumanMessage(question)]
     asked: Sequence[Any] = [HumanMessage(question)] if isinstance(question, str) else question
@@ -176,6 +179,9 @@ class Arguments(TypedDict, total=False):
     """What the generators take beside the question, all optional.
 
     chain: any LangChain Runnable, or a function; None is the default chain.
+    answer_nodes: the nodes of a graph whose text is the answer, where it can't be told from the graph.
+    thread: the name of the conversation, for a chain that remembers; a caller's own.
+    resume: from the id of each interrupt that a graph's run ended with to the answer; the question is None then.
     context: text to answer from, for a chain whose prompt has {context}, as the default one can.
     history: earlier messages.
     settings: None reads the environment.
@@ -185,6 +191,9 @@ class Arguments(TypedDict, total=False):
     """
 
     chain: object
+    answer_nodes: Sequence[str]
+    thread: str | None
+    resume: Mapping[str, Any] | None
     context: str | None
     history: Sequence[Any]
     settings: Settings | None

@@ -29,9 +29,9 @@ class NativeEncoder:
         frames: list[str] = []
         for seq, event in enumerate(events, first):
             number = str(seq)
-            if type(event) is Token:
+            if type(event) is Token and event.message is None:
                 frames.append(f'{head}{number}{token}{number},"text":{escape(event.text)}}}\n\n')
-            elif type(event) is Reasoning:
+            elif type(event) is Reasoning and event.message is None:
                 frames.append(f'{head}{number}{reasoning}{number},"text":{escape(event.text)}}}\n\n')
             else:
                 if type(event) is Started:
