@@ -19,6 +19,8 @@ from llmstream.events import (
     Event,
     Failed,
     Finished,
+    Interrupt,
+    Interrupted,
     Reasoning,
     Reset,
     Started,
@@ -28,6 +30,7 @@ from llmstream.events import (
     ToolCall,
     ToolResult,
     Usage,
+    Withdrawn,
     from_dict,
     is_terminal,
     json_value,
@@ -41,6 +44,8 @@ ONE_OF_EACH: list[tuple[Event, dict[str, Any]]] = [
     (Status("loading", "x"), {"type": "status", "state": "loading", "detail": "x"}),
     (Reasoning("a"), {"type": "reasoning", "text": "a"}),
     (Token("a"), {"type": "token", "text": "a"}),
+    (Token("a", "m1", "ask"), {"type": "token", "text": "a", "message": "m1", "name": "ask"}),
+    (Withdrawn("m1"), {"type": "withdrawn", "message": "m1"}),
     (ToolCall("i", "f", {"a": 1}), {"type": "tool_call", "id": "i", "name": "f", "arguments": {"a": 1}}),
     (ToolResult("i", [1]), {"type": "tool_result", "id": "i", "output": [1]}),
     (Data("n", None), {"type": "data", "name": "n", "value": None}),
@@ -55,6 +60,10 @@ ONE_OF_EACH: list[tuple[Event, dict[str, Any]]] = [
     ),
     (Failed("busy", "x", True), {"type": "failed", "code": "busy", "message": "x", "retryable": True}),
     (Cancelled("stop"), {"type": "cancelled", "by": "stop"}),
+    (
+        Interrupted([Interrupt("i", {"ask": 1})], Usage(), Timings()),
+        {"type": "interrupted", "interrupts": [{"id": "i", "value": {"ask": 1}}], "usage": {}, "timings": {}},
+    ),
     (Reset("trimmed"), {"type": "reset", "reason": "trimmed"}),
 ]
 

@@ -136,7 +136,7 @@ def prompt(template: str) -> Runnable[Any, Any]:
         ([{"content": "x"}], {"model": "demo"}, "A message must be"),
         ([5], {"model": "demo"}, "A message must be"),
         (5, {"model": "demo"}, "A message must be"),
-        (None, {"model": "demo"}, "A message must be"),
+        (None, {"model": "demo"}, "There is nothing to answer"),
     ],
 )  # fmt: skip
 async def test_what_can_not_be_asked(question: Any, changes: dict[str, Any], part: str) -> None:
