@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 import msgspec
 
@@ -124,7 +124,7 @@ class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
     by: CancelledBy
 
 
-class Interrupt(msgspec.Struct, frozen=True):
+class Interrupt(TypedDict):
     """What a graph wants to know from a person: `value` is the graph's own, `id` names it in the answer."""
 
     id: str

@@ -61,7 +61,7 @@ ONE_OF_EACH: list[tuple[Event, dict[str, Any]]] = [
     (Failed("busy", "x", True), {"type": "failed", "code": "busy", "message": "x", "retryable": True}),
     (Cancelled("stop"), {"type": "cancelled", "by": "stop"}),
     (
-        Interrupted([Interrupt("i", {"ask": 1})], Usage(), Timings()),
+        Interrupted([Interrupt(id="i", value={"ask": 1})], Usage(), Timings()),
         {"type": "interrupted", "interrupts": [{"id": "i", "value": {"ask": 1}}], "usage": {}, "timings": {}},
     ),
     (Reset("trimmed"), {"type": "reset", "reason": "trimmed"}),

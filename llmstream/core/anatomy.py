@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
+from langchain_core.language_models import BaseLanguageModel
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda, RunnableSequence
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBranch,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableParallel,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable
 
 T = TypeVar("T")
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
@@ -31,18 +41,59 @@ class ByChain(Generic[T]):
         return known[1]
 
 
+def unbound(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """A chain without what is bound to it."""
+    while isinstance(chain, RunnableBindingBase):
+        chain = chain.bound
+    return chain
+
+
 def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """What a chain begins with, inside its sequences and bindings."""
-    while isinstance(chain, RunnableBindingBase | RunnableSequence):
-        chain = chain.bound if isinstance(chain, RunnableBindingBase) else chain.first
+    """What a chain begins with, inside its sequences, bindings, fallbacks, branches and choices."""
+    while (inner := _first_of(chain)) is not None:
+        chain = inner
     return chain
 
 
-def last_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """What a chain ends with."""
-    while isinstance(chain, RunnableBindingBase | RunnableSequence):
-        chain = chain.bound if isinstance(chain, RunnableBindingBase) else chain.last
-    return chain
+def _first_of(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
+    if isinstance(chain, RunnableSequence):
+        return chain.first
+    if isinstance(chain, RunnableBranch):
+        return chain.default
+    if isinstance(chain, DynamicRunnable):
+        return chain.default
+    if isinstance(chain, RunnableWithFallbacks):
+        return chain.runnable
+    return chain.bound if isinstance(chain, RunnableBindingBase) else None
+
+
+def last_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """What a chain may end with, one for each way through its fallbacks and branches."""
+    if isinstance(chain, RunnableSequence):
+        return last_steps(chain.last)
+    if isinstance(chain, RunnableBindingBase):
+        return last_steps(chain.bound)
+    if isinstance(chain, RunnableWithFallbacks):
+        return [step for each in chain.runnables for step in last_steps(each)]
+    if isinstance(chain, RunnableBranch):
+        return [step for each in [*(then for _, then in chain.branches), chain.default] for step in last_steps(each)]
+    return [chain]
+
+
+def answering_step(chain: Runnable[Any, Any]) -> int | None:
+    """Which step of a sequence holds the model that answers, counted from 1; 0 where the chain is no sequence but shows
+    its model; None where it shows none.
+    """
+    chain = unbound(chain)
+    if not isinstance(chain, RunnableSequence):
+        return 0 if isinstance(chain, BaseLanguageModel | RunnableParallel) and has_model(chain) else None
+    with_model = [number for number, step in enumerate(chain.steps, 1) if has_model(step)]
+    return with_model[-1] if with_model else None
+
+
+def has_model(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain shows a model among its parts."""
+    return any(isinstance(step, BaseLanguageModel) for step in steps(chain))
 
 
 def steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
@@ -50,6 +101,11 @@ def steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
     found: list[Runnable[Any, Any]] = [chain]
     if isinstance(chain, RunnableBindingBase):
         return found + steps(chain.bound)
+    if isinstance(chain, RunnableWithFallbacks):
+        return found + [step for each in chain.runnables for step in steps(each)]
+    if isinstance(chain, RunnableBranch):
+        ways = [*(then for _, then in chain.branches), chain.default]
+        return found + [step for way in ways for step in steps(way)]
     inner = getattr(chain, "steps", None) or getattr(chain, "steps__", None) or getattr(chain, "mapper", None) or ()
     parts = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, list) else [inner]
     return found + [step for part in parts if isinstance(part, Runnable) for step in steps(part)]
@@ -86,19 +142,35 @@ def is_sync_only(chain: Runnable[Any, Any]) -> bool:
 
 def is_cumulative(chain: Runnable[Any, Any]) -> bool:
     """Whether each item a chain yields replaces the one before, as JSON parsers do."""
-    return isinstance(last_step(chain), BaseCumulativeTransformOutputParser)
+    return any(isinstance(step, BaseCumulativeTransformOutputParser) for step in last_steps(chain))
 
 
-def state_names(chain: Runnable[Any, Any]) -> list[str] | None:
-    """What the state of a LangGraph graph holds; None for another chain."""
-    while isinstance(chain, RunnableBindingBase):
-        chain = chain.bound
-    schema = getattr(getattr(chain, "builder", None), "state_schema", None)
-    return None if schema is None else list(getattr(schema, "__annotations__", {}))
+def second_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
+    """The second step of a sequence; None for another chain."""
+    chain = unbound(chain)
+    return chain.steps[1] if isinstance(chain, RunnableSequence) else None
+
+
+def state_types(chain: Runnable[Any, Any]) -> Mapping[str, Any] | None:
+    """The keys of what a LangGraph graph takes, each with its type; None for another chain."""
+    chain = unbound(chain)
+    builder = getattr(chain, "builder", None)
+    schema = getattr(builder, "input_schema", None) or getattr(builder, "state_schema", None)
+    if schema is None or not is_graph(chain):
+        return None
+    try:
+        return get_type_hints(schema)
+    except (NameError, TypeError):  # names of a module that is not there any more
+        return dict.fromkeys(getattr(schema, "__annotations__", {}))
+
+
+def is_classic(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain is one of `langchain_classic`'s, told without importing them."""
+    classes = type(unbound(chain)).__mro__
+    return any(cls.__name__ == "Chain" and cls.__module__.startswith("langchain") for cls in classes)
 
 
 def is_graph(chain: Runnable[Any, Any]) -> bool:
     """Whether a chain is a LangGraph graph, told without importing LangGraph."""
-    while isinstance(chain, RunnableBindingBase):
-        chain = chain.bound
+    chain = unbound(chain)
     return any(cls.__name__ == "Pregel" for cls in type(chain).__mro__)

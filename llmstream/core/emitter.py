@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
     Event,
-    Failed,
     Finished,
     FinishReason,
+    Interrupt,
+    Interrupted,
     Reasoning,
     Status,
     Terminal,
@@ -19,6 +20,7 @@ from llmstream.events import (
     ToolCall,
     ToolResult,
     Usage,
+    Withdrawn,
     failed,
     json_value,
     size_of,
@@ -54,7 +56,7 @@ class Emitter:
         self._first_token_at: float | None = None
         self._tokens = 0
         self._held = ""
-        self._held_kind: type[Token] | type[Reasoning] = Token
+        self._held_as: tuple[type[Token] | type[Reasoning], str | None, str | None] = (Token, None, None)
         self._prompt_truncated = False
         self._tool_called = False
         self._over: LimitExceeded | None = None
@@ -88,13 +90,17 @@ class Emitter:
         self._prompt_truncated |= status.state == "prompt_truncated"
         self.emit([status])
 
-    def text(self, text: str) -> None:
-        """A piece of the answer."""
-        self._put(self._pieces(Token, text))
+    def text(self, text: str, message: str | None = None, name: str | None = None) -> None:
+        """A piece of the answer; message and name: see `llmstream.events`."""
+        self._put(self._pieces(Token, text, message, name))
 
-    def reasoning(self, text: str) -> None:
+    def reasoning(self, text: str, message: str | None = None, name: str | None = None) -> None:
         """A piece of the model's thinking."""
-        self._put(self._pieces(Reasoning, text))
+        self._put(self._pieces(Reasoning, text, message, name))
+
+    def withdraw(self, message: str) -> None:
+        """A message is taken back."""
+        self.emit([Withdrawn(message)])
 
     def tool_call(self, id: str, name: str, arguments: object) -> None:
         """A call that the model asks for."""
@@ -147,20 +153,33 @@ class Emitter:
         self.finish(last.done_reason, usage, load_s=load_s, tokens_per_s=speed)
 
     def finish(
-        self, reason: str, usage: Usage, *, load_s: float | None = None, tokens_per_s: float | None = None
+        self,
+        reason: str,
+        usage: Usage,
+        *,
+        load_s: float | None = None,
+        tokens_per_s: float | None = None,
+        calls_left: bool | None = None,
     ) -> None:
-        """The end of a complete answer."""
+        """The end of a complete answer; calls_left: whether the client is to carry out a call, where that is known."""
         kind = _REASONS.get(reason, "other")
-        if kind == "stop" and self._tool_called:
-            kind = "tool_calls"
+        if calls_left is None:
+            calls_left = self._tool_called or kind == "tool_calls"
+        if kind in ("stop", "tool_calls"):
+            kind = "tool_calls" if calls_left else "stop"
         self.end(Finished(kind, usage, self._timings(load_s, tokens_per_s), self._prompt_truncated))
+
+    def interrupt(self, interrupts: Sequence[Interrupt], usage: Usage) -> None:
+        """The end of a run that waits for a person."""
+        asked = [Interrupt(id=each["id"], value=json_value(each["value"])) for each in interrupts]
+        self.end(Interrupted(asked, usage, self._timings(None, None)))
 
     def fail(self, error: LlmstreamError) -> None:
         """The end of an answer that is not complete."""
         self.error = error
         self.end(failed(error))
 
-    def end(self, event: Terminal | Failed) -> None:
+    def end(self, event: Terminal) -> None:
         """The terminal event; only the first one counts."""
         if not self.ended:
             events: list[Event] = [*self._release(), event]
@@ -184,27 +203,30 @@ class Emitter:
             self._first_token_at = time.monotonic()
         self.count(size)
 
-    def _pieces(self, kind: type[Token] | type[Reasoning], text: str) -> list[Event]:
+    def _pieces(
+        self, kind: type[Token] | type[Reasoning], text: str, message: str | None = None, name: str | None = None
+    ) -> list[Event]:
         """Events for a text of any length that may hold halves of surrogate pairs."""
         events: list[Event] = []
-        if self._held and kind is not self._held_kind:
+        if self._held and (kind, message, name) != self._held_as:
             events += self._release()
         text, self._held = self._held + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":  # its other half may come next
-            text, self._held, self._held_kind = text[:-1], text[-1], kind
+            text, self._held, self._held_as = text[:-1], text[-1], (kind, message, name)
         if not text:
             return events
         raw = text.encode("utf-16-le", "surrogatepass")
         text = raw.decode("utf-16-le", "replace")
         self._count(len(text.encode()))
-        pieces = [kind(text[start : start + MAX_TEXT]) for start in range(0, len(text), MAX_TEXT)]
+        pieces = [kind(text[start : start + MAX_TEXT], message, name) for start in range(0, len(text), MAX_TEXT)]
         self._tokens += len(pieces)
         return [*events, *pieces]
 
     def _release(self) -> list[Event]:
         """What is still held back: half of a pair whose other half never came."""
         held, self._held = self._held, ""
-        return [self._held_kind("\ufffd")] if held else []
+        kind, message, name = self._held_as
+        return [kind("\ufffd", message, name)] if held else []
 
     def _tool_call(self, id: str, name: str, arguments: object) -> ToolCall:
         self._tool_called = True

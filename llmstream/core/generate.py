@@ -30,6 +30,7 @@ from llmstream.core.langchain import (
     chain_failed,
     run_chain,
 )
+from llmstream.core.threads import Thread, remembers, thread_config, thread_id
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,
@@ -82,16 +83,38 @@ async def prepare(
         )
     else:
         runnable = as_runnable(chain)
+    config = thread_config(runnable, thread_id(thread, caller))
+    value, run_config = await _input(runnable, question, config, resume=resume, context=context, history=history)
+    fast = None if run_config or answer_nodes else await fast_way(runnable, value)
+    model_said = str(fast.body["model"]) if fast else model_name(runnable)
+    parts = () if fast else sync_parts(runnable)
+    return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes))
+
+
+async def _input(
+    chain: Runnable[Any, Any],
+    question: Input,
+    config: Mapping[str, Any],
+    *,
+    resume: Mapping[str, Any] | None,
+    context: str | None,
+    history: Sequence[Any],
+) -> tuple[Any, Mapping[str, Any]]:
+    """What the chain is given, and what LangChain is told of the run."""
+    if resume is not None:
+        if not remembers(chain):
+            raise InvalidRequest(
+                "`resume` goes to a graph that keeps its threads (a checkpointer); this chain does not."
+            )
+        return await Thread(chain, config).resumed(resume), config
     if isinstance(question, Mapping):
         if context is not None or history:
             raise InvalidRequest("A dict is the chain's whole input: put the context and the history into it.")
-        value: Any = dict(question)
-    else:
-        value = chain_input(runnable, Question(to_messages(question, history), context))
-    fast = await fast_way(runnable, value)
-    if fast is not None:
-        return Job(runnable, value, settings, str(fast.body["model"]), fast, ())
-    return Job(runnable, value, settings, model_name(runnable), None, sync_parts(runnable))
+        return dict(question), config
+    messages = to_messages(question, history)
+    if remembers(chain):
+        messages, config = await Thread(chain, config).new_messages(messages)
+    return chain_input(chain, Question(messages, context)), config
 
 
 def as_runnable(chain: object) -> Runnable[Any, Any]:

@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
-from llmstream.core.anatomy import (
-    ByChain,
-    first_step,
-    state_names,
-)
+from llmstream.core.anatomy import ByChain, first_step, is_classic, second_step, state_types, unbound
 from llmstream.errors import (
     InvalidRequest,
 )
@@ -24,27 +20,37 @@ from llmstream.settings import Settings, Thinking
 # A question; messages (LangChain's, or dicts with role and content); a dict that is the chain's input as it stands; or
 # None where a graph goes on with what a person answered.
 Input: TypeAlias = str | Sequence[BaseMessage | Mapping[str, Any] | tuple[str, str]] | Mapping[str, Any] | None
-_HISTORY = ("history", "chat_history")
+_HISTORY = frozenset(("history", "chat_history"))
 _QUESTION = ("question", "input", "query")
 _NO_TEXT = "This chain takes text only: ask without images, or use a chain that takes `messages`."
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a person asks: the messages so far, the last of them the question, and text to answer from."""
+    """What a person asks: the messages so far, and text to answer from. The question is the last user message."""
 
     messages: Sequence[BaseMessage]
     context: str | None = None
 
     @property
     def text(self) -> str:
-        """The question alone, as text."""
-        content = self.messages[-1].content
+        """The question alone, as text; raises `InvalidRequest` where it holds more than text."""
+        content = self.messages[self._place].content
         if isinstance(content, str):
             return content
         if any(isinstance(part, dict) and part.get("type") not in (None, "text") for part in content):
             raise InvalidRequest(_NO_TEXT)
         return "\n".join(part if isinstance(part, str) else str(part.get("text", "")) for part in content)
+
+    @property
+    def history(self) -> list[BaseMessage]:
+        """All messages but the question."""
+        return [message for place, message in enumerate(self.messages) if place != self._place]
+
+    @property
+    def _place(self) -> int:
+        asked = [place for place, message in enumerate(self.messages) if isinstance(message, HumanMessage)]
+        return asked[-1] if asked else len(self.messages) - 1
 
 
 def to_messages(question: str | Sequence[Any] | None, history: Sequence[Any] = ()) -> list[BaseMessage]:
@@ -86,23 +92,26 @@ def _plain_part(part: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Takes:
-    """What a chain takes: messages, a text, or these variables, each with its type, some of them optional."""
+    """What a chain takes: messages, a text, or these variables, some of them optional.
+
+    variables: from a name to what stands there; "any" where that can't be told.
+    """
 
     kind: Literal["messages", "text", "variables"]
-    variables: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Literal["messages", "text", "any"]] = field(default_factory=dict)
     optional: Set[str] = frozenset()
 
 
 def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
-    """What this chain takes for this question, by its prompt's variables or its input schema.
+    """What this chain takes for this question, by its prompt's variables, its state, or its input schema.
 
-    Messages for a model or a graph, text for a chain that takes text, else a dict: `messages`, `history` or
-    `chat_history`, `context`, and the question under the one name that is left.
+    Messages for a model, text for a chain that takes text, else a dict: `messages`, `history` or `chat_history`,
+    `context`, and the question under the one name that is left.
     Raises `InvalidRequest` where the chain needs more, or has no place for the context.
     """
     takes = _takes.get(chain)
     if takes.kind == "variables":
-        return _fill(takes.variables, takes.optional, question)
+        return _fill(takes, question)
     if question.context is not None:
         raise _no_context()
     return list(question.messages) if takes.kind == "messages" else question.text
@@ -112,20 +121,67 @@ def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
     first = first_step(chain)
     if isinstance(first, BasePromptTemplate):
         names = [*first.input_variables, *first.optional_variables]
-        wanted = {name: first.input_types.get(name) for name in names}
-        return _Takes("variables", wanted, frozenset(first.optional_variables))
-    if isinstance(first, BaseLanguageModel):
+        return _Takes(
+            "variables", {name: _of_prompt(first, name) for name in names}, frozenset(first.optional_variables)
+        )
+    if isinstance(first, BaseLanguageModel) or _hands_on_messages(chain, first):
         return _Takes("messages")
+    if (state := state_types(chain)) is not None:
+        return _of_state(state)
+    if is_classic(chain):
+        return _of_classic(unbound(chain))
     try:
         schema = chain.get_input_jsonschema()
     except Exception as error:  # such as pydantic's for a typing.TypedDict
-        if (state := state_names(chain)) is not None:
-            return _Takes("variables", dict.fromkeys(state), frozenset(state))
         raise InvalidRequest("What this chain takes can't be told from its types: give its input as a dict.") from error
+    return _of_schema(schema)
+
+
+def _of_prompt(prompt: BasePromptTemplate[Any], name: str) -> Literal["messages", "text"]:
+    """A placeholder takes messages, and says so by its type; a variable in a text takes text."""
+    return "messages" if prompt.input_types.get(name, str) is not str else "text"
+
+
+def _hands_on_messages(chain: Runnable[Any, Any], first: Runnable[Any, Any]) -> bool:
+    """Whether a parallel gives its input to models, or to a prompt's placeholder behind it, as it stands."""
+    if not isinstance(first, RunnableParallel):
+        return False
+    branches = first.steps__
+    if all(isinstance(first_step(branch), BaseLanguageModel) for branch in branches.values()):
+        return True
+    prompt = second_step(chain)
+    return isinstance(prompt, BasePromptTemplate) and any(
+        isinstance(branch, RunnablePassthrough) and _of_prompt(prompt, name) == "messages"
+        for name, branch in branches.items()
+        if name in prompt.input_types
+    )
+
+
+def _of_state(state: Mapping[str, Any]) -> _Takes:
+    """A graph's state: its messages, or its question; its other keys are its own."""
+    if "messages" in state:
+        return _Takes("variables", {"messages": "messages"})
+    texts = [name for name, type_ in state.items() if type_ is str]
+    name = next((name for name in (*_QUESTION, *texts, *state) if name in state), None)
+    variables: dict[str, Literal["messages", "text", "any"]] = {name: "text"} if name is not None else {}
+    if "context" in texts and name != "context":
+        variables["context"] = "text"
+    return _Takes("variables", variables, frozenset({"context"}))
+
+
+def _of_classic(chain: Any) -> _Takes:
+    """An old chain's keys; an agent tells none, and takes what its prompt ends up with."""
+    names = list(chain.input_keys) or ["input", "chat_history"]
+    kinds: dict[str, Literal["messages", "text", "any"]] = dict.fromkeys(names, "text")
+    return _Takes("variables", {**kinds, **dict.fromkeys(_HISTORY & kinds.keys(), "messages")})
+
+
+def _of_schema(schema: Mapping[str, Any]) -> _Takes:
     # A parallel's schema names "root" what a branch takes that is not a dict.
     properties = {name: each for name, each in schema.get("properties", {}).items() if name != "root"}
     if schema.get("type") == "object" and properties:
-        wanted = {name: list if each.get("type") == "array" else None for name, each in properties.items()}
+        kinds: dict[str, Literal["messages", "text", "any"]] = {"array": "messages", "string": "text"}
+        wanted = {name: kinds.get(each.get("type"), "any") for name, each in properties.items()}
         return _Takes("variables", wanted, frozenset(properties) - frozenset(schema.get("required", properties)))
     return _Takes("messages" if schema.get("type") == "array" else "text")
 
@@ -138,30 +194,28 @@ def _no_context() -> InvalidRequest:
     return InvalidRequest("This chain has no place for a context: its prompt has no {context}.")
 
 
-def _fill(wanted: Mapping[str, Any], optional: Set[str], question: Question) -> dict[str, Any]:
+def _fill(takes: _Takes, question: Question) -> dict[str, Any]:
     """The chain's variables, each with its value."""
     values: dict[str, Any] = {}
     left: list[str] = []
-    for name in wanted:
+    for name, kind in takes.variables.items():
         if name == "messages":
             values[name] = list(question.messages)
         elif name in _HISTORY:
-            values[name] = list(question.messages[:-1])
+            values[name] = get_buffer_string(question.history) if kind == "text" else question.history
         elif name == "context":
-            if question.context is None and name not in optional:
+            if question.context is None and name not in takes.optional:
                 left.append(name)
             elif question.context is not None:
                 values[name] = question.context
-        elif name not in optional or name in _QUESTION:
+        elif name not in takes.optional or name in _QUESTION:
             left.append(name)
     if question.context is not None and "context" not in values:
         raise _no_context()
-    return {**values, **_question(left, wanted, values, question)}
+    return {**values, **_question(left, takes, values, question)}
 
 
-def _question(
-    left: list[str], wanted: Mapping[str, Any], values: Mapping[str, Any], question: Question
-) -> dict[str, Any]:
+def _question(left: list[str], takes: _Takes, values: Mapping[str, Any], question: Question) -> dict[str, Any]:
     if not left and ("messages" in values):
         return {}
     name = next((name for name in _QUESTION if name in left), left[0] if len(left) == 1 else None)
@@ -171,8 +225,7 @@ def _question(
         raise InvalidRequest(
             f"The chain's prompt wants {missing}, which was not given. Give the chain's input as a dict."
         )
-    is_list = wanted[name] is not None and wanted[name] is not str
-    return {name: list(question.messages) if is_list else question.text}
+    return {name: list(question.messages) if takes.variables[name] == "messages" else question.text}
 
 
 class Arguments(TypedDict, total=False):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import Runnable
@@ -24,6 +24,8 @@ class Job:
     model: str
     fast: Fast | None
     sync_parts: Sequence[str]  # what a stop can't end
+    config: Mapping[str, Any] = field(default_factory=dict)  # what LangChain is told of the run, such as its thread
+    answer_nodes: Sequence[str] = ()
 
     def started(self) -> Started:
         """The first event."""

@@ -10,13 +10,18 @@ from contextlib import aclosing
 from typing import Any
 
 from llmstream.chain import notify_status
-from llmstream.core.anatomy import is_cumulative, is_graph, is_sync_only
+from llmstream.core.anatomy import is_classic, is_graph, is_sync_only
+from llmstream.core.classic import ClassicReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.foreign import translate
+from llmstream.core.graph import GraphReader
+from llmstream.core.items import ItemsReader
 from llmstream.core.job import Job
 from llmstream.core.leftovers import end_leftovers
-from llmstream.core.outputs import Outputs
-from llmstream.core.watcher import StallGuard, Watcher
+from llmstream.core.reader import Reader
+from llmstream.core.stall import StallGuard
+from llmstream.core.streaming import StreamingWatcher
+from llmstream.core.watcher import Watcher
 from llmstream.errors import (
     ChainFailed,
     UpstreamEmpty,
@@ -28,21 +33,20 @@ logger = logging.getLogger("llmstream")
 
 async def run_chain(job: Job, emitter: Emitter) -> None:
     """Emit what the chain answers, to the end; raises what it fails with."""
-    graph = is_graph(job.chain)
-    watcher = Watcher(emitter, graph=graph)
-    outputs = Outputs(emitter, watcher, cumulative=is_cumulative(job.chain))
+    reader = _reader(job, emitter)
+    watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
     notify_status.set(watcher.status)
-    put: Callable[[Any], None] = outputs.put_graph if graph else outputs.put
     stall = StallGuard(watcher, job.settings)
     try:
-        async with aclosing(_items(job, watcher, graph=graph)) as items:
+        async with aclosing(_items(job, watcher, graph=isinstance(reader, GraphReader))) as items:
             async for item in items:
-                put(item)
+                reader.put(item)
                 emitter.check()
-        outputs.end()
+        reader.end()
         emitter.check()
     except BaseException as error:
-        end_leftovers(watcher, error)
+        watcher.end()
+        end_leftovers(watcher, error, lambda: bool(watcher.models))
         if isinstance(error, asyncio.CancelledError):
             stall.raise_if_expired()
             if not _is_cancelled():  # the chain waited for something that was cancelled
@@ -52,16 +56,29 @@ async def run_chain(job: Job, emitter: Emitter) -> None:
         raise
     finally:
         stall.stop()
-    if watcher.truncated:
+    _finish(reader, watcher, emitter)
+
+
+def _reader(job: Job, emitter: Emitter) -> Reader:
+    if is_graph(job.chain):
+        return GraphReader(emitter, job.chain, answer_nodes=job.answer_nodes)
+    return ClassicReader(emitter, job.chain) if is_classic(job.chain) else ItemsReader(emitter, job.chain)
+
+
+def _finish(reader: Reader, watcher: Watcher, emitter: Emitter) -> None:
+    """The end of an answer that came to its end; raises where a model says that its part did not."""
+    if any(part.truncated for part in reader.shown):
         raise UpstreamTruncated("The answer broke off: the model's stream ended without saying that it was complete.")
-    if watcher.reason in ("load", "unload"):
+    if reader.reason in ("load", "unload"):
         raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
-    emitter.finish(watcher.reason, watcher.usage, load_s=watcher.load_s)
+    if isinstance(reader, GraphReader) and reader.interrupts:
+        return emitter.interrupt(reader.interrupts, watcher.usage)
+    emitter.finish(reader.reason, watcher.usage, load_s=watcher.load_s, calls_left=reader.calls.is_left)
 
 
 def _items(job: Job, watcher: Watcher, *, graph: bool) -> AsyncGenerator[Any, None]:
-    config: Any = {"callbacks": [watcher]}
-    extra: Any = {"stream_mode": ["messages", "custom", "updates"], "subgraphs": True} if graph else {}
+    config: Any = {**job.config, "callbacks": [watcher]}
+    extra: Any = {"stream_mode": ["custom", "updates", "values"], "subgraphs": True} if graph else {}
     if is_sync_only(job.chain):
         return _in_thread(lambda: iter(job.chain.stream(job.chain_input, config, **extra)))
     return job.chain.astream(job.chain_input, config, **extra)  # type: ignore[return-value]

@@ -8,26 +8,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import traceback
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from llmstream.core.watcher import Watcher
-
+from collections.abc import Callable, Mapping
+from typing import Any
 
 # A generator that is freed is closed by the event loop; one in a reference cycle waits for the garbage collector.
 _COLLECT_AFTER_S = 0.05
 
 
-def end_leftovers(watcher: Watcher, error: BaseException) -> None:
-    """End what is left of the run that `watcher` listened to, which ended with `error`."""
-    watcher.end()
+def end_leftovers(handler: object, error: BaseException, still_running: Callable[[], bool]) -> None:
+    """End what is left of the run that a callback handler listened to, which ended with `error`.
+
+    still_running: whether a model of the run was neither told to have ended nor to have failed.
+    """
     for task in asyncio.all_tasks():
-        if watcher in _handlers(_branch(task)):
+        if handler in _handlers(_branch(task)):
             task.cancel()
-    if watcher.models:  # one of them was neither told to have ended nor to have failed
+    if still_running():
         _clear_frames(error)
-        asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, _collect, watcher)
+        asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, _collect, still_running)
 
 
 def end_branch() -> None:
@@ -65,6 +63,6 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _collect(watcher: Watcher) -> None:
-    if watcher.models:
+def _collect(still_running: Callable[[], bool]) -> None:
+    if still_running():
         gc.collect()

@@ -15,6 +15,7 @@ from llmstream.errors import (
     LlmstreamError,
 )
 from llmstream.events import Event, Token, failed
+from llmstream.view.answer import OneText
 
 
 async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[str, None]:
@@ -25,11 +26,12 @@ async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGener
     error is a complete answer. Close the generator to stop the model.
     """
     failure: list[LlmstreamError] = []
+    one_text = OneText()
     async with aclosing(_event_lists(question, arguments, failure)) as lists:
         async for events in lists:
             for event in events:
                 if type(event) is Token:
-                    yield event.text
+                    yield one_text.piece(event)
     if failure:
         raise failure[0]
 

@@ -65,7 +65,7 @@ class Runs:
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier
         arguments.setdefault("settings", self.settings)
-        job = await prepare(question, **arguments)
+        job = await prepare(question, caller=caller, **arguments)
         self._warn(job)
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier  # it was started meanwhile, and must not count twice

@@ -1,0 +1,72 @@
+"""The calls of an answer's models: each told once a tool carries it out, or once it is left to the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llmstream.core.emitter import Emitter
+
+
+class Calls:
+    """Calls by their ids. A call that is withdrawn, or that a parser made its value of, is never told."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        self._emitter = emitter
+        self._asked: dict[str, tuple[str, Any]] = {}
+        self._told: set[str] = set()
+        self._answered: set[str] = set()
+        self._count = 0
+
+    def ask(self, calls: Iterable[Mapping[str, Any]]) -> None:
+        """A model asks for these calls."""
+        for call in calls:
+            self._asked[self.id_of(call)] = call["name"], call["args"]
+
+    def id_of(self, call: Mapping[str, Any]) -> str:
+        """The id of a call; one of its own where its model gave none."""
+        if not call.get("id"):
+            self._count += 1
+            return f"call-{self._count}"
+        return str(call["id"])
+
+    def begin(self, id: str | None, name: str, arguments: object) -> str | None:
+        """A tool begins to run. The id of the call that it carries out; None where no model asked for it."""
+        if id is None:
+            return self._begin_unnamed(name, arguments)
+        self._asked.setdefault(id, (name, arguments))
+        self._tell(id)
+        return id
+
+    def _begin_unnamed(self, name: str, arguments: object) -> str | None:
+        """A tool that was given the arguments alone carries out the first call that asks for just that."""
+        for call_id, asked in self._asked.items():
+            if asked == (name, arguments) and call_id not in self._told:
+                self._tell(call_id)
+                return call_id
+        return None
+
+    def answer(self, id: str, output: object) -> None:
+        """The result of a call; only the first one counts."""
+        if id in self._answered:
+            return
+        self._tell(id)
+        self._answered.add(id)
+        self._emitter.tool_result(id, output)
+
+    def leave(self, ids: Iterable[str]) -> None:
+        """These calls are left to the client, where no tool has carried them out."""
+        for call_id in ids:
+            if call_id not in self._answered:
+                self._tell(call_id)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the client is asked for a result."""
+        return bool(self._told - self._answered)
+
+    def _tell(self, id: str) -> None:
+        if id in self._asked and id not in self._told:
+            self._told.add(id)
+            name, arguments = self._asked[id]
+            self._emitter.tool_call(id, name, arguments)

@@ -1,0 +1,64 @@
+"""Reads the old chains of `langchain_classic`: they do not stream, so their models' text is read from the callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.runnables import Runnable
+
+from llmstream.core.anatomy import unbound
+from llmstream.core.emitter import Emitter
+from llmstream.core.items import ANSWER_KEYS, INPUT_KEYS
+from llmstream.core.judged import JudgedReader, Kept
+from llmstream.core.reader import Part, text_of
+from llmstream.core.sources import are_documents
+
+_STEPS = ("actions", "steps", "intermediate_steps", "messages")
+
+
+class ClassicReader(JudgedReader):
+    """An `AgentExecutor` keeps what it says between its steps; the others keep what stands under their output keys."""
+
+    def __init__(self, emitter: Emitter, chain: Runnable[Any, Any]) -> None:
+        super().__init__(emitter)
+        chain = unbound(chain)
+        self._keys = [key for key in getattr(chain, "output_keys", ()) if key not in INPUT_KEYS]
+        self._is_agent = type(chain).__name__ == "AgentExecutor"
+        self._kept: list[Kept] = []
+
+    def may_show(self, part: Part) -> bool:
+        """Not what rewrites the question: the model of an agent, of the chain itself, or of one over documents."""
+        above, names = part.parent, []
+        while above is not None:
+            names.append(above.name)
+            above = above.parent
+        return self._is_agent or len(names) <= 1 or any("Documents" in name for name in names)
+
+    def put(self, item: Any) -> None:
+        """Take in what a step, or the whole chain, gives."""
+        if not isinstance(item, Mapping):
+            return self._keep(str(item))
+        for message in item.get("messages", ()):
+            if isinstance(message, ToolMessage):
+                self.tool_message(message)
+            elif isinstance(message, AIMessage):
+                self._keep(text_of(message), message.id)
+        for key, value in item.items():
+            if are_documents(value):
+                self.sources.add(value)
+            elif isinstance(value, str) and (key in self._keys or key in ANSWER_KEYS):
+                self._keep(value)
+            elif key not in (*INPUT_KEYS, *_STEPS) and key in self._keys and value is not None:
+                self.data(key, value)
+        self.settle(self._kept)
+
+    def end(self) -> None:
+        """Take back what the chain did not keep."""
+        self.settle(self._kept, final=True)
+        self.messages.finish()
+
+    def _keep(self, text: str, id: str | None = None) -> None:
+        if text and all(text != each.text for each in self._kept):
+            self._kept.append(Kept(id or f"{len(self._kept)}", text))

@@ -1,0 +1,168 @@
+"""Reads a LangGraph graph: its final state says what the answer is, its structure what may be shown before.
+
+Read from LangGraph 1.2: the stream modes `updates`, `values` and `custom` with `subgraphs=True`, whose items are
+(namespace, mode, payload); the outermost graph's namespace is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import Runnable
+
+from llmstream.core.emitter import Emitter
+from llmstream.core.items import INPUT_KEYS
+from llmstream.core.judged import JudgedReader
+from llmstream.core.messages import Message
+from llmstream.core.reader import Part, text_of
+from llmstream.core.sources import are_documents
+from llmstream.core.state import Judgement, NewMessages, messages_in
+from llmstream.core.structure import shown_nodes
+from llmstream.events import Interrupt, json_value
+
+
+class GraphReader(JudgedReader):
+    """Answer: the new messages of the final state, else what stands under an answer key; see `state`.
+
+    answer_nodes: the nodes whose text is the answer, where it can't be told from the graph.
+    """
+
+    def __init__(self, emitter: Emitter, chain: Runnable[Any, Any], *, answer_nodes: Sequence[str] = ()) -> None:
+        super().__init__(emitter)
+        self.interrupts: list[Interrupt] = []
+        self._answer_nodes = frozenset(answer_nodes)
+        self._shown, self._is_rewritten = shown_nodes.get(chain)
+        self._new = NewMessages()
+        self._state: Any = None
+        self._last_update: Any = None
+        self._removed: set[str] = set()
+        self._written: set[str] = set()
+        self._told_data: dict[str, Any] = {}
+        self._written_texts: dict[str, Message] = {}  # by the id of the chunks that a node writes by itself
+        self._pieces = 0
+        self.sources.held = True
+        self.messages.before_first = self._tell_sources
+
+    def name_of(self, part: Part) -> str | None:
+        """The node of the outermost graph."""
+        namespace = str(part.metadata.get("langgraph_checkpoint_ns") or "")
+        outermost = namespace.partition("|")[0].partition(":")[0]
+        return outermost or part.metadata.get("langgraph_node")
+
+    def is_answer(self, part: Part) -> bool:
+        """Not what works for another part, or in a node that is not asked for."""
+        return super().is_answer(part) and (not self._answer_nodes or self.name_of(part) in self._answer_nodes)
+
+    def may_show(self, part: Part) -> bool:
+        """Only what says the last word can't be replaced by a later node."""
+        if self._answer_nodes:
+            return True
+        return not self._is_rewritten and self.name_of(part) in self._shown
+
+    def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
+        """What the graph has said before its tools run is settled."""
+        if self._is_rewritten:
+            self._settle_state()
+        super().tool_began(part, call_id, arguments)
+
+    def put(self, item: Any) -> None:
+        """Take in an item of the stream."""
+        namespace, mode, payload = item
+        if mode == "custom":
+            self._custom(payload)
+        elif mode == "updates":
+            self._updates(payload, outermost=not namespace)
+        elif mode == "values" and not namespace:
+            self._values(payload)
+
+    def end(self) -> None:
+        """The final state judges."""
+        self._settle_state()
+        kept = self._new.of(self._state, self._answer_nodes)
+        if not kept and not self.interrupts:
+            drafts = [draft.message for draft in self._drafts.values()]
+            judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
+            kept = judgement.kept()
+        self.settle(kept, removed=self._removed, final=True)
+        self.messages.finish()
+        self._data_of(self._state)
+        self._tell_sources()
+        self.calls.leave(self._new.open_calls(self._state))
+
+    def _updates(self, payload: Mapping[str, Any], *, outermost: bool) -> None:
+        for node, update in payload.items():
+            if node == "__interrupt__":
+                if outermost:
+                    self.interrupts += [Interrupt(id=each.id, value=each.value) for each in update]
+                continue
+            if outermost and self._is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
+                self._settle_state()
+            for part in update if isinstance(update, list) else [update]:
+                self._update(node, part, outermost=outermost)
+
+    def _update(self, node: str, update: Any, *, outermost: bool) -> None:
+        found = list(messages_in(update))
+        made_value = isinstance(update, Mapping) and update.get("structured_response") is not None
+        for message in found:
+            if isinstance(message, AIMessage):
+                self.calls.ask(message.tool_calls)
+            elif isinstance(message, ToolMessage) and not made_value:
+                self.tool_message(message)
+        if outermost:
+            self._last_update = update
+            self._new.written(node, found)
+            self._removed.update(str(each.id) for each in found if each.type == "remove")
+            self._written.update(map(str, update) if isinstance(update, Mapping) else ())
+
+    def _values(self, state: Any) -> None:
+        is_first, self._state = self._state is None, state
+        if is_first and isinstance(state, Mapping) and self._last_update is None:
+            self._new.begin(state)
+            self._told_data = {
+                str(key): json_value(value) for key, value in state.items() if not messages_in_list(value)
+            }
+        elif not self._is_rewritten:
+            self._settle_state()
+        self._data_of(state)
+
+    def _settle_state(self) -> None:
+        self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
+
+    def _data_of(self, state: Any) -> None:
+        """Tell the values that the graph wrote and that are no text, when they change."""
+        for key, value in state.items() if isinstance(state, Mapping) else ():
+            if key not in self._written or key in INPUT_KEYS or isinstance(value, str) or value is None:
+                continue
+            if messages_in_list(value) or are_documents(value) or key == "remaining_steps":
+                continue
+            plain = json_value(value)
+            if plain != self._told_data.get(key) and plain not in ([], {}):
+                self._told_data[key] = plain
+                self.data(str(key), plain)
+
+    def _custom(self, payload: Any) -> None:
+        if isinstance(payload, BaseMessage):
+            return self._write(str(payload.id), text_of(payload))
+        if isinstance(payload, Mapping) and len(payload) == 1 and isinstance(next(iter(payload.values())), str):
+            self._pieces += next(iter(payload.values())) != next(iter(payload.values())).strip()
+        self.data("custom", payload)
+
+    def _write(self, id: str, text: str) -> None:
+        if id not in self._written_texts:
+            self._written_texts[id] = self.messages.begin()
+        self.messages.say(self._written_texts[id], text)
+
+    def _tell_sources(self) -> None:
+        """The documents of the state are those that the graph chose; else those that its retrievers found."""
+        values: Iterable[Any] = self._state.values() if isinstance(self._state, Mapping) else ()
+        chosen = [document for value in values if are_documents(value) for document in value]
+        if chosen:
+            self.sources.replace(chosen)
+        self.sources.tell()
+
+
+def messages_in_list(value: Any) -> bool:
+    """Whether a value is a list of messages, at least one."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)

@@ -1,0 +1,186 @@
+"""Reads a chain whose items are its answer, as those of LangChain's own composites are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.runnables import Runnable
+
+from llmstream.core.anatomy import answering_step, is_cumulative
+from llmstream.core.emitter import Emitter
+from llmstream.core.messages import Message
+from llmstream.core.reader import Part, Reader, reasoning_of, text_of
+from llmstream.core.sources import are_documents
+
+# Under which key of a dict a chain puts its answer, and which keys only repeat its input.
+ANSWER_KEYS = (
+    "answer", "output", "result", "text", "content", "response", "generation", "output_text", "final_answer", "reply",
+)  # fmt: skip
+INPUT_KEYS = ("input", "question", "query", "messages", "history", "chat_history")
+_WHOLE_EVERY_S = 0.2
+
+
+class ItemsReader(Reader):
+    """Text and messages are the answer; objects are data, and told whole.
+
+    The models inside tell their thinking, and how their answer ended; both count only for those whose text is shown.
+    """
+
+    def __init__(self, emitter: Emitter, chain: Runnable[Any, Any]) -> None:
+        super().__init__(emitter, named=False)
+        self._cumulative = is_cumulative(chain)  # each item replaces the one before, as JSON parsers yield them
+        self._step = answering_step(chain)
+        self._latest: Any = None  # such an item, not emitted yet
+        self._emitted_at = 0.0
+        self._data: dict[str, Any] = {}
+        self._said: dict[str | None, Message] = {}  # by the key, or the id of the message, that they came under
+        self._last: str | None = None
+        self._models: list[Part] = []
+        self._texts: dict[Part, list[str]] = {}
+        self._thoughts: dict[Part, str] = {}
+        self._keys: set[str] = set()  # those of a parallel under which a model answers
+        self._reached: list[str] = []  # the calls that are a part of the answer
+
+    # What the callbacks tell
+
+    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+        """Keep a model's thinking until its text is shown, but for one that must be the one that answers."""
+        if part not in self._texts:
+            self._texts[part] = []
+            self._models.append(part)
+            self._keys.update(_keys_of(part))
+        self._texts[part].append(text)
+        if reasoning and not part.is_inner:
+            if self._step is not None and self._step == _step_of(part):
+                self._think(part, reasoning)
+            else:
+                self._thoughts[part] = self._thoughts.get(part, "") + reasoning
+
+    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+        """A model has answered: what it asks for may be carried out by the chain, or be a part of its answer."""
+        if part not in self._texts:
+            self._models.append(part)
+            self._texts[part] = [] if message is None else [text_of(message)]
+        if message is not None and not part.is_inner:
+            self.calls.ask(getattr(message, "tool_calls", ()))
+
+    # What the chain yields
+
+    def put(self, item: Any) -> None:
+        """Emit what an item says."""
+        if self._cumulative and not isinstance(item, str | BaseMessage):
+            self._whole(item)
+        elif isinstance(item, str):
+            self._say(None, item)
+        elif isinstance(item, BaseMessage):
+            self._message(item)
+        elif isinstance(item, Mapping):
+            for key, value in item.items():
+                self._field(str(key), value, item)
+        elif isinstance(item, Document):
+            self.sources.add([item])
+        elif are_documents(item):
+            self.sources.add(item)
+        elif item is not None:
+            self._add("item", item)
+
+    def end(self) -> None:
+        """The chain has come to its end: emit what was held back for it."""
+        self.messages.finish()
+        if self._latest is not None:
+            self.data("output", self._latest)
+        for key, value in self._data.items():
+            self.data(key, value)
+        text = "".join(message.text for message in self._said.values())
+        shown = [part for part in self._models if (said := "".join(self._texts[part]).strip()) and said in text]
+        outer = [part for part in self._models if not part.is_inner]
+        self.shown = shown or outer[-1:]
+        self.calls.leave(self._reached)
+
+    def _whole(self, item: Any) -> None:
+        """An item that holds all that came before: now and then, since each is sent whole, and the last one."""
+        now = time.monotonic()
+        if now - self._emitted_at < _WHOLE_EVERY_S:
+            self._latest = item
+            return
+        self._latest, self._emitted_at = None, now
+        self.data("output", item)
+
+    def _message(self, message: BaseMessage, key: str | None = None) -> None:
+        if isinstance(message, ToolMessage):
+            return self.tool_message(message)
+        calls = [*getattr(message, "tool_calls", ()), *getattr(message, "tool_call_chunks", ())]
+        self._reached += [str(call["id"]) for call in calls if call.get("id")]
+        if not self._models:  # else its callbacks told
+            self.calls.ask(getattr(message, "tool_calls", ()))
+            if reasoning := reasoning_of(message):
+                self.messages.think(self._of(key), reasoning)
+        if key is None and self._said and message.id is not None and message.id != self._last:
+            key = message.id if None in self._said else None
+        text = text_of(message)
+        repeated = not isinstance(message, AIMessageChunk) and any(text == each.text for each in self._said.values())
+        if text and not (repeated and self._last == message.id):
+            self._say(key, text)
+            self._last = message.id
+
+    def _field(self, key: str, value: Any, item: Mapping[Any, Any]) -> None:
+        if are_documents(value):
+            self.sources.add(value)
+        elif "parsed" in item and key in ("raw", "parsing_error"):  # of `with_structured_output(include_raw=True)`
+            return
+        elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
+            self._message(value, None if key in ANSWER_KEYS else key)
+        elif isinstance(value, str) and (key in ANSWER_KEYS or key in self._keys):
+            self._say(None if key in ANSWER_KEYS else key, value)
+        elif key not in INPUT_KEYS and value is not None:
+            self._add(key, value)
+
+    def _say(self, key: str | None, text: str) -> None:
+        for part, thoughts in list(self._thoughts.items()):
+            if text and text in "".join(self._texts[part]):
+                del self._thoughts[part]
+                self.messages.think(self._of(key), thoughts)
+        self.messages.say(self._of(key), text)
+
+    def _think(self, part: Part, reasoning: str) -> None:
+        keys = [key for key in _keys_of(part) if key not in ANSWER_KEYS]
+        self.messages.think(self._of(keys[0] if keys else None), reasoning)
+
+    def _of(self, key: str | None) -> Message:
+        if key not in self._said:
+            name = key if key in self._keys else None
+            for message in self._said.values() if name is None else ():
+                self.messages.end(message)  # one after the other, but for those of a parallel
+            self._said[key] = self.messages.begin(name)
+        return self._said[key]
+
+    def _add(self, key: str, value: Any) -> None:
+        """Pieces of an object that add up, such as lists, are told as one."""
+        try:
+            self._data[key] = self._data[key] + value if key in self._data else value
+        except TypeError:
+            self._data[key] = value
+
+
+def _step_of(part: Part) -> int:
+    """The step of the outermost sequence in which a part runs; 0 where there is none."""
+    step, above = 0, part
+    while above is not None:
+        steps = [tag for tag in above.tags if tag.startswith("seq:step:")]
+        step = int(steps[-1].rpartition(":")[2]) if steps else step
+        above = above.parent  # type: ignore[assignment]
+    return step
+
+
+def _keys_of(part: Part) -> list[str]:
+    """The keys of parallels in which a part runs, the outermost first."""
+    keys: list[str] = []
+    above: Part | None = part
+    while above is not None:
+        keys += [tag.removeprefix("map:key:") for tag in above.tags if tag.startswith("map:key:")]
+        above = above.parent
+    return keys[::-1]

@@ -1,0 +1,137 @@
+"""Reads a chain whose end decides what its answer is: text is shown as a draft while it comes, and judged by that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from langchain_core.messages import BaseMessage
+
+from llmstream.core.emitter import Emitter
+from llmstream.core.messages import Message
+from llmstream.core.reader import Part, Reader
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A message that the chain keeps; id: LangChain's, or a place; name: of the node that wrote it."""
+
+    id: str
+    text: str
+    name: str | None = None
+
+
+@dataclass(eq=False)
+class _Draft:
+    """What a model says; `message` tells it, unless it is held."""
+
+    part: Part
+    message: Message
+    settled: bool = False
+
+
+class JudgedReader(Reader):
+    """Drafts by the models' runs; a subclass says which may be shown while they come, and what was kept."""
+
+    def __init__(self, emitter: Emitter) -> None:
+        super().__init__(emitter, named=True)
+        self._drafts: dict[str, _Draft] = {}  # by the id that LangChain gives the message of a model's run
+        self._settled: dict[str, tuple[Message, str]] = {}  # by the id of what was kept
+
+    def name_of(self, part: Part) -> str | None:
+        """The name under which a model's text is shown."""
+        return None
+
+    def is_answer(self, part: Part) -> bool:
+        """Whether a model's text may be a part of the answer."""
+        return not part.is_inner
+
+    def may_show(self, part: Part) -> bool:
+        """Whether a model's text is shown while it comes: what has left can't be taken back from every client."""
+        return True
+
+    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+        """A draft grows."""
+        draft = self._draft(part)
+        if draft is None:
+            return
+        message = draft.message
+        self.messages.think(message, reasoning)
+        if not message.told and message.is_blank and text.lstrip()[:1] in ("{", "["):
+            message.held = True  # an object for another node, more often than a text
+        self.messages.say(message, text)
+
+    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+        """A draft is whole."""
+        draft = self._draft(part) if message is not None else self._drafts.get(_id_of(part))
+        if draft is None:
+            return
+        if message is not None:
+            self.calls.ask(getattr(message, "tool_calls", ()))
+            if draft.message.is_blank:
+                draft.message.held = True
+                self.messages.say(draft.message, message.text if isinstance(message.text, str) else "")
+        self.messages.end(draft.message)
+
+    def settle(self, kept: Sequence[Kept], *, removed: Collection[str] = (), final: bool = False) -> None:
+        """Tell what the chain keeps, as far as it was not told; take back what was told and is not kept.
+
+        kept: all messages of this run that the chain keeps now, in their order. removed: the ids of those that it took
+        out. final: whether drafts that are not among them never will be.
+        """
+        for each in kept:
+            self._settle(each)
+        for message_id in removed:
+            if message_id in self._settled and all(each.id != message_id for each in kept):
+                self.messages.withdraw(self._settled.pop(message_id)[0])
+        if final:
+            for draft in self._drafts.values():
+                if not draft.settled:
+                    self.messages.withdraw(draft.message)
+
+    def _settle(self, kept: Kept) -> None:
+        if kept.id in self._settled:
+            message, text = self._settled[kept.id]
+            if text != kept.text:
+                self._settled[kept.id] = self._amend(message, text, kept), kept.text
+            return
+        draft = self._drafts.get(kept.id) or self._by_text(kept.text)
+        if draft is None:
+            message = self.messages.tell(kept.text, kept.name)
+        else:
+            draft.settled = True
+            self.shown.append(draft.part)
+            message = draft.message
+            if message.held and message.text == kept.text:
+                self.messages.release(message)
+            elif message.text != kept.text:
+                message = self._amend(message, message.text, kept)
+        self._settled[kept.id] = message, kept.text
+
+    def _amend(self, message: Message, text: str, kept: Kept) -> Message:
+        """The message with the text that was kept: the rest of it is said, or it is taken back and said anew."""
+        if kept.text.startswith(text) and (message.held or message is self.messages.last_told):
+            self.messages.release(message)
+            self.messages.continue_with(message, kept.text[len(text) :])
+            return message
+        self.messages.withdraw(message)
+        return self.messages.tell(kept.text, message.name or kept.name)
+
+    def _by_text(self, text: str) -> _Draft | None:
+        """The last draft that a kept text was made of: it is the text, or its beginning."""
+        for draft in reversed(self._drafts.values()):
+            if not draft.settled and (said := draft.message.text.strip()) and text.strip().startswith(said):
+                return draft
+        return None
+
+    def _draft(self, part: Part) -> _Draft | None:
+        draft = self._drafts.get(_id_of(part))
+        if draft is None and self.is_answer(part):
+            message = self.messages.begin(self.name_of(part), held=not self.may_show(part))
+            self._drafts[_id_of(part)] = draft = _Draft(part, message)
+        return draft
+
+
+def _id_of(part: Part) -> str:
+    """The id of the message that a model's run makes."""
+    return f"lc_run--{part.id}"

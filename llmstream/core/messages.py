@@ -1,0 +1,147 @@
+"""The messages of an answer, told one after the other and never woven together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from llmstream.core.emitter import Emitter
+
+
+class Message:
+    """What one model call, or one node of a graph, says.
+
+    id: given when the message is first told; name: of its node or branch. held: whether it is kept back for now.
+    """
+
+    def __init__(self, name: str | None, *, held: bool) -> None:
+        self.id: str | None = None
+        self.name = name
+        self.held = held
+        self.ended = False
+        self.told = False
+        self.pending: list[tuple[Literal["text", "reasoning"], str]] = []
+        self._pieces: list[str] = []
+
+    def add(self, text: str) -> None:
+        """A piece of the text has come, told or not."""
+        self._pieces.append(text)
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        if len(self._pieces) > 1:
+            self._pieces[:] = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no text has come yet."""
+        return not any(map(str.strip, self._pieces))
+
+
+class Messages:
+    """Tells messages in the order in which they began; one that begins while another goes on waits for its end.
+
+    named: whether the first message gets an id too: where there may be several, or one may be withdrawn.
+    """
+
+    def __init__(self, emitter: Emitter, *, named: bool) -> None:
+        self._emitter = emitter
+        self._named = named
+        self._count = 0
+        self._speaker: Message | None = None
+        self._waiting: list[Message] = []
+        self.last_told: Message | None = None
+        self.before_first: Callable[[], None] = lambda: None  # is called before a message is told for the first time
+
+    def begin(self, name: str | None = None, *, held: bool = False) -> Message:
+        """A message that is about to be said."""
+        message = Message(name, held=held)
+        self._waiting.append(message)
+        return message
+
+    def say(self, message: Message, text: str) -> None:
+        """A piece of a message's text."""
+        if text:
+            message.add(text)
+            self._put(message, "text", text)
+
+    def think(self, message: Message, text: str) -> None:
+        """A piece of the thinking before a message's text."""
+        if text:
+            self._put(message, "reasoning", text)
+
+    def end(self, message: Message) -> None:
+        """Nothing more comes of a message."""
+        message.ended = True
+        if message is self._speaker or not message.held:
+            self._advance()
+
+    def release(self, message: Message) -> None:
+        """Tell a message that was held."""
+        message.held = False
+        self._advance()
+
+    def withdraw(self, message: Message) -> None:
+        """Take a message back; nothing more is told of it."""
+        message.ended, message.held = True, True
+        message.pending.clear()
+        if message in self._waiting:
+            self._waiting.remove(message)
+        if message.told and message.id is not None:
+            self._emitter.withdraw(message.id)
+        if message is self._speaker:
+            self._advance()
+
+    def tell(self, text: str, name: str | None = None) -> Message:
+        """A message that is there whole."""
+        message = self.begin(name)
+        self.say(message, text)
+        self.end(message)
+        return message
+
+    def continue_with(self, message: Message, text: str) -> None:
+        """More of a message that had ended, which nobody has spoken after."""
+        if message.told:
+            message.add(text)
+            self._tell(message, "text", text)
+        else:
+            self.say(message, text)
+
+    def finish(self) -> None:
+        """The answer is over: tell what still waits for the end of another message."""
+        for message in [*([self._speaker] if self._speaker else []), *self._waiting]:
+            message.ended = True
+        self._advance()
+
+    def _put(self, message: Message, kind: Literal["text", "reasoning"], text: str) -> None:
+        if message is self._speaker:
+            return self._tell(message, kind, text)
+        message.pending.append((kind, text))
+        if not message.held:
+            self._advance()
+
+    def _advance(self) -> None:
+        """Let whoever is next speak."""
+        while self._speaker is None or self._speaker.ended:
+            self._speaker = next((each for each in self._waiting if each.pending and not each.held), None)
+            if self._speaker is None:
+                return
+            self._waiting.remove(self._speaker)
+            pending, self._speaker.pending = self._speaker.pending, []
+            for kind, text in pending:
+                self._tell(self._speaker, kind, text)
+
+    def _tell(self, message: Message, kind: Literal["text", "reasoning"], text: str) -> None:
+        if not message.told:
+            self.before_first()
+            message.told = True
+            self._count += 1
+            if self._named or self._count > 1:
+                message.id = f"m{self._count}"
+        if kind == "text":
+            self.last_told = message
+            self._emitter.text(text, message.id, message.name)
+        else:
+            self._emitter.reasoning(text, message.id, message.name)

@@ -1,0 +1,154 @@
+"""What reads a chain: told by the callbacks what happens inside it, and given the items that it yields."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage, ToolMessage
+
+from llmstream.core.calls import Calls
+from llmstream.core.emitter import Emitter
+from llmstream.core.messages import Messages
+from llmstream.core.sources import Sources
+from llmstream.events import Data, json_value
+
+
+@dataclass(eq=False)
+class Part:
+    """A part of a chain that runs: a model, a tool, a retriever, or a chain.
+
+    is_ollama, has_tools, streaming, heard_at: of a model; heard_at by the monotonic clock, in seconds. text: what a
+    model has said. reason: how its answer ended. call_id: of the call that a tool carries out.
+    """
+
+    id: UUID
+    kind: Literal["model", "tool", "retriever", "chain"]
+    parent: Part | None
+    name: str
+    tags: Sequence[str] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    is_ollama: bool = False
+    has_tools: bool = False
+    streaming: bool = False
+    heard_at: float = field(default_factory=time.monotonic)
+    reason: str = ""
+    truncated: bool = False
+    call_id: str | None = None
+
+    def is_under(self, *kinds: str) -> bool:
+        """Whether the part runs inside one of these kinds."""
+        above = self.parent
+        while above is not None and above.kind not in kinds:
+            above = above.parent
+        return above is not None
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether a model works for another part, so that what it says is no part of the answer."""
+        return (
+            "nostream" in self.tags
+            or "langsmith:nostream" in self.tags
+            or "ls_structured_output_format" in self.metadata
+            or self.metadata.get("lc_source") == "summarization"
+            or self.is_under("tool", "retriever")
+        )
+
+
+class Reader:
+    """What all readers share: tools, sources, and data."""
+
+    def __init__(self, emitter: Emitter, *, named: bool) -> None:
+        self.emitter = emitter
+        self.messages = Messages(emitter, named=named)
+        self.calls = Calls(emitter)
+        self.sources = Sources(emitter)
+        self.shown: list[Part] = []  # the models whose text is a part of the answer
+
+    def put(self, item: Any) -> None:
+        """An item that the chain yields."""
+
+    def end(self) -> None:
+        """The chain has come to its end."""
+
+    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+        """A model gave a piece of its answer, or of its thinking."""
+
+    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+        """A model has answered, or failed (None)."""
+
+    def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
+        """A tool runs, for a call of a model's or for the chain itself."""
+        if not part.is_under("tool"):
+            part.call_id = self.calls.begin(call_id, part.name, arguments)
+
+    def tool_ended(self, part: Part, output: object) -> None:
+        """A tool gave back its result, in whatever form."""
+        for message in _tool_messages(output):
+            self.tool_message(message)
+        if part.call_id is not None and not isinstance(output, ToolMessage):
+            self.calls.answer(part.call_id, _without_messages(output))
+
+    def tool_failed(self, part: Part, error: BaseException) -> None:
+        """A tool raised an error; whoever ran it may still answer the call in words of its own."""
+
+    def tool_message(self, message: ToolMessage) -> None:
+        """The result of a call, as a message."""
+        self.calls.answer(message.tool_call_id, message.content)
+        self.sources.add(message.artifact)
+
+    def documents(self, part: Part, documents: Sequence[Document]) -> None:
+        """A retriever found documents; those that it looked through itself are its own affair."""
+        if not part.is_under("retriever"):
+            self.sources.add(documents)
+
+    def custom(self, name: str, value: Any) -> None:
+        """The chain tells something of its own."""
+        self.data(name, value)
+
+    def data(self, name: str, value: Any) -> None:
+        """Anything that is no text."""
+        self.emitter.emit([Data(name, json_value(value))])
+
+    @property
+    def reason(self) -> str:
+        """How the answer ended: a part of it that was cut counts before all."""
+        reasons = [part.reason for part in self.shown if part.reason]
+        cut = [reason for reason in reasons if reason in ("length", "max_tokens")]
+        return (cut or reasons[-1:] or ["stop"])[0]
+
+
+def _tool_messages(output: object) -> list[ToolMessage]:
+    """The results in what a tool gave back: a message, a list of them, or a LangGraph `Command` with an update."""
+    if isinstance(output, ToolMessage):
+        return [output]
+    if isinstance(output, list | tuple):
+        return [message for each in output for message in _tool_messages(each)]
+    update = getattr(output, "update", None)
+    found = update.get("messages") if isinstance(update, Mapping) else None
+    return [each for each in found if isinstance(each, ToolMessage)] if isinstance(found, list) else []
+
+
+def _without_messages(output: object) -> object:
+    """What is told of a tool's output: of a `Command`, that it was carried out."""
+    return "done" if hasattr(output, "update") and hasattr(output, "goto") else output
+
+
+def reasoning_of(message: BaseMessage) -> str:
+    """The thinking in a message, wherever its provider puts it."""
+    text = message.additional_kwargs.get("reasoning_content")
+    if isinstance(text, str):
+        return text
+    if isinstance(message.content, str):
+        return ""
+    blocks = [block for block in message.content if isinstance(block, dict)]
+    return "".join(str(block.get("reasoning") or block.get("thinking") or "") for block in blocks)
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text in a message."""
+    return message.content if isinstance(message.content, str) else str(message.text)

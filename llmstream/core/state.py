@@ -1,0 +1,182 @@
+"""What stands in a graph's state: its messages, those of them that are new, and the text that is its answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
+
+from llmstream.core.items import ANSWER_KEYS
+from llmstream.core.judged import Kept
+from llmstream.core.messages import Message
+from llmstream.core.reader import text_of
+
+_TEXT_KEYS = ("answer", "text")
+
+
+class NewMessages:
+    """The messages that a run adds to a state."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+        self._known_texts: Counter[tuple[str, str]] = Counter()
+        self._nodes: dict[str, str] = {}  # which node wrote a message
+
+    def begin(self, state: Mapping[str, Any]) -> None:
+        """What is there before the run is not new."""
+        for message in messages_in(state):
+            if message.id:
+                self._known.add(message.id)
+            else:
+                self._known_texts[message.type, text_of(message)] += 1
+
+    def written(self, node: str, messages: Iterable[BaseMessage]) -> None:
+        """A node gave these messages."""
+        for message in messages:
+            if message.id:
+                self._nodes.setdefault(message.id, node)
+
+    def of(self, state: Any, nodes: Collection[str]) -> list[Kept]:
+        """What the answer consists of: AI messages, and human ones that the graph made where they say who speaks.
+
+        nodes: the only ones whose messages count; empty for all.
+        """
+        new = self._new(state)
+        kept = []
+        for place, message in enumerate(new):
+            is_last = place == len(new) - 1
+            is_said = isinstance(message, HumanMessage) and (message.name is not None or is_last)
+            is_handoff = message.response_metadata.get("__is_handoff_back")
+            node = self._nodes.get(message.id or "")
+            text = text_of(message)
+            if (isinstance(message, AIMessage) or is_said) and text and not is_handoff and (not nodes or node in nodes):
+                kept.append(Kept(message.id or f"#{place}", text, node or message.name))
+        return kept
+
+    def open_calls(self, state: Any) -> list[str]:
+        """The ids of the calls that nothing in the graph has answered."""
+        new = self._new(state)
+        answered = {message.tool_call_id for message in new if isinstance(message, ToolMessage)}
+        asked = [call for message in new if isinstance(message, AIMessage) for call in message.tool_calls]
+        return [str(call["id"]) for call in asked if call["id"] not in answered]
+
+    def _new(self, state: Any) -> list[BaseMessage]:
+        known_texts = self._known_texts.copy()
+        new = []
+        for message in _said(state):
+            key = message.type, text_of(message)
+            if message.id and message.id in self._known:
+                continue
+            if known_texts[key] > 0:
+                known_texts[key] -= 1
+                continue
+            new.append(message)
+        return new
+
+
+class Judgement:
+    """The answer of a state without new messages, by what stands in it.
+
+    drafts: what models said. is_written: whether the graph wrote pieces of a text by itself, which then is its answer.
+    """
+
+    def __init__(self, state: Any, last_update: Any, drafts: Sequence[Message], *, is_written: bool) -> None:
+        self._state = state
+        self._last_update = last_update
+        self._drafts = drafts
+        self._is_written = is_written
+
+    def kept(self) -> list[Kept]:
+        """The answer, as the messages that make it up."""
+        said = self._under_answer_keys() if isinstance(self._state, Mapping) else self._returned(self._state)
+        if said and self._is_written and not self._is_draft(said[-1]):
+            return []
+        texts = said or self._standing_drafts() or ([] if self._is_written else self._last_words())
+        return [Kept(f"={place}", text) for place, text in enumerate(texts)]
+
+    def _under_answer_keys(self) -> list[str]:
+        for key in ANSWER_KEYS:
+            if text := _text_in(self._state.get(key)):
+                return [text]
+        return []
+
+    def _returned(self, value: Any) -> list[str]:
+        """What a function of LangGraph's functional API gives back."""
+        if isinstance(value, list | tuple) and value:
+            messages = _as_messages(value)
+            return [text_of(message) for message in messages if isinstance(message, AIMessage) and text_of(message)]
+        text = _text_in(value)
+        return [text] if text else []
+
+    def _standing_drafts(self) -> list[str]:
+        """The last text of a model that stands in the state under any key."""
+        values = list(self._state.values()) if isinstance(self._state, Mapping) else []
+        standing = [draft.text for draft in self._drafts if any(_stands(draft.text, value) for value in values)]
+        return standing[-1:]
+
+    def _last_words(self) -> list[str]:
+        update = self._last_update
+        values = [update] if isinstance(update, str) else list(update.values()) if isinstance(update, Mapping) else []
+        return [value for value in values if isinstance(value, str) and value][-1:]
+
+    def _is_draft(self, text: str) -> bool:
+        return any(draft.text.strip() and text.strip().startswith(draft.text.strip()) for draft in self._drafts)
+
+
+def messages_in(state: Any) -> Iterable[BaseMessage]:
+    """The messages in a state or an update, under whatever key."""
+    if isinstance(state, BaseMessage):
+        return [state]
+    if isinstance(state, list | tuple):
+        return [each for each in state if isinstance(each, BaseMessage)]
+    values = state.values() if isinstance(state, Mapping) else vars(state).values() if is_model_dump(state) else ()
+    return [message for value in values for message in _as_messages(value)]
+
+
+def is_model_dump(value: Any) -> bool:
+    """Whether a value is a pydantic object."""
+    return callable(getattr(value, "model_dump", None)) and not isinstance(value, type)
+
+
+def _said(state: Any) -> list[BaseMessage]:
+    """The messages that make up the conversation: those under `messages`, else under the first key that holds some."""
+    fields = state if isinstance(state, Mapping) else vars(state) if is_model_dump(state) else {}
+    if "messages" in fields:
+        return _as_messages(fields["messages"])
+    return next((found for value in fields.values() if (found := _as_messages(value))), [])
+
+
+def _as_messages(value: Any) -> list[BaseMessage]:
+    """The messages in a value, in any form that LangGraph takes for one; none where it is something else."""
+    if isinstance(value, BaseMessage):
+        return [value]
+    if not isinstance(value, list | tuple) or not value:
+        return []
+    if all(isinstance(each, BaseMessage) for each in value):
+        return list(value)
+    forms = [each for each in value if isinstance(each, BaseMessage) or (isinstance(each, Mapping) and "role" in each)]
+    if len(forms) != len(value):
+        return [each for each in value if isinstance(each, BaseMessage)]
+    try:
+        return convert_to_messages(list(value))
+    except (ValueError, TypeError, KeyError, NotImplementedError):
+        return []
+
+
+def _text_in(value: Any) -> str:
+    """The text in what stands under an answer key: a text, a message, or an object with a text of its own."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, BaseMessage):
+        return text_of(value)
+    if isinstance(value, Mapping) or is_model_dump(value):
+        fields = value if isinstance(value, Mapping) else vars(value)
+        keys = _TEXT_KEYS if not isinstance(value, Mapping) else ANSWER_KEYS
+        return next((text for key in keys if isinstance(text := fields.get(key), str) and text), "")
+    return ""
+
+
+def _stands(text: str, value: Any) -> bool:
+    return bool(text) and (value == text or (isinstance(value, BaseMessage) and text_of(value) == text))

@@ -1,0 +1,131 @@
+"""The thread of a chain that remembers: whose it is, what in a conversation is new to it, and what it waits for.
+
+Read from LangGraph 1.2: `graph.checkpointer` (None, True for a subgraph, or a saver), `aget_state(config)` with
+`values`, `interrupts` and `config`, `aget_state_history(config)`, `Command(resume={id: value})`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.base import RunnableBindingBase
+
+from llmstream.core.anatomy import is_graph, unbound
+from llmstream.core.reader import text_of
+from llmstream.errors import InvalidRequest
+
+
+def thread_id(thread: str | None, caller: str) -> str:
+    """The id under which a chain keeps a caller's thread, so that nobody reaches another's; a fresh one for None."""
+    name = (thread or uuid.uuid4().hex).replace("%", "%25").replace("/", "%2F")
+    return f"{caller.replace('%', '%25').replace('/', '%2F')}/{name}" if caller else name
+
+
+def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
+    """What LangChain is told of the thread; empty for a chain that remembers nothing.
+
+    What somebody has bound himself (`with_config`) stays.
+    """
+    bound: dict[str, Any] = {}
+    while isinstance(chain, RunnableBindingBase):
+        bound = {**chain.config.get("configurable", {}), **bound}
+        if type(chain).__name__ == "RunnableWithMessageHistory":
+            break
+        chain = chain.bound
+    names = _names(chain)
+    configurable = {name: id for name in names if name not in bound}
+    return {"configurable": configurable} if configurable else {}
+
+
+def _names(chain: Runnable[Any, Any]) -> list[str]:
+    if is_graph(chain):
+        return ["thread_id"] if remembers(chain) else []
+    history = getattr(chain, "history_factory_config", None)
+    return [spec.id for spec in history] if history else []
+
+
+def remembers(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain is a graph that keeps its threads."""
+    chain = unbound(chain)
+    return is_graph(chain) and getattr(chain, "checkpointer", None) not in (None, False, True)
+
+
+class Thread:
+    """A graph's thread, as it is before a run."""
+
+    def __init__(self, graph: Any, config: Mapping[str, Any]) -> None:
+        self._graph = graph
+        self._config = config
+
+    async def new_messages(self, messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], Mapping[str, Any]]:
+        """Those that the thread does not have, and where to go on from: the thread's end, or a point before it.
+
+        A conversation that leaves out what the thread has goes on from where the two part: an answer is asked for
+        again, or an earlier question was changed. Raises `InvalidRequest` where the thread has no such point.
+        """
+        state = await self._graph.aget_state(self._config)
+        have = _conversation(state.values)
+        if not have or len(messages) == 1:
+            return list(messages), self._config
+        given = [_key(message) for message in messages]
+        common = _common(have, given[:-1])
+        if common == len(have):
+            return list(messages[len(_matched(have, given[:-1])) :]), self._config
+        async for earlier in self._graph.aget_state_history(self._config):
+            before = _conversation(earlier.values)
+            if before == have[: len(before)] and len(before) == common and not earlier.next[1:]:
+                return list(messages[len(_matched(before, given[:-1])) :]), earlier.config
+        raise InvalidRequest(
+            "This conversation leaves out what its thread has, and the thread has no point to go on from. "
+            "Ask on a new thread."
+        )
+
+    async def resumed(self, answers: Mapping[str, Any]) -> Any:
+        """The graph's input for the answers to what it waits for; raises `InvalidRequest` unless they are all there."""
+        state = await self._graph.aget_state(self._config)
+        waiting = {interrupt.id for interrupt in state.interrupts}
+        if not waiting:
+            raise InvalidRequest("This thread waits for no answer. Ask a question instead of `resume`.")
+        if waiting != set(answers):
+            raise InvalidRequest(f"`resume` takes an answer for each of {', '.join(sorted(waiting))}, and no others.")
+        from langgraph.types import Command
+
+        return Command(resume=dict(answers))
+
+
+def _conversation(values: Any) -> list[tuple[str, str]]:
+    """What a person and the graph said, without what came between."""
+    messages = values.get("messages", ()) if isinstance(values, Mapping) else ()
+    keys = [_key(message) for message in messages if isinstance(message, BaseMessage)]
+    return [key for key in keys if key[0] in ("human", "ai") and key[1]]
+
+
+def _key(message: BaseMessage) -> tuple[str, str]:
+    return message.type, text_of(message).strip()
+
+
+def _matched(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> list[int]:
+    """The places of the given messages up to the last one that the thread has, in the thread's order."""
+    place, last = 0, -1
+    for number, key in enumerate(given):
+        if key in have[place:]:
+            place = have.index(key, place) + 1
+            last = number
+        elif key[0] in ("human", "ai") and key[1]:
+            break
+    return list(range(last + 1))
+
+
+def _common(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> int:
+    """How many messages of the thread's conversation the given one begins with."""
+    place = 0
+    for key in given:
+        if key in have[place:]:
+            place = have.index(key, place) + 1
+        elif key[0] in ("human", "ai") and key[1]:
+            break
+    return place
