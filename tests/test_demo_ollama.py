@@ -20,7 +20,8 @@ from langchain_ollama import ChatOllama, OllamaLLM
 
 from llmstream.demo_ollama import DemoOllama, Model, scenarios
 from llmstream.demo_ollama.answers import EXCUSE, tokens
-from llmstream.demo_ollama.passages import PassageIndex, read_passages, split_markdown
+from llmstream.demo_ollama.index import PassageIndex
+from llmstream.demo_ollama.passages import read_passages, split_markdown
 from llmstream.demo_ollama.scenarios import MEGABYTE, NEWLINES, SCENARIOS, SENTENCE, SEPARATORS
 from llmstream.ollama_server.backend import OllamaError
 from llmstream.ollama_server.checks import full_name
@@ -151,11 +152,7 @@ def test_documentation_is_found_by_other_words(server: DemoOllama, question: str
 @pytest.mark.parametrize(
     "question",
     [
-        "Hello",
-        "Hi!",
-        "thanks",
         SENTENCE,
-        "What color is the sky?",
         "What is 7 times 8?",
         "Count to 20.",
         "Tell me a story about a dragon.",
@@ -191,7 +188,7 @@ def test_code_blocks_stay_whole_and_keep_their_sentence(readme: Path) -> None:
 
 def test_long_sections_are_split_between_paragraphs() -> None:
     """A long section becomes several passages, and no text is lost."""
-    paragraphs = [f"{n} " + "word " * 100 for n in range(20)]
+    paragraphs = [f"{n}" + " word" * 100 for n in range(20)]
     passages = split_markdown("# Long\n\n" + "\n\n".join(paragraphs), "long.md")
 
     assert len(passages) > 3
@@ -223,10 +220,10 @@ def test_scripted_answer(server: DemoOllama) -> None:
 
 def test_thinking_model_thinks_unless_told_not_to(server: DemoOllama) -> None:
     """The thought comes first and in pieces of its own; ``think: false`` leaves it out."""
-    _, thought = chat(server, "demo-thinking", "Hello")
-    _, silent = chat(server, "demo-thinking", "Hello", think=False)
+    _, thought = chat(server, "demo-thinking", "Count to 20.")
+    _, silent = chat(server, "demo-thinking", "Count to 20.", think=False)
 
-    assert 'The user asks "Hello".' in text(thought, "thinking")
+    assert 'The user asks "Count to 20.".' in text(thought, "thinking")
     assert EXCUSE == text(thought) == text(silent)
     assert "" == text(silent, "thinking")
     assert all(not line["message"]["content"] for line in thought if "thinking" in line["message"])
@@ -262,7 +259,7 @@ def test_models_can_be_added_and_removed(server: DemoOllama, client: ollama.Clie
 
     assert ["llama3.2:latest"] == [model.model for model in client.list().models]
     assert 404 == chat(server, "demo")[0]
-    assert EXCUSE == ask(server, "Hello", "llama3.2")
+    assert EXCUSE == ask(server, "Count to 20.", "llama3.2")
 
 
 def test_unloaded_model_leaves_the_list(client: ollama.Client) -> None:
@@ -283,7 +280,7 @@ def test_pull(server: DemoOllama, client: ollama.Client) -> None:
     assert ("pulling manifest", "success") == (steps[0].status, steps[-1].status)
     assert [250_000, 500_000, 750_000, 1_000_000] == pulled
     assert "success" == client.pull("demo").status
-    assert EXCUSE == ask(server, "Hello", "demo-new")
+    assert EXCUSE == ask(server, "Count to 20.", "demo-new")
     with pytest.raises(ollama.ResponseError, match="file does not exist"):
         list(client.pull("nope", stream=True))
 

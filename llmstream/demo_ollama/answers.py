@@ -1,4 +1,4 @@
-"""The models of the demo: scripted answers, passages of llmstream's documentation, or a word about what the demo is."""
+"""The models of the demo: scripted answers, small talk, passages of llmstream's documentation, or what the demo is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 
-from llmstream.demo_ollama.passages import Passage, PassageIndex, default_docs, read_passages
+from llmstream.demo_ollama.index import PassageIndex, last_question
+from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.lines import whole_text
@@ -18,11 +19,30 @@ DEMO_THINKING = Model("demo-thinking:latest", capabilities=("completion", "think
 PULLABLE = Model("demo-new:latest", size_bytes=1_000_000)
 
 EXCUSE = (
-    "I am llmstream's demo, not a language model: no Ollama was found, so nobody here can answer that. "
-    "I only know llmstream's own documentation; ask me how to mount it in FastAPI, for example.\n\n"
+    "I am llmstream's demo, not a language model, and I only know llmstream's documentation: nobody here can answer "
+    "that. Ask me how to mount it in FastAPI, for example.\n\n"
     "For real answers, install Ollama from https://ollama.com/download, then:\n\n"
     "```bash\nollama serve\nollama pull llama3.2\n```\n"
 )
+_TO_ASK = (
+    "I am llmstream's demo, not a language model, and I know llmstream's own documentation. You could ask me:\n\n"
+    "- How do I mount llmstream in my FastAPI app?\n"
+    "- What happens when the connection is cut?\n"
+    "- How do I stream my own chain?\n"
+)
+# What is asked of every model, by what the words of the question are, in small letters.
+_SMALL_TALK = (
+    (r"(hi|hello|hey|hiya|greetings|good (morning|afternoon|evening|day))( there| you| demo| llmstream)?", "Hello! "),
+    (r"(ok |okay |great |many )?(thanks|thank you|thx)( a lot| so much| very much| you)?", "You are welcome. "),
+    (r"(good)?bye( bye)?|see you( later| soon)?", "Goodbye! "),
+    (r"how are you( doing)?( today)?|how is it going|what is up|what s up", "I am well, thank you. "),
+    (r"(who|what) are you|what can you do|what can i ask( you)?|help( me)?|test|testing", ""),
+)
+SKY = (
+    "The sky is blue: air scatters the blue light of the sun more than the red.\n\n"
+    "(This much the demo knows without a language model. All its other answers are from llmstream's documentation.)"
+)
+_SKY = re.compile(r"(what colou?r is|why is) the sky( blue)?")
 _TOKEN = re.compile(r"[ \t]*(?:\w+|[^\w\s]+)|\n+|\s")
 
 
@@ -77,14 +97,16 @@ class DemoBackend:
             yield piece
 
     def answer(self, question: str) -> str:
-        """The scripted answer, the passage that answers, or what the demo says of itself."""
+        """The scripted answer, small talk, the passage that answers, or what the demo says of itself."""
         for asked in (question, question.strip()):  # `ollama run` adds a newline to a question from a pipe
             if asked in self._answers:
                 return self._answers[asked]
+        if talk := _small_talk(question):
+            return talk
         passage = self._find_passage(question)
         if passage is None:
             return EXCUSE
-        return f"{passage.text}\n\n(From llmstream's {passage.source}. This is the demo: no Ollama was found.)"
+        return f'{passage.text}\n\n(From "{passage.heading}" in {passage.source}. This is the demo, no language model.)'
 
     async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         """Pulls `demo-new`, or any model that is there already, in four steps; nothing else exists."""
@@ -113,6 +135,13 @@ class DemoBackend:
             except sqlite3.OperationalError:
                 return None  # a Python without FTS5: the demo still answers, with what it says of itself
         return self._index.find(question)
+
+
+def _small_talk(question: str) -> str | None:
+    words = " ".join(re.findall(r"\w+", last_question(question).lower()))
+    if _SKY.fullmatch(words):
+        return SKY
+    return next((said + _TO_ASK for pattern, said in _SMALL_TALK if re.fullmatch(pattern, words)), None)
 
 
 def _thought(question: str) -> str:

@@ -27,7 +27,9 @@ except ModuleNotFoundError as error:
 
 
 __all__ = ["create_chat", "mount_chat"]
-EXAMPLES = ("What color is the sky?", "Write a haiku about streams.", "What is 17 · 24? Show the steps.")
+
+# A model can answer them, and so can the demo where there is none.
+EXAMPLES = ("What color is the sky?", "What are server-sent events?", "How do I include a router in a FastAPI app?")
 
 
 def create_chat(
