@@ -145,6 +145,14 @@ def is_cumulative(chain: Runnable[Any, Any]) -> bool:
     return any(isinstance(step, BaseCumulativeTransformOutputParser) for step in last_steps(chain))
 
 
+def final_parser(chain: Runnable[Any, Any]) -> BaseCumulativeTransformOutputParser[Any] | None:
+    """The parser that reads a model's answer as the last step of a sequence; None where there is no such step."""
+    chain = unbound(chain)
+    if not isinstance(chain, RunnableSequence) or len(chain.steps) < 2 or not has_model(chain.steps[-2]):
+        return None
+    return chain.last if isinstance(chain.last, BaseCumulativeTransformOutputParser) else None
+
+
 def second_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
     """The second step of a sequence; None for another chain."""
     chain = unbound(chain)

@@ -15,11 +15,10 @@ from langchain_core.runnables import Runnable
 from llmstream.core.emitter import Emitter
 from llmstream.core.items import INPUT_KEYS
 from llmstream.core.judged import JudgedReader
-from llmstream.core.messages import Message
 from llmstream.core.reader import Part, text_of
 from llmstream.core.sources import are_documents
 from llmstream.core.state import Judgement, NewMessages, messages_in
-from llmstream.core.structure import shown_nodes
+from llmstream.core.structure import structure
 from llmstream.events import Interrupt, json_value
 
 
@@ -33,23 +32,20 @@ class GraphReader(JudgedReader):
         super().__init__(emitter)
         self.interrupts: list[Interrupt] = []
         self._answer_nodes = frozenset(answer_nodes)
-        self._shown, self._is_rewritten = shown_nodes.get(chain)
+        self._structure = structure.get(chain)
         self._new = NewMessages()
         self._state: Any = None
         self._last_update: Any = None
         self._removed: set[str] = set()
         self._written: set[str] = set()
         self._told_data: dict[str, Any] = {}
-        self._written_texts: dict[str, Message] = {}  # by the id of the chunks that a node writes by itself
         self._pieces = 0
         self.sources.held = True
         self.messages.before_first = self._tell_sources
 
     def name_of(self, part: Part) -> str | None:
         """The node of the outermost graph."""
-        namespace = str(part.metadata.get("langgraph_checkpoint_ns") or "")
-        outermost = namespace.partition("|")[0].partition(":")[0]
-        return outermost or part.metadata.get("langgraph_node")
+        return _namespace(part)[0] or part.metadata.get("langgraph_node")
 
     def is_answer(self, part: Part) -> bool:
         """Not what works for another part, or in a node that is not asked for."""
@@ -59,11 +55,13 @@ class GraphReader(JudgedReader):
         """Only what says the last word can't be replaced by a later node."""
         if self._answer_nodes:
             return True
-        return not self._is_rewritten and self.name_of(part) in self._shown
+        if self._structure.is_function and len(_namespace(part)) > 1:  # in a task, for the function that called it
+            return False
+        return not self._structure.is_rewritten and self.name_of(part) in self._structure.shown
 
     def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
         """What the graph has said before its tools run is settled."""
-        if self._is_rewritten:
+        if self._structure.is_rewritten:
             self._settle_state()
         super().tool_began(part, call_id, arguments)
 
@@ -97,7 +95,7 @@ class GraphReader(JudgedReader):
                 if outermost:
                     self.interrupts += [Interrupt(id=each.id, value=each.value) for each in update]
                 continue
-            if outermost and self._is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
+            if outermost and self._structure.is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
                 self._settle_state()
             for part in update if isinstance(update, list) else [update]:
                 self._update(node, part, outermost=outermost)
@@ -123,7 +121,7 @@ class GraphReader(JudgedReader):
             self._told_data = {
                 str(key): json_value(value) for key, value in state.items() if not messages_in_list(value)
             }
-        elif not self._is_rewritten:
+        elif not self._structure.is_rewritten:
             self._settle_state()
         self._data_of(state)
 
@@ -144,15 +142,10 @@ class GraphReader(JudgedReader):
 
     def _custom(self, payload: Any) -> None:
         if isinstance(payload, BaseMessage):
-            return self._write(str(payload.id), text_of(payload))
+            return self.node_said(str(payload.id), text_of(payload))
         if isinstance(payload, Mapping) and len(payload) == 1 and isinstance(next(iter(payload.values())), str):
             self._pieces += next(iter(payload.values())) != next(iter(payload.values())).strip()
         self.data("custom", payload)
-
-    def _write(self, id: str, text: str) -> None:
-        if id not in self._written_texts:
-            self._written_texts[id] = self.messages.begin()
-        self.messages.say(self._written_texts[id], text)
 
     def _tell_sources(self) -> None:
         """The documents of the state are those that the graph chose; else those that its retrievers found."""
@@ -161,6 +154,12 @@ class GraphReader(JudgedReader):
         if chosen:
             self.sources.replace(chosen)
         self.sources.tell()
+
+
+def _namespace(part: Part) -> list[str]:
+    """The nodes in which a part runs, the outermost graph's first."""
+    namespace = str(part.metadata.get("langgraph_checkpoint_ns") or "")
+    return [level.partition(":")[0] for level in namespace.split("|")]
 
 
 def messages_in_list(value: Any) -> bool:

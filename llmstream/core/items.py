@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import answering_step, is_cumulative
+from llmstream.core.anatomy import answering_step, final_parser, is_cumulative
 from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
 from llmstream.core.reader import Part, Reader, reasoning_of, text_of
@@ -38,11 +39,13 @@ class ItemsReader(Reader):
         self._emitted_at = 0.0
         self._data: dict[str, Any] = {}
         self._said: dict[str | None, Message] = {}  # by the key, or the id of the message, that they came under
-        self._last: str | None = None
+        self._ids: dict[str, str | None] = {}  # from the id of a message to its key in `_said`
         self._models: list[Part] = []
         self._texts: dict[Part, list[str]] = {}
         self._thoughts: dict[Part, str] = {}
         self._keys: set[str] = set()  # those of a parallel under which a model answers
+        self._whole_message: BaseMessage | None = None  # of the last model
+        self._parser = final_parser(chain)
         self._reached: list[str] = []  # the calls that are a part of the answer
 
     # What the callbacks tell
@@ -62,10 +65,12 @@ class ItemsReader(Reader):
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
         """A model has answered: what it asks for may be carried out by the chain, or be a part of its answer."""
-        if part not in self._texts:
-            self._models.append(part)
-            self._texts[part] = [] if message is None else [text_of(message)]
-        if message is not None and not part.is_inner:
+        if message is None:
+            return
+        if part not in self._texts:  # it was not streamed
+            self.model_said(part, text_of(message), reasoning_of(message))
+        if not part.is_inner:
+            self._whole_message = message
             self.calls.ask(getattr(message, "tool_calls", ()))
 
     # What the chain yields
@@ -89,7 +94,12 @@ class ItemsReader(Reader):
             self._add("item", item)
 
     def end(self) -> None:
-        """The chain has come to its end: emit what was held back for it."""
+        """The chain has come to its end: emit what was held back for it. Raises what its parser raises.
+
+        While they stream, parsers take half an object for one, and leave out what they can't read.
+        """
+        if self._parser is not None and isinstance(self._whole_message, AIMessage):
+            self._parser.parse_result([ChatGeneration(message=self._whole_message)])
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
@@ -119,13 +129,12 @@ class ItemsReader(Reader):
             self.calls.ask(getattr(message, "tool_calls", ()))
             if reasoning := reasoning_of(message):
                 self.messages.think(self._of(key), reasoning)
-        if key is None and self._said and message.id is not None and message.id != self._last:
-            key = message.id if None in self._said else None
+        if key is None and message.id is not None:  # the first one has no key, so that a plain answer has no names
+            key = self._ids.setdefault(message.id, message.id if self._ids else None)
         text = text_of(message)
-        repeated = not isinstance(message, AIMessageChunk) and any(text == each.text for each in self._said.values())
-        if text and not (repeated and self._last == message.id):
+        is_whole = not isinstance(message, AIMessageChunk)
+        if text and not (is_whole and key in self._said and text == self._said[key].text):  # its chunks said it
             self._say(key, text)
-            self._last = message.id
 
     def _field(self, key: str, value: Any, item: Mapping[Any, Any]) -> None:
         if are_documents(value):

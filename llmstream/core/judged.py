@@ -23,11 +23,15 @@ class Kept:
 
 @dataclass(eq=False)
 class _Draft:
-    """What a model says; `message` tells it, unless it is held."""
+    """What a model says, or a node by itself (part is None); `message` tells it, unless it is held.
 
-    part: Part
+    settled: whether the chain keeps it. may_go: whether it is taken back where the chain does not.
+    """
+
+    part: Part | None
     message: Message
     settled: bool = False
+    may_go: bool = True
 
 
 class JudgedReader(Reader):
@@ -73,6 +77,12 @@ class JudgedReader(Reader):
                 self.messages.say(draft.message, message.text if isinstance(message.text, str) else "")
         self.messages.end(draft.message)
 
+    def node_said(self, message_id: str, text: str) -> None:
+        """A node says a piece of a message by itself, and means it."""
+        if message_id not in self._drafts:
+            self._drafts[message_id] = _Draft(None, self.messages.begin(), may_go=False)
+        self.messages.say(self._drafts[message_id].message, text)
+
     def settle(self, kept: Sequence[Kept], *, removed: Collection[str] = (), final: bool = False) -> None:
         """Tell what the chain keeps, as far as it was not told; take back what was told and is not kept.
 
@@ -86,7 +96,7 @@ class JudgedReader(Reader):
                 self.messages.withdraw(self._settled.pop(message_id)[0])
         if final:
             for draft in self._drafts.values():
-                if not draft.settled:
+                if draft.may_go and not draft.settled:
                     self.messages.withdraw(draft.message)
 
     def _settle(self, kept: Kept) -> None:
@@ -100,7 +110,8 @@ class JudgedReader(Reader):
             message = self.messages.tell(kept.text, kept.name)
         else:
             draft.settled = True
-            self.shown.append(draft.part)
+            if draft.part is not None:
+                self.shown.append(draft.part)
             message = draft.message
             if message.held and message.text == kept.text:
                 self.messages.release(message)

@@ -5,6 +5,7 @@ Read from LangGraph 1.2: `get_graph()`, whose edges have `source`, `target` and 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import Runnable
@@ -14,14 +15,25 @@ from llmstream.core.anatomy import ByChain, unbound
 _END = "__end__"
 
 
-def _shown_nodes(chain: Runnable[Any, Any]) -> tuple[frozenset[str], bool]:
-    """The nodes that can end the graph, and whether a node may rewrite what a model has said.
+@dataclass(frozen=True)
+class Structure:
+    """What a graph's structure says of its text.
 
-    A text that has left can't be taken back from most clients, so the text of other nodes waits until the state has it.
+    shown: the nodes that can end the graph. A text that has left can't be taken back from most clients, so that of the
+    others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said. is_function:
+    whether the graph is a function of the functional API.
     """
+
+    shown: frozenset[str]
+    is_rewritten: bool
+    is_function: bool
+
+
+def _structure(chain: Runnable[Any, Any]) -> Structure:
     chain = unbound(chain)
     graph = chain.get_graph()
-    branches = getattr(getattr(chain, "builder", None), "branches", {})
+    builder = getattr(chain, "builder", None)
+    branches = getattr(builder, "branches", {})
     shown = set()
     for node in graph.nodes:
         edges = [edge for edge in graph.edges if edge.source == node]
@@ -31,7 +43,7 @@ def _shown_nodes(chain: Runnable[Any, Any]) -> tuple[frozenset[str], bool]:
         if ends or by_command:
             shown.add(str(node))
     is_rewritten = any(str(node).endswith((".after_model", ".after_agent")) for node in graph.nodes)
-    return frozenset(shown), is_rewritten
+    return Structure(frozenset(shown), is_rewritten, is_function=builder is None)
 
 
-shown_nodes = ByChain(_shown_nodes)
+structure = ByChain(_structure)

@@ -1,0 +1,170 @@
+"""Chains that remember: each caller's threads are his own, nothing is doubled, and a pause is an end of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.chat_history import InMemoryChatMessageHistory
+from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.history import RunnableWithMessageHistory
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
+
+from llmstream import Runs, Settings
+from llmstream.errors import InvalidRequest
+from llmstream.events import Interrupted
+from tests.scripted_model import asks, says, see, weather
+
+
+def remembering(saver: Any) -> Any:
+    """A graph that says what it has been told so far."""
+
+    async def node(state: MessagesState) -> Any:
+        return {"messages": [AIMessage(" | ".join(str(message.content) for message in state["messages"]))]}
+
+    return StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile(checkpointer=saver)
+
+
+def talk(*texts: str) -> list[Any]:
+    """A conversation that begins with a question."""
+    return [("user" if place % 2 == 0 else "assistant", text) for place, text in enumerate(texts)]
+
+
+async def test_without_a_thread_each_run_is_alone() -> None:
+    """A graph with a checkpointer answers also where no thread is named, and mixes up no two runs."""
+    graph = remembering(InMemorySaver())
+    assert ("q1", "q2") == ((await see(graph, "q1")).text, (await see(graph, "q2")).text)
+
+
+async def test_a_conversation_is_not_doubled() -> None:
+    """A client that sends the whole conversation adds only what is new."""
+    graph = remembering(InMemorySaver())
+    assert "q1" == (await see(graph, "q1", thread="t")).text
+    assert "q1 | q1 | q2" == (await see(graph, talk("q1", "q1", "q2"), thread="t")).text
+    assert "q1 | q1 | q2 | q1 | q1 | q2 | q3" == (await see(graph, "q3", thread="t")).text
+    assert "q4" == (await see(graph, "q4", thread="u")).text
+
+
+async def test_asked_again_and_changed() -> None:
+    """A conversation that parts from its thread goes on from where it does."""
+    graph = remembering(InMemorySaver())
+    await see(graph, "q1", thread="t")
+    await see(graph, talk("q1", "q1", "q2"), thread="t")
+    assert "q1 | q1 | changed" == (await see(graph, talk("q1", "q1", "changed"), thread="t")).text
+    assert (
+        "q1 | q1 | changed | q1 | q1 | changed | q3"
+        == (await see(graph, talk("q1", "q1", "changed", "q1 | q1 | changed", "q3"), thread="t")).text
+    )
+
+
+async def test_callers_do_not_share_a_thread() -> None:
+    """Two callers' threads of one name are two, and nobody can name himself into another's."""
+    runs, graph = Runs(Settings(demo="never")), remembering(InMemorySaver())
+    for caller, thread in (("ann", "t"), ("bob", "t"), ("ann/t", "x"), ("ann", "t/x"), ("", "ann/t")):
+        run = await runs.start("hi", chain=graph, caller=caller, thread=thread)
+        assert [event async for event in run.follow()]
+        assert "hi" == (await run.snapshot()).text
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
+async def test_message_history() -> None:
+    """`RunnableWithMessageHistory` gets its session, and the new question."""
+    store: dict[str, InMemoryChatMessageHistory] = {}
+    given: list[list[str]] = []
+
+    def answer(value: Any) -> AIMessage:
+        given.append([message.content for message in value.to_messages()])
+        return AIMessage("a")
+
+    chain = RunnableWithMessageHistory(
+        ChatPromptTemplate([MessagesPlaceholder("history"), ("human", "{question}")]) | RunnableLambda(answer),
+        lambda session_id: store.setdefault(session_id, InMemoryChatMessageHistory()),
+        input_messages_key="question",
+        history_messages_key="history",
+    )
+    await see(chain, "q1", thread="s")
+    await see(chain, talk("q1", "a", "q2"), thread="s")
+    assert ([["q1"], ["q1", "a", "q2"]], ["s"]) == (given, list(store))
+
+
+def asking(saver: Any) -> Any:
+    """A graph that asks a person, twice."""
+
+    async def node(state: MessagesState) -> Any:
+        first = interrupt({"question": "Send it?"})
+        second = interrupt("To whom?")
+        return {"messages": [AIMessage(f"{first}, to {second}.")]}
+
+    return StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile(checkpointer=saver)
+
+
+async def test_a_pause_is_no_answer() -> None:
+    """A graph that asks ends its run as interrupted; the answer starts another one on the same thread."""
+    graph = asking(InMemorySaver())
+    first = await see(graph, "Mail it", thread="t")
+    assert ("", [{"question": "Send it?"}]) == (first.text, [each["value"] for each in first.interrupts])
+    second = await see(graph, None, thread="t", resume={first.interrupts[0]["id"]: "yes"})
+    assert ["To whom?"] == [each["value"] for each in second.interrupts]
+    last = await see(graph, None, thread="t", resume={second.interrupts[0]["id"]: "ann"})
+    assert ("yes, to ann.", "stop") == (last.text, last.reason)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ({"thread": "t", "resume": {"wrong": "yes"}}, "takes an answer for each of"),
+        ({"thread": "nobody", "resume": {"i": "yes"}}, "waits for no answer"),
+    ],
+)
+async def test_answers_that_do_not_fit(arguments: dict[str, Any], part: str) -> None:
+    """An answer to something that was not asked is refused before anything runs."""
+    runs, graph = Runs(Settings(demo="never")), asking(InMemorySaver())
+    run = await runs.start("Mail it", chain=graph, thread="t")
+    assert isinstance([event async for event in run.follow()][-1], Interrupted)
+    with pytest.raises(InvalidRequest, match=part):
+        await runs.start(None, chain=graph, **arguments)
+
+
+async def test_resume_without_memory() -> None:
+    """A chain that keeps no threads says so."""
+    with pytest.raises(InvalidRequest, match="checkpointer"):
+        await Runs(Settings(demo="never")).start(None, chain=says("x"), resume={"i": "yes"})
+
+
+async def test_a_pause_outlives_the_process(tmp_path: Path) -> None:
+    """A thread in SQLite goes on where another saver over the same file left it."""
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
+        first = await see(asking(saver), "Mail it", thread="t")
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
+        second = await see(asking(saver), None, thread="t", resume={first.interrupts[0]["id"]: "yes"})
+    assert ["To whom?"] == [each["value"] for each in second.interrupts]
+
+
+DECISIONS: list[tuple[dict[str, Any], str]] = [
+    ({"type": "approve"}, "18 degrees in Paris"),
+    ({"type": "edit", "edited_action": {"name": "weather", "args": {"city": "Rome"}}}, "18 degrees in Rome"),
+    ({"type": "reject", "message": "Not now."}, "Not now."),
+]
+
+
+@pytest.mark.parametrize(("decision", "result"), DECISIONS, ids=["approve", "edit", "reject"])
+async def test_a_person_in_the_loop(decision: dict[str, Any], result: str) -> None:
+    """`HumanInTheLoopMiddleware`: the tool waits for a person, and its call has one result, as he decided."""
+    middleware = HumanInTheLoopMiddleware(interrupt_on={"weather": True})
+    model = says(asks(text="Let me look.", city="Paris"), "It is fine.")
+    graph = create_agent(model, [weather], middleware=[middleware], checkpointer=InMemorySaver())
+    first = await see(graph, "How is it?", thread="t")
+    assert ("Let me look.", []) == (first.text, first.results)
+    asked = first.interrupts[0]
+    assert ["weather"] == [action["name"] for action in asked["value"]["action_requests"]]
+    second = await see(graph, None, thread="t", resume={asked["id"]: {"decisions": [decision]}})
+    assert ("It is fine.", "stop") == (second.text, second.reason)
+    assert result in str(second.results)
