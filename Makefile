@@ -75,7 +75,7 @@ bench: $(DEV) ## measure; prints a table of ratios
 
 soak: $(DEV) ## 10,000 random cuts and resumes, and as many runs with random faults
 	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 \
-		$(BIN)/python -m pytest tests/test_resume.py tests/test_soak.py --timeout 3600 $(ARGS)
+		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py --timeout 3600 $(ARGS)
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist llmstream/page $(REACT)/node_modules

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.processes import OTHERS_CORE, SERVER_CORE
 from benchmarks.report import percentile, table, target
 from llmstream.demo_ollama import DemoOllama
-from tests.notebook_support import Kernel, running_kernel
+from tests.support.kernels import Kernel, running_kernel
 
 _TOKENS = 2000
 _TIMEOUT_S = 120.0

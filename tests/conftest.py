@@ -15,11 +15,9 @@ from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.settings import Settings
-from tests.real_ollama import RealOllama, find_ollama
-from tests.support import Served, serving
-
-# Set where everything must be there, as in .ci/run: what a machine lacks then fails instead of being skipped.
-REQUIRE = bool(os.environ.get("LLMSTREAM_TEST_REQUIRE"))
+from tests.support.lacking import lacking
+from tests.support.real_ollama import RealOllama, find_ollama
+from tests.support.serving import Served, serving
 
 # A client of httpx reads the certificates of all the world, and a ChatOllama has two of them: a tenth of a second in
 # every test that makes one, for connections to this machine.
@@ -31,14 +29,6 @@ sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 # A shell without job control has what it starts in the background ignore Ctrl-C, and so would every process of a test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def lacking(what: str, how: str) -> None:
-    """Skip, in one line that says how to get what is missing; or fail where nothing may be missing."""
-    message = f"no {what}: {how}"
-    if REQUIRE:
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +76,7 @@ def own_real_ollama() -> Iterator[RealOllama]:
 def _started_ollama() -> Iterator[RealOllama]:
     binary = find_ollama()
     if binary is None:
-        lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/ollama/build.sh .cache/ollama")
+        lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/support/ollama/build.sh .cache/ollama")
     assert binary is not None
     with RealOllama(binary) as server:
         yield server

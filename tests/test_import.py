@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import llmstream
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[1]
 FRAMEWORKS = (
     "langchain_core", "langchain_ollama", "fastapi", "starlette", "aiohttp", "gradio", "pydantic", "httpx", "ollama",
     "uvicorn", "msgspec", "asyncio", "rich", "ipywidgets", "IPython", "prometheus_client",

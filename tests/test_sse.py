@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream import sse
-from tests.golden import WIRE
+from tests.support.golden import WIRE
 
 # The bytes of web-platform-tests' eventsource/format-*.any.js, and the events and data of the messages they expect; the
 # client in apps/react reads them too.

@@ -4,7 +4,7 @@ import { createRun, type Part, type RunState } from "../src/llmstream";
 import { hasty } from "./collect";
 import { type Answer, created, serve, stream } from "./server";
 
-const FOLDER = new URL("../../../tests/wire/", import.meta.url);
+const FOLDER = new URL("../../../tests/data/wire/", import.meta.url);
 const RUN = "0".repeat(32);
 const SENTENCE = "The sky is blue because air scatters blue light more than red light.";
 const HALF = "The sky is blue because";

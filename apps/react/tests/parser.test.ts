@@ -14,7 +14,7 @@ interface Case {
 
 /** The bytes of web-platform-tests' eventsource/format-*.any.js, which the Python decoder reads too. */
 const CORPUS: Case[] = JSON.parse(
-  readFileSync(new URL("../../../tests/wire/sse_corpus.json", import.meta.url)).toString(),
+  readFileSync(new URL("../../../tests/data/wire/sse_corpus.json", import.meta.url)).toString(),
 );
 const ANSWER = answering("Hëllo", "\r\n\n  ", "日本 👩‍👩‍👧‍👦", "\u2028end");
 

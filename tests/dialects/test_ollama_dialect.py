@@ -1,0 +1,384 @@
+"""Any chain as an Ollama model: the `ollama` package, ChatOllama and the `ollama` command against `/ollama`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import httpx
+import ollama
+import pytest
+from fastapi import FastAPI
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_ollama import ChatOllama
+
+from llmstream.chain import StrictChatOllama
+from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.events import Event, Reasoning, Started, Token, ToolCall, ToolResult
+from llmstream.fastapi import create_app
+from llmstream.settings import Settings
+from tests.support.golden import forever, golden
+from tests.support.lacking import lacking
+from tests.support.npm import EXACT, NOBODY
+from tests.support.real_ollama import find_ollama
+from tests.support.serving import Served, get, post
+
+Serve = Callable[[FastAPI], Served]
+WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+
+
+async def echo(question: str) -> str:
+    """A chain that repeats the question."""
+    return f"You asked: {question.strip()}"
+
+
+@pytest.fixture
+def served(serve: Serve, settings: Settings) -> Served:
+    """A server over the default chain."""
+    return serve(create_app(settings.change(model="demo")))
+
+
+@pytest.fixture
+def client(served: Served) -> Iterator[ollama.Client]:
+    """The `ollama` package's client."""
+    with closing(ollama.Client(host=f"{served.url}/ollama")) as made:
+        yield made
+
+
+def ask(**changes: Any) -> dict[str, Any]:
+    """A request."""
+    return {"model": "demo", "messages": [{"role": "user", "content": "Why?"}], **changes}
+
+
+def chat(served: Served, **changes: Any) -> httpx.Response:
+    """One chat request, read to its end."""
+    return post(f"{served.url}/ollama/api/chat", json=ask(**changes))
+
+
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "reasoning": {"model": "demo:thinking", "think": True, "stream": False},
+    "text": {"model": "demo:one-chunk", "stream": False},
+    "tool_call": {"model": "demo:tool-call", "tools": [WEATHER]},
+    "length": {"model": "demo:length", "stream": False},
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_transcript(served: Served, scenario: str) -> None:
+    """The bytes are those of the golden transcript."""
+    golden(f"ollama_{scenario}", chat(served, **SCENARIOS[scenario]).content)
+
+
+@pytest.mark.parametrize("scenario", ["error-line", "no-done"])
+def test_transcript_of_a_late_error(serve: Serve, settings: Settings, scenario: str) -> None:
+    """The last line of an answer that is not complete is an error, and none says done."""
+    served = serve(create_app(settings, chain=StrictChatOllama(model=f"demo:{scenario}", base_url=settings.ollama_url)))
+    lines = [json.loads(line) for line in chat(served, model="chain").content.splitlines()]
+    assert "done" not in lines[-1]
+    assert not any(line.get("done") for line in lines)
+    golden(f"ollama_{scenario.replace('-', '_')}", json.dumps(lines[-1]).encode())
+
+
+def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> None:
+    """A stop is told as an error: what came is not the whole answer."""
+    served = serve(create_app(settings, chain=forever))
+    url = f"{served.url}/ollama/api/chat"
+    with httpx.stream("POST", url, json=ask(model="chain"), timeout=30) as response:
+        pieces = response.iter_raw()
+        body = next(pieces)
+        run = next(iter(served.runs._running))
+        assert 202 == post(f"{served.url}/runs/{run}/stop").status_code
+        body += b"".join(pieces)
+    golden("ollama_stopped", body)
+
+
+def test_text_is_exact(client: ollama.Client, upstream: DemoOllama) -> None:
+    """What the package joins is what the model said, also where its line splitting would break."""
+    upstream.answers["Why?"] = EXACT
+    answer = list(client.chat(**ask(), stream=True))
+    assert EXACT == "".join(part.message.content or "" for part in answer)
+    assert "stop" == answer[-1].done_reason
+    assert (answer[-1].eval_count or 0) > 0
+
+
+def test_thinking(client: ollama.Client) -> None:
+    """Thinking comes where it is asked for, and is refused where the model can't."""
+    answer = client.chat(**ask(model="demo:thinking", think=True))
+    assert ("Let me think.", SENTENCE) == (answer.message.thinking, answer.message.content)
+    with pytest.raises(ollama.ResponseError, match="does not support thinking"):
+        client.chat(**ask(think=True))
+
+
+def test_tool_call_both_ways(client: ollama.Client) -> None:
+    """The model's call comes to the client, and the result goes to the model."""
+    request = ask(model="demo:tool-call", tools=[WEATHER])
+    message = client.chat(**request).message
+    assert [("get_weather", {"city": "Paris"})] == [
+        (call.function.name, call.function.arguments) for call in message.tool_calls or ()
+    ]
+    request["messages"] += [message, {"role": "tool", "tool_name": "get_weather", "content": "Sunny"}]
+    assert SENTENCE == client.chat(**request).message.content
+
+
+def test_generate(client: ollama.Client, upstream: DemoOllama) -> None:
+    """`/api/generate` answers a prompt, with its system message and its format."""
+    upstream.answers["Why?"] = "Because."
+    assert "Because." == client.generate(model="demo", prompt="Why?", system="Be brief.", format="json").response
+    sent = upstream.requests[-1].body
+    assert ["system", "user"] == [message["role"] for message in sent["messages"]]
+    assert "json" == sent["format"]
+
+
+def test_options_reach_the_model(client: ollama.Client, upstream: DemoOllama) -> None:
+    """Options go to Ollama as they are."""
+    client.chat(**ask(options={"temperature": 0.5, "seed": 7}))
+    assert {"temperature": 0.5, "seed": 7} == upstream.requests[-1].body["options"]
+
+
+@pytest.mark.parametrize("change", [{"options": {"num_keep": 1}}, {"raw": True}, {"logprobs": True}, {"format": "xml"}])
+def test_what_cannot_be_done_is_refused(served: Served, change: dict[str, Any]) -> None:
+    """What a client asks for and nobody here can do is a 400."""
+    response = chat(served, **change)
+    assert 400 == response.status_code
+    assert response.json()["error"]
+
+
+def test_page_that_sends_much_is_answered(serve: Serve, settings: Settings) -> None:
+    """Fields and options that ask for nothing are no reason to refuse, and some chat by OpenAI's dialect below."""
+    served = serve(create_app(settings, chain=echo))
+    extras: dict[str, Any] = {
+        "options": {"num_predict": -1, "stop": [], "num_ctx": 8192, "num_gpu": 1}, "keep_alive": "5m", "think": False,
+        "format": "", "tools": [], "template": "", "raw": False, "context": [], "metadata": {"chat_id": "c"},
+        "session_id": "s", "features": {"web_search": False},
+    }  # fmt: skip
+    assert 200 == chat(served, model="chain", stream=False, **extras).status_code
+    assert "chain" == get(f"{served.url}/ollama/v1/models").json()["data"][0]["id"]
+    answer = post(f"{served.url}/ollama/v1/chat/completions", json=ask(model="chain:latest")).json()
+    assert "You asked: Why?" == answer["choices"][0]["message"]["content"]
+    missing = post(f"{served.url}/ollama/v1/chat/completions", json=ask())
+    assert (404, "model_not_found") == (missing.status_code, missing.json()["error"]["code"])
+
+
+def test_context_length_is_the_servers_affair(serve: Serve, settings: Settings, upstream: DemoOllama) -> None:
+    """An option of the hardware reaches the model where the settings allow it, and is left aside where they don't."""
+    for allowed, sent in ((settings.allowed_options, {}), (("num_ctx",), {"num_ctx": 4096})):
+        served = serve(create_app(settings.change(allowed_options=allowed)))
+        assert 200 == chat(served, options={"num_ctx": 4096}).status_code
+        assert sent == upstream.requests[-1].body.get("options")
+
+
+def test_image_for_a_model_that_does_not_see(client: ollama.Client) -> None:
+    """An image is refused where Ollama itself would not look at it."""
+    with pytest.raises(ollama.ResponseError, match="images"):
+        client.chat("demo", [{"role": "user", "content": "Why?", "images": ["iVBORw0KGgo="]}])
+
+
+@pytest.mark.parametrize(("model", "status"), [("nobody", 404), ("demo-thinking", 403), ("demo:error-500", 502)])
+def test_early_error_is_a_status(serve: Serve, settings: Settings, model: str, status: int) -> None:
+    """A failure before the first token is a status with Ollama's body."""
+    served = serve(create_app(settings.change(allowed_models=("demo", "nobody", "demo:error-500"))))
+    response = chat(served, model=model)
+    assert status == response.status_code
+    assert response.json()["error"]
+
+
+@pytest.mark.parametrize("model", ["demo:error-line", "demo:no-done"])
+def test_late_error_raises(client: ollama.Client, model: str) -> None:
+    """An error and a truncation after the first token raise in the package, after what came."""
+    pieces: list[str] = []
+    with pytest.raises(ollama.ResponseError, match="broke off"):
+        pieces.extend(part.message.content or "" for part in client.chat(**ask(model=model), stream=True))
+    assert "".join(pieces)
+    assert SENTENCE.startswith("".join(pieces))
+    with pytest.raises(ollama.ResponseError):
+        client.chat(**ask(model=model))
+
+
+def test_lists(client: ollama.Client, served: Served) -> None:
+    """Tags, show, ps and version are those of the models a client may ask for."""
+    assert ["demo:latest", "demo-thinking:latest"] == [model.model for model in client.list().models]
+    assert ["completion", "thinking"] == client.show("demo-thinking").capabilities
+    client.chat(**ask())
+    assert ["demo:latest"] == [model.model for model in client.ps().models]
+    assert get(f"{served.url}/ollama/api/version").json()["version"]
+    assert "Ollama is running" == get(f"{served.url}/ollama/").text
+    with pytest.raises(ollama.ResponseError, match="not pulled"):
+        client.pull("demo-new")
+
+
+def test_leaving_stops_the_model(client: ollama.Client, upstream: DemoOllama) -> None:
+    """A client that closes its stream frees the model at once: it can't come back."""
+    stream = client.chat(**ask(model="demo:endless-200"), stream=True)
+    for _, _ in zip(range(5), stream, strict=False):
+        pass
+    stream.close()  # type: ignore[attr-defined]
+    assert upstream.wait_idle(timeout_s=2)
+
+
+def test_chain_is_a_model(serve: Serve, settings: Settings) -> None:
+    """A chain is a model under its name, with and without a tag; what it can't be told is refused."""
+    served = serve(create_app(settings, chain=echo))
+    with closing(ollama.Client(host=f"{served.url}/ollama")) as client:
+        assert ["chain:latest"] == [model.model for model in client.list().models]
+        for name in ("chain", "chain:latest"):
+            assert "You asked: Why?" == client.chat(**ask(model=name)).message.content
+        with pytest.raises(ollama.ResponseError, match="not found"):
+            client.chat(**ask(model="demo"))
+        with pytest.raises(ollama.ResponseError):
+            client.chat(**ask(model="chain", options={"temperature": 1}))
+
+
+@pytest.fixture
+def chat_ollama(served: Served) -> Iterator[Callable[..., ChatOllama]]:
+    """LangChain's client; it leaves its connections open, so they are closed here."""
+    made: list[ChatOllama] = []
+
+    def make(kind: type[ChatOllama] = ChatOllama, **options: Any) -> ChatOllama:
+        made.append(kind(base_url=f"{served.url}/ollama", **options))
+        return made[-1]
+
+    yield make
+    for model in made:
+        model._client._client.close()
+
+
+def test_chat_ollama(chat_ollama: Callable[..., ChatOllama]) -> None:
+    """LangChain's ChatOllama and our own stream from it."""
+    for kind in (ChatOllama, StrictChatOllama):
+        answer = chat_ollama(kind, model="demo:thinking", reasoning=True).invoke("Why?")
+        assert SENTENCE == answer.content
+        assert "Let me think." == answer.additional_kwargs["reasoning_content"]
+
+
+def test_chat_ollama_errors(chat_ollama: Callable[..., ChatOllama]) -> None:
+    """An answer that broke off raises in ChatOllama, which by itself takes any end for the end of an answer."""
+    for model in ("demo:error-line", "demo:no-done"):
+        with pytest.raises(ollama.ResponseError, match="broke off"):
+            chat_ollama(model=model).invoke("Why?")
+
+
+def test_chat_ollama_tools(chat_ollama: Callable[..., ChatOllama]) -> None:
+    """Tools bound to ChatOllama are called, and their results answered from."""
+
+    @tool
+    def get_weather(city: str) -> str:
+        """The weather in a city."""
+        return "Sunny"
+
+    model = chat_ollama(model="demo:tool-call").bind_tools([get_weather])
+    call = model.invoke("Weather?")
+    assert isinstance(call, AIMessage)
+    assert [("get_weather", {"city": "Paris"})] == [(each["name"], each["args"]) for each in call.tool_calls]
+    result = ToolMessage("Sunny", tool_call_id=call.tool_calls[0]["id"])
+    assert SENTENCE == model.invoke([HumanMessage("Weather?"), call, result]).content
+
+
+async def test_async_client(served: Served) -> None:
+    """The package's async client reads the same."""
+    async with ollama.AsyncClient(host=f"{served.url}/ollama") as client:
+        stream = await client.chat(**ask(model="demo:one-chunk"), stream=True)
+        assert SENTENCE == "".join([part.message.content or "" async for part in stream])
+
+
+@contextmanager
+def ollama_run(served: Served, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The command, with the server for its Ollama."""
+    command = find_ollama()
+    if command is None:
+        lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/support/ollama/build.sh .cache/ollama")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {**os.environ, "OLLAMA_HOST": f"{served.url}/ollama", "HOME": os.environ.get("HOME", "/tmp")}
+    with subprocess.Popen([str(command), "run", *arguments], env=environment, **pipes) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
+def said(served: Served, *arguments: str, typed: str = "") -> tuple[int, str, str]:
+    """How the command ended, its answer without the two newlines that it adds, and its errors."""
+    with ollama_run(served, *arguments) as run:
+        out, errors = run.communicate(typed.encode(), timeout=100)
+    return run.returncode, out.decode().removesuffix("\n\n"), errors.decode()
+
+
+def test_ollama_run_of_a_chain(serve: Serve, settings: Settings) -> None:
+    """`ollama run chain "…"` prints the chain's answer, and so does a question through a pipe."""
+    served = serve(create_app(settings, chain=echo))
+    for arguments, typed in ((["chain", "Why?"], ""), (["chain"], "Why?")):
+        code, out, errors = said(served, *arguments, typed=typed)
+        assert (0, "You asked: Why?") == (code, out), errors
+
+
+def test_ollama_run_tells_all(served: Served, upstream: DemoOllama) -> None:
+    """The command prints the exact text, the thoughts apart, and the usage."""
+    upstream.answers["Why?"] = EXACT
+    code, out, errors = said(served, "demo", "--verbose", "Why?")
+    assert (0, EXACT) == (code, out)
+    assert "eval count:           19 token(s)" in errors
+    _, out, _ = said(served, "demo:thinking", "--think", "Why?")
+    assert f"Thinking...\nLet me think.\n...done thinking.\n\n{SENTENCE}" == out
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [("nobody", "not pulled"), ("demo:error-line", "broke off"), ("demo:no-done", "broke off")],
+)
+def test_ollama_run_fails(served: Served, model: str, expected: str) -> None:
+    """A model that isn't there and an answer that broke off end the command with an error, after what came."""
+    code, out, errors = said(served, model, "Why?")
+    assert (1, expected in errors) == (code, True), errors
+    assert SENTENCE.startswith(out)
+    assert bool(out) == (model != "nobody")
+
+
+def test_ollama_run_without_an_ollama_behind(serve: Serve) -> None:
+    """Where the server's own Ollama is down, the command says so."""
+    code, _, errors = said(serve(create_app(Settings(ollama_url=NOBODY, model="demo", demo="never"))), "demo", "Why?")
+    assert (1, "Ollama is not running at" in errors) == (code, True), errors
+
+
+def test_ollama_run_that_is_ended_frees_the_model(served: Served, upstream: DemoOllama) -> None:
+    """Ending the command in mid-answer ends the answer."""
+    with ollama_run(served, "demo:endless-100", "Why?") as run:
+        assert run.stdin is not None
+        assert run.stdout is not None
+        run.stdin.close()  # it reads a pipe to the end before it asks
+        assert b" 1" == run.stdout.read(2)
+        run.terminate()
+        assert upstream.wait_idle(timeout_s=2)
+
+
+def test_own_tools_of_a_chain_stay_here() -> None:
+    """A call that the chain answered itself is not the client's to make; text in a row is one piece."""
+    events: list[Event] = [
+        Started("m", 0), Reasoning("a"), Reasoning("b"), ToolCall("x", "search", {}), ToolResult("x", 1), Token("c"),
+        Token("d"), Reasoning("e"),
+    ]  # fmt: skip
+    assert [("", "ab"), ("cd", ""), ("", "e")] == [(p.content, p.thinking) for p in OllamaPieces().read(events)]
+
+
+def test_token_is_wanted(serve: Serve, settings: Settings) -> None:
+    """Who has no token is refused."""
+    served = serve(create_app(settings.change(token="secret"), chain=forever))
+    assert 401 == chat(served, model="chain").status_code
+
+
+def test_silence_is_no_end(serve: Serve, settings: Settings) -> None:
+    """A long silence in the middle of an answer changes nothing."""
+
+    async def slow(question: object) -> AsyncIterator[str]:
+        yield "One"
+        await asyncio.sleep(0.3)
+        yield " two"
+
+    served = serve(create_app(settings.change(heartbeat_s=0.05), chain=slow))
+    assert "One two" == chat(served, model="chain", stream=False).json()["message"]["content"]

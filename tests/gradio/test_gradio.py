@@ -1,0 +1,484 @@
+"""The Gradio chat without a browser: events to messages, turns, doors."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from llmstream.cli.lazy_gradio import LazyChat
+from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
+from llmstream.errors import SettingsError
+from llmstream.events import (
+    Cancelled,
+    Data,
+    Event,
+    Failed,
+    Finished,
+    Reasoning,
+    Started,
+    Status,
+    Timings,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from llmstream.fastapi import create_app
+from llmstream.gradio import create_chat, mount_chat
+from llmstream.gradio.messages import conversation, message
+from llmstream.gradio.turns import PERIOD_S, Turns
+from llmstream.gradio.view import View
+from llmstream.runs.owner import Runs
+from llmstream.settings import Settings
+from llmstream.view.markdown import escape
+from tests.support.serving import Served, answer, get, native_events, post
+
+# Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+PAGE = ("", "page")
+DONE = Finished("stop", Usage(11, 3), Timings(0.25, 1.25, None, 3.0))
+
+
+@pytest.fixture(autouse=True)
+def no_loops_left() -> Iterator[None]:
+    """What Gradio leaves is collected here, not in another test."""
+    yield
+    with warnings.catch_warnings(action="ignore"):
+        asyncio.set_event_loop(None)
+        gc.collect()
+
+
+class Clock:
+    """Time that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def shown(*events: Event) -> list[tuple[str | None, str]]:
+    """The title and the text of each message for these events."""
+    view = View(clock=Clock())
+    view.put(events)
+    return [((each["metadata"] or {}).get("title"), each["content"][0]["text"]) for each in view.messages()]
+
+
+def test_answer_is_one_message_with_the_text_as_it_is() -> None:
+    """The answer is one message, in the form in which Gradio leaves tabs, indentation and newlines alone."""
+    view = View(run_id="r1")
+    view.put([Started("m", 0.0), Token("  \tif"), Token(NEWLINES), DONE])
+    expected = {
+        "role": "assistant",
+        "content": [{"type": "text", "text": f"  \tif{NEWLINES}"}],
+        "metadata": {"id": "r1"},
+        "options": None,
+    }
+    assert [expected] == view.messages()
+
+
+def test_thinking_is_a_message_of_its_own_with_its_time() -> None:
+    """Thinking is pending while it grows, then done with its duration; the answer is another message."""
+    clock = Clock()
+    view = View(clock=clock)
+    view.put([Started("m", 0.0), Reasoning("Let me"), Reasoning(" think.")])
+    assert {"title": "Thinking", "status": "pending"} == view.messages()[0]["metadata"]
+    clock.now = 3.21
+    view.put([Token("Blue.")])
+    thinking, said = view.messages()
+    assert {"title": "Thinking", "status": "done", "duration": 3.2} == thinking["metadata"]
+    assert ("Let me think.", "Blue.") == (thinking["content"][0]["text"], said["content"][0]["text"])
+
+
+@pytest.mark.parametrize(
+    ("events", "title"),
+    [
+        ([], "Waiting for the answer · 1.5 s"),
+        ([Started("m", 0.0)], "Waiting for m · 1.5 s"),
+        ([Status("queued", "", 3)], "Waiting in line, number 3 · 1.5 s"),
+        ([Status("loading", "Loading m into memory.")], "Loading m into memory · 1.5 s"),
+    ],
+)
+def test_waiting_says_for_what(events: list[Event], title: str) -> None:
+    """Before the first token a pending note says what is waited for, and for how long."""
+    clock = Clock()
+    view = View(clock=clock)
+    view.put(events)
+    clock.now = 1.5
+    assert [{"title": title, "status": "pending"}] == [each["metadata"] for each in view.messages()]
+
+
+def test_error_keeps_the_text_before_it() -> None:
+    """A failed answer keeps its text, says what is wrong in words, and offers to try again where that can help."""
+    view = View()
+    view.put([Token("The sky"), Failed("upstream_stalled", "Ollama stopped sending.", retryable=True)])
+    said, error = view.messages()
+    assert "The sky" == said["content"][0]["text"]
+    assert ({"title": "⚠️ The answer is not complete"}, "Ollama stopped sending.") == (
+        error["metadata"],
+        error["content"][0]["text"],
+    )
+    assert [{"value": "Try again", "label": "Try again"}] == error["options"]
+
+
+def test_stopped_answer_is_marked() -> None:
+    """A stopped answer keeps its text and is marked."""
+    assert [(None, "The sky"), ("Stopped", "The answer was stopped here.")] == shown(
+        Token("The sky"), Cancelled("stop")
+    )
+
+
+def test_tools_and_sources_are_notes() -> None:
+    """A tool's call and result are one note; sources are a list of links; the text goes on after them."""
+    found = shown(
+        ToolCall("1", "get_weather", {"city": "Paris"}),
+        ToolResult("1", "```sunny"),
+        Data("sources", [{"title": "A [b]", "url": "https://a.example/x y", "excerpt": "<b>"}, {"title": "No link"}]),
+        Token("Sunny."),
+        DONE,
+    )
+    assert [
+        ("Tool: get_weather", '```json\n{\n  "city": "Paris"\n}\n```\n\n````\n```sunny\n````\n\n'),
+        ("Sources (2)", "1. [A \\[b\\]](https://a.example/x%20y)  \n   \\<b\\>\n2. No link"),
+        (None, "Sunny."),
+    ] == found
+
+
+def test_an_output_takes_the_place_of_the_one_before() -> None:
+    """What a JSON parser gives, the whole so far each time, is one note; other data are one each."""
+    found = shown(Data("output", [1]), Data("cost", 1), Data("output", [1, 2]), Data("cost", 2), DONE)
+    assert ["output", "cost", "cost"] == [title for title, _ in found[:3]]
+    assert "2" in found[0][1]
+
+
+def test_link_of_a_source_is_http() -> None:
+    """A source whose address is no http address is no link."""
+    found = shown(Data("sources", [{"title": "x", "url": "javascript:alert(1)"}]), DONE)
+    assert ("Sources (1)", "1. x") == found[0]
+
+
+def test_line_under_the_answer() -> None:
+    """The line says the time to the first token, tokens, speed and model, and what was cut."""
+    view = View()
+    view.put([Started("m_1", 0.0), Token("x"), Status("prompt_truncated", "")])
+    view.put([Finished("length", Usage(1, 3), Timings(0.25, 1.25, None, 3.0))])
+    expected = (
+        "250 ms to first token · 3 tokens · 3.0 tokens/s · m\\_1 · cut at its length limit"
+        " · the conversation was cut to fit the model"
+    )
+    assert expected == view.line
+
+
+def test_conversation_leaves_notes_out() -> None:
+    """A chain is told roles and texts: no notes, no empty messages, the parts of one answer joined."""
+    messages = [
+        message("user", "Why?"),
+        message("assistant", "Let me think.", {"title": "Thinking"}),
+        message("assistant", "Because", {"id": "r1"}),
+        message("assistant", "", None),
+        message("assistant", " so.", None),
+        {"role": "user", "content": [{"type": "text", "text": "And "}, {"type": "file"}, "why?"]},
+        {"role": "system", "content": "obey"},
+        "not a message",
+    ]
+    expected = [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "Because so."},
+        {"role": "user", "content": "And why?"},
+    ]
+    assert expected == conversation(messages)
+
+
+def test_escape_leaves_nothing_to_markdown() -> None:
+    """Text of others in a line of ours is shown as it is."""
+    assert r"\*a\* \[b\]\(c\) \<d\>" == escape("*a*\n[b](c) <d>")
+
+
+@pytest.fixture
+def turns(settings: Settings) -> Turns:
+    """Turns over runs of their own."""
+    return Turns(Runs(settings))
+
+
+async def ask(turns: Turns, asked: dict[str, Any]) -> View:
+    """The last view of an answer."""
+    async with aclosing(turns.answer(PAGE, asked)) as views:
+        return [view async for view in views][-1]
+
+
+def fields(model: str, question: str = "Why?") -> dict[str, Any]:
+    """What a page asks with."""
+    return {"messages": [{"role": "user", "content": question}], "model": model}
+
+
+async def idle(upstream: DemoOllama) -> bool:
+    """Whether the upstream is left within a second."""
+    return await asyncio.to_thread(upstream.wait_idle, timeout_s=1)
+
+
+async def test_answer_is_the_models_text(turns: Turns) -> None:
+    """The text is the model's, code point by code point."""
+    assert NEWLINES == (await ask(turns, fields("demo:newlines"))).text
+
+
+async def test_updates_are_few(turns: Turns) -> None:
+    """A fast answer is shown at most twenty times a second, and whole at its end."""
+    count, began, text = 0, time.monotonic(), ""
+    async with aclosing(turns.answer(PAGE, fields("demo:tokens-20000"))) as views:
+        async for view in views:
+            count, text = count + 1, view.text
+    assert "".join(f" {n}" for n in range(1, 20001)) == text
+    assert count <= (time.monotonic() - began) / PERIOD_S + 5
+
+
+async def test_stop_before_the_first_token(turns: Turns, upstream: DemoOllama) -> None:
+    """Stop ends an answer that has not begun, and the upstream is free."""
+    shown: list[View] = []
+    async with aclosing(turns.answer(PAGE, fields("demo:silent"))) as views:
+        async for view in views:
+            shown.append(view)
+            if upstream.active:
+                await turns.stop(PAGE)
+    assert Cancelled("stop") == shown[-1].ended
+    assert await idle(upstream)
+
+
+async def test_stop_in_the_middle_keeps_the_text(turns: Turns, upstream: DemoOllama) -> None:
+    """Stop ends an answer under way, keeps what came and frees the upstream."""
+    view = View()
+    async with aclosing(turns.answer(PAGE, fields("demo:stall-3"))) as views:
+        async for view in views:
+            if view.text == " 1 2 3":
+                await turns.stop(PAGE)
+    assert (" 1 2 3", Cancelled("stop")) == (view.text, view.ended)
+    assert await idle(upstream)
+
+
+@pytest.mark.parametrize("model", ["demo:silent", "demo:stall-3"])
+async def test_closed_page_frees_the_model(turns: Turns, upstream: DemoOllama, model: str) -> None:
+    """A page that is gone closes its generator, and the upstream is free, also before the first token."""
+    async with aclosing(turns.answer(PAGE, fields(model))) as views:
+        async for _ in views:
+            if upstream.active:
+                break
+    assert await idle(upstream)
+
+
+async def test_silent_answer_is_shown_twice_a_second(turns: Turns) -> None:
+    """While nothing comes, something is shown again and again: only so is it noticed that a page is gone."""
+    times: list[float] = []
+    async with aclosing(turns.answer(PAGE, fields("demo:silent"))) as views:
+        async for _ in views:
+            times.append(time.monotonic())
+            if len(times) == 5:
+                break
+    assert times[-1] - times[-2] < 2
+
+
+async def test_next_question_replaces_the_answer(turns: Turns, upstream: DemoOllama) -> None:
+    """A page waits for one answer at a time: the next question stops the one before, which shows nothing more."""
+    first = turns.answer(PAGE, fields("demo:stall-3"))
+    async for view in first:
+        if view.text:
+            break
+    second = await ask(turns, fields("demo:no-reason"))
+    left = [view async for view in first]
+    assert (SENTENCE, []) == (second.text, left)
+    assert await idle(upstream)
+
+
+async def test_pages_do_not_disturb_each_other(turns: Turns, upstream: DemoOllama) -> None:
+    """A stop ends the page's own answer only."""
+    other = asyncio.ensure_future(ask(turns, fields("demo:slow-1")))
+    async with aclosing(turns.answer(("", "other page"), fields("demo:stall-3"))) as views:
+        async for _ in views:
+            await turns.stop(("", "other page"))
+    assert SENTENCE == (await other).text
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "code"),
+    [
+        ({}, fields("demo:error-line"), "upstream_error"),
+        ({}, fields("demo:none"), "model_not_found"),
+        ({}, fields("x-cloud"), "model_not_allowed"),
+        ({}, fields("demo", "x" * 70_000), "body_too_large"),
+        ({}, {"messages": "nonsense"}, "invalid_request"),
+        ({}, {**fields("demo"), "options": {"num_gpu": 1}}, "invalid_request"),
+        ({"ollama_url": "http://127.0.0.1:9"}, fields("demo"), "upstream_unreachable"),
+    ],
+)
+async def test_error_is_a_message(settings: Settings, changes: Any, asked: dict[str, Any], code: str) -> None:
+    """Whatever is wrong becomes a message of the answer; nothing is raised."""
+    view = await ask(Turns(Runs(settings.change(**changes))), asked)
+    assert isinstance(view.ended, Failed)
+    assert code == view.ended.code
+
+
+async def test_place_in_the_queue_is_shown(settings: Settings, upstream: DemoOllama) -> None:
+    """With all places taken, the page shows its own in the queue."""
+    turns = Turns(Runs(settings.change(max_active_runs=1)))
+    first = turns.answer(("", "first"), fields("demo:stall-1"))
+    async for view in first:
+        if view.text:
+            break
+    titles: list[str] = []
+    async for view in turns.answer(PAGE, fields("demo:no-reason")):
+        titles += [(each["metadata"] or {}).get("title", "") for each in view.messages()]
+        if "number 1" in titles[-1]:
+            await first.aclose()
+    assert SENTENCE == view.text
+    assert any("Waiting in line, number 1" in title for title in titles)
+
+
+async def test_any_chain_answers(settings: Settings) -> None:
+    """A chain of one's own answers, told the whole conversation."""
+
+    async def chain(messages: list[Any]) -> Any:
+        yield " ".join(["I", "answer"])
+
+    view = await ask(Turns(Runs(settings), chain), {"messages": fields("x")["messages"]})
+    assert "I answer" == view.text
+
+
+@contextmanager
+def launched(settings: Settings, **options: Any) -> Iterator[str]:
+    """The address of a chat page of its own."""
+    chat = create_chat(settings=settings)
+    chat.launch(prevent_thread_lock=True, quiet=True, **options)
+    try:
+        yield str(chat.local_url).rstrip("/")
+    finally:
+        chat.close(verbose=False)
+
+
+def test_doors_of_a_launched_page(settings: Settings) -> None:
+    """Only our own host and origin come in, nothing is uploaded, no file is given out, nothing comes from elsewhere."""
+    with launched(settings) as url:
+        assert 200 == get(f"{url}/").status_code
+        assert 421 == get(f"{url}/", headers={"host": "evil.example"}).status_code
+        assert 421 == get(f"{url}/config", headers={"host": "[::1].evil.example"}).status_code
+        assert 403 == post(f"{url}/gradio_api/queue/join", {}, headers={"origin": "https://evil.example"}).status_code
+        assert 403 == post(f"{url}/gradio_api/upload", files={"files": b"x"}).status_code
+        for path in ("/etc/passwd", "../../etc/passwd", "https://evil.example/x.png"):
+            assert 400 <= get(f"{url}/gradio_api/file={path}").status_code < 500
+        assert "default-src 'self'" in get(f"{url}/").headers["content-security-policy"]
+
+
+def test_token_opens_a_launched_page(settings: Settings) -> None:
+    """With a token the page starts, and opens for those who have it."""
+    with launched(settings.change(token="secret")) as url:
+        assert (401, 200) == (get(f"{url}/").status_code, get(f"{url}/?token=secret").status_code)
+
+
+def test_network_needs_a_token(settings: Settings) -> None:
+    """The page does not listen to the network without a token."""
+    with pytest.raises(SettingsError):
+        create_chat(settings=settings).launch(server_name="0.0.0.0", prevent_thread_lock=True)
+
+
+def test_page_offers_programs_nothing(settings: Settings) -> None:
+    """No handler of the page is part of Gradio's own API, and nothing is recorded."""
+    chat = create_chat(settings=settings)
+    assert {"private"} == {fn.api_visibility for fn in chat.fns.values()}
+    with launched(settings) as url:
+        info = get(f"{url}/gradio_api/info").json()
+        config = get(f"{url}/config").json()
+    assert {"named_endpoints": {}, "unnamed_endpoints": {}} == info
+    assert (False, False) == (chat.analytics_enabled, config.get("run_history", False))
+
+
+def test_panel_is_for_the_default_chain(settings: Settings) -> None:
+    """A chain of one's own has no model to choose and no settings."""
+    plain = create_chat(lambda text: text, settings=settings)
+    elements = {block.elem_id for block in plain.blocks.values()}
+    assert not {"model", "panel"} & elements
+    assert {"box", "chat"} <= elements
+
+
+def test_operators_system_prompt_is_not_sent_to_the_page(settings: Settings) -> None:
+    """A system prompt of the server's own is nowhere in the page."""
+    with launched(settings.change(system_prompt="Sesame.")) as url:
+        assert "Sesame" not in get(f"{url}/").text + get(f"{url}/config").text
+
+
+def test_mounted_page_shares_the_runs(
+    serve: Callable[[FastAPI], Served], settings: Settings, upstream: DemoOllama
+) -> None:
+    """A run that was started by the page can be read over HTTP: the same text, one generation."""
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs)
+    turns: list[View] = []
+
+    async def through_page() -> dict[str, str]:
+        turns.append(await ask(Turns(runs), fields("demo:newlines")))
+        return {"run": turns[0].run_id}
+
+    app.post("/through-page")(through_page)
+    mount_chat(app, create_chat(runs=runs), "/chat")
+    url = serve(app).url
+    run_id = post(f"{url}/through-page").json()["run"]
+    assert 1 == sum(request.path == "/api/chat" for request in upstream.requests)
+    assert NEWLINES == turns[0].text == answer(native_events(get(f"{url}/runs/{run_id}/events").content))
+    assert 200 == get(f"{url}/chat/").status_code
+    assert 421 == get(f"{url}/chat/", headers={"host": "evil.example"}).status_code
+
+
+def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+    """What a person asks in the page is that person's run: another one gets a 404, a stranger a 401."""
+    runs = Runs(settings)
+    app = create_app(settings, runs=runs, identify=lambda request: request.headers.get("x-user"))
+    mount_chat(app, create_chat(runs=runs), "/chat")
+    url = serve(app).url
+    ann, bob = {"x-user": "ann"}, {"x-user": "bob"}
+    functions = get(f"{url}/chat/config", headers=ann).json()["dependencies"]
+    question = {"role": "user", "content": [{"type": "text", "text": "Why?"}], "metadata": None, "options": None}
+    asked = {
+        "fn_index": next(each["id"] for each in functions if each["api_name"] == "_answer"),
+        "data": [[question], "demo:stall-3", "", "", False],
+        "session_hash": "page",
+    }
+    assert 401 == post(f"{url}/chat/gradio_api/queue/join", asked).status_code
+    assert 200 == post(f"{url}/chat/gradio_api/queue/join", asked, headers=ann).status_code
+    session = f"{url}/chat/gradio_api/queue/data?session_hash=page"
+    with httpx.stream("GET", session, headers=ann, timeout=30) as page:
+        lines = page.iter_lines()  # kept: who drops it closes the connection, which leaves the run
+        assert any("Waiting for demo:stall-3" in line for line in lines)
+        (run_id,) = runs.active
+        assert 200 == get(f"{url}/runs/{run_id}", headers=ann).status_code
+        assert 404 == get(f"{url}/runs/{run_id}", headers=bob).status_code
+        assert 202 == post(f"{url}/runs/{run_id}/stop", headers=ann).status_code
+
+
+def test_server_without_gradio_says_how_to_get_it(
+    serve: Callable[[FastAPI], Served], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `llmstream serve` can't show the page it says what to install."""
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    app = create_app(settings)
+    app.mount("/gradio", LazyChat(app.state.runs, lambda: None))
+    response = get(f"{serve(app).url}/gradio/")
+    assert (501, 'The Gradio chat needs Gradio. Get it with: pip install ".[gradio]" in a clone of llmstream\n') == (
+        response.status_code,
+        response.text,
+    )
+
+
+def test_missing_gradio_says_how_to_get_it() -> None:
+    """Without Gradio the import fails with the command that installs it."""
+    code = "import sys; sys.modules['gradio'] = None\nimport llmstream.gradio"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+    assert 'ImportError: The chat page needs Gradio: pip install ".[gradio]" in a clone of llmstream' in done.stderr

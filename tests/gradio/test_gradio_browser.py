@@ -1,0 +1,327 @@
+"""The Gradio chat in a real Chromium: a conversation, every way to stop, leaving, faults, hostile answers."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.gradio import create_chat
+from llmstream.ollama_server.backend import Model
+from llmstream.settings import Settings
+from tests.support.browser import find_chromium
+
+# Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
+pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+TIMEOUT_MS = 30_000
+STALLED = "1 2 3"  # what demo:stall-3 says
+SILENT = ("demo:silent", "demo:stall-3")
+HOSTILE = (
+    '<script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">',
+    '<svg onload="window.pwned = 1"></svg><iframe srcdoc="<script>parent.pwned = 1</script>"></iframe>',
+    '<a href="javascript:window.pwned = 1">click</a> [click](javascript:window.pwned=1)',
+    '<custom-tag onclick="window.pwned = 1">tag</custom-tag><object data="https://evil.example/x"></object>',
+    "<style>body { background: url(https://evil.example/style.png) }</style><base href='https://evil.example/'>",
+    '![picture](https://evil.example/markdown.png) <img src="https://evil.example/tag.png">',
+    "[ref]: https://evil.example/ref.png\n\n![ref]",
+    '$$\\href{javascript:window.pwned=1}{x}$$ <meta http-equiv="refresh" content="0;url=https://evil.example">',
+    "```mermaid\ngraph TD; A[<img src=x onerror=window.pwned=1>] --> B\n```",
+    # The last one: what is refused to leave keeps Playwright waiting before it types again.
+    '<form action="https://evil.example"><input name="x"><button>Go</button></form>',
+)
+
+
+@dataclass
+class Chat:
+    """A chat page somebody has open, and what it asked of the network."""
+
+    page: Page
+    asked: list[Request] = field(default_factory=list)
+
+    def ask(self, question: str = "Why?") -> None:
+        """Type into the page's first text box, and press Enter."""
+        box = self.page.get_by_role("textbox").first
+        box.fill(question)
+        box.press("Enter")
+
+    def pick(self, model: str) -> None:
+        """Choose a model."""
+        self.page.get_by_role("combobox", name="Model").click()
+        self.page.get_by_role("option", name=model, exact=True).click()
+
+    def shows(self, text: str) -> None:
+        """Waits for a text in the conversation."""
+        expect(self.page.get_by_role("log")).to_contain_text(text, timeout=TIMEOUT_MS)
+
+    def ends(self) -> None:
+        """Waits for the end of an answer."""
+        expect(self.page.locator("#box .submit-button")).to_be_visible(timeout=TIMEOUT_MS)
+
+    def stop(self) -> None:
+        """Press Stop, and wait for the mark of a stopped answer."""
+        self.page.locator("#box .stop-button").click(timeout=TIMEOUT_MS)
+        self.shows("Stopped")
+        self.ends()
+
+    def press(self, name: str) -> None:
+        """Press a button of the last message that has it."""
+        self.page.get_by_role("log").get_by_role("button", name=name, exact=True).last.click(timeout=TIMEOUT_MS)
+
+    @property
+    def answers(self) -> list[str]:
+        """The texts of the answers."""
+        found = self.page.locator("#chat .bot-row .message-content").all_inner_texts()
+        return [text.strip() for text in found if text.strip()]
+
+
+Open = Callable[..., Chat]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def upstream() -> Iterator[DemoOllama]:
+    """A demo Ollama whose scenarios can be picked."""
+    with DemoOllama(tokens_per_s=300, scenarios=True) as server:
+        for name in (*SILENT, "demo:length", "demo:error-line"):
+            server.models[name] = Model(name)
+        yield server
+
+
+@pytest.fixture
+def open_chat(browser: Browser, settings: Settings) -> Iterator[Open]:
+    """Opens a chat page of its own server, or one more window of an open one."""
+    with ExitStack() as stack:
+
+        def open_chat(model: str = "demo:latest", *, beside: Chat | None = None, **options: object) -> Chat:
+            if beside is None:
+                chat = create_chat(settings=settings.change(model=model))
+                chat.launch(prevent_thread_lock=True, quiet=True)
+                stack.callback(chat.close, verbose=False)
+            context = stack.enter_context(browser.new_context(**options))  # type: ignore[arg-type]
+            opened = Chat(context.new_page())
+            opened.page.on("request", lambda request: opened.asked.append(request))
+            opened.page.goto(beside.page.url if beside else str(chat.local_url), timeout=TIMEOUT_MS)
+            expect(opened.page.get_by_role("combobox", name="Model")).to_have_value(
+                re.compile(".+"), timeout=TIMEOUT_MS
+            )
+            return opened
+
+        yield open_chat
+    with warnings.catch_warnings(action="ignore"):
+        asyncio.set_event_loop(None)
+        gc.collect()
+
+
+def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
+    """Two questions are answered, the second one with what was said before, and the line under them tells figures."""
+    upstream.answers |= {"Why?": "Because of **this**:\n\n    code\n", "And why?": "Because of that."}
+    chat = open_chat()
+    chat.ask("Why?")
+    chat.shows("Because of this:")
+    chat.ends()
+    chat.ask("And why?")
+    chat.shows("Because of that.")
+    chat.ends()
+    expect(chat.page.locator("#line")).to_contain_text(
+        re.compile(r"to first token · \d+ tokens · .*tokens/s · demo:latest")
+    )
+    sent = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
+    assert [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": "Because of **this**:\n\n    code\n"},
+        {"role": "user", "content": "And why?"},
+    ] == sent
+
+
+def test_code_is_the_models_to_the_last_space(open_chat: Open, upstream: DemoOllama) -> None:
+    """A block of code shows the model's tabs, spaces and empty lines, wherever it stands."""
+    whole = "\tdef f():\n\n\t\treturn 1  \n\n \t ```\n        # eight spaces, e\u0301 👩\u200d👧 \xa0\n"
+    item = "all:\n\techo 1\n"
+    indented = item.replace("all", "  all").replace("\t", "  \t")
+    listed = f"- A list:\n\n  ~~~make\n{indented}  ~~~\n- Tabs:\n\n\t```go\n\tfunc f() {{\n\t\treturn\n\t}}\n\t```\n"
+    upstream.answers["Why?"] = f"```python\n{whole}```\n\n{listed}- The end."
+    chat = open_chat()
+    chat.ask()
+    chat.shows("The end.")
+    chat.ends()
+    assert [whole, item, "func f() {\n\treturn\n}\n"] == [
+        code.text_content() for code in chat.page.locator("#chat pre code").all()
+    ]
+
+
+@pytest.mark.parametrize("model", SILENT)
+def test_stop_frees_the_model(open_chat: Open, upstream: DemoOllama, model: str) -> None:
+    """Stop ends an answer before its first token and in its middle; what came is kept and marked."""
+    chat = open_chat(model)
+    chat.ask()
+    assert upstream.wait_active(timeout_s=20)
+    if model == "demo:stall-3":
+        chat.shows(STALLED)
+    chat.stop()
+    assert upstream.wait_idle()
+    assert ([STALLED] if model == "demo:stall-3" else []) == [text for text in chat.answers if text == STALLED]
+
+
+@pytest.mark.parametrize("way", ["retry", "edit", "example", "option"])
+def test_stop_works_in_every_way_to_ask(open_chat: Open, upstream: DemoOllama, way: str) -> None:
+    """An answer asked for by retry, edit, an example or an offered option is stopped like any other."""
+    chat = open_chat("demo:stall-3" if way == "example" else "demo:length")
+    if way == "example":
+        chat.page.get_by_role("button", name="What color is the sky?").click()
+    else:
+        chat.ask()
+        chat.ends()
+        chat.pick("demo:stall-3")
+    if way == "retry":
+        chat.press("Retry")
+    elif way == "edit":
+        chat.press("Edit")
+        chat.page.get_by_role("log").get_by_role("textbox").fill("Why not?")
+        chat.press("Submit")
+    elif way == "option":
+        chat.page.get_by_role("button", name="Go on").click()
+    chat.shows(STALLED)
+    assert upstream.active == 1
+    chat.stop()
+    assert upstream.wait_idle()
+    asked = {"retry": "Why?", "edit": "Why not?", "example": "What color is the sky?", "option": "Go on."}[way]
+    assert asked == upstream.requests[-1].body["messages"][-1]["content"]
+
+
+@pytest.mark.parametrize("model", SILENT)
+def test_closed_tab_frees_the_model(open_chat: Open, upstream: DemoOllama, model: str) -> None:
+    """A closed tab ends the answer, also one that has not begun."""
+    chat = open_chat(model)
+    chat.ask()
+    assert upstream.wait_active(timeout_s=20)
+    chat.page.close()
+    assert upstream.wait_idle()
+
+
+def test_cleared_conversation_stays_empty(open_chat: Open, upstream: DemoOllama) -> None:
+    """Clearing the conversation while an answer comes ends it, and it does not come back."""
+    chat = open_chat("demo:stall-3")
+    chat.ask()
+    chat.shows(STALLED)
+    chat.page.get_by_role("button", name="Clear").click()
+    assert upstream.wait_idle()
+    chat.ends()
+    assert [] == chat.answers
+
+
+def test_undo_gives_the_question_back(open_chat: Open) -> None:
+    """Undo takes the last question and its answer away, and puts the question into the box."""
+    chat = open_chat("demo:length")
+    chat.ask("Why?")
+    chat.ends()
+    chat.press("Undo")
+    expect(chat.page.get_by_role("textbox").first).to_have_value("Why?", timeout=TIMEOUT_MS)
+    assert [] == chat.answers
+
+
+def test_two_users_at_once(open_chat: Open, upstream: DemoOllama) -> None:
+    """Two people have a conversation at the same time, each their own."""
+    upstream.answers |= {"One?": "one " * 300 + "end", "Two?": "two " * 300 + "end"}
+    one = open_chat()
+    two = open_chat(beside=one)
+    one.ask("One?")
+    two.ask("Two?")
+    assert upstream.wait_active(2, timeout_s=20)
+    for chat, word in ((one, "one"), (two, "two")):
+        chat.shows("end")
+        chat.ends()
+        assert [f"{word} " * 300 + "end"] == chat.answers
+
+
+def test_upstream_fault_keeps_the_text(open_chat: Open) -> None:
+    """An answer that breaks off keeps its text, says so in words, and can be tried again."""
+    chat = open_chat("demo:error-line")
+    chat.ask()
+    chat.shows("The sky is blue because")
+    chat.shows("The answer is not complete")
+    chat.ends()
+    chat.page.get_by_role("button", name="Try again").click()
+    chat.ends()
+    assert "Traceback" not in chat.page.content()
+
+
+def test_thinking_is_folded(open_chat: Open, upstream: DemoOllama) -> None:
+    """Thinking that was asked for in the panel is a note of its own, with its time."""
+    upstream.answers["Why?"] = "Because."
+    chat = open_chat("demo-thinking:latest")
+    chat.page.locator("#panel .toggle-button").click()
+    chat.page.get_by_label("Think before answering").check()
+    chat.ask()
+    chat.shows("Because.")
+    expect(chat.page.get_by_role("log")).to_contain_text(re.compile(r"Thinking\s*\([\d.]+s\)"))
+
+
+def test_hostile_answers_are_inert(open_chat: Open, upstream: DemoOllama) -> None:
+    """Nothing in an answer runs, leads to a script or loads anything from another host."""
+    chat = open_chat()
+    address = chat.page.url
+    for number, text in enumerate(HOSTILE):
+        upstream.answers[f"Question {number}"] = f"Begin\n\n{text}\n\nThe end of {number}."
+        chat.ask(f"Question {number}")
+        chat.shows(f"The end of {number}.")
+        chat.ends()
+        for link in chat.page.locator("#chat a").all():
+            assert re.match("https?:", link.get_attribute("href") or "http:")
+        answer = chat.page.locator("#chat .bot-row").last
+        for clickable in answer.locator(".message-content :is(a, button, custom-tag)").all():
+            clickable.dispatch_event("click")
+        assert (True, address) == (chat.page.evaluate("window.pwned === undefined"), chat.page.url), text
+        assert 0 == chat.page.locator("#chat :is(script, iframe, object, base, meta)").count(), text
+        reached = [request.url for request in chat.asked if request.failure is None]
+        assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))], text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: str, width: int) -> None:
+    """On a phone and on a desk, light and dark: nothing is cut off, and the message box stays in sight."""
+    upstream.answers["Why?"] = "Long word " + "x" * 300 + "\n\n```python\n" + "y" * 300 + "\n```\n" + "Line.\n\n" * 60
+    chat = open_chat(viewport={"width": width, "height": 700}, color_scheme=scheme)
+    chat.ask()
+    chat.shows("Line.")
+    chat.ends()
+    assert width >= chat.page.evaluate("document.documentElement.scrollWidth")
+    text = chat.page.locator("#chat .bot-row .message-content").last.bounding_box()
+    assert text is not None
+    assert width >= text["x"] + text["width"]
+    expect(chat.page.get_by_role("textbox").first).to_be_in_viewport()
+    dark = "document.body.classList.contains('dark')"
+    assert (scheme == "dark") == chat.page.evaluate(dark)
+    chat.page.get_by_role("button", name="Light or dark").click()
+    assert (scheme == "light") == chat.page.evaluate(dark)
+
+
+def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -> None:
+    """Where the demo answers, the page says so."""
+    chat = create_chat(settings=settings.change(demo="always"))
+    chat.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(str(chat.local_url))
+            expect(page.locator("#notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
+    finally:
+        chat.close(verbose=False)

@@ -1,0 +1,252 @@
+"""A real JupyterLab in a real Chromium: an answer that grows, ways to stop it, hostile text, the chat, a reload."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from llmstream.demo_ollama import DemoOllama, Model
+from tests.support.browser import find_chromium
+from tests.support.kernels import new_notebook
+
+pytestmark = pytest.mark.timeout(180)
+
+TIMEOUT_MS = 40_000
+STALLED = "1 2 3"  # what demo:stall-3 says before it falls silent
+EVIL = (
+    'Begin <img src=x onerror="window.pwned = 1"> <script>window.pwned = 1</script> '
+    "[click](javascript:window.pwned=1)\n\n<iframe srcdoc='<script>parent.pwned = 1</script>'></iframe>\n\nThe end."
+)
+WIDE = (
+    "# Title\n\n" + "x" * 200 + "\n\n```python\n" + "y" * 300 + "\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nThe end."
+)
+IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK = CELLS = (
+    "%load_ext llmstream\nfrom llmstream.notebook import *",
+    "await show('Why?', model='demo:endless-30')",
+    "answer = await show('Why?', model='demo:stall-3')\nprint(answer.state, repr(answer.text))",
+    "%%llm\nEvil",
+    "await show('Wide', thinking=True, model='demo-thinking')",
+    "chat = Chat()\nchat",
+)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+# Its dialogs and its news would stand before the notebook, and cells out of sight would not be in the page.
+LAB_SETTINGS: dict[str, dict[str, Any]] = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "apputils-extension/themes": {"adaptive-theme": True},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[DemoOllama]:
+    """The demo Ollama of the kernel, with fault scenarios that the chat can pick."""
+    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
+        server.answers |= {"Hello": "Hi there.", "Evil": EVIL, "Wide": WIDE}
+        server.models["demo:stall-3"] = Model("demo:stall-3")
+        yield server
+
+
+@contextmanager
+def running_lab(folder: Path, ollama_url: str) -> Iterator[str]:
+    """A JupyterLab on the notebooks of a folder, which also keeps all its other files; gives its address."""
+    for name, settings in LAB_SETTINGS.items():
+        path = folder / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
+    places = {"JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    places |= {f"JUPYTER_{kind.upper()}_DIR": kind for kind in ("config", "data", "runtime")}
+    environment = {
+        **os.environ,
+        **{variable: str(folder / place) for variable, place in places.items()},
+        "OLLAMA_HOST": ollama_url,
+        "LLMSTREAM_DEMO": "never",
+        "LLMSTREAM_MODEL": "demo",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    server = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--ServerApp.root_dir={folder}"]
+    command = [sys.executable, "-m", "jupyterlab", *server, "--IdentityProvider.token=", "--expose-app-in-browser"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = (re.search(r"http://127\.0\.0\.1:\d+", line) for line in process.stderr)
+        address = next((found[0] for found in told if found), None)
+        reading = threading.Thread(target=process.stderr.read)
+        reading.start()
+        try:
+            assert address is not None, "JupyterLab did not start"
+            yield address
+        finally:
+            process.terminate()
+            reading.join()
+
+
+class Notebook:
+    """The notebook that is open in the browser."""
+
+    def __init__(self, page: Page, path: Path) -> None:
+        self.page = page
+        self.path = path
+
+    def cell(self, source: str) -> Locator:
+        """The cell with this code."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(CELLS.index(source))
+
+    def output(self, source: str) -> Locator:
+        """What is shown below a cell."""
+        return self.cell(source).locator(".jp-Cell-outputArea")
+
+    def run(self, source: str) -> Locator:
+        """Begin to execute a cell; its output."""
+        self.cell(source).locator(".cm-content").click()
+        self.page.keyboard.press("Control+Enter")
+        return self.output(source)
+
+    def press(self, name: str) -> None:
+        """Press a button of the toolbar."""
+        self.page.locator(f"[data-jp-item-name={name}]").get_by_role("button").click()
+
+    def save(self) -> list[dict[str, Any]]:
+        """Save it; all outputs that are in the file then."""
+        with self.page.expect_response(lambda got: got.request.method == "PUT" and "/api/contents" in got.url):
+            self.press("save")
+        return [output for cell in json.loads(self.path.read_text())["cells"] for output in cell["outputs"]]
+
+    def wait_ready(self) -> None:
+        """Wait until the page has its kernel: before that it executes nothing, and says that the kernel is idle."""
+        self.page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext", timeout=TIMEOUT_MS)
+        self.page.evaluate(
+            "async () => { const context = jupyterapp.shell.currentWidget.sessionContext;"
+            " await context.ready; await context.session.kernel.info; }"
+        )
+
+    def reload(self) -> None:
+        """Load the page anew, as the notebook was saved."""
+        self.page.reload()
+        self.wait_ready()
+
+    def ask(self, question: str) -> Locator:
+        """Type a question into the chat, and press Enter; the panel."""
+        field = self.output(TALK).get_by_placeholder("Ask something")
+        field.fill(question, timeout=TIMEOUT_MS)
+        field.press("Enter")
+        return self.output(TALK)
+
+
+def contains(place: Locator, text: str) -> None:
+    """Waits until a text is there."""
+    expect(place).to_contain_text(text, timeout=TIMEOUT_MS)
+
+
+@pytest.fixture(scope="module")
+def notebook(ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    """A notebook whose kernel has executed its first cell."""
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "test.ipynb").write_text(json.dumps(new_notebook(*CELLS)))
+    quiet = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
+    options = [f"--{option}" for option in ("no-sandbox", "disable-gpu", *quiet)]
+    with running_lab(folder, ollama.url) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"{url}/doc/tree/test.ipynb", timeout=TIMEOUT_MS)
+        opened = Notebook(page, folder / "test.ipynb")
+        opened.wait_ready()
+        opened.run(IMPORT)
+        expect(opened.cell(IMPORT).locator(".jp-InputPrompt")).to_have_text("[1]:", timeout=TIMEOUT_MS)
+        yield opened
+        browser.close()
+
+
+def test_text_grows_until_stop_is_pressed(notebook: Notebook, ollama: DemoOllama) -> None:
+    """The answer is there while it grows; Stop ends it, frees the model, keeps the text, and is gone then."""
+    output = notebook.run(GROWING)
+    contains(output, STALLED)
+    contains(output, "28 29 30")
+    assert 1 == ollama.active
+    output.get_by_role("button", name="Stop").click()
+    contains(output, "Stopped: the answer is not complete.")
+    assert ollama.wait_idle()
+    expect(output.get_by_role("button")).to_have_count(0)
+    contains(output, "28 29 30")
+
+
+def test_interrupt_button(notebook: Notebook, ollama: DemoOllama) -> None:
+    """The ■ of the toolbar ends the answer as well, without an error, and the rest of the cell is executed."""
+    output = notebook.run(INTERRUPTED)
+    contains(output, STALLED)
+    notebook.press("interrupt")
+    contains(output, "cancelled ' 1 2 3'")
+    assert ollama.wait_idle()
+    assert [STALLED, "Stopped: the answer is not complete.", "cancelled ' 1 2 3'"] == [
+        each.strip() for each in output.locator(".jp-OutputArea-output").all_inner_texts()
+    ]
+
+
+def test_hostile_answer_is_inert(notebook: Notebook) -> None:
+    """HTML in an answer is shown as text, in the cell of the magic and in the chat; nothing in it runs or is loaded."""
+    notebook.run(TALK)
+    for output in (notebook.run(HOSTILE), notebook.ask("Evil")):
+        contains(output, "tokens/s")
+        contains(output, '<img src=x onerror="window.pwned = 1"> <script>window.pwned = 1</script>')
+        expect(output.locator(".jp-RenderedMarkdown :is(img, script, iframe, svg, style)")).to_have_count(0)
+        expect(output.locator(".jp-RenderedMarkdown a[href^=javascript]")).to_have_count(0)
+    assert notebook.page.evaluate("window.pwned === undefined")
+
+
+def test_chat(notebook: Notebook, ollama: DemoOllama) -> None:
+    """In the chat a question is asked with Enter, stopped, and asked again of another model."""
+    panel = notebook.run(TALK)
+    contains(notebook.ask("Hello"), "Hi there.")
+    contains(panel, "tokens/s")
+    panel.locator("select").select_option("demo:stall-3")
+    contains(notebook.ask("Why?"), STALLED)
+    panel.get_by_role("button", name="Stop").click()
+    contains(panel, "Stopped: the answer is not complete.")
+    assert ollama.wait_idle()
+    panel.locator("select").select_option("demo:latest")
+    panel.get_by_role("button", name="Retry").click()
+    contains(panel, "I am llmstream's demo")
+    expect(panel).not_to_contain_text(STALLED)
+
+
+def test_saved_notebook(notebook: Notebook, ollama: DemoOllama) -> None:
+    """Answers are saved as Markdown and plain text, and are there after a reload; the chat is, too, and goes on."""
+    contains(notebook.run(HOSTILE), "tokens/s")
+    notebook.run(TALK)
+    contains(notebook.ask("Hello"), "tokens/s")
+    answers = [output["data"] for output in notebook.save() if "text/markdown" in output.get("data", {})]
+    assert EVIL in ["".join(each["text/plain"]) for each in answers]
+    assert {"text/markdown", "text/plain"} == {kind for each in answers for kind in each}
+    notebook.reload()
+    contains(notebook.output(HOSTILE), "The end.")
+    assert notebook.page.evaluate("window.pwned === undefined")
+    contains(notebook.output(TALK), "Hi there.")
+    notebook.ask("And now?")
+    contains(notebook.output(TALK), "I am llmstream's demo")
+    contents = [message["content"] for message in ollama.requests[-1].body["messages"]]
+    assert ["Hello", "Hi there.", "And now?"] == contents
+
+
+def test_fits_the_screen(notebook: Notebook) -> None:
+    """On a phone and on a desk, light and dark: no line of an answer or of the chat is cut off."""
+    contains(notebook.run(LARGE), "tokens/s")
+    notebook.run(TALK)
+    contains(notebook.ask("Wide"), "tokens/s")
+    for width, scheme in product((1280, 390), SCHEMES):
+        notebook.page.set_viewport_size({"width": width, "height": 900})
+        notebook.page.emulate_media(color_scheme=scheme)
+        is_light = str(scheme == "light").lower()
+        expect(notebook.page.locator(f"body[data-jp-theme-light={is_light}]")).to_have_count(1, timeout=TIMEOUT_MS)
+        shown = notebook.page.locator(".jp-OutputArea-output :is(p, pre, td, button, input, select)")
+        beyond = "(all, width) => all.map(each => each.getBoundingClientRect().right).filter(right => right > width)"
+        assert [] == shown.evaluate_all(beyond, width)

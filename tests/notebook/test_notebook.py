@@ -1,0 +1,304 @@
+"""The notebook surface in real kernels, of ipykernel 6 and of the newest, over Jupyter's protocol."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
+from tests.support.kernels import Cell, Kernel, running_kernel
+
+OLD, NEW = "ipykernel 6", "ipykernel 7"
+STALLED = " 1 2 3"  # what demo:stall-3 says before it falls silent
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[DemoOllama]:
+    """The demo Ollama of the kernels, with its fault scenarios."""
+    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
+        yield server
+
+
+def _kernel(ollama: DemoOllama, factory: pytest.TempPathFactory, *, old: bool) -> Iterator[Kernel]:
+    with running_kernel(factory.mktemp("kernel"), ollama_url=ollama.url, old=old) as kernel:
+        yield kernel
+
+
+@pytest.fixture(scope="module")
+def old_kernel(ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel of ipykernel 6, which hears no button while a cell waits."""
+    yield from _kernel(ollama, tmp_path_factory, old=True)
+
+
+@pytest.fixture(scope="module")
+def new_kernel(ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel of the newest ipykernel."""
+    yield from _kernel(ollama, tmp_path_factory, old=False)
+
+
+@pytest.fixture(params=[OLD, NEW])
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """Each of the two kernels."""
+    found: Kernel = request.getfixturevalue("old_kernel" if request.param == OLD else "new_kernel")
+    return found
+
+
+def shows(cell: Cell, text: str) -> bool:
+    """Whether the cell's answer is this text, so far."""
+    return any(text == bundle.get("text/markdown") for bundle in cell.bundles)
+
+
+def begin_stalled(kernel: Kernel, code: str) -> Cell:
+    """A cell that waits in the middle of an answer."""
+    cell = kernel.begin(code)
+    kernel.wait(lambda: shows(cell, STALLED))
+    return cell
+
+
+def test_kernels_are_what_they_should_be(old_kernel: Kernel, new_kernel: Kernel) -> None:
+    """The tests run on the two ipykernels that they are about."""
+    versions = [kernel.value("__import__('ipykernel').version_info[:2]") for kernel in (old_kernel, new_kernel)]
+    assert [6, 31] == versions[0]
+    assert [7, 4] <= versions[1]
+
+
+def test_answer_is_exact_and_shown_once(kernel: Kernel) -> None:
+    """The last expression of a cell, `await show(…)`, shows the answer once, exactly, and a line below it."""
+    cell = kernel.run("answer = await show('Why?', model='demo:newlines')\nanswer")
+    assert 2 == len(cell.outputs)
+    assert [{"text/markdown", "text/plain"}] * 2 == [set(bundle) for bundle in cell.bundles]
+    assert NEWLINES == cell.plain[0]
+    assert "tokens/s" in cell.plain[1]
+    assert [NEWLINES, "", True, "finished"] == kernel.value(
+        "[answer.text, answer.reasoning, answer.complete, answer.state]"
+    )
+    assert kernel.value(
+        "[answer.usage.output_tokens > 0, answer.timings.total_s > 0, len(answer.run_id), answer.error]"
+    )[:3] == [True, True, 32]
+
+
+def test_answer_can_be_shown_again(kernel: Kernel) -> None:
+    """In another cell, the answer is shown as Markdown and as plain text."""
+    kernel.run("answer = await show('Why?', model='demo:slow-0.01')")
+    cell = kernel.run("answer")
+    assert [{"text/markdown": SENTENCE, "text/plain": SENTENCE}] == cell.bundles
+
+
+def test_long_answer_costs_little_on_the_wire(kernel: Kernel) -> None:
+    """2,000 tokens are at most 0.7 MB of messages, far fewer of them than tokens, and the text is whole."""
+    kernel.sent_bytes = kernel.updates = 0
+    cell = kernel.run("await show('Why?', model='demo:tokens-2000')")
+    assert "".join(f" {number}" for number in range(1, 2001)) == cell.plain[0]
+    assert kernel.sent_bytes <= 700_000
+    assert kernel.updates <= 200
+
+
+def test_text_grows(kernel: Kernel, ollama: DemoOllama) -> None:
+    """What has come is shown while the answer goes on."""
+    cell = begin_stalled(kernel, "await show('Why?', model='demo:stall-3')")
+    assert not cell.done
+    kernel.interrupt()
+    kernel.wait(lambda: cell.done)
+
+
+def test_stop_button(new_kernel: Kernel, ollama: DemoOllama) -> None:
+    """Where the kernel hears it, Stop ends the answer, keeps what came, frees the model and leaves no trace."""
+    cell = begin_stalled(new_kernel, "answer = await show('Why?', model='demo:stall-3')\nanswer.state")
+    new_kernel.press("Stop")
+    new_kernel.wait(lambda: cell.done)
+    assert ollama.wait_idle(timeout_s=1)
+    assert [STALLED, "Stopped: the answer is not complete.", "'cancelled'"] == cell.plain
+    assert {"text/markdown", "text/plain"} == {name for bundle in cell.bundles for name in bundle}
+    assert {} == new_kernel.widgets
+
+
+def test_no_button_where_it_would_not_work(old_kernel: Kernel) -> None:
+    """An older kernel hears no button while a cell waits: it says how to stop instead."""
+    cell = begin_stalled(old_kernel, "await show('Why?', model='demo:stall-3')")
+    assert "Answering. To stop, interrupt the kernel." == cell.plain[1]
+    assert {} == old_kernel.widgets
+    old_kernel.interrupt()
+    old_kernel.wait(lambda: cell.done)
+
+
+@pytest.mark.parametrize("call", ["await show", "show_sync"])
+def test_interrupt_keeps_the_answer(kernel: Kernel, ollama: DemoOllama, call: str) -> None:
+    """The interrupt button ends the answer without an error, keeps what came, and frees the model."""
+    cell = begin_stalled(kernel, f"answer = {call}('Why?', model='demo:stall-3')\nprint('went on')")
+    kernel.interrupt()
+    kernel.wait(lambda: cell.done)
+    assert ollama.wait_idle(timeout_s=1)
+    assert [STALLED, "Stopped: the answer is not complete.", "went on\n"] == cell.plain
+    assert [STALLED, "cancelled", False] == kernel.value("[answer.text, answer.state, answer.complete]")
+
+
+@pytest.mark.parametrize("call", ["await show", "show_sync"])
+def test_interrupt_before_the_first_token(kernel: Kernel, ollama: DemoOllama, call: str) -> None:
+    """An answer that has not begun is stopped as well."""
+    cell = kernel.begin(f"(({call}('Why?', model='demo:silent'))).state")
+    assert ollama.wait_active()
+    kernel.wait(lambda: len(cell.outputs) >= 1)
+    kernel.interrupt()
+    kernel.wait(lambda: cell.done)
+    assert ollama.wait_idle(timeout_s=1)
+    assert ["", "Stopped before the answer began.", "'cancelled'"] == cell.plain
+
+
+def test_interrupt_stops_all_answers_of_a_cell(kernel: Kernel, ollama: DemoOllama) -> None:
+    """Two answers side by side in one cell are both stopped by one interrupt."""
+    code = "first, second = await asyncio.gather(*(show('Why?', model=f'demo:stall-{n}') for n in (3, 2)))"
+    cell = kernel.begin(code)
+    kernel.wait(lambda: shows(cell, STALLED) and shows(cell, " 1 2"))
+    kernel.interrupt()
+    kernel.wait(lambda: cell.done)
+    assert ollama.wait_idle(timeout_s=1)
+    assert [[STALLED, " 1 2"], []] == [kernel.value("[first.text, second.text]"), cell.errors]
+
+
+def test_interrupts_are_as_before_afterwards(kernel: Kernel) -> None:
+    """After an answer, also one that ended in the background, an interrupt does to other cells what it always did."""
+    kernel.run("task = asyncio.create_task(show('Why?', model='demo:slow-0.01'))")
+    kernel.run("await show('Why?', model='demo:slow-0.01'); await task")
+    for code in (
+        "import time\nprint('on')\nwhile True: time.sleep(0.01)",
+        "print('on')\nwhile True: await asyncio.sleep(0.01)",
+    ):
+        cell = kernel.begin(code)
+        kernel.wait(partial(getattr, cell, "outputs"))
+        kernel.interrupt()
+        kernel.wait(partial(getattr, cell, "done"))
+        assert cell.errors[0]["ename"] in ("KeyboardInterrupt", "CancelledError")
+
+
+def test_cancelled_task_stops_the_run(kernel: Kernel, ollama: DemoOllama) -> None:
+    """A time limit around the answer works as around anything, and frees the model."""
+    cell = kernel.run(
+        "try:\n    await asyncio.wait_for(show('Why?', model='demo:stall-3'), 0.5)\n"
+        "except TimeoutError:\n    print('too long')"
+    )
+    assert ollama.wait_idle(timeout_s=1)
+    assert [STALLED, "Stopped: the answer is not complete.", "too long\n"] == cell.plain
+
+
+def test_cells_keep_their_outputs(kernel: Kernel) -> None:
+    """Two cells asked for at once show their answers each in its own place, one after the other."""
+    first = kernel.begin("await show('Why?', model='demo:slow-0.3')\nprint('one')")
+    second = kernel.begin("await show('Why?', model='demo:tokens-5')\nprint('two')")
+    kernel.wait(lambda: second.done)
+    assert [SENTENCE, "one\n"] == [first.plain[0], first.plain[2]]
+    assert [" 1 2 3 4 5", "two\n"] == [second.plain[0], second.plain[2]]
+
+
+def test_answer_in_the_background(kernel: Kernel) -> None:
+    """An answer that a task shows stays in the cell that made the task, while other cells run."""
+    first = kernel.run("task = asyncio.create_task(show('Why?', model='demo:slow-0.3'))")
+    second = kernel.run("print((await task).state)")
+    kernel.wait(lambda: len(first.bundles) == 2 and "tokens" in first.plain[1])
+    assert [SENTENCE, ["finished\n"]] == [first.plain[0], second.plain]
+
+
+def test_running_a_cell_again_stops_its_former_answer(kernel: Kernel, ollama: DemoOllama) -> None:
+    """What an earlier execution of a cell still shows in the background is stopped when the cell is run again."""
+    code = "task = asyncio.create_task(show('Why?', model=MODEL))\nawait asyncio.sleep(0)"
+    kernel.run("MODEL = 'demo:stall-3'")
+    first = kernel.run(code, cell_id="cell")
+    kernel.wait(lambda: shows(first, STALLED))
+    kernel.run("MODEL, former = 'demo:slow-0.01', task")
+    second = kernel.run(code, cell_id="cell")
+    kernel.wait(lambda: shows(second, SENTENCE) and "Stopped: the answer is not complete." in first.plain)
+    assert ["cancelled", "finished"] == kernel.value("[(await former).state, (await task).state]")
+    assert ollama.wait_idle(timeout_s=1)
+
+
+@pytest.mark.parametrize("call", ["await show", "show_sync"])
+def test_error_before_the_answer(kernel: Kernel, call: str) -> None:
+    """An answer that can't begin fails the cell with one line in words."""
+    cell = kernel.run(f"{call}('Why?', model='demo:none')")
+    assert 1 == len(cell.outputs)
+    assert ["\x1b[31mModelNotFound\x1b[0m: " + cell.errors[0]["evalue"]] == cell.errors[0]["traceback"]
+    assert "ollama pull" in cell.errors[0]["evalue"]
+
+
+@pytest.mark.parametrize("call", ["await show", "show_sync"])
+def test_error_in_the_middle_keeps_the_text(kernel: Kernel, call: str) -> None:
+    """An answer that breaks off keeps what came, and fails the cell; the error has the answer."""
+    cell = kernel.run(f"{call}('Why?', model='demo:cut')")
+    assert ["⚠️ The answer is not complete.", "UpstreamTruncated"] == cell.plain[1:]
+    assert 1 == len(cell.errors[0]["traceback"])
+    cell = kernel.run(
+        f"from llmstream import LlmstreamError\ntry:\n    {call}('Why?', model='demo:cut')\n"
+        "except LlmstreamError as error:\n    partial = error.answer"
+    )
+    assert [cell.plain[0], "failed", "upstream_truncated"] == kernel.value(
+        "[partial.text, partial.state, partial.error.code]"
+    )
+    assert SENTENCE.startswith(cell.plain[0])
+
+
+def test_thinking_is_folded(kernel: Kernel) -> None:
+    """Thinking stands folded above the answer, and apart from its text."""
+    cell = kernel.run("answer = await show('Why?', model='demo:thinking', thinking=True)")
+    text, reasoning = kernel.value("[answer.text, answer.reasoning]")
+    markdown = cell.bundles[0]["text/markdown"]
+    assert markdown.startswith("<details>\n<summary>Thinking")
+    assert markdown.endswith(f"</details>\n\n{text}")
+    assert "" != reasoning
+    assert text == cell.plain[0]
+
+
+def test_runs_can_be_shared(kernel: Kernel) -> None:
+    """With `runs`, a run that a cell shows can be followed and stopped from anywhere else."""
+    kernel.run("import llmstream\nruns = llmstream.Runs()")
+    cell = begin_stalled(
+        kernel,
+        "async def stop_it():\n"
+        "    while not (runs.active and (await (await runs.get(runs.active[0])).snapshot()).text == ' 1 2 3'):\n"
+        "        await asyncio.sleep(0.01)\n"
+        "    await asyncio.sleep(0.3)\n"
+        "    await (await runs.get(runs.active[0])).stop()\n"
+        "stopping = asyncio.create_task(stop_it())\n"
+        "print((await show('Why?', model='demo:stall-3', runs=runs)).state)",
+    )
+    kernel.wait(lambda: cell.done)
+    assert [STALLED, "Stopped: the answer is not complete.", "cancelled\n"] == cell.plain
+
+
+def test_settings_are_read_for_each_answer(kernel: Kernel) -> None:
+    """`llmstream.demo()` is used by the answers inside it, whatever was used before."""
+    cell = kernel.run(
+        "import llmstream\nwith llmstream.demo(tokens_per_s=None) as demo:\n"
+        "    demo.answers['Hello'] = 'Hi there.'\n    answer = await show('Hello')"
+    )
+    assert "Hi there." == cell.plain[0]
+
+
+def test_unattended_kernel_shows_no_controls(kernel: Kernel) -> None:
+    """Where nobody can answer, as under nbclient, there are no widgets and no hints, only the answer."""
+    cell = kernel.run("await show('Why?', model='demo:slow-0.3')", allow_stdin=False)
+    assert {} == kernel.widgets
+    assert [SENTENCE, True] == [cell.plain[0], "tokens/s" in cell.plain[1]]
+
+
+def test_outside_of_a_notebook(ollama: DemoOllama) -> None:
+    """Without a kernel the answer is plain text as it comes, and a Chat says where it lives."""
+    code = "from llmstream.notebook import *; show_sync('Why?', model='demo:slow-0.01'); Chat()"
+    environment = {**os.environ, "OLLAMA_HOST": ollama.url}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=100)
+    assert f"{SENTENCE}\n" == done.stdout
+    assert "RuntimeError: A Chat lives in a notebook." in done.stderr
+
+
+def test_ipython_in_a_terminal(ollama: DemoOllama, tmp_path: Path) -> None:
+    """In IPython without a kernel the magic streams plain text, once."""
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=NoColor"]
+    code = "%load_ext llmstream\n%llm -m demo:slow-0.01 Why?\n"
+    environment = {**os.environ, "OLLAMA_HOST": ollama.url, "IPYTHONDIR": str(tmp_path)}
+    done = subprocess.run(command, input=code, capture_output=True, text=True, env=environment, timeout=100)
+    assert ["", 1] == [done.stderr, done.stdout.count(SENTENCE)]

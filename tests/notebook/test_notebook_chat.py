@@ -1,0 +1,192 @@
+"""The chat panel, driven as a front end drives it: by messages to its widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from llmstream.demo_ollama import DemoOllama, Model
+from llmstream.demo_ollama.scenarios import NEWLINES
+from tests.support.kernels import Cell, Kernel, running_kernel
+
+STALLED = " 1 2 3"
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[DemoOllama]:
+    """The demo Ollama of the kernels, with its fault scenarios."""
+    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
+        server.answers |= {"Hello": "Hi there.", "Evil": EVIL}
+        server.models |= {name: Model(name) for name in ("demo:stall-3", "demo:newlines", "demo:error-line")}
+        yield server
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["ipykernel 6", "ipykernel 7"])
+def kernel(
+    request: pytest.FixtureRequest, ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Kernel]:
+    """A kernel without a chat."""
+    with running_kernel(tmp_path_factory.mktemp("kernel"), ollama_url=ollama.url, old=request.param) as found:
+        yield found
+
+
+class Panel:
+    """A chat panel as a person sees it."""
+
+    def __init__(self, kernel: Kernel, code: str = "Chat()") -> None:
+        self.kernel = kernel
+        self.cell: Cell = kernel.run(f"chat = {code}\nchat")
+
+    def ask(self, question: str) -> None:
+        """Type a question and press Enter, of which front ends tell before they tell the text."""
+        text = self.kernel.find(_model_name="TextModel")
+        self.kernel.submit(text)
+        self.kernel.set(text, value=question)
+
+    def send(self, question: str) -> None:
+        """Type a question and press Send, of which front ends tell after the text."""
+        self.kernel.set(self.kernel.find(_model_name="TextModel"), value=question)
+        self.kernel.press("Send")
+
+    def pick(self, model: str) -> None:
+        """Choose a model."""
+        self.kernel.wait(lambda: model in self._models()["_options_labels"])
+        index = self._models()["_options_labels"].index(model)
+        self.kernel.set(self.kernel.find(_model_name="DropdownModel"), index=index)
+
+    def button(self, description: str) -> dict[str, Any]:
+        """What a button looks like."""
+        return self.kernel.widgets[self.kernel.find(description=description)]
+
+    def shown(self) -> list[dict[str, str]]:
+        """What the outputs in the panel show, in order of their making."""
+        states = [state for state in self.kernel.widgets.values() if state.get("_model_name") == "OutputModel"]
+        return [output["data"] for state in states for output in state.get("outputs", ())]
+
+    def wait_for(self, text: str) -> None:
+        """Wait until a text is there, among the Markdown."""
+        self.kernel.wait(lambda: any(text in bundle.get("text/markdown", "") for bundle in self.shown()))
+
+    def wait_ended(self) -> None:
+        """Wait until the answer has ended."""
+        self.kernel.wait(lambda: self.shown() and not self.button("Send")["disabled"])
+
+    def _models(self) -> dict[str, Any]:
+        return self.kernel.widgets[self.kernel.find(_model_name="DropdownModel")]
+
+
+def questions(ollama: DemoOllama) -> list[list[dict[str, Any]]]:
+    """The messages that were sent to the model, for each question."""
+    return [record.body["messages"] for record in ollama.requests if record.path == "/api/chat"]
+
+
+@pytest.fixture
+def panel(kernel: Kernel) -> Iterator[Panel]:
+    """A chat panel with nothing said."""
+    yield Panel(kernel)
+    kernel.run("chat.close()")
+    assert {} == kernel.widgets
+
+
+def test_conversation(panel: Panel, ollama: DemoOllama) -> None:
+    """A question is answered below it, and the next one is asked with the conversation before it."""
+    panel.ask("Hello")
+    panel.wait_for("tokens/s")
+    panel.wait_ended()
+    assert ["Hello", "Hi there."] == [bundle["text/plain"] for bundle in panel.shown()[:2]]
+    panel.ask("Hello")
+    panel.kernel.wait(lambda: len(panel.shown()) == 6)
+    panel.wait_ended()
+    contents = [(each["role"], each["content"]) for each in questions(ollama)[-1]]
+    assert [("user", "Hello"), ("assistant", "Hi there."), ("user", "Hello")] == contents
+    assert 4 == len(panel.kernel.value("chat.messages"))
+
+
+def test_stop_and_retry(panel: Panel, ollama: DemoOllama) -> None:
+    """Stop keeps what came and frees the model; Retry asks the same again, in place of that answer."""
+    panel.pick("demo:stall-3")
+    panel.ask("Why?")
+    panel.wait_for(STALLED)
+    assert [True, False] == [panel.button("Send")["disabled"], panel.button("Stop")["disabled"]]
+    panel.kernel.press("Stop")
+    panel.wait_for("Stopped: the answer is not complete.")
+    assert ollama.wait_idle(timeout_s=1)
+    panel.wait_ended()
+    panel.pick("demo:newlines")
+    panel.kernel.press("Retry")
+    panel.wait_for("tokens/s")
+    panel.wait_ended()
+    assert ["Why?", NEWLINES] == [bundle["text/plain"] for bundle in panel.shown()[:2]]
+    assert 2 == len(panel.kernel.value("chat.messages"))
+
+
+def test_error_is_told_in_the_panel(panel: Panel) -> None:
+    """An answer that fails keeps what came and says what is wrong and what to do."""
+    panel.pick("demo:error-line")
+    panel.ask("Why?")
+    panel.wait_for("The answer is not complete")
+    panel.wait_ended()
+    assert "Ollama" in panel.shown()[-1]["text/plain"]
+    assert panel.shown()[1]["text/plain"] == panel.kernel.value("chat.messages")[1]["content"]
+
+
+def test_nothing_of_people_or_models_is_html(panel: Panel) -> None:
+    """What was asked and answered is shown as Markdown without HTML, and as plain text; no widget is given HTML."""
+    panel.ask("Evil")
+    panel.wait_for("tokens/s")
+    assert EVIL == panel.shown()[1]["text/plain"]
+    assert "&lt;img src=x onerror=alert(1)>" == panel.shown()[1]["text/markdown"]
+    names = {state.get("_model_name") for state in panel.kernel.widgets.values()}
+    assert set() == {name for name in names if name and "HTML" in name}
+
+
+def test_blank_question_is_not_asked(panel: Panel) -> None:
+    """Enter in an empty field does nothing, and the Send button does the same as Enter."""
+    panel.ask("  ")
+    panel.send("Hello")
+    panel.wait_for("tokens/s")
+    assert "Hello" == panel.shown()[0]["text/plain"]
+
+
+def test_question_that_was_typed_before(panel: Panel, ollama: DemoOllama) -> None:
+    """A field that was left asks nothing; Enter in it later does, though no new text comes with it."""
+    asked = len(questions(ollama))
+    text = panel.kernel.find(_model_name="TextModel")
+    panel.kernel.set(text, value="Hello")
+    assert [] == panel.kernel.value("chat.messages")
+    panel.kernel.submit(text)
+    panel.wait_for("tokens/s")
+    assert ["Hello"] == [messages[0]["content"] for messages in questions(ollama)[asked:]]
+
+
+def test_unattended_chat_leaves_a_hint(kernel: Kernel) -> None:
+    """Where nobody can use it, as under nbclient, there is a line instead of the panel, and no widget."""
+    cell = kernel.run("unattended = Chat()\nunattended", allow_stdin=False)
+    hint = "A chat panel: run the cell to use it."
+    assert [[{"text/markdown": f"*{hint}*", "text/plain": hint}], {}] == [cell.bundles, kernel.widgets]
+
+
+def test_closed_chat_leaves_its_conversation(kernel: Kernel) -> None:
+    """Closed, the panel gives place to the conversation in Markdown, which the saved notebook keeps."""
+    panel = Panel(kernel)
+    panel.ask("Hello")
+    panel.wait_for("tokens/s")
+    panel.wait_ended()
+    kernel.run("chat.close()")
+    expected = {"text/markdown": "**You:** Hello\n\nHi there.", "text/plain": "> Hello\n\nHi there."}
+    assert [[expected], {}] == [panel.cell.bundles, kernel.widgets]
+
+
+def test_own_chain(kernel: Kernel) -> None:
+    """A chat over a chain of one's own offers no models."""
+    kernel.run("async def shout(question): return question.upper()")
+    panel = Panel(kernel, "Chat(shout)")
+    panel.ask("loud")
+    panel.wait_for("LOUD")
+    panel.wait_ended()
+    layout = kernel.widgets[kernel.find(_model_name="DropdownModel")]["layout"].removeprefix("IPY_MODEL_")
+    assert "none" == kernel.widgets[layout]["display"]
+    kernel.run("chat.close()")

@@ -1,0 +1,373 @@
+"""The strict reader, on the bytes of a real Ollama: whole, in pieces, cut anywhere; and how it uses connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.errors import (
+    LlmstreamError,
+    ModelNotFound,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamProtocol,
+    UpstreamStalled,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chunks import Chunk, LastChunk, safe_text
+from llmstream.ollama.connection import Disconnected
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.response import PromptTooLong
+from tests.support import DATA
+from tests.support.answering import Script, cut_off, raw_server
+from tests.support.reading import BODY, read, response, sending
+
+RECORDINGS = DATA / "recordings"
+ANSWERS = sorted(
+    path.stem
+    for path in RECORDINGS.glob("*.http")
+    if path.read_bytes().endswith(b"0\r\n\r\n") and b'"done":true' in path.read_bytes() and path.stem != "generate"
+)
+
+
+def recording(name: str) -> bytes:
+    """The bytes of an answer."""
+    return (RECORDINGS / f"{name}.http").read_bytes()
+
+
+def unchunked(data: bytes) -> bytes:
+    """The body of a chunked answer, as much of it as has arrived."""
+    _, _, rest = data.partition(b"\r\n\r\n")
+    body = b""
+    while rest:
+        size, newline, rest = rest.partition(b"\r\n")
+        if not newline or size == b"0":
+            break
+        body += rest[: int(size, 16)]
+        rest = rest[int(size, 16) + 2 :]
+    return body
+
+
+def expected_chunks(data: bytes) -> list[dict[str, Any]]:
+    """What the whole lines of an answer say."""
+    lines = unchunked(data).split(b"\n")[:-1]
+    return [fields(json.loads(line)) for line in lines]
+
+
+def fields(line: dict[str, Any]) -> dict[str, Any]:
+    """The part of a line that the reader's chunks have."""
+    message = line["message"]
+    return {
+        "content": message.get("content", ""),
+        "thinking": message.get("thinking", ""),
+        "tool_calls": message.get("tool_calls"),
+        "done": line["done"],
+        "end": (line.get("done_reason"), line.get("eval_count"), line.get("total_duration")) if line["done"] else None,
+    }
+
+
+def told(chunk: Chunk) -> dict[str, Any]:
+    """The same of a chunk."""
+    assert chunk.message is not None
+    last = chunk if isinstance(chunk, LastChunk) else None
+    return {
+        "content": chunk.message.content,
+        "thinking": chunk.message.thinking,
+        "tool_calls": chunk.message.tool_calls,
+        "done": chunk.done,
+        "end": (last.done_reason, last.eval_count, last.total_duration) if last else None,
+    }
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_recording(name: str) -> None:
+    """Every recorded answer is read whole: text, thoughts, tool calls, and how it ended."""
+    data = recording(name)
+    async with raw_server(sending(data)) as (url, _):
+        chunks, error = await read(url)
+
+    assert error is None
+    assert expected_chunks(data) == [told(chunk) for chunk in chunks]
+    assert isinstance(chunks[-1], LastChunk)
+
+
+@pytest.mark.parametrize("name", ["chat-emoji", "tool-call", "thinking-then-tool-call"])
+async def test_recording_in_segments_of_one_byte(name: str) -> None:
+    """It makes no difference if each byte comes by itself."""
+    data = recording(name)
+    async with raw_server(sending(*(bytes([byte]) for byte in data))) as (url, _):
+        chunks, error = await read(url)
+
+    assert error is None
+    assert expected_chunks(data) == [told(chunk) for chunk in chunks]
+
+
+@pytest.mark.parametrize("name", ["chat-not-streamed", "thinking-not-streamed"])
+async def test_answer_that_is_not_streamed(name: str) -> None:
+    """With `stream: false` the one line, which has no newline, is the answer."""
+    data = recording(name)
+    async with raw_server(sending(data)) as (url, _):
+        chunks, error = await read(url)
+
+    assert error is None
+    assert [fields(json.loads(data.partition(b"\r\n\r\n")[2]))] == [told(chunk) for chunk in chunks]
+
+
+@pytest.mark.parametrize(
+    ("name", "reset"),
+    [
+        ("chat-emoji", False),
+        ("thinking-then-tool-call", True),
+        ("chat-length", True),
+        ("tool-call", False),
+        ("tool-call", True),
+    ],
+)
+async def test_cut_at_every_byte(name: str, reset: bool) -> None:
+    """Wherever the connection breaks off, the whole lines before it are delivered, and no cut is taken for the end."""
+    data = recording(name)
+    positions = iter(range(len(data)))
+    complete = data.index(b"\n", data.index(b'"done":true')) + 1  # the answer is there, only the body's end is not
+    head = data.index(b"\r\n\r\n") + 4
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        position = json.loads(body)["position"]
+        writer.write(data[:position])
+        cut_off(writer, reset=reset)
+
+    async def check(url: str) -> None:
+        for position in positions:
+            chunks, error = await read(url, body={**BODY, "position": position})
+            lines = expected_chunks(data[:position])
+            where = f"cut at {position}"
+            assert lines == [told(chunk) for chunk in chunks], where
+            if position >= complete:
+                assert error is None, where
+            elif position >= head:
+                assert isinstance(error, UpstreamTruncated), where
+            else:
+                assert isinstance(error, UpstreamUnreachable | UpstreamProtocol), where
+
+    async with raw_server(script) as (url, _):
+        await asyncio.gather(*(check(url) for _ in range(20)))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b"<html>", "200 OK", UpstreamProtocol),
+        (b"\n", "200 OK", UpstreamProtocol),
+        (b"null\n", "200 OK", UpstreamProtocol),
+        (b"5\n", "200 OK", UpstreamProtocol),
+        (b"[]\n", "200 OK", UpstreamProtocol),
+        (b"{}\n", "200 OK", UpstreamProtocol),
+        (b'{"message":5}\n', "200 OK", UpstreamProtocol),
+        (b'{"message":{"content":5}}\n', "200 OK", UpstreamProtocol),
+        (b'{"message":{},"done":"yes"}\n', "200 OK", UpstreamProtocol),
+        (b'{"message":{"content":"\xff"}}\n', "200 OK", UpstreamTruncated),
+        (b"", "200 OK", UpstreamTruncated),
+        (b'{"message":{},"done":true}\n', "200 OK", UpstreamTruncated),
+        (b'{"done":true,"done_reason":""}\n', "200 OK", UpstreamTruncated),
+        (b'{"error":"x"}\n', "200 OK", UpstreamError),
+        (b'{"error":"x"}', "200 OK", UpstreamError),
+        (b'{"error":{"code":5}}\n', "200 OK", UpstreamError),
+        (b"<html>", "502 Bad Gateway", UpstreamProtocol),
+        (b"", "500 Internal Server Error", UpstreamProtocol),
+        (b"[]", "400 Bad Request", UpstreamProtocol),
+        (b'{"error":"x"}', "500 Internal Server Error", UpstreamError),
+        (b'{"error":"x"}', "404 Not Found", ModelNotFound),
+        (b"404 page not found", "404 Not Found", UpstreamProtocol),
+        (b'{"error":"server busy"}', "503 Service Unavailable", UpstreamBusy),
+        (b'{"error":"the input length exceeds the context length"}', "400 Bad Request", PromptTooLong),
+    ],
+)
+async def test_what_is_not_an_answer(body: bytes, status: str, kind: type[LlmstreamError]) -> None:
+    """Whatever comes instead of an answer has its own error, and nothing of it is shown."""
+    async with raw_server(sending(response(body, status=status))) as (url, _):
+        chunks, error = await read(url)
+
+    assert kind is type(error)
+    assert not any(chunk.done for chunk in chunks)
+    assert "<" not in str(error)
+
+
+async def test_what_is_not_http() -> None:
+    """A server that doesn't speak HTTP is not an Ollama."""
+    async with raw_server(sending(b"SSH-2.0-OpenSSH_9.6\r\n", then=lambda writer: writer.close())) as (url, _):
+        _, error = await read(url)
+
+    assert isinstance(error, UpstreamProtocol)
+
+
+async def test_connection_that_closes_without_an_answer() -> None:
+    """A connection that ends before an answer begins tells that a restart may be the reason."""
+    async with raw_server(sending(then=lambda writer: writer.close())) as (url, _):
+        _, error = await read(url)
+
+    assert isinstance(error, Disconnected)
+
+
+async def test_redirect_is_no_answer() -> None:
+    """A redirect, as of a captive portal, is told as what it is and goes nowhere else."""
+    async with raw_server(sending(response(b"moved", status="302 Found\r\nLocation: /elsewhere"))) as (url, counts):
+        _, error = await read(url)
+
+    assert isinstance(error, UpstreamProtocol)
+    assert [1] == counts
+
+
+@pytest.mark.parametrize(
+    ("script", "kind"),
+    [
+        (sending(), UpstreamTimeout),
+        (sending(recording("chat")[:100]), UpstreamTimeout),
+        (sending(recording("chat")[: recording("chat").index(b"\r\n\r\n") + 20]), UpstreamTimeout),
+        (sending(recording("chat")[:600]), UpstreamStalled),
+    ],
+    ids=["no headers", "half headers", "half a line", "some lines"],
+)
+async def test_silence(script: Script, kind: type[LlmstreamError]) -> None:
+    """Silence before the first line is a timeout, silence after it a stall; the connection is closed."""
+    closed = asyncio.Event()
+
+    async def watched(body: bytes, writer: asyncio.StreamWriter) -> None:
+        await script(body, writer)
+        watching.append(asyncio.ensure_future(_tell_closed(writer, closed)))
+
+    watching: list[asyncio.Future[None]] = []
+    async with raw_server(watched) as (url, _):
+        chunks, error = await read(url, first_token_timeout_s=0.1, token_timeout_s=0.1)
+        await asyncio.wait_for(closed.wait(), 1)
+
+    assert kind is type(error)
+    assert (kind is UpstreamStalled) == bool(chunks)
+
+
+async def _tell_closed(writer: asyncio.StreamWriter, closed: asyncio.Event) -> None:
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    closed.set()
+
+
+async def test_trickle_is_no_silence() -> None:
+    """An answer that comes slowly, but never as slowly as the limit, is whole, however long it takes."""
+    data = recording("tool-call")
+    pieces = [data[start : start + 60] for start in range(0, len(data), 60)]
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            await asyncio.sleep(0.1)
+            writer.write(piece)
+
+    async with raw_server(script) as (url, _):
+        _, error = await read(url, first_token_timeout_s=0.8, token_timeout_s=0.8)
+
+    assert error is None
+    assert len(pieces) * 0.1 > 0.8
+
+
+@pytest.mark.parametrize("tools", [False, True])
+async def test_silence_while_a_tool_call_is_made(upstream: DemoOllama, tools: bool) -> None:
+    """Where tools are given, silence in mid-answer is not a stall until the first token's limit is over."""
+    body = {**BODY, "model": "demo:stall-1", **({"tools": [{}]} if tools else {})}
+    _, error = await read(upstream.url, body=body, token_timeout_s=0.05, first_token_timeout_s=0.2)
+
+    assert isinstance(error, UpstreamStalled)
+    assert ("0.2 s" in str(error)) == tools
+
+
+async def test_lines_of_one_read_come_together(upstream: DemoOllama) -> None:
+    """What arrives in one segment is handed over in one list."""
+    reads: list[int] = []
+    connection = Endpoint(url=upstream.url)
+    await read_chat(connection, {**BODY, "model": "demo:one-chunk"}, lambda chunks: reads.append(len(chunks)))
+
+    assert [15] == reads
+
+
+async def test_version(upstream: DemoOllama) -> None:
+    """The version tells that an Ollama answers; anything else does not."""
+    web_page = response(b"<html>", kind="text/html")
+    no_version = response(b"{}", kind="application/json")
+
+    assert (await read_version(Endpoint(url=upstream.url))).endswith("-demo")
+    for answer in (web_page, no_version):
+        async with raw_server(sending(answer)) as (url, _):
+            with pytest.raises(UpstreamProtocol):
+                await read_version(Endpoint(url=url))
+    async with raw_server(sending()) as (url, _):
+        with pytest.raises(UpstreamUnreachable):
+            await read_version(Endpoint(url=url, connect_timeout_s=0.05))
+    with pytest.raises(UpstreamUnreachable, match="ollama serve"):
+        await read_version(Endpoint(url="http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://exa mple", "http://no-such-host.invalid:1"])
+async def test_address_that_is_none(url: str) -> None:
+    """An address that can't be one, or has no host behind it, is an Ollama that can't be reached."""
+    _, error = await read(url)
+
+    assert isinstance(error, UpstreamUnreachable)
+
+
+async def test_password_is_not_shown() -> None:
+    """A user's name and password in the address go to the server, and into no message."""
+    connection = Endpoint(url="http://ann:secret@127.0.0.1:9")
+    _, error = await read(connection.url)
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        await read(f"http://ann:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+    assert "http://127.0.0.1:9" == connection.shown_url
+    assert "http://127.0.0.1:9." in str(error)
+    assert "secret" not in str(error)
+    assert b"\r\nAuthorization: Basic YW5uOnNlY3JldA==\r\n" in heads[0]
+
+
+async def test_lone_surrogate_in_a_question(upstream: DemoOllama) -> None:
+    """Half a surrogate pair in the question becomes U+FFFD, and values of other types become text."""
+    messages = [{"role": "user", "content": "a\ud83db"}]
+    _, error = await read(
+        upstream.url, body={"model": "demo:one-chunk", "messages": messages, "keep_alive": None, "format": {1, 2}}
+    )
+
+    assert error is None
+    assert "a\ufffdb" == upstream.requests[-1].body["messages"][0]["content"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("an error was encountered while running the model: unexpected EOF", True),
+        ("model requires more system memory (8.0 GiB) than is available (4.0 GiB)", True),
+        ("open /root/.ollama/x: an error was encountered while running the model", False),
+        (r"C:\Users\ann: unexpected EOF", False),
+        ("the prompt was: my secret", False),
+        ({"message": "unexpected EOF"}, False),
+        (None, False),
+    ],
+)
+def test_only_known_texts_are_shown(text: object, shown: bool) -> None:
+    """Ollama's own text reaches a person only where it is known and names no path."""
+    assert (safe_text(text) == text) == shown
+
+
+def test_closing_in_threads(upstream: DemoOllama) -> None:
+    """Each event loop has connections of its own, which are closed with it."""
+    ends = [asyncio.run(read(upstream.url, body={**BODY, "model": "demo:one-chunk"}))[1] for _ in range(3)]
+
+    assert [None, None, None] == ends

@@ -1,0 +1,160 @@
+"""How the chat page looks in a real Chromium: accessibility, wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
+from playwright.sync_api import Browser, expect
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.answers import tokens
+from llmstream.ollama_server.backend import Model
+from tests.support.lacking import lacking
+from tests.support.page import ANSWER, QUESTION, Chat, Pages, chromium, opening, site
+from tests.support.react_app import APP
+
+RUN_AXE = "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations)"
+AXE = APP / "node_modules" / "axe-core" / "axe.min.js"
+RICH = """## A heading
+
+Text with **weight**, [a link](https://example.com/), `code`, \\(e^{i\\pi}\\) and a footnote[^1].
+
+| what | why |
+| --- | --- |
+| a table | to be seen |
+
+$$
+\\frac{1}{n} \\sum_{i=1}^{n} x_i
+$$
+
+```python
+def sky() -> str:
+    return "blue"  # a comment
+```
+
+- [x] done
+- [ ] to do
+
+> A quote.
+
+[^1]: The note.
+"""
+_TABLE = f"| {'cell | ' * 20}\n|{' --- |' * 20}\n| {'long | ' * 20}"
+WIDE = f"{'x' * 300}\n\n{_TABLE}\n\n```\n{'y' * 300}\n```\n\n$${'z + ' * 99}z$$"
+
+
+async def rich(question: str) -> AsyncGenerator[object]:
+    """A chain whose answer has every part there is."""
+    yield [Document("What it says.", metadata={"title": "A page", "url": "https://example.com/"}), Document("More.")]
+    yield AIMessageChunk(content="", additional_kwargs={"reasoning_content": "I think."})
+    yield AIMessage(content="", tool_calls=[{"id": "1", "name": "search", "args": {"query": "sky"}}])
+    yield ToolMessage(content="Found it.", tool_call_id="1")
+    yield {"confidence": 0.5}
+    for token in tokens(RICH):
+        yield token
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def pages(browser: Browser) -> Iterator[Pages]:
+    """Opens the page; nothing may go wrong in it, and nothing may leave this machine."""
+    with opening(browser) as pages:
+        yield pages
+
+
+def check_by_axe(chat: Chat, what: str) -> None:
+    """No violation of the rules of accessibility, wide and narrow, light and dark."""
+    found = {}
+    for width, height in ((1280, 800), (390, 844)):
+        chat.page.set_viewport_size({"width": width, "height": height})
+        for scheme in ("light", "dark"):
+            chat.page.emulate_media(color_scheme=scheme)
+            for violation in chat.page.evaluate(RUN_AXE):
+                found[f"{what}, {width}, {scheme}: {violation['id']}"] = [node["html"] for node in violation["nodes"]]
+    assert {} == found
+
+
+@pytest.fixture
+def open_with_axe(pages: Pages) -> Callable[[str], Chat]:
+    """Opens the page with axe in it."""
+    if not AXE.is_file():
+        lacking("axe-core", "run `npm ci` in apps/react")
+
+    def open_with_axe(url: str) -> Chat:
+        chat = pages.open(url)
+        chat.page.evaluate(AXE.read_text())
+        return chat
+
+    return open_with_axe
+
+
+def test_accessibility_of_a_conversation(open_with_axe: Callable[[str], Chat], upstream: DemoOllama) -> None:
+    """An answer with everything it can hold: table, code, formulas, sources, thoughts, tools."""
+    with site(upstream, chain=rich) as served:
+        chat = open_with_axe(served.url)
+        chat.ask().ends()
+        expect(chat.answer.locator("math")).to_have_count(2)
+        expect(chat.answer.locator(".hljs-keyword").first).to_be_visible()
+        for summary in chat.answer.locator("summary").all():
+            summary.click()
+        check_by_axe(chat, "finished")
+
+
+def test_accessibility_of_the_rest(open_with_axe: Callable[[str], Chat], upstream: DemoOllama) -> None:
+    """The empty page, an answer that broke off, one that is waited for, the wire panel."""
+    for name in ("demo:silent", "demo:cut"):
+        upstream.models[name] = Model(name)
+    upstream.answers["What is a run?"] = "One generation."
+    with site(upstream, model="demo:latest") as served:
+        chat = open_with_axe(served.url)
+        check_by_axe(chat, "empty")
+        chat.pick("demo:cut")
+        chat.ask().ends("The answer is not complete.")
+        chat.pick("demo:silent")
+        chat.ask().shows("Loading")
+        check_by_axe(chat, "broken off, waiting")
+        chat.button("Wire").click()
+        chat.button("Ask all").click()
+        expect(chat.page.get_by_role("button", name="Ask", exact=True)).to_have_count(5)
+        check_by_axe(chat, "wire")
+
+
+def test_everything_fits(pages: Pages, upstream: DemoOllama) -> None:
+    """Long words, wide tables, code and formulas scroll in their own boxes; the composer stays in sight."""
+    upstream.answers[QUESTION] = f"{WIDE}\n\n{ANSWER}"
+    outside = """(log) => [...log.querySelectorAll("p, figure, section, .formula")]
+      .filter((each) => each.getBoundingClientRect().right > innerWidth).map((each) => each.outerHTML)"""
+    with site(upstream, model="demo:latest") as served:
+        chat = pages.open(served.url).ask().shows("The end.").ends()
+        for width in (1280, 390):
+            chat.page.set_viewport_size({"width": width, "height": 700})
+            assert [] == chat.log.evaluate(outside)
+            expect(chat.composer).to_be_in_viewport()
+            expect(chat.button("Send")).to_be_in_viewport()
+            for view in ("Wire", "Chat"):
+                chat.button(view).click()
+                assert width >= chat.page.evaluate("document.documentElement.scrollWidth")
+
+
+def test_light_and_dark(pages: Pages, upstream: DemoOllama) -> None:
+    """The colors follow the system until others are chosen, which are remembered."""
+    is_dark = "matchMedia('(prefers-color-scheme: dark)').matches"
+    light, dark = "rgb(255, 255, 255)", "rgb(19, 21, 25)"
+    color = "getComputedStyle(document.documentElement).backgroundColor"
+    with site(upstream) as served:
+        chat = pages.open(served.url, color_scheme="dark")
+        assert (True, dark) == (chat.page.evaluate(is_dark), chat.page.evaluate(color))
+        chat.page.get_by_label("Colors").select_option("light")
+        assert light == chat.page.evaluate(color)
+        chat.page.reload()
+        expect(chat.page.get_by_label("Colors")).to_have_value("light")
+        assert (True, light) == (chat.page.evaluate(is_dark), chat.page.evaluate(color))
