@@ -16,7 +16,7 @@ from llmstream.demo_ollama.index import PassageIndex
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages, split_markdown
 from llmstream.gradio import EXAMPLES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 # Questions that a page, a notebook, the README or the docs show, and the heading that answers.
 SHOWN = {

@@ -14,7 +14,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command
 
-from tests.scripted_model import asks, broken, says, see, weather
+from tests.support.scripted_model import asks, broken, says, see, weather
 
 
 def agent(model: Any, tools: Any) -> Any:

@@ -21,7 +21,7 @@ from langgraph.types import interrupt
 from llmstream import Runs, Settings
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupted
-from tests.scripted_model import asks, says, see, weather
+from tests.support.scripted_model import asks, says, see, weather
 
 
 def remembering(saver: Any) -> Any:

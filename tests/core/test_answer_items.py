@@ -27,7 +27,7 @@ from langchain_core.runnables import (
 )
 from pydantic import BaseModel
 
-from tests.scripted_model import ScriptedModel, says, see
+from tests.support.scripted_model import ScriptedModel, says, see
 
 TALK = [
     {"role": "system", "content": "Be brief."},

@@ -17,7 +17,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from tests.scripted_model import asks, says, see, weather
+from tests.support.scripted_model import asks, says, see, weather
 
 
 def line(state: Any, *nodes: Any) -> Any:
