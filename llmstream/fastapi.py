@@ -55,11 +55,13 @@ def create_router(
     identify: Identify | None = None,
     protocols: Sequence[str] = PROTOCOLS,
     name: str = "chain",
+    answer_nodes: Sequence[str] = (),
 ) -> APIRouter:
     """The endpoints, to be included in an app of one's own; they obey the dependencies that they are included with.
 
     chain: any LangChain Runnable; None is the default chain, whose model a client may choose.
     protocols: which of `PROTOCOLS` to speak. name: what the chain is called where a client names a model.
+    answer_nodes: see `astream`.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones.
     identify: request → the caller's name, or None to refuse; runs belong to their caller.
     Origins are checked here too, and hosts where `allowed_hosts` is set; the token and CORS are the app's own affair
@@ -68,7 +70,8 @@ def create_router(
     if unknown := sorted(set(protocols) - set(PROTOCOLS)):
         raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
     runs = runs or Runs(settings)
-    service = Service(runs, None if chain is None else as_runnable(chain), name=name, identify=identify)
+    own = None if chain is None else as_runnable(chain)
+    service = Service(runs, own, name=name, identify=identify, answer_nodes=answer_nodes)
     router = APIRouter(lifespan=_lifespan(service))
     for dialect in DIALECTS:
         if dialect.name in protocols:
@@ -84,6 +87,7 @@ def create_app(
     runs: Runs | None = None,
     protocols: Sequence[str] = PROTOCOLS,
     name: str = "chain",
+    answer_nodes: Sequence[str] = (),
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
     settings = settings or Settings.load()
@@ -98,7 +102,7 @@ def create_app(
     app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runs = runs
     app.state.fallback = fallback
-    app.include_router(create_router(chain, runs=runs, protocols=protocols, name=name))
+    app.include_router(create_router(chain, runs=runs, protocols=protocols, name=name, answer_nodes=answer_nodes))
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
     app.add_middleware(
         CORSMiddleware,

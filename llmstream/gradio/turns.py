@@ -49,7 +49,7 @@ class Turns:
     """
 
     def __init__(self, runs: Runs, chain: object = None) -> None:
-        self._service = Service(runs, chain, name="chain", identify=None)
+        self._service = Service(runs, chain)
         self._turns: dict[Session, _Turn] = {}
 
     def is_busy(self, session: Session) -> bool:

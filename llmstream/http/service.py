@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from fastapi import Response
 from pydantic import BaseModel
@@ -32,14 +32,23 @@ _EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
 class Service:
     """The one chain, or the default one with its models, as every dialect asks it.
 
-    name: what a chain is called where a client names a model.
+    name: what a chain is called where a client names a model. answer_nodes: see `astream`.
     """
 
-    def __init__(self, runs: Runs, chain: object, *, name: str, identify: Identify | None) -> None:
+    def __init__(
+        self,
+        runs: Runs,
+        chain: object,
+        *,
+        name: str = "chain",
+        identify: Identify | None = None,
+        answer_nodes: Sequence[str] = (),
+    ) -> None:
         self.runs = runs
         self.chain = chain
         self.name = name
         self.identify = identify
+        self.answer_nodes = tuple(answer_nodes)
 
     @property
     def settings(self) -> Settings:
@@ -77,6 +86,7 @@ class Service:
         }
         if self.chain is not None:
             arguments["chain"] = self.chain
+            arguments["answer_nodes"] = self.answer_nodes
         return await self.runs.start(
             ask.messages,
             caller=caller,
