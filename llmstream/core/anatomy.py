@@ -178,6 +178,11 @@ def is_classic(chain: Runnable[Any, Any]) -> bool:
     return any(cls.__name__ == "Chain" and cls.__module__.startswith("langchain") for cls in classes)
 
 
+def has_memory(chain: Runnable[Any, Any]) -> bool:
+    """Whether an old chain has a memory of its own, which every caller would share."""
+    return is_classic(chain) and getattr(unbound(chain), "memory", None) is not None
+
+
 def is_graph(chain: Runnable[Any, Any]) -> bool:
     """Whether a chain is a LangGraph graph, told without importing LangGraph."""
     chain = unbound(chain)

@@ -18,7 +18,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
-from llmstream.core.anatomy import model_name, sync_parts
+from llmstream.core.anatomy import has_memory, model_name, sync_parts
 from llmstream.core.direct import (
     fast_way,
     read_fast,
@@ -88,7 +88,8 @@ async def prepare(
     fast = None if run_config or answer_nodes else await fast_way(runnable, value)
     model_said = str(fast.body["model"]) if fast else model_name(runnable)
     parts = () if fast else sync_parts(runnable)
-    return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes))
+    memory = has_memory(runnable)
+    return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory)
 
 
 async def _input(

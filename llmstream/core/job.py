@@ -26,6 +26,7 @@ class Job:
     sync_parts: Sequence[str]  # what a stop can't end
     config: Mapping[str, Any] = field(default_factory=dict)  # what LangChain is told of the run, such as its thread
     answer_nodes: Sequence[str] = ()
+    has_memory: bool = False  # whether the chain remembers by itself, which makes all callers one
 
     def started(self) -> Started:
         """The first event."""

@@ -153,13 +153,20 @@ class Runs:
 
     def _warn(self, job: Job) -> None:
         for name in job.sync_parts:
-            if name not in self._warned:
-                self._warned.add(name)
-                logger.warning(
-                    "the chain's step %.80r is a sync function: a stop can't end it, so it runs on in its thread "
-                    "until it returns. Make it async to free the model at once.",
-                    name,
-                )
+            self._warn_once(
+                f"the chain's step {name[:80]!r} is a sync function: a stop can't end it, so it runs on in its thread "
+                "until it returns. Make it async to free the model at once."
+            )
+        if job.has_memory:
+            self._warn_once(
+                "the chain has a memory of its own: every caller adds to it and reads what the others said. Give it no "
+                "memory; the conversation comes with each question."
+            )
+
+    def _warn_once(self, warning: str) -> None:
+        if warning not in self._warned:
+            self._warned.add(warning)
+            logger.warning(warning)
 
     def _ended(self, running: Running, event: Terminal) -> None:
         """A run has logged its terminal event."""

@@ -1,0 +1,78 @@
+"""The old chains of `langchain_classic` stream, and say what they return."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.documents import Document
+from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
+from langchain_core.retrievers import BaseRetriever
+
+from llmstream import Runs, Settings
+from tests.support.scripted_model import asks, says, see, weather
+
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
+
+
+class Library(BaseRetriever):
+    """Finds one document."""
+
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        return [Document(query, metadata={"title": "Sky"})]
+
+
+async def test_llm_chain() -> None:
+    """Word by word, though the chain gives one dict at its end."""
+    from langchain_classic.chains import LLMChain
+
+    seen = await see(LLMChain(llm=says("one two three"), prompt=PromptTemplate.from_template("{question}")))
+    assert ("one two three", 3, 0) == (seen.text, seen.pieces, seen.withdrawn)
+
+
+async def test_retrieval_qa() -> None:
+    """The answer, and where it comes from."""
+    from langchain_classic.chains import RetrievalQA
+
+    chain = RetrievalQA.from_chain_type(says("It is blue."), retriever=Library(), return_source_documents=True)
+    seen = await see(chain)
+    assert ("It is blue.", ["Sky"]) == (seen.text, seen.sources)
+
+
+async def test_a_question_that_is_rewritten_first() -> None:
+    """The rewriting of a follow-up question is never shown."""
+    from langchain_classic.chains import ConversationalRetrievalChain
+
+    chain = ConversationalRetrievalChain.from_llm(says("What color is the sky?", "It is blue."), Library())
+    talk = [("user", "hi"), ("assistant", "hello"), ("user", "and the sky?")]
+    seen = await see(chain, talk)
+    assert ("It is blue.", "It is blue.") == (seen.text, seen.shown)
+
+
+async def test_agent_executor() -> None:
+    """What an agent says between its steps is told, with its calls and their results."""
+    from langchain_classic.agents import AgentExecutor, create_tool_calling_agent
+
+    prompt = ChatPromptTemplate.from_messages([("human", "{input}"), ("placeholder", "{agent_scratchpad}")])
+    model: Any = says(asks(text="Let me look.", city="Paris"), "It is fine.")
+    agent = create_tool_calling_agent(model, [weather], prompt)
+    seen = await see(AgentExecutor(agent=agent, tools=[weather]))
+    assert ("Let me look.\n\nIt is fine.", "stop", {}) == (seen.text, seen.reason, seen.data)
+    assert [("c1", "18 degrees in Paris")] == seen.results
+
+
+async def test_a_memory_of_its_own_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """Every caller would read what the others said."""
+    from langchain_classic.chains import ConversationChain
+    from langchain_classic.memory import ConversationBufferMemory
+
+    runs = Runs(Settings(demo="never"))
+    chain = ConversationChain(llm=says("one", "two"), memory=ConversationBufferMemory())
+    with caplog.at_level(logging.WARNING, "llmstream"):
+        for text in ("one", "two"):
+            run = await runs.start("hi", chain=chain)
+            assert [event async for event in run.follow()]
+            assert text == (await run.snapshot()).text
+    assert 1 == sum("memory of its own" in record.getMessage() for record in caplog.records)
