@@ -176,7 +176,7 @@ describe("reconnect", () => {
     live.add(STARTED, token("Hi"), FINISHED);
     const [chat, served] = await chatOn({ ...live.routes(), events: [hangUp, hangUp, hangUp, live.events] });
     chat.send("One?");
-    await over(chat, "interrupted");
+    await over(chat, "lost");
     expect(chat.getSnapshot().busy).toBe(false);
     chat.reconnect();
     expect(chat.getSnapshot().busy).toBe(true);

@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
-import {
-  applyEvents,
-  type Connection,
-  createRun,
-  IDLE,
-  isTerminal,
-  LlmstreamError,
-  type RunState,
-} from "../src/llmstream";
+import { type Connection, createRun, LlmstreamError, type RunState } from "../src/llmstream";
+import { isTerminal } from "../src/llmstream/events";
+import { applyEvents, IDLE } from "../src/llmstream/state";
 import { collect, hasty, refusal } from "./collect";
 import { type Answer, cut, hangUp, serve, stream, stuck } from "./server";
 import { answering, body, CANCELLED, events, FAILED, RUN, STARTED, token } from "./streams";
@@ -69,13 +63,13 @@ describe("a cut", () => {
     expect(seen).toEqual(["connecting", "open", "reconnecting", "open"]);
   });
 
-  it("that lasts ends in `interrupted`, and then it can be gone on with", async () => {
+  it("that lasts ends in `lost`, and then it can be gone on with", async () => {
     const half = cut(body(ANSWER.slice(0, 3)));
     const served = await serve({ events: [half, hangUp, hangUp, rest] });
     const run = createRun(hasty(served.url, { attempts: 2 }));
     const broken = await run.start({ question: "Why?" });
-    expect(broken).toMatchObject({ phase: "interrupted", text: "Hë\n", connection: "closed" });
-    expect(broken.error).toMatchObject({ code: "interrupted", retryable: true });
+    expect(broken).toMatchObject({ phase: "lost", text: "Hë\n", connection: "closed" });
+    expect(broken.error).toMatchObject({ code: "lost", retryable: true });
     expect(await run.reconnect()).toMatchObject({ phase: "finished", text: TEXT, seq: ANSWER.length });
     expect((await run.reconnect()).error).toBeUndefined();
     expect(served.asked.map(({ what, after }) => `${what} ${after}`)).toEqual([
@@ -99,11 +93,11 @@ describe("silence", () => {
     await expect.poll(() => served.asked[0]?.left).toBe(true);
   });
 
-  it("for ever ends in `interrupted`", async () => {
+  it("for ever ends in `lost`", async () => {
     const served = await serve({ events: stuck() });
     const error = await refusal(collect(hasty(served.url, { silenceMs: 20, attempts: 2 })));
     expect(error).toBeInstanceOf(LlmstreamError);
-    expect(error).toMatchObject({ code: "interrupted", retryable: true });
+    expect(error).toMatchObject({ code: "lost", retryable: true });
     expect(served.asked).toHaveLength(3);
   });
 });
@@ -126,8 +120,8 @@ describe("a run that does not finish", () => {
       const served = await serve({ events: stream(body(ANSWER.slice(0, seq))) });
       const run = createRun(hasty(served.url, { attempts: 1 }));
       run.subscribe(() => phases.add(run.getSnapshot().phase));
-      expect(await run.start({ question: "Why?" })).toMatchObject({ phase: "interrupted", seq });
-      expect([...phases]).toEqual(["starting", "running", "interrupted"]);
+      expect(await run.start({ question: "Why?" })).toMatchObject({ phase: "lost", seq });
+      expect([...phases]).toEqual(["starting", "running", "lost"]);
     }
   });
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createRun } from "../src/llmstream";
-import { Flush } from "../src/llmstream/flush";
+import { createFlush } from "../src/llmstream/flush";
 import { hasty } from "./collect";
 import { LiveRun, serve } from "./server";
 import { FINISHED, STARTED, token } from "./streams";
@@ -34,7 +34,7 @@ describe("what is to be drawn", () => {
   it("is drawn once a frame, however often it changes", () => {
     withScreen();
     const drawn = vi.fn();
-    const flush = new Flush(drawn);
+    const flush = createFlush(drawn);
     for (let n = 0; n < 100; n += 1) flush.soon();
     expect(drawn).not.toHaveBeenCalled();
     draw();
@@ -46,7 +46,7 @@ describe("what is to be drawn", () => {
   it("is drawn at most 67 times a second on a faster screen", () => {
     withScreen();
     const drawn = vi.fn();
-    const flush = new Flush(drawn);
+    const flush = createFlush(drawn);
     for (let ms = 0; ms < 1000; ms += 4) {
       flush.soon();
       draw();
@@ -59,7 +59,7 @@ describe("what is to be drawn", () => {
   it("waits half a second where the page is hidden and no frames come", () => {
     withScreen();
     const drawn = vi.fn();
-    new Flush(drawn).soon();
+    createFlush(drawn).soon();
     vi.advanceTimersByTime(499);
     expect(drawn).not.toHaveBeenCalled();
     vi.advanceTimersByTime(1);
@@ -69,7 +69,7 @@ describe("what is to be drawn", () => {
 
   it("needs no screen", () => {
     const drawn = vi.fn();
-    const flush = new Flush(drawn);
+    const flush = createFlush(drawn);
     flush.soon();
     flush.soon();
     vi.advanceTimersByTime(15);
@@ -79,7 +79,7 @@ describe("what is to be drawn", () => {
   it("is drawn at once where that is asked for, and not again", () => {
     withScreen();
     const drawn = vi.fn();
-    const flush = new Flush(drawn);
+    const flush = createFlush(drawn);
     flush.soon();
     flush.now();
     vi.advanceTimersByTime(10_000);

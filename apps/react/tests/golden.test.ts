@@ -54,7 +54,7 @@ describe("a recorded stream", () => {
     const run = createRun(hasty(served.url));
     // A recording that goes on begins after its first five events.
     const after = name === "resumed" ? 5 : 0;
-    const watched = { ...run.latest(), phase: "interrupted" as const, seq: after };
+    const watched = { ...run.latest(), phase: "lost" as const, seq: after };
     expect(EXPECTED).toHaveProperty(name);
     expect(await run.watch(RUN, watched)).toMatchObject({ connection: "closed", runId: RUN, ...EXPECTED[name] });
     expect(run.latest().waiting).toBeUndefined();

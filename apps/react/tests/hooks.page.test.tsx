@@ -1,6 +1,6 @@
 import { act, cleanup, render, renderHook, screen } from "@testing-library/react";
 import { StrictMode, useEffect } from "react";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type Client, createChat } from "../src/llmstream";
 import { useChat, useRun } from "../src/llmstream/react";
 import { hasty } from "./collect";
@@ -123,10 +123,27 @@ describe("when the network comes back", () => {
     const client = hasty(served.url, { attempts: 1 });
     const { result } = renderHook(() => useRun(client));
     void result.current.start({ question: "Why?" });
-    await expect.poll(() => result.current.phase).toBe("interrupted");
+    await expect.poll(() => result.current.phase).toBe("lost");
     window.dispatchEvent(new Event("online"));
     await expect.poll(() => result.current).toMatchObject({ phase: "finished", text: "Hi" });
     expect(served.of("start")).toHaveLength(1);
+  });
+
+  it("a lost answer whose component is gone is left alone, and nothing of it stays in the page", async () => {
+    const added = vi.spyOn(window, "addEventListener");
+    const removed = vi.spyOn(window, "removeEventListener");
+    const served = await serve({ events: (response) => void response.socket?.destroy() });
+    const { result, unmount } = renderHook(() => useRun(hasty(served.url, { attempts: 1 })), { wrapper: StrictMode });
+    void result.current.start({ question: "Why?" });
+    await expect.poll(() => result.current.phase).toBe("lost");
+    unmount();
+    const asked = served.asked.length;
+    window.dispatchEvent(new Event("online"));
+    const online = (calls: unknown[][]) => calls.filter(([type]) => type === "online").map(([, listener]) => listener);
+    expect(online(added.mock.calls).length).toBeGreaterThan(0);
+    expect(online(removed.mock.calls)).toHaveLength(online(added.mock.calls).length);
+    expect(new Set(online(removed.mock.calls))).toEqual(new Set(online(added.mock.calls)));
+    expect([result.current.phase, served.asked.length]).toEqual(["lost", asked]);
   });
 
   it("a pause before the next attempt is cut short", async () => {
@@ -146,8 +163,8 @@ describe("when the network comes back", () => {
 describe("useChat", () => {
   it("in StrictMode holds a conversation, each question asked once", async () => {
     const served = await serve({ events: stream(body(answering("Hi", "!"))) });
-    const client = hasty(served.url);
-    const { result } = renderHook(() => useChat({ client }), { wrapper: StrictMode });
+    const chat = createChat({ client: hasty(served.url) });
+    const { result } = renderHook(() => useChat(chat), { wrapper: StrictMode });
     for (const question of ["One?", "Two?"]) {
       act(() => void result.current.send(question));
       await expect.poll(() => result.current.busy).toBe(false);

@@ -9,18 +9,52 @@ import { expect, it, onTestFinished } from "vitest";
 const APP = fileURLToPath(new URL("..", import.meta.url));
 const README = join(APP, "src/llmstream/README.md");
 
-it("the README's examples are right for who has copied the folder", async () => {
+/** What `npm create vite -- --template react-ts` writes into tsconfig.app.json. */
+const TEMPLATE = {
+  target: "es2023",
+  lib: ["ES2023", "DOM"],
+  module: "esnext",
+  types: ["vite/client"],
+  skipLibCheck: true,
+  moduleResolution: "bundler",
+  allowImportingTsExtensions: true,
+  verbatimModuleSyntax: true,
+  moduleDetection: "force",
+  noEmit: true,
+  jsx: "react-jsx",
+  strict: true,
+  noUnusedLocals: true,
+  noUnusedParameters: true,
+  erasableSyntaxOnly: true,
+  noFallthroughCasesInSwitch: true,
+  noUncheckedSideEffectImports: true,
+};
+
+/** A project of somebody who has copied the folder, and each of the README's examples in it as a file. */
+async function project(config: object): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "readme-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await symlink(join(APP, "node_modules"), join(folder, "node_modules"));
+  await symlink(join(APP, "src/llmstream"), join(folder, "llmstream"));
+  await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ ...config, include: ["example*", "llmstream"] }));
   const blocks = [...(await readFile(README, "utf8")).matchAll(/^```(tsx?)\n(.*?)^```$/gms)];
-  expect(blocks.length).toBeGreaterThan(3);
-  const project = await mkdtemp(join(tmpdir(), "readme-"));
-  onTestFinished(() => rm(project, { recursive: true }));
-  await symlink(join(APP, "node_modules"), join(project, "node_modules"));
-  await symlink(join(APP, "src/llmstream"), join(project, "llmstream"));
-  const config = { extends: join(APP, "tsconfig.json"), include: ["example*"] };
-  await writeFile(join(project, "tsconfig.json"), JSON.stringify(config));
-  for (const [at, [, kind, code]] of blocks.entries())
-    await writeFile(join(project, `example${at}.${kind}`), `${code}`);
+  expect(blocks.length).toBeGreaterThan(5);
+  for (const [at, [, kind, code]] of blocks.entries()) await writeFile(join(folder, `example${at}.${kind}`), `${code}`);
+  return folder;
+}
+
+it.each([
+  ["as strictly as this page is", { extends: join(APP, "tsconfig.json") }],
+  ["with the flags of Vite's template", { compilerOptions: TEMPLATE }],
+])("the hook and the README's examples compile for who has copied the folder, %s", async (_, config) => {
   const tsc = join(APP, "node_modules/typescript/bin/tsc");
-  const said = await promisify(execFile)(process.execPath, [tsc, "--project", project]).catch((error) => error);
+  const args = [tsc, "--preserveSymlinks", "--project", await project(config)];
+  const said = await promisify(execFile)(process.execPath, args).catch((error) => error);
   expect(said.stdout).toBe("");
+});
+
+it("the README's examples show what went wrong", async () => {
+  const examples = [...(await readFile(README, "utf8")).matchAll(/^```tsx?\n(.*?)^```$/gms)].map(([, code]) => code);
+  const showing = examples.filter((code) => /error\??\.message/.test(code ?? ""));
+  expect(showing.length).toBeGreaterThan(3);
 });

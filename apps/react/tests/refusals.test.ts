@@ -48,10 +48,10 @@ describe("a refusal of the events", () => {
     expect(served.asked).toHaveLength(2);
   });
 
-  it("for ever ends in `interrupted`", async () => {
+  it("for ever ends in `lost`", async () => {
     const served = await serve({ events: status(503, BUSY) });
     const error = await refusal(collect(hasty(served.url, { attempts: 3 })));
-    expect(error).toMatchObject({ code: "interrupted", retryable: true });
+    expect(error).toMatchObject({ code: "lost", retryable: true });
     expect(served.asked).toHaveLength(4);
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest";
 import { announcement, createRun, type RunStore } from "../src/llmstream";
 import { hasty } from "./collect";
 import { type Answer, created, hangUp, LiveRun, serve, status, stream } from "./server";
-import { answering, body, CANCELLED, events, FAILED, FINISHED, RUN, STARTED, token } from "./streams";
+import { answering, body, CANCELLED, events, FAILED, FINISHED, INTERRUPTED, RUN, STARTED, token } from "./streams";
 
 const ASKED = { question: "Why?" };
 
@@ -56,6 +56,7 @@ describe("a run", () => {
     ["finished", FINISHED, "The answer is complete."],
     ["failed", FAILED, "The answer is not complete."],
     ["cancelled", CANCELLED, "The answer was stopped."],
+    ["interrupted", INTERRUPTED, "An answer from you is needed."],
   ] as const)("that is %s is announced as it is", async (phase, last, said) => {
     const served = await serve({ events: stream(body(events(STARTED, last))) });
     const state = await createRun(hasty(served.url)).start(ASKED);
@@ -76,7 +77,7 @@ describe("a run", () => {
   });
 
   it("that ended is not followed again, and stays what it was", async () => {
-    for (const last of [FINISHED, FAILED, CANCELLED]) {
+    for (const last of [FINISHED, FAILED, CANCELLED, INTERRUPTED]) {
       const all = events(STARTED, token("Hi"), last);
       const served = await serve({ events: [stream(body(all)), status(204)] });
       const run = createRun(hasty(served.url));
@@ -191,7 +192,7 @@ describe("stop", () => {
     live.add(STARTED, token("Hal"));
     const served = await serve({ ...live.routes(), events: [hangUp, hangUp, live.events] });
     const run = createRun(hasty(served.url, { attempts: 1 }));
-    expect((await run.start(ASKED)).phase).toBe("interrupted");
+    expect((await run.start(ASKED)).phase).toBe("lost");
     await run.stop();
     expect(run.latest()).toMatchObject({ phase: "cancelled", text: "Hal", cancelledBy: "stop" });
   });

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
 import type { RunEvent } from "../src/llmstream";
+import { isTerminal } from "../src/llmstream/events";
 import { body, CANCELLED, type Fact, frame, RUN } from "./streams";
 
 /** A request that came. */
@@ -146,7 +147,7 @@ export class LiveRun {
   }
 
   get ended(): boolean {
-    return ["finished", "failed", "cancelled"].includes(this.log.at(-1)?.type ?? "");
+    return isTerminal(this.log.at(-1) ?? { type: "" });
   }
 
   /** How many are watching. */

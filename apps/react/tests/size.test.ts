@@ -11,7 +11,7 @@ function gzipped(content: string | Uint8Array): number {
   return gzipSync(content, { level: 9 }).length;
 }
 
-it("the hooks, the client and the parser are less than 6 kB gzipped", async () => {
+it("the hooks, the client and the parser are less than 7 kB gzipped", async () => {
   const everything = {
     name: "everything",
     resolveId: (id: string) => (id === "everything" ? id : undefined),
@@ -31,12 +31,12 @@ it("the hooks, the client and the parser are less than 6 kB gzipped", async () =
   // Nothing is missing from it: the stores, the hooks, the parser's own error.
   for (const name of ["createClient", "createChat", "useRun", "useChat"]) expect(code).toContain(name);
   expect(code).toContain("ParseError");
-  expect(gzipped(code)).toBeLessThan(6_000);
+  expect(gzipped(code)).toBeLessThan(7_000);
 });
 
-it.skipIf(!existsSync(PAGE))("the page with all it ever loads is less than 200 kB gzipped", () => {
+it.skipIf(!existsSync(PAGE))("the page with all it ever loads is less than 220 kB gzipped", () => {
   const files = readdirSync(PAGE, { recursive: true, withFileTypes: true }).filter((file) => file.isFile());
   const sizes = files.map((file) => gzipped(readFileSync(`${file.parentPath}/${file.name}`)));
   expect(sizes.length).toBeGreaterThan(3);
-  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(200_000);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(220_000);
 });

@@ -63,7 +63,7 @@ describe("after a reload", () => {
     const before = open(served);
     const off = before.subscribe(() => {});
     before.send("One?");
-    await expect.poll(() => answer(before)?.phase).toBe("interrupted");
+    await expect.poll(() => answer(before)?.phase).toBe("lost");
     leave(off);
     const after = open(served);
     after.subscribe(() => {});
@@ -81,7 +81,7 @@ describe("after a reload", () => {
     leave(off);
     const after = open(served);
     after.subscribe(() => {});
-    expect(answer(after)).toMatchObject({ phase: "failed", error: { code: "interrupted", retryable: true } });
+    expect(answer(after)).toMatchObject({ phase: "failed", error: { code: "lost", retryable: true } });
     after.retry();
     await expect.poll(() => answer(after)).toMatchObject({ phase: "finished", text: "Hi" });
   });

@@ -17,8 +17,16 @@ export const FINISHED: Fact = {
 export const CANCELLED: Fact = { type: "cancelled", by: "stop" };
 export const FAILED: Fact = { type: "failed", code: "upstream_truncated", message: "It broke off.", retryable: true };
 
-export function token(text: string): Fact {
-  return { type: "token", text };
+/** What LangChain's HumanInTheLoopMiddleware asks before a mail is sent. */
+export const APPROVAL = {
+  action_requests: [{ name: "send_mail", args: { to: "ann@example.com" }, description: "A mail is to be sent." }],
+  review_configs: [{ action_name: "send_mail", allowed_decisions: ["approve", "edit", "reject"] }],
+};
+export const INTERRUPTED: Fact = { type: "interrupted", interrupts: [{ id: "i1", value: APPROVAL }] };
+
+/** A token, of a message where the run has several, by whoever says it. */
+export function token(text: string, message?: string, name?: string): Fact {
+  return { type: "token", text, ...(message && { message }), ...(name && { name }) };
 }
 
 /** These facts as a run's events, numbered from 1. */
@@ -28,7 +36,7 @@ export function events(...facts: Fact[]): RunEvent[] {
 
 /** The events of a run that answers with these tokens. */
 export function answering(...texts: string[]): RunEvent[] {
-  return events(STARTED, ...texts.map(token), FINISHED);
+  return events(STARTED, ...texts.map((text) => token(text)), FINISHED);
 }
 
 /** One SSE message, as the server writes it. */

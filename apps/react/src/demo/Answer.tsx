@@ -31,7 +31,7 @@ export const Answer = memo(function Answer({ run, onRetry, onReconnect }: Props)
             Retry
           </button>
         ) : null}
-        {run.phase === "interrupted" && onReconnect ? (
+        {run.phase === "lost" && onReconnect ? (
           <button type="button" className="main" onClick={onReconnect}>
             Reconnect
           </button>
@@ -112,7 +112,7 @@ function State({ run }: { run: RunState }) {
       </p>
     );
   }
-  if (run.phase === "failed" || run.phase === "interrupted") {
+  if (run.phase === "failed" || run.phase === "lost") {
     return (
       <p className="state failed" role="alert">
         <strong>{run.text === "" ? "No answer." : "This answer is not complete."}</strong>{" "}

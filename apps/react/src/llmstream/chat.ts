@@ -1,10 +1,14 @@
 import type { Client, Message, RunRequest } from "./client.js";
-import { createRun } from "./run.js";
+import { createRun, randomId } from "./run.js";
 import { IDLE, isActive, type RunState } from "./state.js";
 
+/** The answers to an interrupted run, by the ids of its interrupts. */
+export type Answers = Record<string, unknown>;
+
+/** An answer that goes on from an interrupted one has the `answers` that it was given. */
 export type ChatMessage =
   | { id: number; role: "user"; content: string }
-  | { id: number; role: "assistant"; run: RunState };
+  | { id: number; role: "assistant"; run: RunState; answers?: Answers };
 
 export interface ChatState {
   messages: readonly ChatMessage[];
@@ -13,7 +17,7 @@ export interface ChatState {
 }
 
 /** What an answer may be asked for with, beside the conversation. */
-export type AskWith = Omit<RunRequest, "question" | "messages" | "request_id">;
+export type AskWith = Omit<RunRequest, "question" | "messages" | "resume" | "request_id">;
 
 export interface ChatOptions {
   client: Client;
@@ -22,6 +26,8 @@ export interface ChatOptions {
   storageKey?: string;
   /** What the model is told before the conversation. */
   system?: string;
+  /** Names each conversation to the server, for a chain that remembers it or waits for a person. */
+  threads?: boolean;
 }
 
 /** A conversation, one answer at a time. Knows no framework; see `useChat`. */
@@ -36,6 +42,8 @@ export interface ChatStore {
   retry(ask?: AskWith): void;
   /** Go on with an answer whose connection was lost. */
   reconnect(): void;
+  /** Answer an interrupted run; false, and nothing happens, where the last answer is none. */
+  resume(answers: Answers, ask?: AskWith): boolean;
   /** Replace a question; what came after it is dropped. */
   edit(id: number, text: string, ask?: AskWith): boolean;
   /** Show a run that was started elsewhere. */
@@ -44,36 +52,42 @@ export interface ChatStore {
   clear(): void;
 }
 
-/** A conversation over this client. */
-export function createChat({ client, storage, storageKey = "llmstream", system }: ChatOptions): ChatStore {
+/**
+ * A conversation over this client. The last answer is always the run's, those before do not change any more:
+ *
+ *     empty ── send, watch ──▶ busy ── the run ends, or is lost ──▶ answered ── clear ──▶ empty
+ *                               ▲                                      │
+ *                               └── send, edit, retry, resume, reconnect ◀┘
+ *
+ * `resume` needs an answer that is interrupted, `reconnect` one that is lost. A kept conversation begins as it was
+ * left; a run that was under way goes on as soon as somebody subscribes.
+ */
+export function createChat(options: ChatOptions): ChatStore {
+  const { client, storage, storageKey = "llmstream", system, threads = false } = options;
   const listeners = new Set<() => void>();
-  let messages = load(storage, storageKey);
-  // The last answer is always the run's; those before do not change any more.
-  const run = createRun(client, lastRun());
-  let state: ChatState = { messages, busy: isActive(run.getSnapshot()) };
-  let leaveRun: (() => void) | undefined;
+  const kept = load(storage, storageKey);
+  let thread = kept.thread ?? randomId();
+  let state = toState(kept.messages);
+  const run = createRun(client, lastRun(kept.messages));
+  let saved = lastRun(kept.messages)?.phase;
+  let leaveRun = () => {};
   let asked = false; // since the page was loaded: what the run can send again
 
-  function lastRun(): RunState | undefined {
-    const last = messages.at(-1);
-    return last?.role === "assistant" ? last.run : undefined;
-  }
-
-  function show(now: RunState): void {
-    messages = messages.map((message, at) =>
-      at === messages.length - 1 && message.role === "assistant" ? { ...message, run: now } : message,
-    );
+  function getSnapshot(): ChatState {
+    const messages = withRun(state.messages, run.getSnapshot());
+    if (messages !== state.messages) state = toState(messages);
+    return state;
   }
 
   function publish(): void {
-    state = { messages, busy: isActive(lastRun() ?? IDLE) };
     for (const listener of [...listeners]) listener();
   }
 
   function save(): void {
-    show(run.latest());
+    const messages = withRun(state.messages, run.latest());
+    saved = lastRun(messages)?.phase;
     try {
-      if (messages.length > 0) storage?.setItem(storageKey, JSON.stringify(messages));
+      if (messages.length > 0) storage?.setItem(storageKey, JSON.stringify({ thread, messages }));
       else storage?.removeItem(storageKey);
     } catch {
       // Full or forbidden: then a reload begins anew.
@@ -81,52 +95,62 @@ export function createChat({ client, storage, storageKey = "llmstream", system }
   }
 
   function onRun(): void {
-    const before = lastRun();
-    const now = run.getSnapshot();
-    if (before === undefined || before === now) return;
-    show(now);
-    if (before.phase !== now.phase) save();
+    if (lastRun(getSnapshot().messages)?.phase !== saved) save();
     publish();
   }
 
-  function answer(go: () => void): void {
-    messages = [...messages, { id: nextId(messages), role: "assistant", run: IDLE }];
+  /** A new answer behind these messages, which `go` begins. */
+  function answer(before: readonly ChatMessage[], go: () => void, answers?: Answers): void {
+    const message: ChatMessage = { id: nextId(before), role: "assistant", run: IDLE };
+    state = toState([...before, answers === undefined ? message : { ...message, answers }]);
     go();
-    onRun();
   }
 
-  function ask(withWhat: AskWith): void {
-    const conversation = toRequest(messages, system);
+  function ask(before: readonly ChatMessage[], withWhat: AskWith, answers?: Answers): void {
+    const what = answers === undefined ? { messages: toRequest(before, system) } : { resume: answers };
+    const request = { ...(threads ? { thread } : {}), ...withWhat, ...what };
     asked = true;
-    answer(() => void run.start({ ...withWhat, messages: conversation }));
+    answer(before, () => void run.start(request), answers);
   }
 
-  function send(text: string, withWhat: AskWith = {}): boolean {
-    if (state.busy || text.trim() === "") return false;
-    messages = [...messages, { id: nextId(messages), role: "user", content: text }];
-    ask(withWhat);
+  /** A question behind these messages; false where it can't be asked. */
+  function put(before: readonly ChatMessage[], text: string, withWhat: AskWith): boolean {
+    if (getSnapshot().busy || text.trim() === "") return false;
+    ask([...before, { id: nextId(before), role: "user", content: text }], withWhat);
     return true;
   }
 
-  function retry(withWhat: AskWith = {}): void {
-    const before = lastRun();
-    if (state.busy || before === undefined || messages.length < 2) return;
-    messages = messages.slice(0, -1);
-    // A request that may have got lost is sent again as it was, so that it can't start a second run.
-    if (asked && before.error?.code === "unreachable") answer(() => void run.retry());
-    else ask(withWhat);
+  function send(text: string, withWhat: AskWith = {}): boolean {
+    return put(getSnapshot().messages, text, withWhat);
   }
 
   function edit(id: number, text: string, withWhat: AskWith = {}): boolean {
+    const { messages } = getSnapshot();
     const at = messages.findIndex((message) => message.id === id && message.role === "user");
-    if (at < 0 || state.busy || text.trim() === "") return false;
-    messages = messages.slice(0, at);
-    return send(text, withWhat);
+    return at >= 0 && put(messages.slice(0, at), text, withWhat);
+  }
+
+  function retry(withWhat: AskWith = {}): void {
+    const { busy, messages } = getSnapshot();
+    const last = messages.at(-1);
+    if (busy || last?.role !== "assistant" || messages.length < 2) return;
+    const before = messages.slice(0, -1);
+    // A request that may have got lost is sent again as it was, so that it can't start a second run.
+    if (asked && last.run.error?.code === "unreachable") answer(before, () => void run.retry(), last.answers);
+    else ask(before, withWhat, last.answers);
+  }
+
+  function resume(answers: Answers, withWhat: AskWith = {}): boolean {
+    const { messages } = getSnapshot();
+    if (lastRun(messages)?.phase !== "interrupted") return false;
+    ask(messages, withWhat, answers);
+    return true;
   }
 
   function clear(): void {
     void run.stop();
-    messages = [];
+    thread = randomId();
+    state = toState([]);
     save();
     publish();
   }
@@ -135,28 +159,33 @@ export function createChat({ client, storage, storageKey = "llmstream", system }
     listeners.add(listener);
     if (listeners.size === 1) {
       leaveRun = run.subscribe(onRun);
-      onRun(); // what happened while nobody looked
       if (typeof window !== "undefined") window.addEventListener("pagehide", save);
     }
     return () => {
-      listeners.delete(listener);
-      if (listeners.size > 0) return;
-      leaveRun?.();
+      if (!listeners.delete(listener) || listeners.size > 0) return;
+      leaveRun();
       if (typeof window !== "undefined") window.removeEventListener("pagehide", save);
     };
   }
 
-  return {
-    subscribe,
-    getSnapshot: () => state,
-    send,
-    stop: run.stop,
-    retry,
-    reconnect: () => void run.reconnect(),
-    edit,
-    watch: (runId) => answer(() => void run.watch(runId)),
-    clear,
-  };
+  const watch = (runId: string) => answer(getSnapshot().messages, () => void run.watch(runId));
+  const reconnect = () => void run.reconnect();
+  return { subscribe, getSnapshot, send, stop: run.stop, retry, reconnect, resume, edit, watch, clear };
+}
+
+function toState(messages: readonly ChatMessage[]): ChatState {
+  return { messages, busy: isActive(lastRun(messages) ?? IDLE) };
+}
+
+function lastRun(messages: readonly ChatMessage[]): RunState | undefined {
+  const last = messages.at(-1);
+  return last?.role === "assistant" ? last.run : undefined;
+}
+
+/** These messages with the last answer as it is now; the same array where nothing changed. */
+function withRun(messages: readonly ChatMessage[], run: RunState): readonly ChatMessage[] {
+  const last = messages.at(-1);
+  return last?.role !== "assistant" || last.run === run ? messages : [...messages.slice(0, -1), { ...last, run }];
 }
 
 function nextId(messages: readonly ChatMessage[]): number {
@@ -172,24 +201,28 @@ function toRequest(messages: readonly ChatMessage[], system: string | undefined)
   return found;
 }
 
-function load(storage: ChatOptions["storage"], key: string): readonly ChatMessage[] {
+interface Kept {
+  thread?: string;
+  messages: readonly ChatMessage[];
+}
+
+function load(storage: ChatOptions["storage"], key: string): Kept {
   try {
-    const messages = JSON.parse(storage?.getItem(key) ?? "[]") as ChatMessage[];
-    const texts = messages.map((message) => (message.role === "user" ? message.content : message.run.text));
-    if (!texts.every((text) => typeof text === "string")) return [];
-    return messages.map((message) =>
-      message.role === "assistant" ? { ...message, run: restored(message.run) } : message,
-    );
+    const kept = JSON.parse(storage?.getItem(key) ?? "null") as Kept;
+    const texts = kept.messages.map((message) => (message.role === "user" ? message.content : message.run.text));
+    if (!texts.every((text) => typeof text === "string")) return { messages: [] };
+    return { ...kept, messages: kept.messages.map(restored) };
   } catch {
-    return []; // forbidden, or written by something else
+    return { messages: [] }; // forbidden, or written by something else
   }
 }
 
-/** A kept state as it is after a reload; the run itself goes on without the page. */
-function restored(run: RunState): RunState {
-  const { error: _, ...kept } = run;
-  if (run.phase === "interrupted") return { ...kept, phase: "running" };
-  if (!isActive(run) || run.runId !== undefined) return run;
-  const error = { code: "interrupted", message: "The page was left before the answer began.", retryable: true };
-  return { ...run, phase: "failed", connection: "closed", error };
+/** A kept message as it is after a reload; its run goes on without the page. */
+function restored(message: ChatMessage): ChatMessage {
+  if (message.role === "user") return message;
+  const { error: _, ...run } = message.run;
+  if (run.phase === "lost") return { ...message, run: { ...run, phase: "running" } };
+  if (!isActive(run) || run.runId !== undefined) return message;
+  const error = { code: "lost", message: "The page was left before the answer began.", retryable: true };
+  return { ...message, run: { ...run, phase: "failed", connection: "closed", error } };
 }

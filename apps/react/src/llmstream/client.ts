@@ -11,10 +11,14 @@ export interface Message {
   content: string | ContentPart[];
 }
 
-/** What `POST /runs` takes: a question or messages, and how to answer. */
+/** What `POST /runs` takes: a question, messages or the answers to an interrupted run, and how to answer. */
 export interface RunRequest {
   question?: string;
   messages?: Message[];
+  /** The answers that a run on this thread waits for, by the ids of its interrupts. */
+  resume?: Record<string, unknown>;
+  /** The name of the conversation, for a chain that remembers it. */
+  thread?: string;
   context?: string;
   model?: string;
   thinking?: boolean | "low" | "medium" | "high";
@@ -57,16 +61,23 @@ export interface Client {
   /**
    * The events of a run in batches, each event once and in order, through any number of cuts, up to the terminal
    * one. A batch counts as applied when the next one is asked for. Rejects with what the server refused with, or
-   * with code `interrupted` when it stayed away; then following again goes on from the last number.
+   * with code `lost` when it stayed away; then following again goes on from the last number.
    */
   follow(run: string, options?: FollowOptions): AsyncGenerator<(RunEvent | ResetEvent)[], void, void>;
   /** End a run and free the model; false where it had ended. */
   stop(run: string): Promise<boolean>;
 }
 
-/** The numbered events, and the others that are to be acted on. */
-type Received = { batch: (RunEvent | ResetEvent)[]; last: number; ended: boolean; lost: boolean };
+/** What came at once: the events that are new, the number of the last of them, and how to go on after it. */
+interface Received {
+  batch: (RunEvent | ResetEvent)[];
+  last: number;
+  next: "read on" | "connect anew" | "nothing more";
+}
 
+const LOST = "The connection was lost and did not come back.";
+// How long the end of a stream may be waited for, once its last event has come.
+const REST_MS = 1000;
 // What a proxy answers while the server behind it is being restarted, and what a busy server answers.
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -103,11 +114,10 @@ export function createClient(options: ClientOptions = {}): Client {
       let ended = false;
       try {
         for await (const received of connection(run, last, signal, onConnection)) {
+          ended = received.next === "nothing more";
           if (received.batch.length > 0) yield received.batch;
-          ended = received.ended;
           if (received.last !== last) failures = 0;
           last = received.last;
-          if (received.lost) break;
         }
       } catch (error) {
         if (signal?.aborted || ended) return;
@@ -118,9 +128,7 @@ export function createClient(options: ClientOptions = {}): Client {
       }
       if (ended) return;
       failures += 1;
-      if (failures > attempts) {
-        throw new LlmstreamError("interrupted", "The connection was lost and did not come back.", true);
-      }
+      if (failures > attempts) throw new LlmstreamError("lost", LOST, { retryable: true });
       onConnection?.("reconnecting");
       // Jitter, so that a thousand pages do not come back to a restarted server in the same instant.
       const backoff = Math.min(maxPauseMs, 250 * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
@@ -135,76 +143,92 @@ export function createClient(options: ClientOptions = {}): Client {
     signal: AbortSignal | undefined,
     onConnection: FollowOptions["onConnection"],
   ): AsyncGenerator<Received, void, void> {
-    const abort = new AbortController();
-    const leave = () => abort.abort();
-    signal?.addEventListener("abort", leave);
-    let watchdog = setTimeout(leave, silenceMs);
-    let over = false;
+    const limit = limitOf(silenceMs, signal);
     try {
-      // `?after=` and not `Last-Event-ID`: a header would make a page of another origin ask twice.
-      const url = `${base}/runs/${run}/events${after > 0 ? `?after=${after}` : ""}`;
-      const response = await request(url, { headers, signal: abort.signal, cache: "no-store" });
-      if (response.status === 204) return yield { batch: [], last: after, ended: true, lost: false };
-      if (!response.ok) throw await errorOf(response);
-      if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
-        throw new LlmstreamError("protocol", "The server sent no event stream. Is it llmstream's address?");
-      }
+      const body = await open(run, after, limit.signal);
+      if (body === null) return yield { batch: [], last: after, next: "nothing more" };
       onConnection?.("open");
-      const reader = (response.body as ReadableStream<Uint8Array>).getReader();
-      const decoder = new TextDecoder();
-      let messages: string[] = [];
-      const parser = createParser({ onEvent: (message) => messages.push(message.data) });
-      let last = after;
-      for (;;) {
-        const { value, done } = await reader.read();
-        over = done;
-        if (done) return;
-        clearTimeout(watchdog);
-        watchdog = setTimeout(leave, silenceMs);
-        parser.feed(decoder.decode(value, { stream: true }));
-        if (messages.length > 0) {
-          const received = sort(messages, run, last);
-          messages = [];
-          yield received;
-          if (received.lost) return;
-          if (received.ended) {
-            // To its end, so that the browser can use the connection again.
-            const rest = await Promise.race([reader.read(), pause(1000, signal)]);
-            over = rest?.done === true;
-            return;
-          }
-          last = received.last;
-        }
+      let received: Received = { batch: [], last: after, next: "read on" };
+      for await (const messages of messagesIn(body, () => received.next === "read on" && limit.renew(silenceMs))) {
+        // After the last event only its stream's end is waited for: then the browser can use the connection again.
+        if (received.next === "nothing more") continue;
+        received = accept(messages, run, received.last);
+        if (received.next === "nothing more") limit.renew(REST_MS);
+        yield received;
+        if (received.next === "connect anew") return;
       }
     } finally {
-      clearTimeout(watchdog);
-      signal?.removeEventListener("abort", leave);
-      if (!over) abort.abort();
+      limit.end();
     }
+  }
+
+  /** The stream of the events after this one; null where there are no more. */
+  async function open(run: string, after: number, signal: AbortSignal): Promise<ReadableStream<Uint8Array> | null> {
+    // `?after=` and not `Last-Event-ID`: a header would make a page of another origin ask twice.
+    const url = `${base}/runs/${run}/events${after > 0 ? `?after=${after}` : ""}`;
+    const response = await request(url, { headers, signal, cache: "no-store" });
+    if (response.status === 204) return null;
+    if (!response.ok) throw await errorOf(response);
+    if (response.headers.get("content-type")?.startsWith("text/event-stream")) return response.body;
+    throw new LlmstreamError("protocol", "The server sent no event stream. Is it llmstream's address?");
   }
 
   return { start, follow, stop };
 }
 
+/** A signal that aborts with the given one, at the end, or when it has not been renewed for so long. */
+function limitOf(firstMs: number, signal: AbortSignal | undefined) {
+  const abort = new AbortController();
+  const leave = () => abort.abort();
+  let timer = setTimeout(leave, firstMs);
+  signal?.addEventListener("abort", leave);
+  return {
+    signal: abort.signal,
+    renew(ms: number): void {
+      clearTimeout(timer);
+      timer = setTimeout(leave, ms);
+    },
+    end(): void {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", leave);
+      leave();
+    },
+  };
+}
+
+/** The data of the messages in a stream, those of one read at once; `onRead` is told of each read. */
+async function* messagesIn(body: ReadableStream<Uint8Array>, onRead: () => void): AsyncGenerator<string[], void, void> {
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
+  const found: string[] = [];
+  const parser = createParser({ onEvent: ({ data }) => found.push(data) });
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    onRead();
+    parser.feed(decoder.decode(value, { stream: true }));
+    if (found.length > 0) yield found.splice(0);
+  }
+}
+
 /** The events in these messages that are new, up to the first that does not fit. */
-function sort(messages: string[], run: string, after: number): Received {
+function accept(messages: string[], run: string, after: number): Received {
   const batch: (RunEvent | ResetEvent)[] = [];
   let last = after;
   for (const data of messages) {
     const event = parse(data);
-    if (event.type === "reset" && after > 0) {
-      return { batch: [event as ResetEvent], last: 0, ended: false, lost: true };
-    }
+    if (event.type === "reset" && after > 0) return { batch: [event], last: 0, next: "connect anew" };
     if (event.type === "reset" || event.run !== run) {
-      throw new LlmstreamError("protocol", "The server does not know how to go on with this answer. Ask again.", true);
+      const message = "The server does not know how to go on with this answer. Ask again.";
+      throw new LlmstreamError("protocol", message, { retryable: true });
     }
     if (event.seq <= last) continue;
-    if (event.seq !== last + 1) return { batch, last, ended: false, lost: true };
+    if (event.seq !== last + 1) return { batch, last, next: "connect anew" };
     last = event.seq;
     batch.push(event);
-    if (isTerminal(event)) return { batch, last, ended: true, lost: false };
+    if (isTerminal(event)) return { batch, last, next: "nothing more" };
   }
-  return { batch, last, ended: false, lost: false };
+  return { batch, last, next: "read on" };
 }
 
 function parse(data: string): RunEvent | ResetEvent {
@@ -216,5 +240,5 @@ function parse(data: string): RunEvent | ResetEvent {
 }
 
 function unreachable(): never {
-  throw new LlmstreamError("unreachable", "The server can't be reached. Is it running?", true);
+  throw new LlmstreamError("unreachable", "The server can't be reached. Is it running?", { retryable: true });
 }

@@ -28,18 +28,34 @@ interface Numbered {
   seq: number;
 }
 
+/** Which message of a run with several this belongs to, and the name of the node or the branch that says it. */
+interface Spoken {
+  message?: string;
+  name?: string;
+}
+
+/** What a graph waits for a person with; the answer to it goes under its `id`. */
+export interface Interrupt {
+  id: string;
+  value: unknown;
+}
+
 export type StartedEvent = Numbered & { type: "started"; model: string; created_at: number };
 export type StatusEvent = Numbered & { type: "status"; state: RunStatus; detail?: string; position?: number };
-export type ReasoningEvent = Numbered & { type: "reasoning"; text: string };
-export type TokenEvent = Numbered & { type: "token"; text: string };
+export type ReasoningEvent = Numbered & Spoken & { type: "reasoning"; text: string };
+export type TokenEvent = Numbered & Spoken & { type: "token"; text: string };
+/** Here `name` is the tool's. */
 export type ToolCallEvent = Numbered & {
   type: "tool_call";
+  message?: string;
   id: string;
   name: string;
   arguments: Record<string, unknown>;
 };
 export type ToolResultEvent = Numbered & { type: "tool_result"; id: string; output: unknown };
 export type DataEvent = Numbered & { type: "data"; name: string; value: unknown };
+/** A message that was shown as a draft is taken back: its text, its reasoning and its tool calls. */
+export type WithdrawnEvent = Numbered & { type: "withdrawn"; message: string };
 export type FinishedEvent = Numbered & {
   type: "finished";
   reason: FinishReason;
@@ -50,6 +66,9 @@ export type FinishedEvent = Numbered & {
 export type FailedEvent = Numbered & { type: "failed"; code: string; message: string; retryable: boolean };
 export type CancelledEvent = Numbered & { type: "cancelled"; by: "stop" | "left" | "replaced" };
 
+/** The graph waits for a person; the answers to all of its interrupts start a new run on the same thread. */
+export type InterruptedEvent = Numbered & { type: "interrupted"; interrupts: Interrupt[] };
+
 export type RunEvent =
   | StartedEvent
   | StatusEvent
@@ -58,9 +77,11 @@ export type RunEvent =
   | ToolCallEvent
   | ToolResultEvent
   | DataEvent
+  | WithdrawnEvent
   | FinishedEvent
   | FailedEvent
-  | CancelledEvent;
+  | CancelledEvent
+  | InterruptedEvent;
 
 /** To this client alone, and without a number: what it has can't be continued; it begins anew. */
 export interface ResetEvent {
@@ -69,6 +90,16 @@ export interface ResetEvent {
   reason: string;
 }
 
-export function isTerminal(event: { type: string }): event is FinishedEvent | FailedEvent | CancelledEvent {
-  return event.type === "finished" || event.type === "failed" || event.type === "cancelled";
+export type TerminalEvent = FinishedEvent | FailedEvent | CancelledEvent | InterruptedEvent;
+
+const TERMINAL: readonly string[] = [
+  "finished",
+  "failed",
+  "cancelled",
+  "interrupted",
+] satisfies TerminalEvent["type"][];
+
+/** Whether nothing comes after this event. */
+export function isTerminal(event: { type: string }): event is TerminalEvent {
+  return TERMINAL.includes(event.type);
 }

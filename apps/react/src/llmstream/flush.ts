@@ -3,32 +3,39 @@ const FRAME_MS = 15;
 // A hidden page draws no frames, but its title or a reader of its store may want to know.
 const HIDDEN_MS = 500;
 
-/** Calls back once for any number of requests: at the next frame, or after half a second where the page is hidden. */
-export class Flush {
-  #frame: number | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #last = 0;
+export interface Flush {
+  /** Call back at the next frame, or after half a second where the page is hidden. */
+  soon(): void;
+  /** Call back at once, and not again for what was asked before. */
+  now(): void;
+}
 
-  constructor(readonly callback: () => void) {}
+/** Calls back once for any number of requests. */
+export function createFlush(callback: () => void): Flush {
+  let frame: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let last = 0;
 
-  soon(): void {
-    if (this.#timer !== undefined) return;
+  function soon(): void {
+    if (timer !== undefined) return;
     const drawn = typeof requestAnimationFrame === "function";
-    this.#timer = setTimeout(this.now, drawn ? HIDDEN_MS : FRAME_MS);
-    if (drawn) this.#frame = requestAnimationFrame(this.#onFrame);
+    timer = setTimeout(now, drawn ? HIDDEN_MS : FRAME_MS);
+    if (drawn) frame = requestAnimationFrame(onFrame);
   }
 
-  now = (): void => {
-    clearTimeout(this.#timer);
-    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
-    this.#timer = undefined;
-    this.#frame = undefined;
-    this.#last = performance.now();
-    this.callback();
-  };
+  function now(): void {
+    clearTimeout(timer);
+    if (frame !== undefined) cancelAnimationFrame(frame);
+    timer = undefined;
+    frame = undefined;
+    last = performance.now();
+    callback();
+  }
 
-  #onFrame = (): void => {
-    if (performance.now() - this.#last >= FRAME_MS) this.now();
-    else this.#frame = requestAnimationFrame(this.#onFrame);
-  };
+  function onFrame(): void {
+    if (performance.now() - last >= FRAME_MS) now();
+    else frame = requestAnimationFrame(onFrame);
+  }
+
+  return { soon, now };
 }

@@ -1,6 +1,45 @@
-export * from "./chat.js";
-export * from "./client.js";
+export {
+  type Answers,
+  type AskWith,
+  type ChatMessage,
+  type ChatOptions,
+  type ChatState,
+  type ChatStore,
+  createChat,
+} from "./chat.js";
+export {
+  type Client,
+  type ClientOptions,
+  type Connection,
+  type ContentPart,
+  createClient,
+  type FollowOptions,
+  type Message,
+  type RunRequest,
+} from "./client.js";
 export { LlmstreamError } from "./errors.js";
-export * from "./events.js";
+export type {
+  CancelledEvent,
+  DataEvent,
+  FailedEvent,
+  FinishedEvent,
+  FinishReason,
+  Interrupt,
+  InterruptedEvent,
+  ReasoningEvent,
+  ResetEvent,
+  RunEvent,
+  RunStatus,
+  Source,
+  StartedEvent,
+  StatusEvent,
+  TerminalEvent,
+  Timings,
+  TokenEvent,
+  ToolCallEvent,
+  ToolResultEvent,
+  Usage,
+  WithdrawnEvent,
+} from "./events.js";
 export { createRun, type RunStore } from "./run.js";
-export * from "./state.js";
+export { announcement, type Failure, isActive, type Part, type Phase, type RunState } from "./state.js";

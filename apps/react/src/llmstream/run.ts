@@ -1,10 +1,11 @@
 import type { Client, RunRequest } from "./client.js";
 import { LlmstreamError } from "./errors.js";
-import { Flush } from "./flush.js";
-import { applyEvents, IDLE, isActive, isOver, type RunState } from "./state.js";
+import { createFlush } from "./flush.js";
+import { applyEvents, closed, IDLE, isActive, isOver, type RunState } from "./state.js";
 
 /** One run at a time: start or watch it, follow it through cuts, stop it. Knows no framework; see `useRun`. */
 export interface RunStore {
+  /** Be told of changes; while somebody is, a lost run goes on when the browser is online again. */
   subscribe(listener: () => void): () => void;
   /** Changes when something is to be drawn: at most once a frame, and at the end. */
   getSnapshot(): RunState;
@@ -16,8 +17,10 @@ export interface RunStore {
   watch(runId: string, from?: RunState): Promise<RunState>;
   /** End the run and free the model; what came is kept. */
   stop(): Promise<void>;
-  /** After an interruption: go on with the same run. */
+  /** After the connection was lost: go on with the same run. */
   reconnect(): Promise<RunState>;
+  /** Answer an interrupted run, by the ids of its interrupts: a new run on the same thread, asked as the last one. */
+  resume(answers: Record<string, unknown>): Promise<RunState>;
   /** Ask the same again. */
   retry(): Promise<RunState>;
 }
@@ -27,122 +30,129 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   const listeners = new Set<() => void>();
   let state = from;
   let shown = from;
-  let request: RunRequest | undefined;
+  let request: RunRequest | undefined; // what is asked again
+  let epoch = 0; // counts the undertakings: what an earlier one still brings is dropped
+  let following: AbortController | undefined;
+  let left = true; // nobody looks any more, or yet: then the run is not followed
   let stopping = false;
-  let attention = new AbortController(); // aborted while the run is not followed
-  attention.abort();
 
-  const flush = new Flush(() => {
+  const flush = createFlush(() => {
     if (shown === state) return;
     shown = state;
     for (const listener of [...listeners]) listener();
   });
 
-  function set(changes: Partial<RunState>): void {
-    state = { ...state, ...changes };
+  function set(next: RunState): void {
+    state = next;
     flush.now();
   }
 
   function fail(error: unknown): void {
     const known = error instanceof LlmstreamError ? error : new LlmstreamError("client", String(error));
     const { code, message, retryable } = known;
-    const phase = code === "interrupted" ? "interrupted" : "failed";
-    set({ ...applyEnd(state), phase, connection: "closed", error: { code, message, retryable } });
-    if (phase === "interrupted") goOnWhenOnline(reconnect);
+    set({ ...closed(state), phase: code === "lost" ? "lost" : "failed", error: { code, message, retryable } });
   }
 
-  /** A new undertaking: what went before is not followed any more. */
-  function begin(): AbortController {
-    attention.abort();
-    attention = new AbortController();
+  /** A new undertaking, with what it may ask again: what went before is not followed any more. */
+  function begin(asked?: RunRequest): number {
+    following?.abort();
+    request = asked;
+    left = false;
     stopping = false;
-    return attention;
+    epoch += 1;
+    return epoch;
   }
 
   async function start(asked: RunRequest): Promise<RunState> {
-    const mine = begin();
-    request = { request_id: randomId(), ...asked };
-    state = { ...IDLE, phase: "starting", connection: "connecting" };
-    flush.now();
+    const keyed = { request_id: randomId(), ...asked };
+    const mine = begin(keyed);
+    set({ ...IDLE, phase: "starting", connection: "connecting" });
     try {
-      const runId = await client.start(request);
-      if (attention !== mine) {
+      const runId = await client.start(keyed);
+      if (mine !== epoch) {
         void client.stop(runId).catch(() => {}); // nobody wants it any more
         return state;
       }
       if (stopping) await client.stop(runId);
-      set({ phase: "running", runId });
+      if (mine !== epoch) return state;
+      set({ ...state, phase: "running", runId });
     } catch (error) {
-      if (attention === mine) {
-        if (stopping) set({ phase: "cancelled", connection: "closed", cancelledBy: "stop" });
-        else fail(error);
-      }
+      if (mine !== epoch) return state;
+      if (stopping) set({ ...closed(state), phase: "cancelled", cancelledBy: "stop" });
+      else fail(error);
       return state;
     }
-    // Who left while this was asked may be back.
-    if (mine.signal.aborted && listeners.size > 0) attention = new AbortController();
-    return await follow(attention);
+    return await follow();
   }
 
   function watch(runId: string, from: RunState = IDLE): Promise<RunState> {
-    const mine = begin();
-    request = undefined;
-    const { error: _, ...kept } = from;
-    state = { ...kept, phase: "running", connection: "connecting", runId };
-    flush.now();
-    return follow(mine, from);
+    begin();
+    return goOn(runId, from);
   }
 
-  async function follow(mine: AbortController, from: RunState = state): Promise<RunState> {
+  function goOn(runId: string, from: RunState): Promise<RunState> {
+    const { error: _, ...kept } = from;
+    set({ ...kept, phase: "running", connection: "connecting", runId });
+    return follow(from);
+  }
+
+  async function follow(from = state): Promise<RunState> {
+    if (left) return state;
+    following = new AbortController();
+    const { signal } = following;
     const { runId = "", seq } = state;
     try {
       const onConnection = (connection: RunState["connection"]) => {
-        if (attention === mine && state.connection !== connection) set({ connection });
+        if (!signal.aborted && state.connection !== connection) set({ ...state, connection });
       };
-      for await (const batch of client.follow(runId, { after: seq, signal: mine.signal, onConnection })) {
-        if (attention !== mine) break;
+      for await (const batch of client.follow(runId, { after: seq, signal, onConnection })) {
+        if (signal.aborted) break;
         state = applyEvents(state, batch);
         if (isActive(state)) flush.soon();
         else flush.now();
       }
-      // The server has nothing more: for somebody who was told of the end before.
-      if (attention === mine && !mine.signal.aborted && isActive(state)) {
-        if (!isOver(from))
-          throw new LlmstreamError("protocol", "The server has no end of this answer. Ask again.", true);
-        state = from;
-        flush.now();
-      }
+      if (!signal.aborted && isActive(state)) noMore(from);
     } catch (error) {
-      if (attention === mine) fail(error);
+      if (!signal.aborted) fail(error);
     }
     return state;
   }
 
+  /** The server has nothing more: for somebody who was told of the end before. */
+  function noMore(from: RunState): void {
+    if (isOver(from)) set(from);
+    else fail(new LlmstreamError("protocol", "The server has no end of this answer. Ask again.", { retryable: true }));
+  }
+
   async function stop(): Promise<void> {
-    const mine = attention;
+    const mine = epoch;
     stopping = true;
     const { runId } = state;
     // Without an id, `start` sees to it when it has one.
-    if (runId === undefined || !(isActive(state) || state.phase === "interrupted")) return;
+    if (runId === undefined || !(isActive(state) || state.phase === "lost")) return;
     try {
       await client.stop(runId);
       // Nobody follows it: what the server has of it, and its end, are still to be fetched.
-      if (attention === mine && state.phase === "interrupted") await reconnect();
+      if (mine === epoch) await reconnect();
     } catch {
       // It can't be told; when nobody follows it, it ends by itself.
-      if (attention !== mine) return;
-      mine.abort();
-      set({ ...applyEnd(state), phase: "cancelled", connection: "closed", cancelledBy: "stop" });
+      if (mine !== epoch) return;
+      following?.abort();
+      set({ ...closed(state), phase: "cancelled", cancelledBy: "stop" });
     }
   }
 
   function reconnect(): Promise<RunState> {
-    const { runId } = state;
-    if (state.phase !== "interrupted" || runId === undefined) return Promise.resolve(state);
-    const asked = request;
-    const following = watch(runId, state);
-    request = asked;
-    return following;
+    const { phase, runId } = state;
+    if (phase !== "lost" || runId === undefined) return Promise.resolve(state);
+    begin(request);
+    return goOn(runId, state);
+  }
+
+  function resume(answers: Record<string, unknown>): Promise<RunState> {
+    if (state.phase !== "interrupted") return Promise.resolve(state);
+    const { question, messages, context, request_id, ...same } = request ?? {};
+    return start({ ...same, resume: answers });
   }
 
   function retry(): Promise<RunState> {
@@ -152,34 +162,36 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     return start(state.runId === undefined && request_id !== undefined ? request : asked);
   }
 
+  const onOnline = () => void reconnect();
+
   function subscribe(listener: () => void): () => void {
     listeners.add(listener);
-    if (attention.signal.aborted && isActive(state) && state.runId !== undefined) {
-      attention = new AbortController();
-      void follow(attention);
+    if (listeners.size === 1) page()?.addEventListener("online", onOnline);
+    if (left) {
+      left = false;
+      if (isActive(state) && state.runId !== undefined) void follow();
     }
     return () => {
-      listeners.delete(listener);
+      if (!listeners.delete(listener) || listeners.size > 0) return;
+      page()?.removeEventListener("online", onOnline);
+      const mine = epoch;
       // Later, because React's StrictMode leaves and comes back at once.
-      const left = attention;
-      if (listeners.size === 0) setTimeout(() => listeners.size === 0 && left.abort(), 0);
+      setTimeout(() => listeners.size === 0 && mine === epoch && leave(), 0);
     };
   }
 
-  return { subscribe, getSnapshot: () => shown, latest: () => state, start, watch, stop, reconnect, retry };
+  function leave(): void {
+    left = true;
+    following?.abort();
+  }
+
+  return { subscribe, getSnapshot: () => shown, latest: () => state, start, watch, stop, reconnect, resume, retry };
 }
 
-/** The state with nothing growing any more. */
-function applyEnd(state: RunState): RunState {
-  const parts = state.parts.map((part) => ("open" in part && part.open ? { ...part, open: false } : part));
-  const { waiting: _, ...rest } = state;
-  return { ...rest, parts };
+function page(): Window | undefined {
+  return typeof window === "undefined" ? undefined : window;
 }
 
-function goOnWhenOnline(reconnect: () => void): void {
-  if (typeof window !== "undefined") window.addEventListener("online", reconnect, { once: true });
-}
-
-function randomId(): string {
+export function randomId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -1,19 +1,51 @@
 import type { Connection } from "./client.js";
-import type { FinishReason, ResetEvent, RunEvent, RunStatus, Source, Timings, Usage } from "./events.js";
+import type {
+  FinishReason,
+  Interrupt,
+  ReasoningEvent,
+  ResetEvent,
+  RunEvent,
+  RunStatus,
+  Source,
+  Timings,
+  TokenEvent,
+  ToolResultEvent,
+  Usage,
+} from "./events.js";
 
-/** A part of an answer, in the order in which the parts came. */
+/** The message that a part belongs to, in a run with several, and the name of the node or branch that says it. */
+interface Spoken {
+  message?: string;
+  name?: string;
+}
+
+export type TextPart = Spoken & { kind: "text"; text: string };
+export type ReasoningPart = Spoken & { kind: "reasoning"; text: string; open: boolean };
+/** Here `name` is the tool's. */
+export interface ToolPart {
+  kind: "tool";
+  message?: string;
+  id: string;
+  name: string;
+  arguments?: Record<string, unknown>;
+  output?: unknown;
+  open: boolean;
+}
+
+/** A part of an answer, in the order in which the parts began. */
 export type Part =
-  | { kind: "text"; text: string }
-  | { kind: "reasoning"; text: string; open: boolean }
-  | { kind: "tool"; id: string; name: string; arguments?: Record<string, unknown>; output?: unknown; open: boolean }
+  | TextPart
+  | ReasoningPart
+  | ToolPart
   | { kind: "sources"; sources: Source[] }
   | { kind: "data"; name: string; value: unknown };
 
 /**
  * idle: nothing asked. starting: asked, no id yet. running. finished, failed, cancelled: over.
- * interrupted: the connection was lost and did not come back; what came is kept, and `reconnect` goes on.
+ * interrupted: over as well, and a person's answer is waited for: `resume` gives it.
+ * lost: the connection did not come back; what came is kept, and `reconnect` goes on.
  */
-export type Phase = "idle" | "starting" | "running" | "finished" | "failed" | "cancelled" | "interrupted";
+export type Phase = "idle" | "starting" | "running" | "finished" | "failed" | "cancelled" | "interrupted" | "lost";
 
 export interface Failure {
   code: string;
@@ -29,7 +61,7 @@ export interface RunState {
   /** The number of the last event that is in here. */
   seq: number;
   parts: readonly Part[];
-  /** The answer so far: the text parts joined. */
+  /** The answer so far: the text parts joined, with a blank line between two messages. */
   text: string;
   model?: string;
   /** What it waits for, until something comes. */
@@ -39,6 +71,8 @@ export interface RunState {
   usage?: Usage;
   timings?: Timings;
   cancelledBy?: string;
+  /** What a person is asked for, where the phase is `interrupted`. */
+  interrupts?: readonly Interrupt[];
   error?: Failure;
 }
 
@@ -56,9 +90,9 @@ export function isActive(state: RunState): boolean {
   return state.phase === "starting" || state.phase === "running";
 }
 
-/** Whether the run told its end; `interrupted` is none. */
+/** Whether the run told its end; `lost` is none. */
 export function isOver(state: RunState): boolean {
-  return state.phase === "finished" || state.phase === "failed" || state.phase === "cancelled";
+  return !isActive(state) && state.phase !== "idle" && state.phase !== "lost";
 }
 
 /** What a screen reader should say: that an answer begins and how it ends, not every token. */
@@ -71,103 +105,145 @@ export function announcement(state: RunState): string {
     case "cancelled":
       return "The answer was stopped.";
     case "failed":
-    case "interrupted":
+    case "lost":
       return "The answer is not complete.";
+    case "interrupted":
+      return "An answer from you is needed.";
     default:
       return state.connection === "reconnecting" ? "The connection was lost." : "The answer is being written.";
   }
 }
 
+/** A state that is being changed. */
+type Draft = Omit<RunState, "parts"> & { parts: Part[] };
+
 /** The state after these events. */
 export function applyEvents(state: RunState, events: readonly (RunEvent | ResetEvent)[]): RunState {
-  let next = { ...state, parts: [...state.parts] };
+  let draft: Draft = { ...state, parts: [...state.parts] };
   for (const event of events) {
     if (event.type === "reset") {
-      next = { ...IDLE, phase: "running", connection: state.connection, parts: [] };
-      if (state.runId) next.runId = state.runId;
+      draft = { ...IDLE, phase: "running", connection: state.connection, parts: [] };
+      if (state.runId) draft.runId = state.runId;
     } else {
-      next.seq = event.seq;
-      apply(next, next.parts, event);
+      draft.seq = event.seq;
+      apply(draft, event);
     }
   }
-  return next;
+  draft.text = textOf(draft.parts);
+  return isOver(draft) ? closed(draft) : draft;
 }
 
-function apply(next: RunState, parts: Part[], event: RunEvent): void {
+/** The state with nothing growing any more. */
+export function closed(state: RunState): RunState {
+  const { waiting: _, ...rest } = state;
+  const parts = rest.parts.map((part) => ("open" in part && part.open ? { ...part, open: false } : part));
+  return { ...rest, connection: "closed", parts };
+}
+
+function apply(draft: Draft, event: RunEvent): void {
   switch (event.type) {
     case "started":
-      next.model = event.model;
+      draft.model = event.model;
       break;
     case "status":
-      if (event.state === "prompt_truncated") next.promptTruncated = true;
+      if (event.state === "prompt_truncated") draft.promptTruncated = true;
       else {
-        next.waiting = { state: event.state, detail: event.detail ?? "" };
-        if (event.position) next.waiting.position = event.position;
+        draft.waiting = { state: event.state, detail: event.detail ?? "" };
+        if (event.position) draft.waiting.position = event.position;
       }
       break;
     case "token":
-      next.text += event.text;
-      grow(next, parts, "text", event.text);
-      break;
     case "reasoning":
-      grow(next, parts, "reasoning", event.text);
+      grow(draft, event);
       break;
-    case "tool_call":
-      add(next, parts, { kind: "tool", id: event.id, name: event.name, arguments: event.arguments, open: true });
-      break;
-    case "tool_result": {
-      const at = parts.findIndex((part) => part.kind === "tool" && part.id === event.id && part.open);
-      const call = parts[at];
-      if (call?.kind === "tool") parts[at] = { ...call, output: event.output, open: false };
-      else add(next, parts, { kind: "tool", id: event.id, name: "tool", output: event.output, open: false });
+    case "tool_call": {
+      const { id, name, arguments: given } = event;
+      add(draft, { kind: "tool", ...messageOf(event), id, name, arguments: given, open: true });
       break;
     }
+    case "tool_result":
+      addResult(draft, event);
+      break;
     case "data":
-      if (event.name === "sources" && Array.isArray(event.value)) {
-        add(next, parts, { kind: "sources", sources: event.value as Source[] });
-      } else addData(next, parts, event.name, event.value);
+      addData(draft, event.name, event.value);
+      break;
+    case "withdrawn":
+      draft.parts = draft.parts.filter((part) => messageOf(part).message !== event.message);
       break;
     case "finished":
-      Object.assign(next, { reason: event.reason, usage: event.usage, timings: event.timings });
-      if (event.prompt_truncated) next.promptTruncated = true;
-      end(next, parts, "finished");
+      Object.assign(draft, { reason: event.reason, usage: event.usage, timings: event.timings });
+      if (event.prompt_truncated) draft.promptTruncated = true;
+      draft.phase = "finished";
       break;
     case "failed":
-      next.error = { code: event.code, message: event.message, retryable: event.retryable };
-      end(next, parts, "failed");
+      draft.error = { code: event.code, message: event.message, retryable: event.retryable };
+      draft.phase = "failed";
       break;
     case "cancelled":
-      next.cancelledBy = event.by;
-      end(next, parts, "cancelled");
+      draft.cancelledBy = event.by;
+      draft.phase = "cancelled";
+      break;
+    case "interrupted":
+      draft.interrupts = event.interrupts;
+      draft.phase = "interrupted";
       break;
   }
 }
 
-function grow(next: RunState, parts: Part[], kind: "text" | "reasoning", text: string): void {
-  const last = parts.at(-1);
-  if (last?.kind === kind) parts[parts.length - 1] = { ...last, text: last.text + text };
-  else add(next, parts, kind === "text" ? { kind, text } : { kind, text, open: true });
+/** The message of an event or a part, as the fields of a part; nothing where the run has only one. */
+function messageOf(of: object): { message?: string } {
+  return "message" in of && typeof of.message === "string" ? { message: of.message } : {};
 }
 
-function add(next: RunState, parts: Part[], part: Part): void {
-  delete next.waiting;
-  const last = parts.at(-1);
-  if (last?.kind === "reasoning") parts[parts.length - 1] = { ...last, open: false };
-  parts.push(part);
+/** The text parts joined, with a blank line between two messages. */
+function textOf(parts: readonly Part[]): string {
+  let text = "";
+  let before: string | undefined;
+  for (const part of parts) {
+    if (part.kind !== "text") continue;
+    if (text !== "" && part.message !== before) text += "\n\n";
+    text += part.text;
+    before = part.message;
+  }
+  return text;
+}
+
+function grow(draft: Draft, event: TokenEvent | ReasoningEvent): void {
+  const kind = event.type === "token" ? "text" : "reasoning";
+  // Messages that come at the same time take turns: each goes on where it was.
+  const at = draft.parts.findLastIndex((part) => messageOf(part).message === event.message);
+  const last = draft.parts[at];
+  if (last?.kind === kind) {
+    draft.parts[at] = { ...last, text: last.text + event.text };
+    return;
+  }
+  const spoken = { ...messageOf(event), ...(event.name === undefined ? {} : { name: event.name }) };
+  const { text } = event;
+  add(draft, kind === "text" ? { kind, ...spoken, text } : { kind, ...spoken, text, open: true });
+}
+
+function add(draft: Draft, part: Part): void {
+  delete draft.waiting;
+  const at = draft.parts.findLastIndex((each) => messageOf(each).message === messageOf(part).message);
+  const last = draft.parts[at];
+  if (last?.kind === "reasoning") draft.parts[at] = { ...last, open: false };
+  draft.parts.push(part);
+}
+
+function addResult(draft: Draft, { id, output }: ToolResultEvent): void {
+  const at = draft.parts.findIndex((part) => part.kind === "tool" && part.id === id && part.open);
+  const call = draft.parts[at];
+  if (call?.kind === "tool") draft.parts[at] = { ...call, output, open: false };
+  else add(draft, { kind: "tool", id, name: "tool", output, open: false });
 }
 
 /** What a chain emits beside its answer; an `output` is the whole so far, and takes the place of the one before. */
-function addData(next: RunState, parts: Part[], name: string, value: unknown): void {
-  const before = name === "output" ? parts.findIndex((part) => part.kind === "data" && part.name === name) : -1;
-  if (before < 0) add(next, parts, { kind: "data", name, value });
-  else parts[before] = { kind: "data", name, value };
-}
-
-function end(next: RunState, parts: Part[], phase: Phase): void {
-  next.phase = phase;
-  next.connection = "closed";
-  delete next.waiting;
-  parts.forEach((part, at) => {
-    if ("open" in part && part.open) parts[at] = { ...part, open: false };
-  });
+function addData(draft: Draft, name: string, value: unknown): void {
+  if (name === "sources" && Array.isArray(value)) {
+    add(draft, { kind: "sources", sources: value as Source[] });
+    return;
+  }
+  const at = name === "output" ? draft.parts.findIndex((part) => part.kind === "data" && part.name === name) : -1;
+  if (at < 0) add(draft, { kind: "data", name, value });
+  else draft.parts[at] = { kind: "data", name, value };
 }

@@ -27,7 +27,7 @@ export function WayCard({ way, log, onAsk, stay, onStay }: Props) {
       <p className="about">{way.about}</p>
       <div className="tools">
         {busy ? (
-          <button type="button" className="main" onClick={() => log.stop()}>
+          <button type="button" className="main" onClick={log.stop}>
             Stop
           </button>
         ) : (
@@ -36,7 +36,7 @@ export function WayCard({ way, log, onAsk, stay, onStay }: Props) {
           </button>
         )}
         {way.can.includes("cut") ? (
-          <button type="button" disabled={!busy} onClick={() => log.cut?.()}>
+          <button type="button" disabled={!busy} onClick={log.cut}>
             Cut the connection
           </button>
         ) : null}

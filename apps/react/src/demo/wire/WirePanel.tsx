@@ -1,5 +1,5 @@
 import { useEffect, useId, useState, useSyncExternalStore } from "react";
-import { WireLog } from "./log";
+import { createWireLog, type WireLog } from "./log";
 import { WayCard } from "./WayCard";
 import { WAYS, type Way } from "./ways";
 
@@ -11,7 +11,7 @@ interface Watched {
 
 export function WirePanel() {
   const [question, setQuestion] = useState("What is a run?");
-  const [all] = useState<Watched[]>(() => WAYS.map((way) => ({ way, log: new WireLog() })));
+  const [all] = useState<Watched[]>(() => WAYS.map((way) => ({ way, log: createWireLog() })));
   const id = useId();
   const [stay, setStay] = useState(false);
   const asked = question.trim();

@@ -1,5 +1,5 @@
 import { createClient } from "../../llmstream";
-import type { WireLog } from "./log";
+import { named, type WireLog } from "./log";
 
 export interface Way {
   title: string;
@@ -75,19 +75,19 @@ function eventSource(question: string, log: WireLog, signal: AbortSignal, stay: 
       source.close();
       resolve();
     };
-    const named = (event: MessageEvent<string>, name: string) =>
-      log.add("message", event.data, [event.lastEventId, name].filter(Boolean).join(" · "));
+    const add = (event: MessageEvent<string>, name: string) =>
+      log.add("message", event.data, named(event.lastEventId, name));
     source.onopen = () => log.add("response", "200 text/event-stream");
     source.onmessage = (event: MessageEvent<string>) => {
-      named(event, "");
+      add(event, "");
       log.append(event.data);
     };
     source.addEventListener("done", (event: MessageEvent<string>) => {
-      named(event, "done");
+      add(event, "done");
       if (!stay) over();
     });
     source.addEventListener("FatalError", (event: MessageEvent<string>) => {
-      named(event, "FatalError");
+      add(event, "FatalError");
       over();
     });
     source.onerror = () => {
