@@ -1,4 +1,3 @@
-import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
@@ -8,9 +7,6 @@ const paths = ["/runs", "/stream", "/nostream", "/models", "/health", "/docs", "
 export default defineConfig({
   plugins: [react()],
   base: "./",
-  resolve: {
-    alias: { "@ungap/structured-clone": fileURLToPath(new URL("./src/demo/structuredClone.ts", import.meta.url)) },
-  },
   // The Python package serves what is built; nothing is inlined, because the page's policy forbids it.
   build: { outDir: "../../llmstream/page", emptyOutDir: true, assetsInlineLimit: 0 },
   server: { proxy: Object.fromEntries(paths.map((path) => [path, server])) },

@@ -1,27 +1,36 @@
-import { memo } from "react";
-import { isActive, type Part, type RunState, type Source } from "../llmstream";
+import { Fragment, memo } from "react";
+import { type Answers, type Interrupt, isActive, type Part, type RunState, type Source } from "../llmstream";
 import { CopyButton } from "./CopyButton";
 import { Icon } from "./Icon";
+import { Interrupts } from "./Interrupts";
+import { Json } from "./Json";
 import { isSafe, Markdown } from "./Markdown";
-import { Sentence } from "./Sentence";
-import { Elapsed, statsLine } from "./stats";
+import { State } from "./State";
+import { statsLine } from "./stats";
 
 interface Props {
   run: RunState;
+  /** What an interrupted run was answered, of which this is the rest. */
+  answers?: Answers | undefined;
   onRetry?: (() => void) | undefined;
   onReconnect?: () => void;
+  onResume?: (answers: Answers) => void;
 }
 
-export const Answer = memo(function Answer({ run, onRetry, onReconnect }: Props) {
+export const Answer = memo(function Answer({ run, answers, onRetry, onReconnect, onResume }: Props) {
   const active = isActive(run);
   // Under what still grows stands nothing that would be pushed down.
   return (
     <article className="answer" aria-label="Answer" aria-busy={active}>
+      {answers === undefined ? null : <Aside title="Your answer" value={answers} />}
       {run.parts.map((part, at) => (
-        // The parts only ever grow at the end.
-        <PartView key={at} part={part} growing={active && at === run.parts.length - 1} />
+        <Fragment key={at}>
+          <Speaker part={part} before={run.parts[at - 1]} />
+          <PartView part={part} growing={active && at === run.parts.length - 1} />
+        </Fragment>
       ))}
       <State run={run} />
+      {run.interrupts === undefined ? null : <Asked interrupts={run.interrupts} onResume={onResume} />}
       <footer>
         {active ? null : <span className="stats">{statsLine(run)}</span>}
         {run.text !== "" && !active ? <CopyButton text={run.text} label="Copy answer" /> : null}
@@ -40,6 +49,27 @@ export const Answer = memo(function Answer({ run, onRetry, onReconnect }: Props)
     </article>
   );
 });
+
+/** Who says this part, where it begins a message of somebody's. */
+function Speaker({ part, before }: { part: Part; before: Part | undefined }) {
+  if (part.kind !== "text" && part.kind !== "reasoning") return null;
+  const begins = before === undefined || !("message" in before) || before.message !== part.message;
+  return begins && part.name ? <p className="speaker">{part.name}</p> : null;
+}
+
+function Asked({ interrupts, onResume }: { interrupts: readonly Interrupt[]; onResume: Props["onResume"] }) {
+  if (onResume) return <Interrupts interrupts={interrupts} onResume={onResume} />;
+  return interrupts.map(({ id, value }) => <Aside key={id} title="What was asked" value={value} />);
+}
+
+function Aside({ title, value }: { title: string; value: unknown }) {
+  return (
+    <details className="aside">
+      <summary>{title}</summary>
+      <Json value={value} />
+    </details>
+  );
+}
 
 function PartView({ part, growing }: { part: Part; growing: boolean }) {
   switch (part.kind) {
@@ -66,17 +96,8 @@ function PartView({ part, growing }: { part: Part; growing: boolean }) {
     case "sources":
       return <Sources sources={part.sources} />;
     case "data":
-      return (
-        <details className="aside">
-          <summary>{part.name}</summary>
-          <Json value={part.value} />
-        </details>
-      );
+      return <Aside title={part.name} value={part.value} />;
   }
-}
-
-function Json({ value }: { value: unknown }) {
-  return <pre>{typeof value === "string" ? value : JSON.stringify(value, null, 2)}</pre>;
 }
 
 function Sources({ sources }: { sources: Source[] }) {
@@ -99,36 +120,4 @@ function Sources({ sources }: { sources: Source[] }) {
       </ol>
     </details>
   );
-}
-
-/** What a person should know of an answer that is not simply complete. */
-function State({ run }: { run: RunState }) {
-  if (run.connection === "reconnecting") return <p className="state">The connection was lost. Reconnecting …</p>;
-  if (run.phase === "starting" || (run.phase === "running" && run.parts.length === 0)) {
-    return (
-      <p className="state waiting">
-        {run.waiting?.detail || (run.model ? `Waiting for ${run.model}` : "Connecting")}
-        <Elapsed />
-      </p>
-    );
-  }
-  if (run.phase === "failed" || run.phase === "lost") {
-    return (
-      <p className="state failed" role="alert">
-        <strong>{run.text === "" ? "No answer." : "This answer is not complete."}</strong>{" "}
-        <Sentence text={run.error?.message ?? ""} />
-      </p>
-    );
-  }
-  if (run.phase === "cancelled") {
-    const left = run.cancelledBy === "left";
-    return (
-      <p className="state">
-        {left ? "Stopped, because the connection was away for longer than the server waits." : "Stopped here."}
-      </p>
-    );
-  }
-  if (run.phase === "finished" && run.parts.length === 0) return <p className="state">The model answered nothing.</p>;
-  if (run.reason === "length") return <p className="state">Cut here, at the length limit.</p>;
-  return null;
 }

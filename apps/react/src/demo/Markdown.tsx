@@ -1,101 +1,142 @@
-import type { Element, Root as Hast } from "hast";
-import { type Components, toJsxRuntime } from "hast-util-to-jsx-runtime";
-import { type Handlers, toHast } from "mdast-util-to-hast";
-import { type ComponentProps, createContext, memo, useContext, useState } from "react";
-import { Fragment, jsx, jsxs } from "react/jsx-runtime";
-import remend from "remend";
-import { Blocks, fenced, parse } from "./blocks";
+import type { MarkedToken, Token, Tokens } from "marked";
+import { memo, type ReactNode } from "react";
 import { CodeBlock } from "./CodeBlock";
 import { Formula } from "./Formula";
+import { blocksOf, decoded, type MathToken } from "./tokens";
 
-/** The model's Markdown. Its HTML is shown as text, its images as links, and only its last block is drawn anew. */
+/** The model's Markdown. Its HTML is shown as text, its images as links, and only blocks that changed are drawn anew. */
 export function Markdown({ text, growing }: { text: string; growing: boolean }) {
-  const [blocks] = useState(() => new Blocks());
-  const found = blocks.of(text);
+  const blocks = blocksOf(text, growing);
+  // Where a link leads may come after it.
+  const links = blocks.filter(({ type }) => type === "def").length;
   return (
     <div className="markdown">
-      {found.map(({ start, source }, at) => (
-        <Block key={start} source={source} growing={growing && at === found.length - 1} />
+      {blocks.map((block, at) => (
+        <Block key={at} block={block} growing={growing && at === blocks.length - 1} links={links} />
       ))}
     </div>
   );
 }
 
-const Block = memo(function Block({ source, growing }: { source: string; growing: boolean }) {
-  const code = fenced(source);
-  if (code !== undefined) return <CodeBlock {...code} closed={code.closed || !growing} />;
-  const tree = toHast(parse(withDollars(growing ? remend(source) : source)), { handlers: HANDLERS }) as Hast;
-  const shown = toJsxRuntime(tree, { Fragment, jsx, jsxs, components: COMPONENTS as Partial<Components> });
-  return <Growing value={growing}>{shown}</Growing>;
-});
+interface BlockProps {
+  block: Token;
+  growing: boolean;
+  links: number;
+}
 
-const Growing = createContext(false);
+const Block = memo(
+  function Block({ block, growing }: BlockProps) {
+    return show(block, 0, growing);
+  },
+  (a, b) => a.block.raw === b.block.raw && a.growing === b.growing && a.links === b.links,
+);
 
 /** Whether a link may go there. */
 export function isSafe(url: string | undefined): url is string {
   return url !== undefined && /^(https?|mailto):/i.test(url);
 }
 
-/** `\(x\)`, `\[x\]` and `$$x$$` on a line of its own as the Markdown parser wants them, but for those in code. */
-function withDollars(source: string): string {
-  return source.replace(
-    /(`+)[^`][\s\S]*?\1|\\\[([\s\S]+?)\\\]|\\\(([\s\S]+?)\\\)|^[ \t]*\$\$([^$\n]+)\$\$[ \t]*$/gm,
-    (whole, code?: string, block?: string, inline?: string, line?: string) => {
-      if (code !== undefined) return whole;
-      const display = block ?? line;
-      return display === undefined ? `$$${inline}$$` : `\n$$$$\n${display.trim()}\n$$$$\n`;
-    },
+function showAll(tokens: readonly Token[] | undefined, growing: boolean): ReactNode[] {
+  return (tokens ?? []).map((token, at) => show(token, at, growing));
+}
+
+/** A token of marked's as elements; of one that is not known here, how it was written. */
+function show(given: Token, key: number, growing: boolean): ReactNode {
+  const token = given as MarkedToken | MathToken;
+  const inside = "tokens" in token ? showAll(token.tokens, growing) : [];
+  switch (token.type) {
+    case "space":
+      return null;
+    case "heading": {
+      const Heading = `h${token.depth}` as "h1";
+      return <Heading key={key}>{inside}</Heading>;
+    }
+    case "paragraph":
+      return <p key={key}>{inside}</p>;
+    case "def":
+      return <p key={key}>{token.raw}</p>;
+    case "hr":
+      return <hr key={key} />;
+    case "blockquote":
+      return <blockquote key={key}>{inside}</blockquote>;
+    case "code":
+      return <CodeBlock key={key} language={languageOf(token)} code={token.text} closed={!growing} />;
+    case "list":
+      return <List key={key} list={token} growing={growing} />;
+    case "table":
+      return <Table key={key} table={token} growing={growing} />;
+    case "math":
+      return <Formula key={key} source={token.raw} tex={token.tex} display={token.display} growing={growing} />;
+    case "strong":
+      return <strong key={key}>{inside}</strong>;
+    case "em":
+      return <em key={key}>{inside}</em>;
+    case "del":
+      return <del key={key}>{inside}</del>;
+    case "codespan":
+      return <code key={key}>{token.text}</code>;
+    case "br":
+      return <br key={key} />;
+    case "link":
+      return <Link key={key} token={token} text={inside} />;
+    case "image":
+      return <Link key={key} token={token} text={`[image: ${decoded(token.text) || token.href}]`} />;
+    case "checkbox": {
+      const label = token.checked ? "done" : "to do";
+      return <input key={key} type="checkbox" checked={token.checked} disabled aria-label={label} />;
+    }
+    case "escape":
+      return token.text;
+    case "text":
+      return inside.length > 0 ? inside : decoded(token.text);
+    default:
+      return (token as Token).raw;
+  }
+}
+
+function languageOf({ lang = "" }: Tokens.Code): string {
+  return decoded(lang).trim().split(/\s/)[0] ?? "";
+}
+
+function List({ list, growing }: { list: Tokens.List; growing: boolean }) {
+  const items = list.items.map((item, at) => (
+    <li key={at} className={item.task ? "task-list-item" : undefined}>
+      {showAll(item.tokens, growing && at === list.items.length - 1)}
+    </li>
+  ));
+  return list.ordered ? <ol start={Number(list.start)}>{items}</ol> : <ul>{items}</ul>;
+}
+
+function Table({ table, growing }: { table: Tokens.Table; growing: boolean }) {
+  const row = (cells: Tokens.TableCell[], Cell: "th" | "td") =>
+    cells.map(({ tokens, align }, at) => (
+      <Cell key={at} style={align === null ? undefined : { textAlign: align }}>
+        {showAll(tokens, growing)}
+      </Cell>
+    ));
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+    <section className="scrolls" tabIndex={0} aria-label="Table">
+      <table>
+        <thead>
+          <tr>{row(table.header, "th")}</tr>
+        </thead>
+        <tbody>
+          {table.rows.map((cells, at) => (
+            <tr key={at}>{row(cells, "td")}</tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
   );
 }
 
-function element(tagName: string, text: string, properties: Element["properties"] = {}): Element {
-  return { type: "element", tagName, properties, children: [{ type: "text", value: text }] };
-}
-
-const HANDLERS: Handlers = {
-  html: (_, node: { value: string }) => ({ type: "text", value: node.value }),
-  math: (_, node: { value: string }) => element("x-math", node.value, { display: "block" }),
-  inlineMath: (_, node: { value: string }) => element("x-math", node.value),
-  code: (_, node: { value: string; lang?: string }) => element("x-code", node.value, { lang: node.lang ?? "" }),
-};
-
-const COMPONENTS = {
-  "x-math": InnerFormula,
-  "x-code": InnerCode,
-  a: ({ href, children, id }: ComponentProps<"a">) =>
-    href?.startsWith("#") ? (
-      <a href={href} id={id}>
-        {children}
-      </a>
-    ) : (
-      <Link href={href}>{children}</Link>
-    ),
-  img: ({ src, alt }: ComponentProps<"img">) => <Link href={src}>[image: {alt || src}]</Link>,
-  input: ({ checked }: ComponentProps<"input">) => (
-    <input type="checkbox" checked={checked} disabled aria-label={checked ? "done" : "to do"} />
-  ),
-  table: ({ children }: ComponentProps<"table">) => (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-    <section className="scrolls" tabIndex={0} aria-label="Table">
-      <table>{children}</table>
-    </section>
-  ),
-};
-
-function InnerFormula({ children, display }: { children?: string; display?: string }) {
-  return <Formula tex={children ?? ""} display={display === "block"} growing={useContext(Growing)} />;
-}
-
-/** Code in a list or a quote. */
-function InnerCode({ children, lang }: { children?: string; lang: string }) {
-  return <CodeBlock language={lang} code={children ?? ""} closed={!useContext(Growing)} />;
-}
-
-function Link({ href, children }: Pick<ComponentProps<"a">, "href" | "children">) {
-  if (!isSafe(href)) return <span>{children}</span>;
+function Link({ token, text }: { token: Tokens.Link | Tokens.Image; text: ReactNode }) {
+  const href = decoded(token.href);
+  if (!isSafe(href)) return <span>{text}</span>;
   return (
     <a href={href} target="_blank" rel="noopener noreferrer">
-      {children}
+      {text}
     </a>
   );
 }

@@ -1,5 +1,5 @@
 import { memo } from "react";
-import type { ChatMessage } from "../llmstream";
+import type { Answers, ChatMessage } from "../llmstream";
 import { Answer } from "./Answer";
 import { Icon } from "./Icon";
 import { useStickToBottom } from "./useStickToBottom";
@@ -16,9 +16,10 @@ interface Props {
   onEdit: (id: number, text: string) => void;
   onRetry: () => void;
   onReconnect: () => void;
+  onResume: (answers: Answers) => void;
 }
 
-export function Transcript({ messages, onExample, onEdit, onRetry, onReconnect }: Props) {
+export function Transcript({ messages, onExample, onEdit, onRetry, ...rest }: Props) {
   const { scroller, content, away, toBottom } = useStickToBottom(messages.length);
   return (
     <div className="transcript">
@@ -32,7 +33,8 @@ export function Transcript({ messages, onExample, onEdit, onRetry, onReconnect }
               <Answer
                 key={message.id}
                 run={message.run}
-                {...(at === messages.length - 1 ? { onRetry: at > 0 ? onRetry : undefined, onReconnect } : {})}
+                answers={message.answers}
+                {...(at === messages.length - 1 ? { onRetry: at > 0 ? onRetry : undefined, ...rest } : {})}
               />
             ),
           )}

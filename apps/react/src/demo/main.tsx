@@ -4,6 +4,8 @@ import { createChat, createClient } from "../llmstream";
 import { App } from "./App";
 import "./style/base.css";
 import "./style/chat.css";
+import "./style/answer.css";
+import "./style/composer.css";
 import "./style/markdown.css";
 import "./style/wire.css";
 

@@ -1,0 +1,123 @@
+import { useCallback, useEffect, useRef } from "react";
+import { announcement, type ChatMessage, type ChatStore } from "../llmstream";
+import { useChat } from "../llmstream/react";
+import { Composer } from "./Composer";
+import { Icon } from "./Icon";
+import { Picker, usePicked } from "./Picker";
+import { Transcript } from "./Transcript";
+import { useEditing } from "./useEditing";
+import type { Server } from "./useServer";
+
+interface Props {
+  store: ChatStore;
+  server: Server | undefined;
+  /** An answer has ended. */
+  onEnd: () => void;
+}
+
+export function Chat({ store, server, onEnd }: Props) {
+  const chat = useChat(store);
+  const { messages, busy } = chat;
+  const { ask, picker } = usePicked(server);
+  const editing = useEditing();
+  const composer = useRef<HTMLTextAreaElement>(null);
+  const last = messages.at(-1);
+  useStopKey(busy, chat.stop);
+  useEnd(busy, onEnd);
+
+  /** Does this, and goes on typing: the button that was pressed may be gone. On a phone it would open the keyboard. */
+  function then<T extends unknown[]>(action: (...args: T) => void): (...args: T) => void {
+    return (...args) => {
+      action(...args);
+      if (matchMedia("(hover: hover)").matches) composer.current?.focus();
+    };
+  }
+
+  const send = then((text: string) => {
+    if (editing.id === undefined ? chat.send(text, ask) : chat.edit(editing.id, text, ask)) editing.leave();
+  });
+
+  const begin = then(() => {
+    chat.clear();
+    if (editing.id !== undefined) editing.leave();
+  });
+
+  const { edit } = editing;
+  const onEdit = useCallback(
+    (id: number, text: string) => {
+      edit(id, text);
+      composer.current?.focus();
+    },
+    [edit],
+  );
+
+  return (
+    <main>
+      <p role="status" className="hidden">
+        {last?.role === "assistant" ? announcement(last.run) : ""}
+      </p>
+      <Transcript
+        messages={messages}
+        onExample={send}
+        onEdit={onEdit}
+        onRetry={then(() => chat.retry(ask))}
+        onReconnect={then(chat.reconnect)}
+        onResume={then((answers) => void chat.resume(answers, ask))}
+      />
+      <Composer
+        ref={composer}
+        draft={editing.draft}
+        onDraft={editing.setDraft}
+        busy={busy}
+        editing={editing.id !== undefined}
+        onSend={() => send(editing.draft)}
+        onStop={then(() => void chat.stop())}
+        onCancelEdit={then(editing.leave)}
+      >
+        <Picker {...picker} />
+        <NewChat messages={messages} onNew={begin} />
+        {busy ? <OtherTab last={last} /> : null}
+      </Composer>
+    </main>
+  );
+}
+
+function NewChat({ messages, onNew }: { messages: readonly ChatMessage[]; onNew: () => void }) {
+  if (messages.length === 0) return null;
+  return (
+    <button type="button" onClick={onNew} title="New chat">
+      <Icon name="add" />
+      New chat
+    </button>
+  );
+}
+
+function OtherTab({ last }: { last: ChatMessage | undefined }) {
+  if (last?.role !== "assistant" || last.run.runId === undefined) return null;
+  return (
+    <a href={`#run=${last.run.runId}`} target="_blank" rel="noopener" title="Follow in another tab">
+      <Icon name="link" />
+      Follow in another tab
+    </a>
+  );
+}
+
+/** Esc stops the answer. */
+function useStopKey(busy: boolean, stop: () => Promise<void>): void {
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && busy) void stop();
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [busy, stop]);
+}
+
+/** Calls back when an answer has ended: an Ollama may have come, or gone. */
+function useEnd(busy: boolean, onEnd: () => void): void {
+  const wasBusy = useRef(busy);
+  useEffect(() => {
+    if (wasBusy.current && !busy) onEnd();
+    wasBusy.current = busy;
+  }, [busy, onEnd]);
+}

@@ -1,0 +1,58 @@
+import { Marked, type Token, type TokenizerExtension } from "marked";
+import { decodeString } from "micromark-util-decode-string";
+import remend from "remend";
+
+/** A formula in TeX; `raw` is how it was written. */
+export interface MathToken {
+  type: "math";
+  raw: string;
+  tex: string;
+  display: boolean;
+}
+
+// Up to a blank line, as in Pandoc.
+const DISPLAY = /\$\$((?:(?!\n[ \t]*\n|\$\$)[\s\S])+)\$\$|\\\[((?:(?!\n[ \t]*\n|\\\])[\s\S])+)\\\]/;
+// Pandoc's rule: what begins with a space, ends with one, or has a digit behind it is money.
+const INLINE =
+  /\$(?![\s$])((?:\\[\s\S]|[^\\$`\n]|\n(?![ \t]*\n))+)(?<!\s)\$(?!\d)|\\\(((?:(?!\n[ \t]*\n|\\\))[\s\S])+)\\\)/;
+
+/** What is a formula where this pattern fits. */
+function math(pattern: RegExp, level: "block" | "inline", display: boolean, start: RegExp): TokenizerExtension {
+  const whole = new RegExp(
+    level === "block" ? `^ {0,3}(?:${pattern.source})[ \\t]*(?:\\n+|$)` : `^(?:${pattern.source})`,
+  );
+  return {
+    name: `${display ? "display" : "inline"} math in ${level}`,
+    level,
+    start: (source) => start.exec(source)?.index,
+    tokenizer(source): MathToken | undefined {
+      const [raw, dollars, brackets] = whole.exec(source) ?? [];
+      return raw === undefined ? undefined : { type: "math", raw, tex: (dollars ?? brackets ?? "").trim(), display };
+    },
+  };
+}
+
+const FORMULAS = new RegExp(`${DISPLAY.source}|${INLINE.source}`, "g");
+const markdown = new Marked({
+  extensions: [
+    math(DISPLAY, "block", true, /(?<=\n) {0,3}(?:\$\$|\\\[)/),
+    math(DISPLAY, "inline", true, /\$\$|\\\[/),
+    math(INLINE, "inline", false, /\$|\\\(/),
+  ],
+  // What looks like HTML is text.
+  tokenizer: { html: () => undefined, tag: () => undefined },
+  hooks: { emStrongMask: (source) => source.replace(FORMULAS, (formula) => "a".repeat(formula.length)) },
+});
+
+/** The blocks of a Markdown text; what is open at the end of one that grows is taken as closed. */
+export function blocksOf(text: string, growing: boolean): Token[] {
+  const blocks = markdown.lexer(text);
+  const last = blocks.at(-1);
+  if (!growing || last === undefined || last.type === "code") return blocks;
+  return [...blocks.slice(0, -1), ...markdown.lexer(remend(last.raw, { htmlTags: false, images: false }))];
+}
+
+/** A text with its `&amp;` and the like as the characters they stand for. */
+export function decoded(text: string): string {
+  return text.replace(/&(?:#\d{1,7}|#x[\da-f]{1,6}|[\da-z]{1,31});/gi, (reference) => decodeString(reference));
+}
