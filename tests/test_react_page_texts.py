@@ -1,4 +1,4 @@
-"""What is written stands on the chat page, in a real Chromium: formulas are formulas, prices are prices, no text vanishes."""
+"""What is written stands on the chat page, in a real Chromium: formulas, prices, tags; no text vanishes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ SEEN = {
     "![a picture](https://example.com/p.png)": "[image: a picture]",
     "| a | <b> |\n| - | - |\n| $1 | $2 |": "a\t<b>\n$1\t$2",
 }
-FORMULAS = "$E = mc^2$ and \\(a_1\\) in a line, $x*y$ and $z*w$.\n\n$$\na\n- b\n$$\n\n\\[\nc\n\\]\n\n- $$d$$\n\nThe end."
+FORMULAS = (
+    "$E = mc^2$ and \\(a_1\\) in a line, $x*y$ and $z*w$.\n\n$$\na\n- b\n$$\n\n\\[\nc\n\\]\n\n- $$d$$\n\nThe end."
+)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_what_a_person_wrote_stands(pages: Pages, upstream: DemoOllama) -> None:
 
 
 def test_formulas_are_formulas(pages: Pages, upstream: DemoOllama) -> None:
-    """Formulas between one dollar, two, or TeX's brackets are drawn by MathML, on lines of their own where they should."""
+    """Formulas between one dollar, two, or TeX's brackets are drawn by MathML, some on lines of their own."""
     upstream.answers[QUESTION] = FORMULAS
     with site(upstream, model="demo:latest") as served:
         chat = pages.open(served.url).ask().shows("The end.").ends()

@@ -52,7 +52,7 @@ function show(given: Token, key: number, growing: boolean): ReactNode {
       return <Heading key={key}>{inside}</Heading>;
     }
     case "paragraph":
-      return <p key={key}>{inside}</p>;
+      return <p key={key}>{withoutIndent(inside)}</p>;
     case "def":
       return <p key={key}>{token.raw}</p>;
     case "hr":
@@ -92,6 +92,11 @@ function show(given: Token, key: number, growing: boolean): ReactNode {
     default:
       return (token as Token).raw;
   }
+}
+
+/** The spaces that a paragraph may begin with do not belong to it. */
+function withoutIndent([first, ...rest]: ReactNode[]): ReactNode[] {
+  return [typeof first === "string" ? first.replace(/^[ \t]+/, "") : first, ...rest];
 }
 
 function languageOf({ lang = "" }: Tokens.Code): string {
