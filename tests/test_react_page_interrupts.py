@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, expect
 
 from llmstream.pages import add_pages
 from llmstream.runs.owner import Runs
-from tests.react_support import QUESTION, Pages, chromium, opening
+from tests.react_support import QUESTION, Chat, Pages, chromium, opening
 from tests.support import Served, serving
-from tests.test_react_page_looks import Chat, check_by_axe, open_with_axe
+from tests.test_react_page_looks import check_by_axe, open_with_axe
 
 __all__ = ["open_with_axe"]
 
@@ -30,7 +30,7 @@ APPROVAL = {
         {"action_name": "delete_file", "allowed_decisions": ["approve", "reject"]},
     ],
 }
-DRAFT = [
+DRAFT: list[dict[str, Any]] = [
     {"type": "token", "message": "a", "name": "writer", "text": "A draft."},
     {"type": "token", "message": "b", "name": "critic", "text": "I will ask you."},
     {"type": "withdrawn", "message": "a"},
@@ -70,8 +70,8 @@ class Graph:
 @contextmanager
 def graph(value: object) -> Iterator[tuple[Graph, Served]]:
     """A graph that asks this, and ends when it is answered."""
-    waiting = [*DRAFT, {"type": "interrupted", "interrupts": [{"id": "i1", "value": value}]}]
-    finished = {"type": "finished", "reason": "stop", "usage": {}, "timings": {}}
+    waiting: list[dict[str, Any]] = [*DRAFT, {"type": "interrupted", "interrupts": [{"id": "i1", "value": value}]}]
+    finished: dict[str, Any] = {"type": "finished", "reason": "stop", "usage": {}, "timings": {}}
     made = Graph([waiting, [{"type": "token", "text": "It is done."}, finished]])
     with serving(made.app()) as served:
         yield made, served

@@ -60,10 +60,11 @@ def test_nothing_vanishes(pages: Pages, upstream: DemoOllama) -> None:
     """What a model wrote is there to read: tags, comments, references, prices, and what is no formula after all."""
     with site(upstream, model="demo:latest") as served:
         chat = pages.open(served.url)
-        seen = {}
+        seen: dict[str, str] = {}
         for written in SEEN:
             upstream.answers[QUESTION] = written
-            chat.button("New chat").click() if seen else None
+            if seen:
+                chat.button("New chat").click()
             chat.ask().ends()
             text = chat.answer.locator(".markdown").inner_text()
             seen[written] = re.sub(r"\n+", "\n", text).strip()
