@@ -1,6 +1,6 @@
 import { type Token, walkTokens } from "marked";
 import { describe, expect, it } from "vitest";
-import { blocksOf, decoded, type MathToken } from "../src/demo/tokens";
+import { blocksOf, createBlocks, decoded, type MathToken } from "../src/demo/tokens";
 
 const TEXT = [
   "# A heading\nA paragraph right under it.",
@@ -31,7 +31,7 @@ function all(tokens: readonly Token[]): Token[] {
 }
 
 function formulas(text: string): string[] {
-  return all(blocksOf(text, false))
+  return all(blocksOf(text))
     .filter((token) => token.type === "math")
     .map(
       (token) =>
@@ -41,23 +41,38 @@ function formulas(text: string): string[] {
 
 describe("the blocks of a growing text", () => {
   it("are those of the whole text", () => {
-    expect(kinds(blocksOf(TEXT, false))).toEqual(KINDS);
-    const whole = blocksOf(TEXT, false);
+    expect(kinds(blocksOf(TEXT))).toEqual(KINDS);
+    const whole = blocksOf(TEXT);
     expect(whole.map(({ raw }) => raw).join("")).toBe(TEXT);
     expect(kinds(whole).length).toBeGreaterThan(12);
   });
 
-  it.each([1, 2, 7, 60])("that are finished stay as they are, %i characters at a time", (step) => {
-    const whole = blocksOf(TEXT, false).map(({ raw }) => raw);
-    for (let end = step; end < TEXT.length; end += step) {
-      const blocks = blocksOf(TEXT.slice(0, end), true);
-      const before = blocks.slice(0, -3).map(({ raw }) => raw);
-      expect(before).toEqual(whole.slice(0, before.length));
+  it.each([1, 2, 7, 60])("are the same however it grows, %i characters at a time", (step) => {
+    const grown = createBlocks();
+    for (let end = step; end < TEXT.length + step; end += step) {
+      const text = TEXT.slice(0, end);
+      const [found, whole] = [grown(text), blocksOf(text)];
+      const settled = whole.slice(0, -1).map(({ raw }) => raw);
+      expect(found.slice(0, settled.length).map(({ raw }) => raw)).toEqual(settled);
     }
   });
 
+  it("that are finished stay as they are", () => {
+    const grown = createBlocks();
+    const first = grown("One.\n\nTwo.\n\nThr");
+    const second = grown("One.\n\nTwo.\n\nThree.\n\nFour");
+    expect(second.slice(0, 3).map(({ raw }) => raw)).toEqual(first.slice(0, 3).map(({ raw }) => raw));
+    expect(second[0]).toBe(first[0]);
+  });
+
+  it("begin anew with another text", () => {
+    const grown = createBlocks();
+    grown("One.\n\nTwo.\n\nThree.\n\n");
+    expect(grown("Other.").map(({ raw }) => raw)).toEqual(["Other."]);
+  });
+
   it("end as if what is open were closed", () => {
-    const last = (text: string) => all(blocksOf(text, true)).map(({ type }) => type);
+    const last = (text: string) => all(createBlocks()(text)).map(({ type }) => type);
     expect(last("One **two")).toContain("strong");
     expect(last("One `two")).toContain("codespan");
     expect(last("$$\n\\frac{1}{2")).toContain("math");

@@ -1,12 +1,14 @@
 import type { MarkedToken, Token, Tokens } from "marked";
-import { memo, type ReactNode } from "react";
+import { memo, type ReactNode, useMemo, useState } from "react";
 import { CodeBlock } from "./CodeBlock";
 import { Formula } from "./Formula";
-import { blocksOf, decoded, type MathToken } from "./tokens";
+import { blocksOf, createBlocks, decoded, type MathToken } from "./tokens";
 
 /** The model's Markdown. Its HTML is shown as text, its images as links, and only blocks that changed are drawn anew. */
 export function Markdown({ text, growing }: { text: string; growing: boolean }) {
-  const blocks = blocksOf(text, growing);
+  const [blocksOfGrowing] = useState(createBlocks);
+  const whole = useMemo(() => (growing ? undefined : blocksOf(text)), [text, growing]);
+  const blocks = whole ?? blocksOfGrowing(text);
   // Where a link leads may come after it.
   const links = blocks.filter(({ type }) => type === "def").length;
   return (

@@ -44,12 +44,43 @@ const markdown = new Marked({
   hooks: { emStrongMask: (source) => source.replace(FORMULAS, (formula) => "a".repeat(formula.length)) },
 });
 
-/** The blocks of a Markdown text; what is open at the end of one that grows is taken as closed. */
-export function blocksOf(text: string, growing: boolean): Token[] {
-  const blocks = markdown.lexer(text);
+/** The blocks of a Markdown text. */
+export function blocksOf(text: string): Token[] {
+  return markdown.lexer(text);
+}
+
+/**
+ * Cuts a growing text into blocks; what is open at its end is taken as closed. Only the last two blocks can still
+ * change, so that each call reads no more than these and what is new.
+ */
+export function createBlocks(): (text: string) => Token[] {
+  let before = "";
+  let settled: Token[] = [];
+  let from = 0;
+  return (text) => {
+    if (!text.startsWith(before)) [settled, from] = [[], 0];
+    before = text;
+    const rest = blocksOf(text.slice(from));
+    const open = rest.findLastIndex(({ type }) => type !== "space");
+    const sure = rest.slice(
+      0,
+      Math.max(
+        0,
+        rest.findLastIndex(({ type }, at) => type !== "space" && at < open),
+      ),
+    );
+    const blocks = [...settled, ...withEnd(rest)];
+    settled = [...settled, ...sure];
+    from += sure.reduce((length, { raw }) => length + raw.length, 0);
+    return blocks;
+  };
+}
+
+/** These blocks, the last one as if what is open in it were closed. */
+function withEnd(blocks: Token[]): Token[] {
   const last = blocks.at(-1);
-  if (!growing || last === undefined || last.type === "code") return blocks;
-  return [...blocks.slice(0, -1), ...markdown.lexer(remend(last.raw, { htmlTags: false, images: false }))];
+  if (last === undefined || last.type === "code") return blocks;
+  return [...blocks.slice(0, -1), ...blocksOf(remend(last.raw, { htmlTags: false, images: false }))];
 }
 
 /** A text with its `&amp;` and the like as the characters they stand for. */
