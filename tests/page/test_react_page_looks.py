@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 from langchain_core.documents import Document
@@ -12,12 +12,9 @@ from playwright.sync_api import Browser, expect
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.answers import tokens
 from llmstream.ollama_server.backend import Model
-from tests.support.lacking import lacking
-from tests.support.page import ANSWER, QUESTION, Chat, Pages, chromium, opening, site
-from tests.support.react_app import APP
+from tests.support.axe import check_by_axe, with_axe
+from tests.support.page import ANSWER, QUESTION, Pages, chromium, opening, site
 
-RUN_AXE = "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations)"
-AXE = APP / "node_modules" / "axe-core" / "axe.min.js"
 RICH = """## A heading
 
 Text with **weight**, [a link](https://example.com/), `code`, \\(e^{i\\pi}\\) and a footnote[^1].
@@ -71,36 +68,10 @@ def pages(browser: Browser) -> Iterator[Pages]:
         yield pages
 
 
-def check_by_axe(chat: Chat, what: str) -> None:
-    """No violation of the rules of accessibility, wide and narrow, light and dark."""
-    found = {}
-    for width, height in ((1280, 800), (390, 844)):
-        chat.page.set_viewport_size({"width": width, "height": height})
-        for scheme in ("light", "dark"):
-            chat.page.emulate_media(color_scheme=scheme)
-            for violation in chat.page.evaluate(RUN_AXE):
-                found[f"{what}, {width}, {scheme}: {violation['id']}"] = [node["html"] for node in violation["nodes"]]
-    assert {} == found
-
-
-@pytest.fixture
-def open_with_axe(pages: Pages) -> Callable[[str], Chat]:
-    """Opens the page with axe in it."""
-    if not AXE.is_file():
-        lacking("axe-core", "run `npm ci` in apps/react")
-
-    def open_with_axe(url: str) -> Chat:
-        chat = pages.open(url)
-        chat.page.evaluate(AXE.read_text())
-        return chat
-
-    return open_with_axe
-
-
-def test_accessibility_of_a_conversation(open_with_axe: Callable[[str], Chat], upstream: DemoOllama) -> None:
+def test_accessibility_of_a_conversation(pages: Pages, upstream: DemoOllama) -> None:
     """An answer with everything it can hold: table, code, formulas, sources, thoughts, tools."""
     with site(upstream, chain=rich) as served:
-        chat = open_with_axe(served.url)
+        chat = with_axe(pages.open(served.url))
         chat.ask().ends()
         expect(chat.answer.locator("math")).to_have_count(2)
         expect(chat.answer.locator(".hljs-keyword").first).to_be_visible()
@@ -109,13 +80,13 @@ def test_accessibility_of_a_conversation(open_with_axe: Callable[[str], Chat], u
         check_by_axe(chat, "finished")
 
 
-def test_accessibility_of_the_rest(open_with_axe: Callable[[str], Chat], upstream: DemoOllama) -> None:
+def test_accessibility_of_the_rest(pages: Pages, upstream: DemoOllama) -> None:
     """The empty page, an answer that broke off, one that is waited for, the wire panel."""
     for name in ("demo:silent", "demo:cut"):
         upstream.models[name] = Model(name)
     upstream.answers["What is a run?"] = "One generation."
     with site(upstream, model="demo:latest") as served:
-        chat = open_with_axe(served.url)
+        chat = with_axe(pages.open(served.url))
         check_by_axe(chat, "empty")
         chat.pick("demo:cut")
         chat.ask().ends("The answer is not complete.")

@@ -22,7 +22,12 @@ export const APPROVAL = {
   action_requests: [{ name: "send_mail", args: { to: "ann@example.com" }, description: "A mail is to be sent." }],
   review_configs: [{ action_name: "send_mail", allowed_decisions: ["approve", "edit", "reject"] }],
 };
-export const INTERRUPTED: Fact = { type: "interrupted", interrupts: [{ id: "i1", value: APPROVAL }] };
+export const INTERRUPTED: Fact = {
+  type: "interrupted",
+  interrupts: [{ id: "i1", value: APPROVAL }],
+  usage: { output_tokens: 5 },
+  timings: { total_s: 0.5 },
+};
 
 /** A token, of a message where the run has several, by whoever says it. */
 export function token(text: string, message?: string, name?: string): Fact {

@@ -184,7 +184,7 @@ function apply(draft: Draft, event: RunEvent): void {
       draft.phase = "cancelled";
       break;
     case "interrupted":
-      draft.interrupts = event.interrupts;
+      Object.assign(draft, { interrupts: event.interrupts, usage: event.usage, timings: event.timings });
       draft.phase = "interrupted";
       break;
   }

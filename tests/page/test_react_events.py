@@ -8,23 +8,11 @@ from typing import Any
 
 import pytest
 
-from llmstream.pages import typed_stream
-from tests.test_react_client import APP, npm, run
+from llmstream.http.schemas import typed_stream
+from tests.support.react_app import APP, npm, run
 
 Schema = dict[str, Any]
 
-TEXT = {"type": "string"}
-INTERRUPT = {"type": "object", "properties": {"id": TEXT, "value": {}}, "required": ["id", "value"]}
-# What the client reads already: it stands where the server's own schema does not have it.
-OPTIONAL_FIELDS = {
-    "token": {"message": TEXT, "name": TEXT},
-    "reasoning": {"message": TEXT, "name": TEXT},
-    "tool_call": {"message": TEXT},
-}
-MORE_EVENTS: dict[str, Schema] = {
-    "withdrawn": {"message": TEXT},
-    "interrupted": {"interrupts": {"type": "array", "items": INTERRUPT}},
-}
 COMPARISON = """
 import type { ResetEvent, RunEvent } from "./llmstream/events";
 
@@ -41,13 +29,8 @@ def events() -> dict[str, Schema]:
     """The schema of each event, by its type."""
     streamed = typed_stream()["text/event-stream"]["schema"]["oneOf"]
     found: dict[str, Schema] = {schema["properties"]["type"]["enum"][0]: schema for schema in streamed}
-    for kind, fields in MORE_EVENTS.items():
-        properties = {"type": {"enum": [kind]}} | fields
-        found.setdefault(kind, {"type": "object", "properties": properties, "required": list(properties)})
-    for kind, fields in OPTIONAL_FIELDS.items():
-        found[kind]["properties"] = fields | found[kind]["properties"]
     for kind, schema in found.items():
-        numbers = {"run": TEXT} if kind == "reset" else {"run": TEXT, "seq": {"type": "integer"}}
+        numbers: Schema = {"run": {"type": "string"}} | ({} if kind == "reset" else {"seq": {"type": "integer"}})
         schema["properties"] = {name: each for name, each in schema["properties"].items() if name != "seq"} | numbers
         schema["required"] = [*schema["required"], *numbers]
     return found

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from llmstream.demo_ollama import DemoOllama
-from tests.react_support import QUESTION, Pages, chromium, opening, site
+from tests.support.page import QUESTION, Pages, chromium, opening, site
 
 # Markdown, and what a person sees of it.
 SEEN = {

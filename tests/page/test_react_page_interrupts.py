@@ -12,13 +12,11 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from playwright.sync_api import Browser, expect
 
-from llmstream.pages import add_pages
+from llmstream.http.pages import add_pages
 from llmstream.runs.owner import Runs
-from tests.react_support import QUESTION, Chat, Pages, chromium, opening
-from tests.support import Served, serving
-from tests.test_react_page_looks import check_by_axe, open_with_axe
-
-__all__ = ["open_with_axe"]
+from tests.support.axe import check_by_axe, with_axe
+from tests.support.page import QUESTION, Chat, Pages, chromium, opening
+from tests.support.serving import Served, serving
 
 APPROVAL = {
     "action_requests": [
@@ -70,7 +68,8 @@ class Graph:
 @contextmanager
 def graph(value: object) -> Iterator[tuple[Graph, Served]]:
     """A graph that asks this, and ends when it is answered."""
-    waiting: list[dict[str, Any]] = [*DRAFT, {"type": "interrupted", "interrupts": [{"id": "i1", "value": value}]}]
+    asked = {"interrupts": [{"id": "i1", "value": value}]}
+    waiting: list[dict[str, Any]] = [*DRAFT, {"type": "interrupted", "usage": {}, "timings": {}} | asked]
     finished: dict[str, Any] = {"type": "finished", "reason": "stop", "usage": {}, "timings": {}}
     made = Graph([waiting, [{"type": "token", "text": "It is done."}, finished]])
     with serving(made.app()) as served:
@@ -150,9 +149,9 @@ def test_another_question_is_answered_with_a_text(pages: Pages) -> None:
         expect(chat.page.get_by_text("What was asked")).to_be_visible()
 
 
-def test_accessibility_of_what_is_asked(open_with_axe: Any) -> None:
+def test_accessibility_of_what_is_asked(pages: Pages) -> None:
     """The form can be used by everybody, wide and narrow, light and dark."""
     with graph(APPROVAL) as (_, served):
-        chat = waits(open_with_axe(served.url))
+        chat = waits(with_axe(pages.open(served.url)))
         chat.page.get_by_label("Edit").check()
         check_by_axe(chat, "interrupted")
