@@ -67,7 +67,12 @@ export type FailedEvent = Numbered & { type: "failed"; code: string; message: st
 export type CancelledEvent = Numbered & { type: "cancelled"; by: "stop" | "left" | "replaced" };
 
 /** The graph waits for a person; the answers to all of its interrupts start a new run on the same thread. */
-export type InterruptedEvent = Numbered & { type: "interrupted"; interrupts: Interrupt[]; usage: Usage; timings: Timings };
+export type InterruptedEvent = Numbered & {
+  type: "interrupted";
+  interrupts: Interrupt[];
+  usage: Usage;
+  timings: Timings;
+};
 
 export type RunEvent =
   | StartedEvent
