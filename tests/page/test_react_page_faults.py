@@ -247,4 +247,4 @@ def test_the_demo_says_that_it_is_one(pages: Pages) -> None:
     with serving(create_app(Settings(ollama_url=NOBODY, drain_s=0))) as served:
         chat = pages.open(served.url)
         chat.shows(f"Demo model: no Ollama at {NOBODY}. Start one with ollama serve", "[role=note]")
-        chat.ask().shows("This is the demo")
+        chat.ask().shows("the demo knows without a language model")
