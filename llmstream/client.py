@@ -14,13 +14,28 @@ import random
 import secrets
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import aiohttp
 
 from llmstream import concurrency, sse
 from llmstream.errors import LlmstreamError, RunCancelled, UpstreamTruncated, UpstreamUnreachable, error_from_code
-from llmstream.events import Cancelled, Event, Failed, Reset, Token, from_dict, is_terminal
+from llmstream.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Interrupted,
+    Reset,
+    Token,
+    Withdrawn,
+    from_dict,
+    is_terminal,
+)
+from llmstream.view.answer import OneText
+from llmstream.view.interrupts import as_token
+
+# A question; messages; or None where a graph goes on with what a person answered.
+Question: TypeAlias = str | Sequence[Mapping[str, Any]] | None
 
 # Three heartbeats' silence: the connection is dead, whatever TCP says.
 _SILENCE_S = 45.0
@@ -37,14 +52,15 @@ class AsyncClient:
         self.url = url.rstrip("/")
         self._headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
 
-    async def start(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> str:
-        """Start a run for a question or messages; its id.
+    async def start(self, question: Question, **fields: Any) -> str:
+        """Start a run for a question or messages, or None with `resume`; its id.
 
-        fields: `context`, `model`, `thinking`, `options`, `on_leave` and `request_id` of the server's `POST /runs`.
+        fields: `context`, `model`, `thinking`, `options`, `thread`, `resume`, `on_leave` and `request_id` of the
+        server's `POST /runs`.
         Asking is repeated after a lost connection: the request has a key, so it starts at most one run.
         Raises the `LlmstreamError` that the server refused with, or `UpstreamUnreachable`.
         """
-        asked = {"question": question} if isinstance(question, str) else {"messages": list(question)}
+        asked = {"question": question} if isinstance(question, str) else {"messages": list(question or ()) or None}
         body = {"request_id": secrets.token_hex(16), **asked, **fields}
         for pause_s in (*_RETRY_S[:2], None):
             try:
@@ -94,14 +110,14 @@ class AsyncClient:
             return got.status == 202
 
     async def snapshot(self, run_id: str) -> dict[str, Any]:
-        """A run as it is now: `run_id`, `state`, `text`, `last_id`, `model`, `usage`, `timings`, `error`."""
+        """A run as it is now: `run_id`, `state`, `text`, `last_id`, `model`, `usage`, `timings`, `error`,
+        `interrupts`.
+        """
         async with self._request("GET", f"/runs/{run_id}") as got:
             fields: dict[str, Any] = await got.json()
             return fields
 
-    async def stream_events(
-        self, question: str | Sequence[Mapping[str, Any]], **fields: Any
-    ) -> AsyncGenerator[Event, None]:
+    async def stream_events(self, question: Question, **fields: Any) -> AsyncGenerator[Event, None]:
         """Start a run and follow it; closing this before its end stops the run. Arguments as for `start`."""
         run_id = await self.start(question, **fields)
         ended = False
@@ -180,7 +196,7 @@ class Client:
     def __exit__(self, *error: object) -> None:
         """Nothing is held between calls."""
 
-    def start(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> str:
+    def start(self, question: Question, **fields: Any) -> str:
         """See `AsyncClient.start`."""
         return concurrency.run(self._client.start(question, **fields))
 
@@ -196,16 +212,24 @@ class Client:
         """See `AsyncClient.snapshot`."""
         return concurrency.run(self._client.snapshot(run_id))
 
-    def stream_events(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[Event, None, None]:
+    def stream_events(self, question: Question, **fields: Any) -> Generator[Event, None, None]:
         """See `AsyncClient.stream_events`."""
         yield from concurrency.iterate(lambda: self._client.stream_events(question, **fields))
 
-    def stream(self, question: str | Sequence[Mapping[str, Any]], **fields: Any) -> Generator[str, None, None]:
-        """The pieces of the answer; raises the `LlmstreamError` that it broke off with."""
+    def stream(self, question: Question, **fields: Any) -> Generator[str, None, None]:
+        """The pieces of the answer, and of what a graph asks that waits for a person.
+
+        Raises the `LlmstreamError` that it broke off with.
+        """
+        text = OneText()
         for event in self.stream_events(question, **fields):
             match event:
                 case Token():
-                    yield event.text
+                    yield text.piece(event)
+                case Withdrawn():
+                    text.withdraw(event)
+                case Interrupted():
+                    yield text.piece(as_token(event))
                 case Failed():
                     raise error_from_code(event.code, event.message)
                 case Cancelled() | Reset():

@@ -11,7 +11,7 @@ from llmstream.events import EVENT_TYPES
 
 _TYPED = (
     "Each message has `id: <run>-<seq>`, `event: <type>` and the event as JSON in `data`. The last one is "
-    "finished, failed or cancelled."
+    "finished, failed, cancelled or interrupted."
 )
 _TYPED_EXAMPLE = """: open
 id: 7d616b19-2

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from llmstream.errors import RunCancelled, error_from_code
-from llmstream.events import Event, Failed, Finished, Started
+from llmstream.events import Event, Failed, Finished, Interrupted, Started
 from llmstream.http.encoder import HEARTBEAT, OPEN, Encoder
 from llmstream.http.errors import ErrorForm, error_response
 from llmstream.runs.log import Follower, PositionLost
@@ -181,6 +181,6 @@ async def all_events(run: Run, request: Request) -> list[Event]:
     last = events[-1] if events else None
     if isinstance(last, Failed):
         raise error_from_code(last.code, last.message)
-    if not isinstance(last, Finished):
+    if not isinstance(last, Finished | Interrupted):
         raise RunCancelled
     return events

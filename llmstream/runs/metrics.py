@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from llmstream.events import Cancelled, Event, Failed, Finished, Terminal
+from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Terminal
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -44,13 +44,16 @@ class Metrics:
         match event:
             case Finished():
                 self._ended.labels("finished", event.reason).inc()
-                self._finished(event)
+                self._answered(event)
             case Failed():
                 self._ended.labels("failed", event.code).inc()
             case Cancelled():
                 self._ended.labels("cancelled", event.by).inc()
+            case Interrupted():
+                self._ended.labels("interrupted", "").inc()
+                self._answered(event)
 
-    def _finished(self, event: Finished) -> None:
+    def _answered(self, event: Finished | Interrupted) -> None:
         if event.usage.output_tokens:
             self._tokens.inc(event.usage.output_tokens)
         if event.timings.time_to_first_token_s is not None:

@@ -14,24 +14,27 @@ from llmstream.events import (
     Event,
     Failed,
     Finished,
-    Reasoning,
+    Interrupt,
+    Interrupted,
     Started,
     Status,
     Timings,
-    Token,
     Usage,
 )
 from llmstream.runs.log import Follower, RunLog
+from llmstream.view.answer import Answer
 
 OnLeave = Literal["cancel", "continue"]
-RunState = Literal["queued", "running", "finished", "failed", "cancelled"]
-
+RunState = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
 
 _NEVER_S = 3600.0
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is now; `last_id` is the number of its last event."""
+    """A run as it is now: the messages that stand; `last_id` is the number of its last event.
+
+    interrupts: what the graph wants to know from a person, where it waits for one.
+    """
 
     run_id: str
     state: RunState
@@ -42,6 +45,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     timings: Timings | None = None
     error: dict[str, Any] | None = None
+    interrupts: list[Interrupt] | None = None
 
 
 class Run:
@@ -97,6 +101,8 @@ def snapshot(run_id: str, events: list[Event]) -> Snapshot:
     """What the events of a run add up to."""
     state: RunState = "queued" if _is_queued(events) else "running"
     fields: dict[str, Any] = {}
+    answer = Answer()
+    answer.put(events)
     for event in events:
         match event:
             case Started():
@@ -109,11 +115,14 @@ def snapshot(run_id: str, events: list[Event]) -> Snapshot:
                 fields["error"] = {"code": event.code, "message": event.message, "retryable": event.retryable}
             case Cancelled():
                 state = "cancelled"
+            case Interrupted():
+                state = "interrupted"
+                fields |= {"usage": event.usage, "timings": event.timings, "interrupts": event.interrupts}
     return Snapshot(
         run_id=run_id,
         state=state,
-        text="".join(event.text for event in events if isinstance(event, Token)),
-        reasoning="".join(event.text for event in events if isinstance(event, Reasoning)),
+        text=answer.text,
+        reasoning=answer.reasoning,
         last_id=len(events),
         **fields,
     )

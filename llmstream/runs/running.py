@@ -13,6 +13,7 @@ from llmstream.events import (
     Cancelled,
     Event,
     Finished,
+    Interrupted,
     Status,
     Terminal,
     failed,
@@ -67,7 +68,7 @@ class Running:
         last = events[-1]
         if is_terminal(last):
             self._over = True
-            if isinstance(last, Finished):
+            if isinstance(last, Finished | Interrupted):
                 self.release()  # first, so that who reads the end and asks again finds the place free
         self._log.append(self.id, events)
         self._metrics.observe(events)

@@ -38,15 +38,26 @@ class Answer:
         return BETWEEN_MESSAGES.join("".join(pieces) for pieces in self._reasoning.values())
 
 
+_NOTHING = object()
+
+
 class OneText:
-    """An answer for those who read one text that only grows: a blank line where another message begins."""
+    """An answer for those who read one text that only grows: a blank line where another message begins.
+
+    message: the one that is being said; pieces of the same one need not go through `piece`.
+    """
 
     def __init__(self) -> None:
-        self._message: str | None = None
+        self.message: object = _NOTHING
         self._said = False
 
-    def piece(self, token: Token) -> str:
-        """The text to add for a piece of the answer."""
-        is_new = self._said and token.message != self._message
-        self._message, self._said = token.message, True
-        return BETWEEN_MESSAGES + token.text if is_new else token.text
+    def piece(self, piece: Token | Reasoning) -> str:
+        """The text to add for a piece of the answer, or of the thinking, which is a text of its own."""
+        is_new = self._said and piece.message != self.message
+        self.message, self._said = piece.message, True
+        return BETWEEN_MESSAGES + piece.text if is_new else piece.text
+
+    def withdraw(self, event: Withdrawn) -> None:
+        """What has been said of the message stays; if more comes under its id, that is another message."""
+        if event.message == self.message:
+            self.message = _NOTHING

@@ -16,6 +16,7 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, following, start
 from tests.support.golden import WIRE
+from tests.support.message_runs import RUNS
 from tests.support.serving import serving
 
 UPDATE = bool(os.environ.get("LLMSTREAM_TEST_UPDATE"))
@@ -85,6 +86,6 @@ def test_the_bytes_are_those_of_the_transcript(scenario: str, url: str) -> None:
 
 def test_there_is_no_other_transcript() -> None:
     """What lies in the folder is compared."""
-    names = [scenario.replace("-", "_") for scenario in SCENARIOS]
+    names = [*(scenario.replace("-", "_") for scenario in SCENARIOS), *RUNS]
     expected = {f"{dialect}_{name}.txt" for name in names for dialect in ("native", "plain")}
     assert expected == {path.name for path in WIRE.iterdir() if path.name.startswith(("native", "plain"))}

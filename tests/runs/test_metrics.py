@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmstream.demo_ollama import DemoOllama
+from llmstream.events import Interrupt, Interrupted, Timings, Usage
 from llmstream.fastapi import create_app
+from llmstream.runs.metrics import Metrics
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, start
 
@@ -56,3 +58,11 @@ def test_the_figures_name_nothing_private(settings: Settings, serve: Serve) -> N
     ask(f"{url}/stream", "POST", question="private", model="demo:tokens-3")
     text = ask(f"{url}/metrics").body
     assert not [word for word in (b"private", b"tokens-3") if word in text]
+
+
+def test_a_run_that_asks_a_person_is_counted() -> None:
+    """A run that waits for a person is an ending of its own kind, and its tokens count."""
+    metrics = Metrics(lambda: 0, lambda: 0)
+    metrics.ended(Interrupted([Interrupt("i", "Go on?")], Usage(3, 4), Timings()))
+    found = figures(metrics.text().decode())
+    assert (1, 4) == (found["llmstream_runs_ended_total interrupted "], found["llmstream_output_tokens_total"])

@@ -19,10 +19,13 @@ _VARIABLE = [
 ]
 
 
-def golden(name: str, body: bytes) -> None:
-    """The transcript is that of tests/data/wire/, but for ids and times; LLMSTREAM_TEST_UPDATE=1 writes it anew."""
+def golden(name: str, body: bytes, *, fixed: bool = False) -> None:
+    """The transcript is that of tests/data/wire/, but for ids and times; LLMSTREAM_TEST_UPDATE=1 writes it anew.
+
+    fixed: whether ids and times are the same in every run of the tests.
+    """
     text = body.decode()
-    for pattern, replacement in _VARIABLE:
+    for pattern, replacement in () if fixed else _VARIABLE:
         text = pattern.sub(replacement, text)
     path = WIRE / f"{name}.txt"
     if os.environ.get("LLMSTREAM_TEST_UPDATE"):

@@ -6,12 +6,13 @@ Source: https://docs.ag-ui.com/concepts/events, and the models of the package `a
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
 import msgspec
 
+from llmstream.dialects.agui.said import Said
 from llmstream.dialects.native.encoder import dumps
 from llmstream.events import (
     Cancelled,
@@ -19,23 +20,35 @@ from llmstream.events import (
     Event,
     Failed,
     Finished,
+    Interrupt,
+    Interrupted,
     Reasoning,
     Started,
     Status,
     Token,
     ToolCall,
     ToolResult,
+    Withdrawn,
 )
+from llmstream.view.interrupts import actions_of, answer_schema, calls_of, in_words
 
 
 class AguiEncoder:
     """See `encoder.Encoder`; fed from the first event, because a message is open or not by what came before.
 
     thread_id, agent_run_id: what the client calls the conversation and the run. tools: the names of the client's own.
+    asked: the messages that the client sent, as it has them.
     """
 
     def __init__(
-        self, run_id: str, after: int = 0, *, thread_id: str, agent_run_id: str, tools: Collection[str] = ()
+        self,
+        run_id: str,
+        after: int = 0,
+        *,
+        thread_id: str,
+        agent_run_id: str,
+        tools: Collection[str] = (),
+        asked: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self.start = 0
         self._run_id = run_id
@@ -45,18 +58,21 @@ class AguiEncoder:
         self._model = ""
         self._kind: type[Event] | None = None  # of the open message
         self._message: dict[str, str] = {}
+        self._of: str | None = None  # the message of the chain that the open one belongs to
         self._messages = 0
+        self._said = Said(asked)
         self._delta = ""
         self._tools = tools
-        self._calls: set[str] = set()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The frames of these events; the last one of each event has the event's id."""
         head, after = self._head, self._after
         frames: list[str] = []
         for seq, event in enumerate(events, first):
-            if type(event) is self._kind:  # one more piece of the open message, which has a text
+            # One more piece of the open message, which has a text and belongs to a message of the chain.
+            if type(event) is self._kind and event.message == self._of:  # type: ignore[union-attr]
                 made = f"{head}{seq}{self._delta}{escape(event.text)}}}\n\n"  # type: ignore[union-attr]
+                self._pieces.append(event.text)  # type: ignore[union-attr]
             else:
                 made = _with_id(f"{head}{seq}\n", self._rare(event))
             if seq > after:
@@ -68,14 +84,14 @@ class AguiEncoder:
         before = self._close()
         self._messages += 1
         message = {"messageId": f"{self._run_id}-m{self._messages}"}
-        self._kind, self._message = type(event), message
+        self._kind, self._message, self._of = type(event), message, event.message
+        self._pieces = self._said.text(message["messageId"], event)
         name = "TEXT_MESSAGE" if self._kind is Token else "REASONING_MESSAGE"
         # Everything of a token's frame that does not change: this is written once per token.
         self._delta = f'\n{frame(f"{name}_CONTENT", **message)[:-3]},"delta":'
         if self._kind is Reasoning:
             before.append(frame("REASONING_START", **message))
-        role = "assistant" if self._kind is Token else "reasoning"
-        start = frame(f"{name}_START", **message, role=role)
+        start = frame(f"{name}_START", **message, **_role(event))
         return [*before, start, frame(f"{name}_CONTENT", **message, delta=event.text)]
 
     def _close(self) -> list[str]:
@@ -100,27 +116,43 @@ class AguiEncoder:
                 return [*self._close(), *self._call(event)]
             case ToolResult():
                 return [*self._close(), self._result(event)]
-            case Finished() | Failed() | Cancelled():
+            case Withdrawn():
+                return self._withdraw(event)
+            case Finished() | Failed() | Cancelled() | Interrupted():
                 return [*self._close(), self._end(event)]
         return []
 
     def _call(self, event: ToolCall) -> list[str]:
         self._messages += 1
-        call_id = event.id or f"{self._run_id}-c{self._messages}"
-        self._calls.add(call_id)
-        return _call_frames(call_id, event, of_client=event.name in self._tools)
+        call = msgspec.structs.replace(event, id=event.id or f"{self._run_id}-c{self._messages}")
+        self._said.call(call)
+        return _call_frames(call.id, call, of_client=call.name in self._tools)
 
     def _result(self, event: ToolResult) -> str:
-        if event.id not in self._calls:  # of a call nobody heard of
+        if not self._said.has_call(event.id):  # of a call nobody heard of
             return frame("CUSTOM", name="tool_result", value={"id": event.id, "output": event.output})
         self._messages += 1
-        return _result_frame(f"{self._run_id}-m{self._messages}", event)
+        message = {"messageId": f"{self._run_id}-m{self._messages}", "toolCallId": event.id}
+        content = event.output if isinstance(event.output, str) else json.dumps(event.output)
+        self._said.result(message["messageId"], event.id, content)
+        return frame("TOOL_CALL_RESULT", **message, content=content)
 
-    def _end(self, event: Finished | Failed | Cancelled) -> str:
+    def _withdraw(self, event: Withdrawn) -> list[str]:
+        """The messages without what is taken back: a client of this protocol drops what is not among them."""
+        closing = self._close() if self._of == event.message else []
+        if not self._said.withdraw(event.message):
+            return closing
+        return [*closing, frame("MESSAGES_SNAPSHOT", messages=self._said.messages)]
+
+    def _end(self, event: Finished | Failed | Cancelled | Interrupted) -> str:
         if isinstance(event, Failed):
             return frame("RUN_ERROR", message=event.message, code=event.code)
         if isinstance(event, Cancelled):
             return frame("RUN_FINISHED", **self._run, outcome={"type": "cancelled"})
+        if isinstance(event, Interrupted):
+            asks = [_interrupt(each, self._said.open_calls) for each in event.interrupts]
+            outcome = {"type": "interrupt", "interrupts": asks}
+            return frame("RUN_FINISHED", **self._run, **_measured(event, self._model), outcome=outcome)
         return frame("RUN_FINISHED", **self._run, **_finished_fields(event, self._model))
 
     def lost(self, reason: str) -> bytes:
@@ -150,9 +182,26 @@ def _call_frames(call_id: str, event: ToolCall, *, of_client: bool) -> list[str]
     return frames
 
 
-def _result_frame(message_id: str, event: ToolResult) -> str:
-    content = event.output if isinstance(event.output, str) else json.dumps(event.output)
-    return frame("TOOL_CALL_RESULT", messageId=message_id, toolCallId=event.id, content=content)
+def _role(event: Token | Reasoning) -> dict[str, str]:
+    if isinstance(event, Reasoning):
+        return {"role": "reasoning"}
+    return {"role": "assistant"} if event.name is None else {"role": "assistant", "name": event.name}
+
+
+def _interrupt(interrupt: Interrupt, calls: Collection[ToolCall]) -> dict[str, Any]:
+    """What a person is asked; the graph's own value is in the metadata."""
+    asked = [call for _, call in calls_of(interrupt, calls)]
+    fields: dict[str, Any] = {
+        "id": interrupt.id,
+        "reason": "tool_approval" if actions_of(interrupt) else "input_required",
+        "message": in_words([interrupt]),
+        "metadata": {"value": interrupt.value},
+    }
+    if len(asked) == 1 and asked[0] is not None:
+        fields["toolCallId"] = asked[0].id
+    if (schema := answer_schema(interrupt)) is not None:
+        fields["responseSchema"] = schema
+    return fields
 
 
 def _finished_fields(event: Finished, model: str) -> dict[str, Any]:
@@ -160,11 +209,16 @@ def _finished_fields(event: Finished, model: str) -> dict[str, Any]:
 
     Which calls are left to the client every client sees by itself, and older ones refuse an outcome that says it.
     """
+    fields = _measured(event, model)
+    fields["result"] = {"finishReason": event.reason, **fields["result"]}
+    if event.prompt_truncated:
+        fields["result"]["promptTruncated"] = True
+    return {**fields, "outcome": {"type": "success"}}
+
+
+def _measured(event: Finished | Interrupted, model: str) -> dict[str, Any]:
     read, made = event.usage.input_tokens, event.usage.output_tokens
     total = None if read is None or made is None else read + made
     counts = {"inputTokens": read, "outputTokens": made, "totalTokens": total}
     usage = {"model": model, **{name: count for name, count in counts.items() if count is not None}}
-    result: dict[str, Any] = {"finishReason": event.reason, "timings": msgspec.to_builtins(event.timings)}
-    if event.prompt_truncated:
-        result["promptTruncated"] = True
-    return {"result": result, "usage": [usage], "outcome": {"type": "success"}}
+    return {"result": {"timings": msgspec.to_builtins(event.timings)}, "usage": [usage]}

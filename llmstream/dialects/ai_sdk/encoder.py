@@ -5,7 +5,7 @@ Source: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, and what the packages
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
@@ -18,13 +18,17 @@ from llmstream.events import (
     Event,
     Failed,
     Finished,
+    Interrupt,
+    Interrupted,
     Reasoning,
     Started,
     Status,
     Token,
     ToolCall,
     ToolResult,
+    Withdrawn,
 )
+from llmstream.view.interrupts import calls_of, is_batch
 
 # By this header assistant-ui knows the stream.
 HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
@@ -32,50 +36,57 @@ HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 # By this one, where it is asked to, assistant-ui remembers what to come back to: the chat.
 RESUME_HEADER = "x-resumable-stream-id"
 DONE = "data: [DONE]\n\n"
+
+# In the id of an approval: what follows is the number of the call, among those that an interrupt asks about together.
+ONE_OF_SEVERAL = "#"
 _REASONS = {"stop": "stop", "length": "length", "content_filter": "content-filter", "other": "other"}
 
 
 class AiSdkEncoder:
     """See `encoder.Encoder`; fed from the first event, and replays all of them: the client begins anew too.
 
-    message_id: of the message that this answer goes on with; None makes one of the run's id.
+    message_id: of the message that this answer goes on with; None makes one of the run's id. calls: the ids of the
+    calls that stand in it.
     """
 
-    def __init__(self, run_id: str, *, message_id: str | None = None) -> None:
+    def __init__(self, run_id: str, *, message_id: str | None = None, calls: Collection[str] = ()) -> None:
         self.start = 0
         self._run_id = run_id
         self._message_id = message_id or run_id
         self._model = ""
-        self._block = ""  # the open one, and the id it has
+        self._block = ""  # the open one, the id it has, and the message of the chain that it belongs to
         self._id = ""
+        self._message: str | None = None
         self._blocks = 0
         self._delta = ""
-        self._calls: dict[str, bool] = {}  # id → whether the chain has answered it
+        self._known = set(calls)  # the calls that the client was told of
+        self._calls: dict[str, ToolCall | None] = {}  # of this step; None once the chain has answered one
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The frames of these events."""
         frames: list[str] = []
         for event in events:
             if type(event) is Token:
-                if self._block != "text":
-                    frames.append(self._open("text"))
+                if self._block != "text" or event.message != self._message:
+                    frames.append(self._open("text", event))
                 frames.append(f"{self._delta}{escape(event.text)}}}\n\n")
             elif type(event) is Reasoning:
-                if self._block != "reasoning":
-                    frames.append(self._open("reasoning"))
+                if self._block != "reasoning" or event.message != self._message:
+                    frames.append(self._open("reasoning", event))
                 frames.append(f"{self._delta}{escape(event.text)}}}\n\n")
             else:
                 frames.append(self._rare(event))
         return "".join(frames).encode("ascii")
 
-    def _open(self, kind: str) -> str:
+    def _open(self, kind: str, event: Token | Reasoning) -> str:
         """The start of a block of text or thought; the one before is over, and so is a step with answered calls."""
         before = self._close() + self._next_step()
         self._blocks += 1
-        self._block, self._id = kind, f"{kind}-{self._blocks}"
+        self._block, self._id, self._message = kind, f"{kind}-{self._blocks}", event.message
         # Everything of a token's frame that does not change: this is written once per token.
         self._delta = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
-        return before + frame(f"{kind}-start", id=self._id)
+        named = {} if event.name is None else {"providerMetadata": {"llmstream": {"name": event.name}}}
+        return before + frame(f"{kind}-start", id=self._id, **named)
 
     def _close(self) -> str:
         kind, self._block = self._block, ""
@@ -83,7 +94,7 @@ class AiSdkEncoder:
 
     def _next_step(self) -> str:
         """A new step after calls that the chain answered, or the client would send the answers back by itself."""
-        if not self._calls or not all(self._calls.values()):
+        if not self._calls or any(self._calls.values()):
             return ""
         self._calls.clear()
         return frame("finish-step") + frame("start-step")
@@ -98,22 +109,59 @@ class AiSdkEncoder:
                 return frame("data-status", data=msgspec.to_builtins(event), transient=True)
             case ToolCall():
                 return self._close() + self._next_step() + self._call(event)
-            case ToolResult() if event.id in self._calls:
-                self._calls[event.id] = True
+            case ToolResult() if event.id in self._known:
+                self._answered(event.id)
                 return frame("tool-output-available", toolCallId=event.id, output=event.output)
+            case Withdrawn():
+                return self._withdraw(event)
             case ToolResult():  # of a call nobody heard of: the client would throw
                 return frame("data-tool-result", data={"id": event.id, "output": event.output})
             case Data():
                 return self._close() + data_frames(event)
+            case Interrupted():
+                return self._close() + self._asks(event) + DONE
             case Finished() | Failed() | Cancelled():
                 return self._close() + self._end(event) + DONE
         return ""
 
     def _call(self, event: ToolCall) -> str:
         self._blocks += 1
-        call = {"toolCallId": event.id or f"{self._run_id}-{self._blocks}", "toolName": event.name}
-        self._calls[call["toolCallId"]] = False
+        call_id = event.id or f"{self._run_id}-{self._blocks}"
+        call = {"toolCallId": call_id, "toolName": event.name}
+        self._known.add(call_id)
+        self._calls[call_id] = msgspec.structs.replace(event, id=call_id)
         return frame("tool-input-start", **call) + frame("tool-input-available", **call, input=event.arguments)
+
+    def _answered(self, call_id: str) -> None:
+        if call_id in self._calls:
+            self._calls[call_id] = None
+
+    def _withdraw(self, event: Withdrawn) -> str:
+        """The end of what was said of a message: a text can't be taken back here; a call is nobody's any more."""
+        frames = [self._close() if self._block and self._message == event.message else ""]
+        for call in [call for call in self._calls.values() if call and call.message == event.message]:
+            self._answered(call.id)
+            frames.append(frame("tool-output-error", toolCallId=call.id, errorText="The call was taken back."))
+        return "".join(frames)
+
+    def _asks(self, event: Interrupted) -> str:
+        """What a person is asked, for every page; then the approvals, which AI SDK 5 does not know."""
+        frames = [frame("data-interrupt", data=msgspec.to_builtins(each)) for each in event.interrupts]
+        approvals = "".join(map(self._approvals, event.interrupts))
+        metadata = {"model": self._model, "reason": "interrupted", **_measured(event)}
+        end = frame("finish", finishReason="tool-calls" if approvals else "stop", messageMetadata=metadata)
+        return "".join([*frames, approvals, frame("finish-step"), end])
+
+    def _approvals(self, interrupt: Interrupt) -> str:
+        frames: list[str] = []
+        waiting = [call for call in self._calls.values() if call]
+        for n, (action, call) in enumerate(calls_of(interrupt, waiting)):
+            call_id = call.id if call else action.call_id or f"{interrupt.id}-{n}"
+            if call_id not in self._known:
+                frames.append(self._call(ToolCall(call_id, action.name, dict(action.arguments))))
+            approval_id = f"{interrupt.id}{ONE_OF_SEVERAL}{n}" if is_batch(interrupt) else interrupt.id
+            frames.append(frame("tool-approval-request", approvalId=approval_id, toolCallId=call_id))
+        return "".join(frames)
 
     def _end(self, event: Finished | Failed | Cancelled) -> str:
         if isinstance(event, Failed):
@@ -121,7 +169,7 @@ class AiSdkEncoder:
         if isinstance(event, Cancelled):  # the hook takes no note of an abort, but the page can see the metadata
             return frame("message-metadata", messageMetadata={"cancelled": event.by}) + frame("abort")
         step = self._next_step() + frame("finish-step")
-        reason = "tool-calls" if self._calls else _REASONS.get(event.reason, "stop")
+        reason = "tool-calls" if any(self._calls.values()) else _REASONS.get(event.reason, "stop")
         metadata = {"model": self._model, **numbers(event)}
         return step + frame("finish", finishReason=reason, messageMetadata=metadata)
 
@@ -138,9 +186,12 @@ def frame(kind: str, **fields: Any) -> str:
 
 def numbers(event: Finished) -> dict[str, Any]:
     """What the end of an answer tells; the reason as well, because not every page is shown the finish."""
-    usage, timings = msgspec.to_builtins(event.usage), msgspec.to_builtins(event.timings)
-    fields: dict[str, Any] = {"reason": event.reason, "usage": usage, "timings": timings}
+    fields: dict[str, Any] = {"reason": event.reason, **_measured(event)}
     return {**fields, "prompt_truncated": True} if event.prompt_truncated else fields
+
+
+def _measured(event: Finished | Interrupted) -> dict[str, Any]:
+    return {"usage": msgspec.to_builtins(event.usage), "timings": msgspec.to_builtins(event.timings)}
 
 
 def data_frames(event: Data) -> str:

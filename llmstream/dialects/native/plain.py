@@ -1,7 +1,8 @@
 """The plain-text dialect: each unnamed SSE message's data is a piece of the answer, to be appended as it is.
 
 For clients that know nothing but SSE. `event: done` with empty data is the end, `event: FatalError` an error with a
-message for a person. fetch-event-source drops a leading newline of a piece, so no piece begins with one: the last
+message for a person. A blank line stands between messages, and a graph that waits for a person asks as text.
+fetch-event-source drops a leading newline of a piece, so no piece begins with one: the last
 character, with the newlines after it, is held back until the next text or the end.
 """
 
@@ -10,8 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmstream import sse
-from llmstream.events import Cancelled, Event, Failed, Finished, Reasoning, Started, Token
+from llmstream.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Reasoning,
+    Started,
+    Terminal,
+    Token,
+    Withdrawn,
+)
 from llmstream.http.encoder import RETRY
+from llmstream.view.answer import OneText
+from llmstream.view.interrupts import as_token
 
 _STOPPED = {
     "stop": "The answer was stopped.",
@@ -29,6 +43,7 @@ class PlainEncoder:
         self._head = f"id: {run_id}-"
         self._after = after
         self._held = ""
+        self._answer = OneText()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The frames of these events.
@@ -37,9 +52,10 @@ class PlainEncoder:
         is held back; so the last piece, which comes with the terminal event, has an id of its own too.
         """
         frames: list[str] = []
+        answer = self._answer
         for seq, event in enumerate(events, first):
             if type(event) is Token:
-                text = self._held + event.text
+                text = self._held + (event.text if event.message is answer.message else answer.piece(event))
                 if len(text) < 2 or "\n" in text or "\r" in text:
                     frames.append(self._frame(seq - 1, self._release(text)))
                 else:  # the usual, without a detour: this is done once per token
@@ -54,7 +70,12 @@ class PlainEncoder:
         if isinstance(event, Started) and seq > self._after:
             # An id before the first piece: who is cut while the model loads comes back to this run, too.
             return f"{RETRY}id: {self._id(0)}\n\n"
-        if isinstance(event, Finished | Failed | Cancelled):
+        if isinstance(event, Withdrawn):
+            self._answer.withdraw(event)
+        elif isinstance(event, Interrupted):
+            text = self._held + self._answer.piece(as_token(event))
+            return self._frame(seq - 1, text) + self._end(seq, event)
+        elif isinstance(event, Finished | Failed | Cancelled):
             return self._frame(seq - 1, self._held) + self._end(seq, event)
         return ""
 
@@ -67,8 +88,8 @@ class PlainEncoder:
     def _frame(self, seq: int, text: str) -> str:
         return sse.encode(text, id=self._id(seq)) if text and seq > self._after else ""
 
-    def _end(self, seq: int, event: Finished | Failed | Cancelled) -> str:
-        if isinstance(event, Finished):
+    def _end(self, seq: int, event: Terminal) -> str:
+        if isinstance(event, Finished | Interrupted):
             # An empty `data` line, or a browser would not dispatch the event at all.
             return sse.encode("", event="done", id=self._id(seq))
         message = event.message if isinstance(event, Failed) else _STOPPED[event.by]

@@ -16,7 +16,6 @@ from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.native.request import Failure, QuestionRequest, RunRequest
 from llmstream.errors import LlmstreamError
-from llmstream.events import Token
 from llmstream.http import errors, schemas
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
@@ -31,6 +30,7 @@ from llmstream.ollama.names import same_model
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
 from llmstream.runs.run import Run
+from llmstream.view.interrupts import whole_text
 
 _HINT = 'Expected a JSON body, for example {"question": "…"}.'
 RunBody = Annotated[RunRequest, Depends(JsonBody(RunRequest, hint=_HINT))]
@@ -118,8 +118,7 @@ class _Asking:
     async def nostream(self, request: Request, body: QuestionBody) -> dict[str, str]:
         """The whole answer at once; leaving stops it."""
         run = await _start(self._service, request, RunRequest(question=body.question), None, grace_s=0)
-        pieces = [event.text for event in await all_events(run, request) if isinstance(event, Token)]
-        return {"answer": "".join(pieces)}
+        return {"answer": whole_text(await all_events(run, request))}
 
     async def _plain(self, request: Request, question: str, last_event_id: str | None, key: str | None) -> Response:
         if last_event_id is not None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from llmstream.dialects.openai.encoder import Calls
 from llmstream.errors import InvalidRequest, RunCancelled, error_from_code
-from llmstream.events import Cancelled, Event, Failed, Finished, Reasoning, Status, Token
+from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Status, Token, Usage, Withdrawn
 from llmstream.ollama_server import backend
 from llmstream.ollama_server.backend import Piece
+from llmstream.view.answer import OneText
+from llmstream.view.interrupts import as_token
 
 
 class OllamaPieces:
@@ -20,20 +22,22 @@ class OllamaPieces:
     def __init__(self, *, truncate: bool = True) -> None:
         self._truncate = truncate
         self._calls = Calls()
+        self._answer, self._thinking = OneText(), OneText()
 
     def read(self, events: Sequence[Event]) -> Iterator[Piece]:
         """The pieces of events that came together: one for all the text in a row, one for the thoughts."""
         kind: type[Event] | None = None
         texts: list[str] = []
         for event in events:
-            if type(event) is kind:
-                texts.append(event.text)  # type: ignore[union-attr]
-                continue
-            if texts:
-                yield _piece(kind, texts)
             if type(event) is Token or type(event) is Reasoning:
-                kind, texts = type(event), [event.text]
+                if texts and type(event) is not kind:
+                    yield _piece(kind, texts)
+                    texts = []
+                kind = type(event)
+                texts.append((self._answer if kind is Token else self._thinking).piece(event))
             else:
+                if texts:
+                    yield _piece(kind, texts)
                 kind, texts = None, []
                 yield from self._rare(event)
         if texts:
@@ -43,12 +47,16 @@ class OllamaPieces:
         self._calls.note(event)
         if isinstance(event, Status) and event.state == "prompt_truncated" and not self._truncate:
             raise InvalidRequest("the input length exceeds the context length")
-        if isinstance(event, Finished):
+        if isinstance(event, Withdrawn):
+            self._answer.withdraw(event)
+            self._thinking.withdraw(event)
+        elif isinstance(event, Interrupted):  # the calls it waits with are not the client's
+            yield Piece(self._answer.piece(as_token(event)))
+            yield _end("stop", event.usage)
+        elif isinstance(event, Finished):
             for call in self._calls.unanswered():
                 yield Piece(tool_calls=(backend.ToolCall(call.name, call.arguments),))
-            reason = "length" if event.reason == "length" else "stop"
-            usage = event.usage
-            yield Piece(done_reason=reason, prompt_tokens=usage.input_tokens, answer_tokens=usage.output_tokens)
+            yield _end("length" if event.reason == "length" else "stop", event.usage)
         elif isinstance(event, Failed):
             raise error_from_code(event.code, event.message)
         elif isinstance(event, Cancelled):
@@ -58,3 +66,7 @@ class OllamaPieces:
 def _piece(kind: type[Event] | None, texts: list[str]) -> Piece:
     text = "".join(texts)
     return Piece(text) if kind is Token else Piece("", text)
+
+
+def _end(reason: str, usage: Usage) -> Piece:
+    return Piece(done_reason=reason, prompt_tokens=usage.input_tokens, answer_tokens=usage.output_tokens)

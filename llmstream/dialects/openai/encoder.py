@@ -16,6 +16,7 @@ from llmstream.events import (
     Event,
     Failed,
     Finished,
+    Interrupted,
     Reasoning,
     Started,
     Timings,
@@ -23,7 +24,10 @@ from llmstream.events import (
     ToolCall,
     ToolResult,
     Usage,
+    Withdrawn,
 )
+from llmstream.view.answer import Answer, OneText
+from llmstream.view.interrupts import as_token, whole_text
 
 DONE = "data: [DONE]\n\n"
 
@@ -50,16 +54,19 @@ class OpenAIEncoder:
         self._include_usage = include_usage
         self._head = ""
         self._calls = Calls()
+        self._answer, self._thinking = OneText(), OneText()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The chunks for these events."""
         frames: list[str] = []
         content, reasoning = self._around("content")
+        answer, thinking = self._answer, self._thinking
         for event in events:
             if type(event) is Token:
-                frames.append(f"{content}{escape(event.text)}{_TAIL}")
+                text = event.text if event.message is answer.message else answer.piece(event)
+                frames.append(f"{content}{escape(text)}{_TAIL}")
             elif type(event) is Reasoning:
-                text = escape(event.text)
+                text = escape(thinking.piece(event))
                 frames.append(f'{reasoning}{text},"reasoning":{text}{_TAIL}')
             elif type(event) is Started:
                 self._head = _head(self._run_id, int(event.created_at), self._model)
@@ -80,6 +87,12 @@ class OpenAIEncoder:
 
     def _rare(self, event: Event) -> str:
         self._calls.note(event)
+        if isinstance(event, Withdrawn):
+            self._answer.withdraw(event)
+            self._thinking.withdraw(event)
+        if isinstance(event, Interrupted):  # the calls it waits with are not the client's
+            text = self._answer.piece(as_token(event))
+            return self._chunk({"content": text}) + self._end(event.usage, "stop")
         if isinstance(event, Finished):
             return self._finish(event)
         if isinstance(event, Failed | Cancelled):
@@ -89,10 +102,13 @@ class OpenAIEncoder:
     def _finish(self, event: Finished) -> str:
         calls = self._calls.to_json(self._run_id)
         frames = [self._chunk({"tool_calls": [{"index": n, **call}]}) for n, call in enumerate(calls)]
-        frames.append(self._chunk({}, _reason(event, calls)))
+        return "".join([*frames, self._end(event.usage, _reason(event, calls))])
+
+    def _end(self, usage: Usage, reason: str) -> str:
+        end = self._chunk({}, reason)
         if self._include_usage:
-            frames.append(f'{self._head},"choices":[],"usage":{dumps(usage_body(event.usage))}}}\n\n')
-        return "".join([*frames, DONE])
+            end += f'{self._head},"choices":[],"usage":{dumps(usage_body(usage))}}}\n\n'
+        return end + DONE
 
     def lost(self, reason: str) -> bytes:
         """An error: a client of this dialect never comes back."""
@@ -109,19 +125,21 @@ def _head(run_id: str, created: int, model: str) -> str:
 
 
 class Calls:
-    """The tool calls of an answer that the chain has not answered itself: those the client is asked to make."""
+    """The tool calls of an answer that the chain has not answered or withdrawn: those the client is asked to make."""
 
     def __init__(self) -> None:
         self._open: dict[str, ToolCall] = {}
         self._count = 0
 
     def note(self, event: Event) -> None:
-        """An event that may be a call or a result."""
+        """An event that may be a call, a result, or a message taken back with its calls."""
         if isinstance(event, ToolCall):
             self._count += 1
             self._open[event.id or f"{self._count}"] = event
         elif isinstance(event, ToolResult):
             self._open.pop(event.id, None)
+        elif isinstance(event, Withdrawn):
+            self._open = {key: call for key, call in self._open.items() if call.message != event.message}
 
     def unanswered(self) -> list[ToolCall]:
         """The calls as they came."""
@@ -140,16 +158,19 @@ class Calls:
 
 
 def completion(run_id: str, model: str, events: Sequence[Event]) -> dict[str, Any]:
-    """The one body of an answer that ended with `finished`."""
+    """The one body of an answer that is complete, or asks something."""
     calls, created, last = Calls(), 0, Finished("other", Usage(), Timings())
+    answer = Answer()
+    answer.put(events)
     for event in events:
         calls.note(event)
         if isinstance(event, Started):
             created = int(event.created_at)
         elif isinstance(event, Finished):
             last = event
-    text = "".join(event.text for event in events if isinstance(event, Token))
-    thinking = "".join(event.text for event in events if isinstance(event, Reasoning))
+        elif isinstance(event, Interrupted):
+            last, calls = Finished("stop", event.usage, event.timings), Calls()
+    text, thinking = whole_text(events), answer.reasoning
     made = calls.to_json(run_id)
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not made else None}
     if thinking:

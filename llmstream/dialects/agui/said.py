@@ -1,0 +1,71 @@
+"""The messages of a conversation as a client of AG-UI has them: what it sent, and what an answer has said so far."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from llmstream.dialects.native.encoder import dumps
+from llmstream.events import Reasoning, Token, ToolCall
+
+Message = dict[str, Any]
+
+
+class Said:
+    """What an answer has said so far, message by message; asked: the messages that the client sent."""
+
+    def __init__(self, asked: Sequence[Mapping[str, Any]] = ()) -> None:
+        self._asked = asked
+        # Each with the message of the chain that it belongs to; a text is a list of its pieces.
+        self._said: list[tuple[str | None, Message]] = []
+        self._open: dict[str, ToolCall] = {}
+        self._known = {call["id"] for message in asked for call in message.get("toolCalls") or ()}
+
+    def text(self, message_id: str, event: Token | Reasoning) -> list[str]:
+        """A message that begins with this piece; the list to add the next ones to."""
+        pieces = [event.text]
+        role = "assistant" if isinstance(event, Token) else "reasoning"
+        message: Message = {"id": message_id, "role": role, "content": pieces}
+        if event.name is not None and role == "assistant":
+            message["name"] = event.name
+        self._said.append((event.message, message))
+        return pieces
+
+    def call(self, call: ToolCall) -> None:
+        """A call, which is a message of its own under its id."""
+        self._known.add(call.id)
+        self._open[call.id] = call
+        made = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dumps(call.arguments)}}
+        self._said.append((call.message, {"id": call.id, "role": "assistant", "toolCalls": [made]}))
+
+    def result(self, message_id: str, call_id: str, content: str) -> None:
+        """What a call gave back, which goes with its call."""
+        call = self._open.pop(call_id, None)
+        message = {"id": message_id, "role": "tool", "toolCallId": call_id, "content": content}
+        self._said.append((call.message if call else None, message))
+
+    def has_call(self, call_id: str) -> bool:
+        """Whether the client was told of a call."""
+        return call_id in self._known
+
+    @property
+    def open_calls(self) -> Collection[ToolCall]:
+        """The calls without a result."""
+        return self._open.values()
+
+    def withdraw(self, of: str) -> bool:
+        """Drop what belongs to a message of the chain; False where nothing was said of it."""
+        kept = [(each, message) for each, message in self._said if each != of]
+        dropped, self._said = len(kept) < len(self._said), kept
+        self._open = {call_id: call for call_id, call in self._open.items() if call.message != of}
+        return dropped
+
+    @property
+    def messages(self) -> list[Message]:
+        """All of them, in order."""
+        return [*map(dict, self._asked), *(_whole(message) for _, message in self._said)]
+
+
+def _whole(message: Message) -> Message:
+    content = message.get("content")
+    return {**message, "content": "".join(content)} if isinstance(content, list) else message

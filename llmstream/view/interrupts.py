@@ -1,0 +1,143 @@
+"""What a graph asks a person: in words, and as the tool calls of LangChain's HumanInTheLoopMiddleware to decide on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llmstream.events import Event, Interrupt, Interrupted, Token, ToolCall
+from llmstream.view.answer import Answer
+
+# The key under which people put the question, where what their graph asks is a dict.
+_QUESTION = ("question", "message", "prompt", "query", "text")
+_ALL_DECISIONS = ("approve", "edit", "reject")
+
+Decision = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Action:
+    """A tool call that waits for a person's decision; allowed: the types of decision, of which there is one at least.
+
+    call_id: of the call, where the graph tells it.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    description: str
+    allowed: tuple[str, ...]
+    call_id: str = ""
+
+
+def actions_of(interrupt: Interrupt) -> list[Action]:
+    """The tool calls that an interrupt asks about; none where it asks something else.
+
+    Source: `langchain.agents.middleware.human_in_the_loop`, which asks about all calls of a message together or, in its
+    mode `per_call`, about each.
+    """
+    match interrupt.value:
+        case {"action_requests": list(requests), "review_configs": list(configs)}:
+            allowed = {each.get("action_name"): each.get("allowed_decisions") for each in configs if _is_dict(each)}
+            return [_action(each, allowed.get(each.get("name"))) for each in requests if _is_dict(each)]
+        case {"type": "tool_approval", "name": str()}:
+            return [_action(interrupt.value, None)]
+    return []
+
+
+def answer_of(interrupt: Interrupt, decisions: Sequence[Decision]) -> Any:
+    """The answer to an interrupt that asks about tool calls, from a decision on each, in their order."""
+    return {"decisions": list(decisions)} if is_batch(interrupt) else decisions[0]
+
+
+def is_batch(interrupt: Interrupt) -> bool:
+    """Whether an interrupt that asks about tool calls asks about all of a message together."""
+    return "action_requests" in interrupt.value
+
+
+def calls_of(interrupt: Interrupt, open_calls: Collection[ToolCall]) -> Iterator[tuple[Action, ToolCall | None]]:
+    """Each tool call that an interrupt asks about, with the one among those without a result that it is."""
+    left = list(open_calls)
+    for action in actions_of(interrupt):
+        told = (action.name, action.arguments)
+        call = next((c for c in left if c.id == action.call_id or (c.name, c.arguments) == told), None)
+        if call is not None:
+            left.remove(call)
+        yield action, call
+
+
+def answer_schema(interrupt: Interrupt) -> dict[str, Any] | None:
+    """The JSON schema of the answer to an interrupt that asks about tool calls."""
+    actions = actions_of(interrupt)
+    if not actions:
+        return None
+    decisions = [_decision_schema(action) for action in actions]
+    if not is_batch(interrupt):
+        return decisions[0]
+    count = len(decisions)
+    listed = {"type": "array", "prefixItems": decisions, "minItems": count, "maxItems": count}
+    return {"type": "object", "properties": {"decisions": listed}, "required": ["decisions"]}
+
+
+def _decision_schema(action: Action) -> dict[str, Any]:
+    edited = {"type": "object", "properties": {"name": {"type": "string"}, "args": {"type": "object"}}}
+    fields = {"type": {"enum": list(action.allowed)}, "message": {"type": "string"}, "edited_action": edited}
+    return {"type": "object", "properties": fields, "required": ["type"]}
+
+
+def in_words(interrupts: Sequence[Interrupt]) -> str:
+    """What a graph asks, as plain text."""
+    return "\n\n".join(_words(each) for each in interrupts)
+
+
+def as_token(event: Interrupted) -> Token:
+    """What is asked, as the last message of an answer, for those who read nothing but text."""
+    return Token(in_words(event.interrupts), message="interrupted")
+
+
+def whole_text(events: Sequence[Event]) -> str:
+    """An answer that has ended, for those who read nothing but text: the messages that stand, and what is asked."""
+    answer = Answer()
+    answer.put(events)
+    answer.put(as_token(event) for event in events if isinstance(event, Interrupted))
+    return answer.text
+
+
+def _words(interrupt: Interrupt) -> str:
+    if actions := actions_of(interrupt):
+        return "\n\n".join(map(_action_words, actions))
+    value = interrupt.value
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        key = next((key for key in _QUESTION if isinstance(value.get(key), str)), None)
+        if key is not None:
+            rest = {name: each for name, each in value.items() if name != key}
+            return f"{value[key]}\n\n{_json(rest)}" if rest else str(value[key])
+    return _json(value)
+
+
+def _action_words(action: Action) -> str:
+    what = action.description.strip() or f"The tool {action.name} is to be called with {_json(action.arguments)}."
+    return f"{what}\n\nDecide: {' or '.join(action.allowed)}."
+
+
+def _action(fields: Mapping[str, Any], allowed: object) -> Action:
+    arguments = fields.get("args")
+    decisions = tuple(map(str, allowed)) if isinstance(allowed, list) and allowed else _ALL_DECISIONS
+    return Action(
+        name=str(fields.get("name", "")),
+        arguments=arguments if isinstance(arguments, Mapping) else {},
+        description=str(fields.get("description") or ""),
+        allowed=decisions,
+        call_id=str(fields.get("tool_call_id") or ""),
+    )
+
+
+def _is_dict(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
