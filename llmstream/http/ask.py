@@ -18,7 +18,8 @@ class Ask:
     """A request, read.
 
     messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
-    model, thinking, options, tools, format, context: those of `astream`; None and empty where the client did not say.
+    model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
+    client did not say. With `resume` the messages are not asked again.
     """
 
     messages: Sequence[Message] | str
@@ -28,6 +29,8 @@ class Ask:
     options: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Mapping[str, Any]] = ()
     format: str | Mapping[str, Any] | None = None
+    thread: str | None = None
+    resume: Mapping[str, Any] | None = None
 
     @property
     def last_texts(self) -> list[str]:

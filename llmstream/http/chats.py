@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from llmstream.errors import RunNotFound
-from llmstream.events import CancelledBy
+from llmstream.events import CancelledBy, Interrupt
 from llmstream.http.ask import Ask
 from llmstream.http.service import Service
 from llmstream.runs.run import Run
@@ -20,10 +20,10 @@ class Chats:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._last: OrderedDict[tuple[str, str], tuple[str, str | None]] = OrderedDict()
+        self._last: OrderedDict[tuple[str, str], tuple[str, Any]] = OrderedDict()
 
     async def start(
-        self, chat: str, ask: Ask, *, caller: str, key: str | None, note: str | None = None, **options: Any
+        self, chat: str, ask: Ask, *, caller: str, key: str | None, note: Any = None, **options: Any
     ) -> Run:
         """Start a run in a chat; `note` is kept with it."""
         log = self._service.runs.log
@@ -38,12 +38,20 @@ class Chats:
             self._last.popitem(last=False)
         return run
 
+    async def asked(self, caller: str, chat: str) -> list[Interrupt]:
+        """What the last run of a chat wants to know from a person."""
+        run_id, _ = self._last.get((caller, chat), ("", None))
+        with suppress(RunNotFound):
+            run = await self._service.runs.get(run_id, caller=caller)
+            return (await run.snapshot()).interrupts or []
+        return []
+
     async def stop(self, caller: str, chat: str, by: CancelledBy) -> bool:
         """End what goes on in a chat; False where nothing does."""
         found = await self.active(caller, chat)
         return found is not None and await found[0].stop(by)
 
-    async def active(self, caller: str, chat: str) -> tuple[Run, str | None] | None:
+    async def active(self, caller: str, chat: str) -> tuple[Run, Any] | None:
         """The run that goes on in a chat, and its note."""
         run_id, note = self._last.get((caller, chat), ("", None))
         with suppress(RunNotFound):

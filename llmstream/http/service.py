@@ -83,12 +83,14 @@ class Service:
             "options": ask.options,
             "tools": ask.tools,
             "format": ask.format,
+            "thread": ask.thread,
+            "resume": ask.resume,
         }
         if self.chain is not None:
             arguments["chain"] = self.chain
             arguments["answer_nodes"] = self.answer_nodes
         return await self.runs.start(
-            ask.messages,
+            ask.messages if ask.resume is None else None,
             caller=caller,
             request_key=key,
             fingerprint=fingerprint,

@@ -37,12 +37,12 @@ def actions_of(interrupt: Interrupt) -> list[Action]:
     Source: `langchain.agents.middleware.human_in_the_loop`, which asks about all calls of a message together or, in its
     mode `per_call`, about each.
     """
-    match interrupt.value:
+    match interrupt["value"]:
         case {"action_requests": list(requests), "review_configs": list(configs)}:
             allowed = {each.get("action_name"): each.get("allowed_decisions") for each in configs if _is_dict(each)}
             return [_action(each, allowed.get(each.get("name"))) for each in requests if _is_dict(each)]
         case {"type": "tool_approval", "name": str()}:
-            return [_action(interrupt.value, None)]
+            return [_action(interrupt["value"], None)]
     return []
 
 
@@ -51,9 +51,15 @@ def answer_of(interrupt: Interrupt, decisions: Sequence[Decision]) -> Any:
     return {"decisions": list(decisions)} if is_batch(interrupt) else decisions[0]
 
 
+def refusal_of(interrupt: Interrupt) -> Any:
+    """The answer of a person who does not want to answer: every call is rejected; to anything else, null."""
+    actions = actions_of(interrupt)
+    return answer_of(interrupt, [{"type": "reject"} for _ in actions]) if actions else None
+
+
 def is_batch(interrupt: Interrupt) -> bool:
     """Whether an interrupt that asks about tool calls asks about all of a message together."""
-    return "action_requests" in interrupt.value
+    return "action_requests" in interrupt["value"]
 
 
 def calls_of(interrupt: Interrupt, open_calls: Collection[ToolCall]) -> Iterator[tuple[Action, ToolCall | None]]:
@@ -107,7 +113,7 @@ def whole_text(events: Sequence[Event]) -> str:
 def _words(interrupt: Interrupt) -> str:
     if actions := actions_of(interrupt):
         return "\n\n".join(map(_action_words, actions))
-    value = interrupt.value
+    value = interrupt["value"]
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
+from llmstream.dialects.ai_sdk.request import UIMessage
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.ollama.pieces import OllamaPieces
@@ -18,7 +19,6 @@ from llmstream.dialects.openai.encoder import OpenAIEncoder, completion
 from llmstream.events import (
     Event,
     Finished,
-    Interrupt,
     Interrupted,
     Reasoning,
     Started,
@@ -38,7 +38,7 @@ from llmstream.runs.run import snapshot
 from llmstream.view.answer import OneText
 from llmstream.view.interrupts import actions_of, answer_of, answer_schema, in_words, whole_text
 from tests.support.golden import golden
-from tests.support.message_runs import END, MAIL, REQUEST, RUNS, START
+from tests.support.message_runs import END, MAIL, REQUEST, RUNS, START, interrupt
 from tests.support.serving import messages
 
 RUN = "0" * 32
@@ -183,14 +183,14 @@ def test_snapshot_of_an_interrupted_run() -> None:
     """What a run waits for stands in its snapshot."""
     found = snapshot(RUN, RUNS["interrupted"])
     assert ("interrupted", "I would send a mail.") == (found.state, found.text)
-    assert ([Interrupt("i1", REQUEST)], Usage(11, 5)) == (found.interrupts, found.usage)
+    assert ([interrupt("i1", REQUEST)], Usage(11, 5)) == (found.interrupts, found.usage)
     assert "The answer." == snapshot(RUN, RUNS["withdrawn"]).text
 
 
 def test_ai_sdk_asks_for_an_approval_of_each_call() -> None:
     """Each call that a person decides on is asked for by its id; one of an earlier run is told first."""
     requests = [{"name": "a", "args": {"x": 1}}, {"name": "a", "args": {"x": 2}}]
-    asks = Interrupted([Interrupt("i", {"action_requests": requests, "review_configs": []})], Usage(), Timings())
+    asks = Interrupted([interrupt("i", {"action_requests": requests, "review_configs": []})], Usage(), Timings())
     found = frames("ai_sdk", [START, ToolCall("c2", "a", {"x": 2}), asks])
     approvals = [frame for frame in found if frame["type"] == "tool-approval-request"]
     assert [("i#0", "i-0"), ("i#1", "c2")] == [(frame["approvalId"], frame["toolCallId"]) for frame in approvals]
@@ -209,11 +209,11 @@ def test_ai_sdk_result_of_a_call_in_the_message_that_goes_on() -> None:
 def test_per_call_approval() -> None:
     """The middleware's other mode asks about one call, by its id, and is answered by one decision."""
     value = {"type": "tool_approval", "tool_call_id": "call_mail", "name": "send_mail", "args": {}, "description": ""}
-    interrupt = Interrupt("i", value)
-    found = frames("ai_sdk", [START, MAIL, Interrupted([interrupt], Usage(), Timings())])
+    asked = interrupt("i", value)
+    found = frames("ai_sdk", [START, MAIL, Interrupted([asked], Usage(), Timings())])
     assert {"type": "tool-approval-request", "approvalId": "i", "toolCallId": "call_mail"} in found
-    assert {"type": "approve"} == answer_of(interrupt, [{"type": "approve"}])
-    assert "The tool send_mail is to be called with {}.\n\nDecide: approve or edit or reject." == in_words([interrupt])
+    assert {"type": "approve"} == answer_of(asked, [{"type": "approve"}])
+    assert "The tool send_mail is to be called with {}.\n\nDecide: approve or edit or reject." == in_words([asked])
 
 
 @pytest.mark.parametrize(
@@ -229,19 +229,19 @@ def test_per_call_approval() -> None:
 )
 def test_any_question_in_words(value: object, words: str) -> None:
     """Whatever a graph asks with can be read."""
-    interrupt = Interrupt("i", value)
-    assert (words, [], None) == (in_words([interrupt]), actions_of(interrupt), answer_schema(interrupt))
+    asked = interrupt("i", value)
+    assert (words, [], None) == (in_words([asked]), actions_of(asked), answer_schema(asked))
 
 
 def test_decisions_that_are_allowed() -> None:
     """A call is decided on by what its tool allows, and the schema of the answer says so."""
-    (action,) = actions_of(Interrupt("i", REQUEST))
+    (action,) = actions_of(interrupt("i", REQUEST))
     assert ("approve", "edit", "reject") == action.allowed
-    schema = answer_schema(Interrupt("i", REQUEST))
+    schema = answer_schema(interrupt("i", REQUEST))
     assert schema is not None
     (decision,) = schema["properties"]["decisions"]["prefixItems"]
     assert ["approve", "edit", "reject"] == decision["properties"]["type"]["enum"]
-    assert {"decisions": [{"type": "approve"}]} == answer_of(Interrupt("i", REQUEST), [{"type": "approve"}])
+    assert {"decisions": [{"type": "approve"}]} == answer_of(interrupt("i", REQUEST), [{"type": "approve"}])
 
 
 def test_another_message_taken_back_breaks_nothing() -> None:
@@ -259,3 +259,20 @@ def test_finish_of_calls_that_nobody_answered() -> None:
     choice = completion(RUN, "m", events)["choices"][0]
     assert ["b"] == [call["id"] for call in choice["message"]["tool_calls"]]
     assert "tool_calls" == choice["finish_reason"]
+
+
+def test_ai_sdk_request_is_without_what_was_taken_back() -> None:
+    """The parts of a message that was taken back are not sent to the chain again; each message is one of its own."""
+    marked = [{"providerMetadata": {"llmstream": {"message": f"0-{name}"}}} for name in ("m1", "m2")]
+    parts: list[dict[str, object]] = [
+        {"type": "step-start"},
+        {"type": "text", "text": "Draft", **marked[0]},
+        {"type": "tool-x", "toolCallId": "c", "state": "output-error", "errorText": "The call was taken back."},
+        {"type": "data-withdrawn", "data": {"message": "0-m1", "calls": ["c"]}},
+        {"type": "step-start"},
+        {"type": "text", "text": "One", **marked[1]},
+        {"type": "step-start"},
+        {"type": "text", "text": "Two"},
+    ]
+    said = UIMessage(id="a", role="assistant", parts=parts).to_messages()
+    assert [{"role": "assistant", "content": text} for text in ("One", "Two")] == said

@@ -63,6 +63,6 @@ def test_the_figures_name_nothing_private(settings: Settings, serve: Serve) -> N
 def test_a_run_that_asks_a_person_is_counted() -> None:
     """A run that waits for a person is an ending of its own kind, and its tokens count."""
     metrics = Metrics(lambda: 0, lambda: 0)
-    metrics.ended(Interrupted([Interrupt("i", "Go on?")], Usage(3, 4), Timings()))
+    metrics.ended(Interrupted([Interrupt(id="i", value="Go on?")], Usage(3, 4), Timings()))
     found = figures(metrics.text().decode())
     assert (1, 4) == (found["llmstream_runs_ended_total interrupted "], found["llmstream_output_tokens_total"])

@@ -17,6 +17,12 @@ from llmstream.events import (
     Withdrawn,
 )
 
+
+def interrupt(id: str, value: object) -> Interrupt:
+    """What a graph asks."""
+    return Interrupt(id=id, value=value)
+
+
 START = Started("graph", 1.5)
 END = Finished("stop", Usage(11, 5), Timings(total_s=0.5))
 
@@ -56,10 +62,10 @@ RUNS: dict[str, list[Event]] = {
         START,
         Token("I would send a mail.", "m1", "agent"),
         MAIL,
-        Interrupted([Interrupt("i1", REQUEST)], Usage(11, 5), Timings(total_s=0.5)),
+        Interrupted([interrupt("i1", REQUEST)], Usage(11, 5), Timings(total_s=0.5)),
     ],
     "interrupted_question": [
         START,
-        Interrupted([Interrupt("i1", {"question": "Which year?", "from": 1990})], Usage(), Timings()),
+        Interrupted([interrupt("i1", {"question": "Which year?", "from": 1990})], Usage(), Timings()),
     ],
 }

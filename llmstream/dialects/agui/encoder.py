@@ -112,6 +112,8 @@ class AguiEncoder:
                 return [frame("CUSTOM", name="status", value=msgspec.to_builtins(event))]
             case Data():
                 return [frame("CUSTOM", name=event.name, value=event.value)]
+            case ToolCall() if self._said.has_call(event.id):  # which a person has decided on
+                return []
             case ToolCall():
                 return [*self._close(), *self._call(event)]
             case ToolResult():
@@ -192,10 +194,10 @@ def _interrupt(interrupt: Interrupt, calls: Collection[ToolCall]) -> dict[str, A
     """What a person is asked; the graph's own value is in the metadata."""
     asked = [call for _, call in calls_of(interrupt, calls)]
     fields: dict[str, Any] = {
-        "id": interrupt.id,
+        "id": interrupt["id"],
         "reason": "tool_approval" if actions_of(interrupt) else "input_required",
         "message": in_words([interrupt]),
-        "metadata": {"value": interrupt.value},
+        "metadata": {"value": interrupt["value"]},
     }
     if len(asked) == 1 and asked[0] is not None:
         fields["toolCallId"] = asked[0].id

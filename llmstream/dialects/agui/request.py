@@ -5,15 +5,17 @@ Source: https://docs.ag-ui.com/sdk/python/core/types
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from llmstream.errors import InvalidRequest
+from llmstream.events import Interrupt
 from llmstream.http.ask import Ask, Message, call_of, content_of, image_part, result_of, text_part, tool_of
 from llmstream.settings import Thinking
+from llmstream.view.interrupts import refusal_of
 
 
 class _Model(BaseModel):
@@ -36,21 +38,27 @@ class AguiContext(_Model):
     value: str
 
 
-class AguiFunction(_Model):
+class _Kept(_Model):
+    """What is sent back to the client as it came, whatever is in it."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class AguiFunction(_Kept):
     """The function that a call names, its arguments as JSON text."""
 
     name: str
     arguments: str
 
 
-class AguiCall(_Model):
+class AguiCall(_Kept):
     """A call that an earlier answer made."""
 
     id: str
     function: AguiFunction
 
 
-class AguiMessage(_Model):
+class AguiMessage(_Kept):
     """A message; thoughts and activities of earlier answers are not shown to the model again."""
 
     role: Literal["developer", "system", "user", "assistant", "tool", "reasoning", "activity"]
@@ -98,6 +106,14 @@ class ForwardedProps(_Model):
     options: dict[str, Any] = {}
 
 
+class AguiAnswer(_Model):
+    """The answer to what an earlier run asked a person."""
+
+    interrupt_id: str
+    status: Literal["resolved", "cancelled"]
+    payload: JsonValue = None
+
+
 class AguiRequest(_Model):
     """The body."""
 
@@ -107,14 +123,27 @@ class AguiRequest(_Model):
     tools: list[AguiTool] | None = None
     context: list[AguiContext] | None = None
     forwarded_props: ForwardedProps | None = None
-    resume: list[JsonValue] | None = None
+    resume: list[AguiAnswer] | None = None
 
-    def ask(self) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done."""
-        if self.resume:
-            raise InvalidRequest("No run here was interrupted, so none can be resumed.")
+    def sent(self) -> list[dict[str, Any]]:
+        """The messages as the client sent them."""
+        return [message.model_dump(by_alias=True, exclude_none=True) for message in self.messages]
+
+    def answers(self, asked: Sequence[Interrupt]) -> dict[str, Any] | None:
+        """The answers to what an earlier run asked, by its ids; what a person does not want to answer is refused."""
+        refusals = {each["id"]: refusal_of(each) for each in asked}
+        return {
+            each.interrupt_id: each.payload if each.status == "resolved" else refusals.get(each.interrupt_id)
+            for each in self.resume or ()
+        } or None
+
+    def ask(self, asked: Sequence[Interrupt] = ()) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done.
+
+        asked: what the run before, in the same thread, wants to know from a person.
+        """
         messages = [message for each in self.messages if (message := each.to_message()) is not None]
-        if not messages:
+        if not messages and not self.resume:
             raise InvalidRequest("There is nothing to answer: give messages.")
         if self.context:
             known = "\n\n".join(f"{each.description}\n{each.value}".strip() for each in self.context)
@@ -126,4 +155,6 @@ class AguiRequest(_Model):
             thinking=props.thinking,
             options=props.options,
             tools=[tool_of(tool.name, tool.description, tool.parameters) for tool in self.tools or ()],
+            thread=self.thread_id,
+            resume=self.answers(asked),
         )

@@ -39,11 +39,12 @@ class _Agui:
         """Answer the last message of a thread; with `Last-Event-ID`, go on with the answer it names."""
         caller = request.scope[CALLER]
         tools = {tool.name for tool in body.tools or ()}
-        make = partial(AguiEncoder, thread_id=body.thread_id, agent_run_id=body.run_id, tools=tools)
+        make = partial(AguiEncoder, thread_id=body.thread_id, agent_run_id=body.run_id, tools=tools, asked=body.sent())
         if last_event_id is not None:
             return await self._service.resume(last_event_id, caller, make, _ERRORS)
+        asked = await self._threads.asked(caller, body.thread_id) if body.resume else []
         run = await self._threads.start(
-            body.thread_id, body.ask(), caller=caller, key=key, fingerprint=fingerprint_of(body)
+            body.thread_id, body.ask(asked), caller=caller, key=key, fingerprint=fingerprint_of(body)
         )
         return self._service.follow(run, make(run.id, 0), _ERRORS)
 

@@ -61,6 +61,7 @@ class AiSdkEncoder:
         self._delta = ""
         self._known = set(calls)  # the calls that the client was told of
         self._calls: dict[str, ToolCall | None] = {}  # of this step; None once the chain has answered one
+        self._told: set[str | None] = set()  # the messages of the chain
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The frames of these events."""
@@ -79,22 +80,32 @@ class AiSdkEncoder:
         return "".join(frames).encode("ascii")
 
     def _open(self, kind: str, event: Token | Reasoning) -> str:
-        """The start of a block of text or thought; the one before is over, and so is a step with answered calls."""
-        before = self._close() + self._next_step()
+        """The start of a block of text or thought; the one before is over, and so may the step be."""
+        before = self._close() + self._next_step(another=bool(self._told) and event.message != self._message)
         self._blocks += 1
         self._block, self._id, self._message = kind, f"{kind}-{self._blocks}", event.message
+        self._told.add(event.message)
         # Everything of a token's frame that does not change: this is written once per token.
         self._delta = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
-        named = {} if event.name is None else {"providerMetadata": {"llmstream": {"name": event.name}}}
-        return before + frame(f"{kind}-start", id=self._id, **named)
+        told = {} if event.message is None else {"message": self._message_id_of(event.message)}
+        told |= {} if event.name is None else {"name": event.name}
+        metadata = {"providerMetadata": {"llmstream": told}} if told else {}
+        return before + frame(f"{kind}-start", id=self._id, **metadata)
+
+    def _message_id_of(self, message: str) -> str:
+        """The id of a message of the chain, which no other run in the client's message has."""
+        return f"{self._run_id[:8]}-{message}"
 
     def _close(self) -> str:
         kind, self._block = self._block, ""
         return frame(f"{kind}-end", id=self._id) if kind else ""
 
-    def _next_step(self) -> str:
-        """A new step after calls that the chain answered, or the client would send the answers back by itself."""
-        if not self._calls or any(self._calls.values()):
+    def _next_step(self, *, another: bool = False) -> str:
+        """A new step for another message of the chain, and after calls that the chain answered.
+
+        Else the client would take two messages for one, and send the answers back by itself.
+        """
+        if not (self._calls or another) or any(self._calls.values()):
             return ""
         self._calls.clear()
         return frame("finish-step") + frame("start-step")
@@ -107,6 +118,9 @@ class AiSdkEncoder:
                 return frame("start", messageId=self._message_id, messageMetadata=metadata) + frame("start-step")
             case Status():
                 return frame("data-status", data=msgspec.to_builtins(event), transient=True)
+            case ToolCall() if event.id in self._known:  # which a person has decided on, and maybe changed
+                call = {"toolCallId": event.id, "toolName": event.name}
+                return frame("tool-input-available", **call, input=event.arguments)
             case ToolCall():
                 return self._close() + self._next_step() + self._call(event)
             case ToolResult() if event.id in self._known:
@@ -130,6 +144,7 @@ class AiSdkEncoder:
         call = {"toolCallId": call_id, "toolName": event.name}
         self._known.add(call_id)
         self._calls[call_id] = msgspec.structs.replace(event, id=call_id)
+        self._told.add(event.message)
         return frame("tool-input-start", **call) + frame("tool-input-available", **call, input=event.arguments)
 
     def _answered(self, call_id: str) -> None:
@@ -137,16 +152,23 @@ class AiSdkEncoder:
             self._calls[call_id] = None
 
     def _withdraw(self, event: Withdrawn) -> str:
-        """The end of what was said of a message: a text can't be taken back here; a call is nobody's any more."""
+        """The end of what was said of a message; a page that knows of it may drop its parts.
+
+        The SDK itself can't take a part back; a call is made nobody's.
+        """
+        if event.message not in self._told:
+            return ""
         frames = [self._close() if self._block and self._message == event.message else ""]
-        for call in [call for call in self._calls.values() if call and call.message == event.message]:
-            self._answered(call.id)
-            frames.append(frame("tool-output-error", toolCallId=call.id, errorText="The call was taken back."))
-        return "".join(frames)
+        calls = [call.id for call in self._calls.values() if call and call.message == event.message]
+        for call_id in calls:
+            self._answered(call_id)
+            frames.append(frame("tool-output-error", toolCallId=call_id, errorText="The call was taken back."))
+        data = {"message": self._message_id_of(event.message), "calls": calls}
+        return "".join([*frames, frame("data-withdrawn", data=data)])
 
     def _asks(self, event: Interrupted) -> str:
         """What a person is asked, for every page; then the approvals, which AI SDK 5 does not know."""
-        frames = [frame("data-interrupt", data=msgspec.to_builtins(each)) for each in event.interrupts]
+        frames = [frame("data-interrupt", data=each) for each in event.interrupts]
         approvals = "".join(map(self._approvals, event.interrupts))
         metadata = {"model": self._model, "reason": "interrupted", **_measured(event)}
         end = frame("finish", finishReason="tool-calls" if approvals else "stop", messageMetadata=metadata)
@@ -156,10 +178,10 @@ class AiSdkEncoder:
         frames: list[str] = []
         waiting = [call for call in self._calls.values() if call]
         for n, (action, call) in enumerate(calls_of(interrupt, waiting)):
-            call_id = call.id if call else action.call_id or f"{interrupt.id}-{n}"
+            call_id = call.id if call else action.call_id or f"{interrupt['id']}-{n}"
             if call_id not in self._known:
                 frames.append(self._call(ToolCall(call_id, action.name, dict(action.arguments))))
-            approval_id = f"{interrupt.id}{ONE_OF_SEVERAL}{n}" if is_batch(interrupt) else interrupt.id
+            approval_id = f"{interrupt['id']}{ONE_OF_SEVERAL}{n}" if is_batch(interrupt) else interrupt["id"]
             frames.append(frame("tool-approval-request", approvalId=approval_id, toolCallId=call_id))
         return "".join(frames)
 

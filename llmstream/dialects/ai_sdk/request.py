@@ -5,11 +5,13 @@ Source: https://ai-sdk.dev/docs/ai-sdk-ui/transport and assistant-ui's Assistant
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from llmstream.dialects.ai_sdk.encoder import ONE_OF_SEVERAL
 from llmstream.dialects.openai.request import thinking_of
 from llmstream.errors import InvalidRequest
 from llmstream.http.ask import (
@@ -54,12 +56,29 @@ class UIMessage(BaseModel):
             parts = [made for part in self.parts if (made := _input_part(part)) is not None]
             return [{"role": self.role, "content": content_of(parts)}]
         steps: list[list[dict[str, Any]]] = [[]]
-        for part in self.parts:
+        for part in _kept(self.parts):
             # What comes after a call is another answer of the model, made from the call's result.
-            if not _is_tool(part) and any(map(_is_tool, steps[-1])):
+            if part.get("type") == "step-start" or (not _is_tool(part) and any(map(_is_tool, steps[-1]))):
                 steps.append([])
             steps[-1].append(part)
         return [message for step in steps for message in _step(step)]
+
+
+def _kept(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The parts without those of messages that the chain took back."""
+    gone: set[object] = set()
+    for part in parts:
+        match part:
+            case {"type": "data-withdrawn", "data": {"message": str(message), "calls": list(calls)}}:
+                gone |= {message, *map(str, calls)}
+    return [part for part in parts if part.get("toolCallId") not in gone and _message_of(part) not in gone]
+
+
+def _message_of(part: Mapping[str, Any]) -> str | None:
+    match part:
+        case {"providerMetadata": {"llmstream": {"message": str(message)}}}:
+            return message
+    return None
 
 
 def _is_tool(part: Mapping[str, Any]) -> bool:
@@ -96,6 +115,38 @@ def _step(parts: list[dict[str, Any]]) -> list[Message]:
     return [{**message, "tool_calls": calls} if calls else message, *results]
 
 
+def _decided(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The answers to what the last run asked, by a person's approvals; raises `InvalidRequest` where one is open."""
+    starts = [place for place, part in enumerate(parts) if part.get("type") == "step-start"]
+    parts = parts[starts[-1] if starts else 0 :]
+    answers: dict[str, Any] = {}
+    several: dict[str, dict[int, Any]] = {}
+    for part in parts:
+        match part:
+            case {"state": "approval-responded", "approval": {"id": str(approval), "approved": bool(approved)}}:
+                reason = part["approval"].get("reason")
+                rejected = {"type": "reject", **({"message": str(reason)} if reason else {})}
+                decision = {"type": "approve"} if approved else rejected
+                interrupt, of_several, number = approval.rpartition(ONE_OF_SEVERAL)
+                if of_several and number.isdecimal():
+                    several.setdefault(interrupt, {})[int(number)] = decision
+                else:
+                    answers[approval] = decision
+    if (answers or several) and any(part.get("state") == "approval-requested" for part in parts):
+        raise InvalidRequest("Every call that waits for an approval must be decided on.")
+    for interrupt, found in several.items():
+        answers[interrupt] = {"decisions": [found[number] for number in sorted(found)]}
+    return answers
+
+
+@dataclass(frozen=True)
+class Continued:
+    """The answer that goes on: its id, and the ids of the calls in it."""
+
+    id: str
+    calls: tuple[str, ...]
+
+
 class FrontendTool(BaseModel):
     """A tool that the page has, under its name."""
 
@@ -127,6 +178,7 @@ class AiSdkRequest(BaseModel):
     message: UIMessage | None = None
     trigger: Literal["submit-message", "regenerate-message"] | None = None
     messageId: str | None = None  # noqa: N815
+    resume: dict[str, Any] | None = Field(None, description="From the id of each `data-interrupt` to the answer.")
     metadata: JsonValue = None
     system: str | None = None
     tools: dict[str, FrontendTool] | None = None
@@ -141,17 +193,25 @@ class AiSdkRequest(BaseModel):
         """The messages, of whichever form."""
         return self.messages if self.messages else [self.message] if self.message is not None else []
 
-    def continued_id(self) -> str | None:
-        """The id of the answer that goes on, after the page has made the calls in it."""
+    def continued(self) -> Continued | None:
+        """The answer that goes on, after the page has made the calls in it, or a person has decided on them."""
+        last = self._last_answer()
+        if last is None or not last.id:
+            return None
+        return Continued(last.id, tuple(str(part.get("toolCallId")) for part in last.parts if _is_tool(part)))
+
+    def _last_answer(self) -> UIMessage | None:
         last = self.ui_messages()[-1:]
-        return last[0].id or None if last and last[0].role == "assistant" else None
+        return last[0] if last and last[0].role == "assistant" else None
 
     def ask(self) -> Ask:
         """What is asked for; raises `InvalidRequest` for what can't be done."""
         # A page's own switches, switched off.
         check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
         messages = [message for each in self.ui_messages() for message in each.to_messages()]
-        if not messages:
+        answer = self._last_answer()
+        resume = {**(_decided(answer.parts) if answer else {}), **(self.resume or {})}
+        if not messages and not resume:
             raise InvalidRequest("There is nothing to answer: give messages, or message.")
         if self.system:
             messages.insert(0, {"role": "system", "content": self.system})
@@ -162,6 +222,8 @@ class AiSdkRequest(BaseModel):
             thinking=self.thinking if self.thinking is not None else thinking_of(config.reasoningEffort),
             options={**self._call_settings(), **(self.options or {})},
             tools=[tool_of(name, tool.description, tool.parameters) for name, tool in (self.tools or {}).items()],
+            thread=self.id,
+            resume=resume or None,
         )
 
     def _call_settings(self) -> dict[str, Any]:

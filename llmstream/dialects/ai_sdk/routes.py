@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response
 
 from llmstream.dialects.ai_sdk.encoder import HEADERS, RESUME_HEADER, AiSdkEncoder
-from llmstream.dialects.ai_sdk.request import AiSdkRequest
+from llmstream.dialects.ai_sdk.request import AiSdkRequest, Continued
 from llmstream.errors import InvalidRequest
 from llmstream.http.body import JsonBody
 from llmstream.http.chats import Chats
@@ -51,11 +51,11 @@ class _AiSdk:
             body.ask(),
             caller=request.scope[CALLER],
             key=key,
-            note=body.continued_id(),
+            note=body.continued(),
             fingerprint=fingerprint_of(body),
             on_leave=body.on_leave,
         )
-        return self._follow(body.id, run, body.continued_id())
+        return self._follow(body.id, run, body.continued())
 
     async def resume(self, request: Request, chat: str) -> Response:
         """What goes on in a chat, from its start; 204 where nothing does."""
@@ -67,8 +67,9 @@ class _AiSdk:
         stopped = await self._chats.stop(request.scope[CALLER], chat, "stop")
         return Response(status_code=202 if stopped else 204)
 
-    def _follow(self, chat: str, run: Run, message_id: str | None, *, hold: bool = True) -> Response:
-        encoder = AiSdkEncoder(run.id, message_id=message_id)
+    def _follow(self, chat: str, run: Run, continued: Continued | None, *, hold: bool = True) -> Response:
+        message_id, calls = (continued.id, continued.calls) if continued else (None, ())
+        encoder = AiSdkEncoder(run.id, message_id=message_id, calls=calls)
         headers = {**HEADERS, RESUME_HEADER: quote(chat, safe="")}
         return self._service.follow(run, encoder, _ERRORS, hold=hold, headers=headers)
 

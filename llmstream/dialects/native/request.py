@@ -46,18 +46,28 @@ class RunRequest(BaseModel):
     context: str | None = Field(None, description="Text to answer from.")
     model: str | None = Field(None, description="One of GET /models.")
     thinking: Thinking | None = None
+    thread: str | None = Field(
+        None, min_length=1, max_length=200, description="The conversation, for a chain that remembers."
+    )
+    resume: dict[str, Any] | None = Field(
+        None,
+        min_length=1,
+        description="From the id of each interrupt of the thread to the answer, instead of a question.",
+    )
     options: dict[str, Any] | None = Field(None, description="Ollama's sampling options: temperature, num_predict …")
     request_id: str | None = Field(None, max_length=200, description="Starts at most one run.")
     on_leave: Literal["cancel", "continue"] = "cancel"
 
     def ask(self) -> Ask:
-        """What is asked; raises `InvalidRequest` unless there is exactly one of a question and messages."""
-        if (self.question is None) == (self.messages is None):
-            raise InvalidRequest("Give a question or messages, one of the two.")
+        """What is asked; raises `InvalidRequest` unless there is exactly one of a question, messages and `resume`."""
+        if [self.question, self.messages, self.resume].count(None) != 2:
+            raise InvalidRequest("Give a question, messages or resume, one of the three.")
         return Ask(
             messages=self.question or [message.model_dump() for message in self.messages or ()],
             context=self.context,
             model=self.model,
             thinking=self.thinking,
             options=self.options or {},
+            thread=self.thread,
+            resume=self.resume,
         )
