@@ -12,6 +12,22 @@ const THOUGHT: Part = { kind: "reasoning", text: "Let me think.", open: false };
 
 /** What each recording of a stream must come to. */
 const EXPECTED: Record<string, Partial<RunState>> = {
+  answered_tool: {
+    phase: "finished",
+    text: "Let me look.\n\nIt is blue.",
+    parts: [
+      { kind: "text", text: "Let me look.", message: "m1", name: "agent" },
+      {
+        kind: "tool",
+        id: "call_look",
+        name: "look_up",
+        arguments: { word: "sky" },
+        output: "It is blue.",
+        open: false,
+      },
+      { kind: "text", text: "It is blue.", message: "m2", name: "agent" },
+    ],
+  },
   cut: { phase: "failed", text: HALF, error: expect.objectContaining({ code: "upstream_truncated", retryable: true }) },
   empty: { phase: "finished", text: "", parts: [], reason: "stop" },
   error_line: { phase: "failed", text: HALF, error: expect.objectContaining({ code: "upstream_error" }) },
@@ -19,6 +35,17 @@ const EXPECTED: Record<string, Partial<RunState>> = {
     phase: "failed",
     text: HALF,
     error: expect.objectContaining({ code: "upstream_protocol", retryable: false }),
+  },
+  interrupted: {
+    phase: "interrupted",
+    text: "I would send a mail.",
+    interrupts: [{ id: "i1", value: expect.objectContaining({ action_requests: [expect.anything()] }) }],
+    usage: { input_tokens: 11, output_tokens: 5 },
+  },
+  interrupted_question: {
+    phase: "interrupted",
+    parts: [],
+    interrupts: [{ id: "i1", value: { question: "Which year?", from: 1990 } }],
   },
   length: { phase: "finished", text: HALF, reason: "length", usage: { input_tokens: 11, output_tokens: 5 } },
   newlines: {
@@ -38,6 +65,20 @@ const EXPECTED: Record<string, Partial<RunState>> = {
     phase: "finished",
     reason: "tool_calls",
     parts: [{ kind: "tool", id: "call_0", name: "get_weather", arguments: { city: "Paris" }, open: false }],
+  },
+  two_messages: {
+    phase: "finished",
+    text: "A draft.\n\nA review.\n",
+    parts: [
+      { kind: "reasoning", text: "Hm.", open: false, message: "m1", name: "writer" },
+      { kind: "text", text: "A draft.", message: "m1", name: "writer" },
+      { kind: "text", text: "A review.\n", message: "m2", name: "critic" },
+    ],
+  },
+  withdrawn: {
+    phase: "finished",
+    text: "The answer.",
+    parts: [{ kind: "text", text: "The answer.", message: "m2", name: "writer" }],
   },
 };
 
