@@ -24,15 +24,12 @@ from llmstream.events import (
     Cancelled,
     Event,
     Failed,
-    Interrupted,
     Reset,
     Token,
-    Withdrawn,
     from_dict,
     is_terminal,
 )
 from llmstream.view.answer import OneText
-from llmstream.view.interrupts import as_token
 
 # A question; messages; or None where a graph goes on with what a person answered.
 Question: TypeAlias = str | Sequence[Mapping[str, Any]] | None
@@ -226,11 +223,9 @@ class Client:
             match event:
                 case Token():
                     yield text.piece(event)
-                case Withdrawn():
-                    text.withdraw(event)
-                case Interrupted():
-                    yield text.piece(as_token(event))
                 case Failed():
                     raise error_from_code(event.code, event.message)
                 case Cancelled() | Reset():
                     raise RunCancelled
+                case _ if rest := text.rare(event):
+                    yield rest

@@ -40,6 +40,7 @@ class GraphReader(JudgedReader):
         self._written: set[str] = set()
         self._told_data: dict[str, Any] = {}
         self._pieces = 0
+        self._speaking: set[Part] = set()  # the models whose text is shown while it comes
         self.sources.held = True
         self.messages.before_first = self._tell_sources
 
@@ -57,7 +58,17 @@ class GraphReader(JudgedReader):
             return True
         if self._structure.is_function and len(_namespace(part)) > 1:  # in a task, for the function that called it
             return False
-        return not self._structure.is_rewritten and self.name_of(part) in self._structure.shown
+        name = self.name_of(part)
+        # What comes behind an answer that could have been the last word is a summary or a title as often as an answer.
+        is_first = all(self.name_of(earlier) == name for earlier in self._speaking)
+        return is_first and not self._structure.is_rewritten and name in self._structure.shown
+
+    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+        """What the graph keeps is told when another message begins: until then it may take it out again."""
+        if text and part not in self._speaking and self.is_answer(part) and self.may_show(part):
+            self._speaking.add(part)
+            self._settle_state()
+        super().model_said(part, text, reasoning)
 
     def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
         """What the graph has said before its tools run is settled."""
@@ -77,8 +88,7 @@ class GraphReader(JudgedReader):
 
     def end(self) -> None:
         """The final state judges."""
-        self._settle_state()
-        kept = self._new.of(self._state, self._answer_nodes)
+        kept = self._new.of(self._state, self._answer_nodes, final=True)
         if not kept and not self.interrupts:
             drafts = [draft.message for draft in self._drafts.values()]
             judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
@@ -121,8 +131,6 @@ class GraphReader(JudgedReader):
             self._told_data = {
                 str(key): json_value(value) for key, value in state.items() if not messages_in_list(value)
             }
-        elif not self._structure.is_rewritten:
-            self._settle_state()
         self._data_of(state)
 
     def _settle_state(self) -> None:

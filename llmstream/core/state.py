@@ -38,15 +38,15 @@ class NewMessages:
             if message.id:
                 self._nodes.setdefault(message.id, node)
 
-    def of(self, state: Any, nodes: Collection[str]) -> list[Kept]:
+    def of(self, state: Any, nodes: Collection[str], *, final: bool = False) -> list[Kept]:
         """What the answer consists of: AI messages, and human ones that the graph made where they say who speaks.
 
-        nodes: the only ones whose messages count; empty for all.
+        nodes: the only ones whose messages count; empty for all. final: whether the graph has ended.
         """
         new = self._new(state)
         kept = []
         for place, message in enumerate(new):
-            is_last = place == len(new) - 1
+            is_last = final and place == len(new) - 1
             is_said = isinstance(message, HumanMessage) and (message.name is not None or is_last)
             is_handoff = message.response_metadata.get("__is_handoff_back")
             node = self._nodes.get(message.id or "")

@@ -14,7 +14,7 @@ from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import (
     LlmstreamError,
 )
-from llmstream.events import Event, Token, failed
+from llmstream.events import Event, Reasoning, Token, failed
 from llmstream.view.answer import OneText
 
 
@@ -32,6 +32,8 @@ async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGener
             for event in events:
                 if type(event) is Token:
                     yield one_text.piece(event)
+                elif type(event) is not Reasoning and (rest := one_text.rare(event)):
+                    yield rest
     if failure:
         raise failure[0]
 

@@ -1,6 +1,7 @@
 """The structure of a LangGraph graph: which of its nodes may say the last word.
 
-Read from LangGraph 1.2: `get_graph()`, whose edges have `source`, `target` and `conditional`, and `builder.branches`.
+Read from LangGraph 1.2: a graph's `builder` (None for a function of the functional API) has `nodes`, `edges` (pairs),
+`waiting_edges` (from several nodes to one), and `branches`, whose `ends` are a map to nodes, or None.
 """
 
 from __future__ import annotations
@@ -31,19 +32,26 @@ class Structure:
 
 def _structure(chain: Runnable[Any, Any]) -> Structure:
     chain = unbound(chain)
-    graph = chain.get_graph()
     builder = getattr(chain, "builder", None)
-    branches = getattr(builder, "branches", {})
-    shown = set()
-    for node in graph.nodes:
-        edges = [edge for edge in graph.edges if edge.source == node]
-        ends = any(edge.target == _END for edge in edges)
-        # A node that goes on by a `Command` ends the graph where it gives none; no edge says so.
-        by_command = all(edge.conditional for edge in edges) and not branches.get(node)
-        if ends or by_command:
-            shown.add(str(node))
-    is_rewritten = any(str(node).endswith((".after_model", ".after_agent")) for node in graph.nodes)
-    return Structure(frozenset(shown), is_rewritten, is_function=builder is None)
+    nodes = [str(node) for node in (builder.nodes if builder is not None else chain.get_graph().nodes)]
+    return Structure(
+        shown=frozenset(node for node in nodes if builder is None or _can_end(builder, node)),
+        is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
+        is_function=builder is None,
+    )
+
+
+def _can_end(builder: Any, node: str) -> bool:
+    """Whether a graph may end behind a node: where an edge, a branch, or nothing at all says that it may.
+
+    A node that goes on by a `Command` ends the graph where it gives none, and a branch without a map may lead anywhere.
+    """
+    joined = {source for sources, _ in builder.waiting_edges for source in sources}
+    targets = {target for source, target in builder.edges if source == node}
+    if targets or node in joined:
+        return _END in targets
+    ways = [branch.ends for branch in builder.branches.get(node, {}).values()]
+    return not ways or any(ends is None or _END in ends.values() for ends in ways)
 
 
 structure = ByChain(_structure)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
-from llmstream.events import Event, Reasoning, Token, Withdrawn
+from llmstream.events import Data, Event, Finished, Interrupted, Reasoning, Token, Withdrawn
+from llmstream.view.interrupts import in_words
 
 BETWEEN_MESSAGES = "\n\n"
 
@@ -39,6 +42,9 @@ class Answer:
 
 
 _NOTHING = object()
+_ASKED = "interrupted"  # the message in which a graph asks
+_NO_ANSWER = ("sources", "custom")  # beside an answer
+_BARE = frozenset(("output", "item", "parsed"))  # the names of values that have none of their own
 
 
 class OneText:
@@ -50,6 +56,7 @@ class OneText:
     def __init__(self) -> None:
         self.message: object = _NOTHING
         self._said = False
+        self._data: dict[str, Any] = {}
 
     def piece(self, piece: Token | Reasoning) -> str:
         """The text to add for a piece of the answer, or of the thinking, which is a text of its own."""
@@ -57,7 +64,29 @@ class OneText:
         self.message, self._said = piece.message, True
         return BETWEEN_MESSAGES + piece.text if is_new else piece.text
 
-    def withdraw(self, event: Withdrawn) -> None:
-        """What has been said of the message stays; if more comes under its id, that is another message."""
-        if event.message == self.message:
+    def rare(self, event: Event) -> str:
+        """The text to add for any other event; empty for most.
+
+        What a graph asks is told in words; an answer that is an object and no text is told as JSON. What was said of a
+        message that is withdrawn stays; if more comes under its id, that is another message.
+        """
+        if isinstance(event, Withdrawn) and event.message == self.message:
             self.message = _NOTHING
+        elif isinstance(event, Data) and event.name not in _NO_ANSWER:
+            self._data[event.name] = event.value
+        elif isinstance(event, Interrupted):
+            return self.piece(Token(in_words(event.interrupts), _ASKED))
+        elif isinstance(event, Finished) and not self._said and self._data and event.reason != "tool_calls":
+            bare = next(iter(self._data.values())) if self._data.keys() <= _BARE else self._data
+            return json.dumps(bare, ensure_ascii=False)
+        return ""
+
+
+def whole_text(events: Iterable[Event]) -> str:
+    """The text of a run that has ended, for those who read one text."""
+    answer, rest = Answer(), OneText()
+    events = list(events)
+    answer.put(events)
+    if answer.text:
+        rest.piece(Token(answer.text))
+    return answer.text + "".join(rest.rare(event) for event in events)

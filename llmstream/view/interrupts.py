@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmstream.events import Event, Interrupt, Interrupted, Token, ToolCall
-from llmstream.view.answer import Answer
+from llmstream.events import Interrupt, ToolCall
 
 # The key under which people put the question, where what their graph asks is a dict.
 _QUESTION = ("question", "message", "prompt", "query", "text")
@@ -95,19 +94,6 @@ def _decision_schema(action: Action) -> dict[str, Any]:
 def in_words(interrupts: Sequence[Interrupt]) -> str:
     """What a graph asks, as plain text."""
     return "\n\n".join(_words(each) for each in interrupts)
-
-
-def as_token(event: Interrupted) -> Token:
-    """What is asked, as the last message of an answer, for those who read nothing but text."""
-    return Token(in_words(event.interrupts), message="interrupted")
-
-
-def whole_text(events: Sequence[Event]) -> str:
-    """An answer that has ended, for those who read nothing but text: the messages that stand, and what is asked."""
-    answer = Answer()
-    answer.put(events)
-    answer.put(as_token(event) for event in events if isinstance(event, Interrupted))
-    return answer.text
 
 
 def _words(interrupt: Interrupt) -> str:

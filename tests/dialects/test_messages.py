@@ -35,8 +35,8 @@ from llmstream.http.encoder import OPEN, Encoder
 from llmstream.ollama_server.backend import ChatRequest
 from llmstream.ollama_server.lines import AnswerLines, go_json
 from llmstream.runs.run import snapshot
-from llmstream.view.answer import OneText
-from llmstream.view.interrupts import actions_of, answer_of, answer_schema, in_words, whole_text
+from llmstream.view.answer import OneText, whole_text
+from llmstream.view.interrupts import actions_of, answer_of, answer_schema, in_words
 from tests.support.golden import golden
 from tests.support.message_runs import END, MAIL, REQUEST, RUNS, START, interrupt
 from tests.support.serving import messages
@@ -248,7 +248,7 @@ def test_another_message_taken_back_breaks_nothing() -> None:
     """A message that is taken back while another one is said leaves that one whole."""
     text = OneText()
     said = [text.piece(Token("a", "m")), text.piece(Token("b", "n"))]
-    text.withdraw(Withdrawn("m"))
+    text.rare(Withdrawn("m"))
     assert ["a", "\n\nb", "c"] == [*said, text.piece(Token("c", "n"))]
 
 

@@ -21,11 +21,9 @@ from llmstream.events import (
     Started,
     Terminal,
     Token,
-    Withdrawn,
 )
 from llmstream.http.encoder import RETRY
 from llmstream.view.answer import OneText
-from llmstream.view.interrupts import as_token
 
 _STOPPED = {
     "stop": "The answer was stopped.",
@@ -70,13 +68,9 @@ class PlainEncoder:
         if isinstance(event, Started) and seq > self._after:
             # An id before the first piece: who is cut while the model loads comes back to this run, too.
             return f"{RETRY}id: {self._id(0)}\n\n"
-        if isinstance(event, Withdrawn):
-            self._answer.withdraw(event)
-        elif isinstance(event, Interrupted):
-            text = self._held + self._answer.piece(as_token(event))
-            return self._frame(seq - 1, text) + self._end(seq, event)
-        elif isinstance(event, Finished | Failed | Cancelled):
-            return self._frame(seq - 1, self._held) + self._end(seq, event)
+        text = self._answer.rare(event)
+        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+            return self._frame(seq - 1, self._held + text) + self._end(seq, event)
         return ""
 
     def _release(self, text: str) -> str:

@@ -30,7 +30,7 @@ from llmstream.ollama.names import same_model
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
 from llmstream.runs.run import Run
-from llmstream.view.interrupts import whole_text
+from llmstream.view.answer import whole_text
 
 _HINT = 'Expected a JSON body, for example {"question": "…"}.'
 RunBody = Annotated[RunRequest, Depends(JsonBody(RunRequest, hint=_HINT))]

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from llmstream.dialects.openai.encoder import Calls
 from llmstream.errors import InvalidRequest, RunCancelled, error_from_code
-from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Status, Token, Usage, Withdrawn
+from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Status, Token, Usage
 from llmstream.ollama_server import backend
 from llmstream.ollama_server.backend import Piece
 from llmstream.view.answer import OneText
-from llmstream.view.interrupts import as_token
 
 
 class OllamaPieces:
@@ -47,11 +46,10 @@ class OllamaPieces:
         self._calls.note(event)
         if isinstance(event, Status) and event.state == "prompt_truncated" and not self._truncate:
             raise InvalidRequest("the input length exceeds the context length")
-        if isinstance(event, Withdrawn):
-            self._answer.withdraw(event)
-            self._thinking.withdraw(event)
-        elif isinstance(event, Interrupted):  # the calls it waits with are not the client's
-            yield Piece(self._answer.piece(as_token(event)))
+        self._thinking.rare(event)
+        if text := self._answer.rare(event):
+            yield Piece(text)
+        if isinstance(event, Interrupted):  # the calls it waits with are not the client's
             yield _end("stop", event.usage)
         elif isinstance(event, Finished):
             for call in self._calls.unanswered():

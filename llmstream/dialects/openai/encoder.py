@@ -26,8 +26,7 @@ from llmstream.events import (
     Usage,
     Withdrawn,
 )
-from llmstream.view.answer import Answer, OneText
-from llmstream.view.interrupts import as_token, whole_text
+from llmstream.view.answer import Answer, OneText, whole_text
 
 DONE = "data: [DONE]\n\n"
 
@@ -87,14 +86,13 @@ class OpenAIEncoder:
 
     def _rare(self, event: Event) -> str:
         self._calls.note(event)
-        if isinstance(event, Withdrawn):
-            self._answer.withdraw(event)
-            self._thinking.withdraw(event)
+        self._thinking.rare(event)
+        text = self._answer.rare(event)
+        said = self._chunk({"content": text}) if text else ""
         if isinstance(event, Interrupted):  # the calls it waits with are not the client's
-            text = self._answer.piece(as_token(event))
-            return self._chunk({"content": text}) + self._end(event.usage, "stop")
+            return said + self._end(event.usage, "stop")
         if isinstance(event, Finished):
-            return self._finish(event)
+            return said + self._finish(event)
         if isinstance(event, Failed | Cancelled):
             return f"data: {dumps(error_body(*failure_of(event)))}\n\n{DONE}"
         return ""
