@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import functools
@@ -19,7 +18,7 @@ from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
 from llmstream import concurrency
-from llmstream.concurrency import pulled
+from llmstream.concurrency import pulled, questions
 from llmstream.errors import InvalidRequest, SettingsError
 from llmstream.events import Status
 from llmstream.ollama.chunks import Chunk
@@ -177,7 +176,7 @@ async def _chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
 
 async def _build_chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
     # Building one loads certificates, which takes 50 ms.
-    model = await asyncio.to_thread(StrictChatOllama, model=name, base_url=ollama.endpoint.url)
+    model = await questions.run(StrictChatOllama, model=name, base_url=ollama.endpoint.url)
     _chat_models[name, ollama] = model.through(ollama)
     while len(_chat_models) > _CHAT_MODELS_KEPT:
         del _chat_models[next(iter(_chat_models))]

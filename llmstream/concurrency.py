@@ -1,16 +1,23 @@
-"""Async to sync and push to pull: a background event loop for code that is not async, and what a coroutine hands to a
-function as an async generator.
+"""Async to sync and push to pull: a background event loop for code that is not async, threads for what blocks, and what
+a coroutine hands to a function as an async generator.
+
+No wait here is for ever: not in the loop's own thread, not in Python's garbage collector, not in a forked child.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import contextvars
+import functools
+import gc
+import os
 import queue
 import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from contextlib import aclosing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,17 +28,71 @@ _loop: asyncio.AbstractEventLoop | None = None
 # A wait without a limit can't be interrupted by Ctrl-C on Windows.
 _POLL_S = 0.1 if sys.platform == "win32" else None
 
+_OWN_THREAD = (
+    "A sync call of llmstream, made by async code in llmstream's own event loop, would wait for itself for ever. "
+    "Make the async call there: astream, astream_events, or a model's ainvoke."
+)
+_LOOP_GONE = "The event loop that makes this stream is not in this process (any more). Open the stream after the fork."
+
+
+class Threads:
+    """Threads for what blocks, apart from everybody else's; at most `most` at once. A forked child gets new ones."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
+        self._pid = 0
+
+    def executor(self) -> ThreadPoolExecutor:
+        """What starts the threads, in this process."""
+        if self._pid != os.getpid():
+            self._executor, self._pid = ThreadPoolExecutor(self._most, self._name), os.getpid()
+        return self._executor
+
+    async def run(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        """What the function gives, called in a thread, as by `asyncio.to_thread`."""
+        call = functools.partial(contextvars.copy_context().run, function, *arguments, **named)
+        return await asyncio.get_running_loop().run_in_executor(self.executor(), call)
+
+
+# For a chain's sync steps. One may wait for others, asked through `stream`, and those for further ones: with a limit
+# of what a machine has of processors, all of them would wait for a thread for ever.
+steps = Threads(10_000, "llmstream-step")
+
+# For questions of our own, to Ollama or about an address, which never wait behind a user's code.
+questions = Threads(8, "llmstream-ask")
+
 
 def loop() -> asyncio.AbstractEventLoop:
     """The background loop, started at the first call; one per process, also after a fork."""
+    return _background()[0]
+
+
+def _background() -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
     global _thread, _loop
     with _lock:
         if _loop is None or _thread is None or not _thread.is_alive():
             _loop = asyncio.new_event_loop()
+            _loop.set_default_executor(steps.executor())  # LangChain runs sync steps in the loop's own
             _thread = threading.Thread(target=_loop.run_forever, name="llmstream", daemon=True)
             _thread.start()
             atexit.register(_stop, _loop, _thread)
-        return _loop
+            if _note_collection not in gc.callbacks:
+                gc.callbacks.append(_note_collection)
+        return _loop, _thread
+
+
+_left_behind: list[object] = []
+
+
+def _after_fork() -> None:
+    """In the child: the loop's thread is not here, and another one may have held the lock."""
+    global _lock, _thread, _loop
+    _left_behind.append(_loop)  # it shares its selector with the parent: nothing of it may be closed
+    _lock, _thread, _loop = threading.Lock(), None, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _stop(running: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
@@ -53,7 +114,11 @@ async def _close(running: asyncio.AbstractEventLoop) -> None:
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that runs on the background loop; an interrupt of the caller cancels it."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop())
+    running, thread = _background()
+    if threading.current_thread() is thread:
+        coroutine.close()
+        raise RuntimeError(_OWN_THREAD)
+    future = asyncio.run_coroutine_threadsafe(coroutine, running)
     try:
         return future.result()
     except BaseException:
@@ -61,40 +126,76 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
         raise
 
 
+# The thread in which Python's garbage collector runs now, 0 where it does not.
+_collecting = 0
+
+
+def _note_collection(phase: str, info: object) -> None:
+    global _collecting
+    _collecting = threading.get_ident() if phase == "start" else 0
+
+
+class _End:
+    """The end of a generator, after its items; error: what it raised."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
 def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
     """The items of an async generator that runs on the background loop.
 
     The generator runs ahead of its consumer. Closing the iterator (or an interrupt while it waits) closes the
-    generator, and returns when that is done.
+    generator, and returns when that is done; where Python's garbage collector closes it, at once.
     """
-    items: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+    running, thread = _background()
+    items: queue.SimpleQueue[tuple[T] | _End] = queue.SimpleQueue()
+    task: asyncio.Task[None] | None = None
 
     async def pump() -> None:
-        try:
-            async with aclosing(make()) as source:
-                async for item in source:
-                    items.put((item,))
-        finally:
-            items.put(None)
+        async with aclosing(make()) as source:
+            async for item in source:
+                items.put((item,))
 
-    done = asyncio.run_coroutine_threadsafe(pump(), loop())
+    def begin() -> None:
+        nonlocal task
+        task = running.create_task(pump())
+        # Not in the task itself: one that is cancelled before its first step never gets there.
+        task.add_done_callback(lambda done: items.put(_End(None if done.cancelled() else done.exception())))
+
+    def leave() -> None:
+        if task is not None:
+            task.cancel()
+
+    if threading.current_thread() is thread:
+        raise RuntimeError(_OWN_THREAD)
+    running.call_soon_threadsafe(begin)
+    last: tuple[T] | _End | None = None
     try:
-        while (item := _get(items)) is not None:
-            yield item[0]
-        done.result()
+        while not isinstance(last := _get(items, thread), _End):
+            yield last[0]
+        if last.error is not None:
+            raise last.error
     finally:
-        if not done.done():
-            done.cancel()
-            while _get(items) is not None:
-                pass
+        if not isinstance(last, _End) and thread.is_alive():
+            with suppress(RuntimeError):  # the loop was closed meanwhile, with all that ran in it
+                running.call_soon_threadsafe(leave)
+                if threading.get_ident() not in (thread.ident, _collecting):
+                    while not isinstance(_get(items, thread), _End):
+                        pass
 
 
-def _get(items: queue.SimpleQueue[tuple[T] | None]) -> tuple[T] | None:
+def _get(items: queue.SimpleQueue[tuple[T] | _End], thread: threading.Thread) -> tuple[T] | _End:
+    """The next of what `thread` puts there."""
+    if threading.get_ident() == thread.ident:
+        raise RuntimeError(_OWN_THREAD)
     while True:
+        alive = thread.is_alive()  # looked at first, so that what it put last is found
         try:
-            return items.get(timeout=_POLL_S)
+            return items.get(timeout=_POLL_S if alive else 0)
         except queue.Empty:
-            continue
+            if not alive:
+                raise RuntimeError(_LOOP_GONE) from None
 
 
 # What the generator gives at a time: a consumer may take a long time for each item without ever waiting.

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import Any
 
 from llmstream.chain import notify_status
+from llmstream.concurrency import steps
 from llmstream.core.anatomy import is_classic, is_graph, is_sync_only
 from llmstream.core.classic import ClassicReader
 from llmstream.core.emitter import Emitter
@@ -86,10 +87,10 @@ def _items(job: Job, watcher: Watcher, *, graph: bool) -> AsyncGenerator[Any, No
 
 async def _in_thread(make: Callable[[], Any]) -> AsyncGenerator[Any, None]:
     """The items of a sync iterator, made in a thread one at a time, so that a slow one delays nobody else."""
-    iterator = await asyncio.to_thread(make)
+    iterator = await steps.run(make)
     nothing = object()
     try:
-        while (item := await asyncio.to_thread(next, iterator, nothing)) is not nothing:
+        while (item := await steps.run(next, iterator, nothing)) is not nothing:
             yield item
     finally:
         if (close := getattr(iterator, "close", None)) is not None:

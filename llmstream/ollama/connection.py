@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import Protocol, cast
 
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
         self.target = target
         self.lost = asyncio.get_running_loop().create_future()
         self.timer: asyncio.TimerHandle | None = None
+        self.socket: socket.socket | None = None
         self.reusable = False
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from llmstream.concurrency import questions
 from llmstream.errors import (
     CapabilityMissing,
     InvalidRequest,
@@ -210,7 +211,7 @@ class Ollama:
             with _translated(self.endpoint, model):
                 return question(self._client(_ADMIN_TIMEOUT_S))
 
-        return await asyncio.to_thread(ask)
+        return await questions.run(ask)
 
     def _client(self, timeout_s: float | None = None) -> ollama.Client:
         client = self._clients.get(timeout_s)

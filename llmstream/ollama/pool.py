@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohappyeyeballs
 
+from llmstream.concurrency import questions
 from llmstream.errors import UpstreamError
 from llmstream.ollama.connection import Connection, Receiver
 from llmstream.ollama.endpoint import Endpoint, Target, unreachable
@@ -102,6 +103,13 @@ class _Pool:
             connection.close()
         await asyncio.gather(*(connection.lost for connection in connections))
 
+    def abandon(self) -> None:
+        """Close what nobody can any more: the event loop was closed without a word to what ran in it."""
+        for connections in self._idle.values():
+            for connection in connections:
+                if connection.socket is not None:
+                    connection.socket.close()
+
 
 def _close_unwanted(connecting: asyncio.Task[Connection]) -> None:
     """A connection that was there just when nobody wanted it any more."""
@@ -121,6 +129,7 @@ async def _connect(endpoint: Endpoint) -> Connection:
         _, connection = await loop.create_connection(
             lambda: Connection(target), sock=sock, ssl=context, server_hostname=host
         )
+    connection.socket = sock
     if context is not None and target.proxy is not None:
         try:
             await _tunnel(connection, target, context)
@@ -135,7 +144,7 @@ async def _resolve(host: str, port: int) -> list[Any]:
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
-        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await questions.run(socket.getaddrinfo, host, port, 0, socket.SOCK_STREAM)
 
 
 _tls_contexts: dict[bool, ssl.SSLContext] = {}
@@ -146,7 +155,7 @@ async def _tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
     if isinstance(tls, ssl.SSLContext):
         return tls
     if tls not in _tls_contexts:
-        _tls_contexts[tls] = await asyncio.to_thread(_new_tls_context, tls)
+        _tls_contexts[tls] = await questions.run(_new_tls_context, tls)
     return _tls_contexts[tls]
 
 
@@ -197,9 +206,17 @@ async def _pool() -> _Pool:
     loop = asyncio.get_running_loop()
     pool = _pools.get(loop)
     if pool is None:
+        _forget_closed()
         _keepers[loop] = keeper = _keep_pool()
         _pools[loop] = pool = await anext(keeper)
     return pool
+
+
+def _forget_closed() -> None:
+    """Let go of loops that were closed without `shutdown_asyncgens`: a pool holds its loop, so no collector would."""
+    for loop in [loop for loop in _pools if loop.is_closed()]:
+        _pools.pop(loop).abandon()
+        _keepers.pop(loop, None)
 
 
 async def _keep_pool() -> AsyncGenerator[_Pool, None]:
