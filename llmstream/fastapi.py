@@ -9,7 +9,6 @@ app.include_router(create_router(), prefix="/llm")
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -30,8 +29,7 @@ from llmstream.http.security import Identify, Security
 from llmstream.http.service import Service
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
-
-logger = logging.getLogger("llmstream")
+from llmstream.telling import logger
 
 # What a router can speak: "native" is everything but the dialects of other clients.
 PROTOCOLS = dialects.NAMES

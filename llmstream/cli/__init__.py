@@ -27,29 +27,54 @@ READER_LEFT = 141
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code: 0, 1 for a failure, 2 for a wrong use, 130 after Ctrl-C, 141 without a reader."""
+    _open_missing()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="replace")  # a console that lacks a character shows ? instead of failing
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is None:
-        parser.print_help()
-        return 2
     _log_to_stderr()
     try:
-        code: int = arguments.run(arguments)
-        return code
+        return _run(argv)
     except KeyboardInterrupt:
         return INTERRUPTED
     except LlmstreamError as error:
         _complain(error.message)
         return 2 if isinstance(error, SettingsError) else 1
     except OSError as error:
-        if not _reader_left(error):
-            raise
-        # What is still buffered has nowhere to go; Python would complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_LEFT
+        from llmstream.view.terminal import mute
+
+        mute(sys.stdout)  # Python would complain at its end of what is still buffered
+        if _reader_left(error):
+            return READER_LEFT
+        where = f"{error.filename}: " if error.filename else "The output can't be written: "
+        _complain(f"{where}{error.strerror or error}.")
+        return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit:  # after the help or the version, or a complaint
+        sys.stdout.flush()
+        raise
+    if arguments.command is None:
+        parser.print_help()
+        code = 2
+    else:
+        code = arguments.run(arguments)
+    sys.stdout.flush()
+    return code
+
+
+def _open_missing() -> None:
+    """Fill the places of stdin, stdout and stderr where they are closed, which files and sockets would take.
+
+    A closed stdout can't be written, as one on a full disk can't; a closed stdin is at its end.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDONLY), number)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ from llmstream.ollama.response import model_not_found
 from llmstream.runs.owner import Runs
 from llmstream.server import Server
 from llmstream.settings import LOOPBACK_HOSTS, Settings
-from llmstream.view.terminal import tell
+from llmstream.view.terminal import announce
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -41,7 +41,7 @@ def serve(arguments: argparse.Namespace) -> int:
                 await _announce(_address(listeners[0]), runs.settings, demo=app.state.fallback.active)
 
         async def shutdown(self, sockets: Any = None) -> None:
-            tell("Stopping. A second Ctrl-C does not wait for the answers under way.")
+            announce("Stopping. A second Ctrl-C does not wait for the answers under way.")
             await super().shutdown(sockets)
             await chat.close()
 
@@ -49,6 +49,7 @@ def serve(arguments: argparse.Namespace) -> int:
     # What uvicorn tells of itself stands in our own lines.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("llmstream").setLevel(logging.INFO)
+    logging.raiseExceptions = False  # a log that nobody reads any more is no reason to fill another one
     try:
         server.run(listeners)
     except KeyboardInterrupt:
@@ -66,16 +67,16 @@ def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:
 
 
 async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
-    tell(f"llmstream {__version__} listens on {address}")
+    announce(f"llmstream {__version__} listens on {address}")
     if not demo:  # the demo has announced itself
         ollama = Ollama.of(settings)
         try:
-            tell(f"Ollama at {ollama.endpoint.shown_url} answers{await _model(ollama, settings.model)}")
+            announce(f"Ollama at {ollama.endpoint.shown_url} answers{await _model(ollama, settings.model)}")
         except LlmstreamError as error:
-            tell(error.message)
+            announce(error.message)
     page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     once = ", once with ?token=…" if settings.token else ""
-    tell(f"The chat: {page}  With Gradio: {page}{lazy_gradio.PATH}  The documentation: {page}/docs{once}")
+    announce(f"The chat: {page}  With Gradio: {page}{lazy_gradio.PATH}  The documentation: {page}/docs{once}")
 
 
 async def _model(ollama: Ollama, wanted: str | None) -> str:
@@ -95,7 +96,7 @@ def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
         name = host.lower()
     else:
         if address.is_unspecified:
-            tell(f"Answers to {', '.join(names)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
+            announce(f"Answers to {', '.join(names)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
             return names
         name = f"[{address}]" if address.version == 6 else str(address)
     return tuple(dict.fromkeys([*names, name]))

@@ -10,7 +10,6 @@ The events are the same.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -38,8 +37,6 @@ from llmstream.errors import (
 )
 from llmstream.events import Status
 from llmstream.settings import Settings, Thinking
-
-logger = logging.getLogger("llmstream")
 
 # After how long without a sign from Ollama a person is told what it is waiting for.
 WAITING_AFTER_S = 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -28,8 +27,7 @@ from llmstream.errors import (
     UpstreamEmpty,
     UpstreamTruncated,
 )
-
-logger = logging.getLogger("llmstream")
+from llmstream.telling import logger
 
 
 async def run_chain(job: Job, emitter: Emitter) -> None:

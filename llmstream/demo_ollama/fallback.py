@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
-
-logger = logging.getLogger("llmstream")
+from llmstream.telling import logger
 
 LOOK_EVERY_S = 2.0
 

@@ -18,7 +18,6 @@ The threats, and what stands against each:
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
@@ -33,12 +32,11 @@ from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.token import check_token, with_cookie
 from llmstream.settings import Settings
+from llmstream.telling import logger
 
 # Names the caller of a request, or gives None for nobody (401); may be async, and raise an `HTTPException` of its own.
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 CALLER = "llmstream.caller"
-
-logger = logging.getLogger("llmstream")
 
 
 class Security:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import logging
 from typing import Unpack
 
 from llmstream.core.generate import prepare
@@ -24,8 +23,7 @@ from llmstream.runs.places import Places
 from llmstream.runs.run import OnLeave, Run
 from llmstream.runs.running import Running
 from llmstream.settings import Settings
-
-logger = logging.getLogger("llmstream")
+from llmstream.telling import logger
 
 
 class Runs:

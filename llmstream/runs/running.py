@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from llmstream.core.generate import generate
 from llmstream.core.job import Job
+from llmstream.core.langchain import chain_failed
 from llmstream.errors import LlmstreamError
 from llmstream.events import (
     Cancelled,
@@ -86,11 +87,16 @@ class Running:
             await generate(self._job, self._append)
         except asyncio.CancelledError:
             self._append([Cancelled("stop")])  # the loop is going down: nobody else has ended the run
-        except LlmstreamError as error:
-            self._append([failed(error)])
+        except BaseException as error:
+            ours = error if isinstance(error, LlmstreamError) else chain_failed(error)
+            self._append([failed(ours)])
+            if not isinstance(error, Exception):  # the whole process is to end
+                raise
         finally:
-            await self._log.close(self.id)
-            self.release()
+            try:
+                await self._log.close(self.id)
+            finally:
+                self.release()
 
     def release(self) -> None:
         """Give the place back."""

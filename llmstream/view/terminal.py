@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TextIO
@@ -56,8 +57,28 @@ def tell(message: str) -> None:
 
 
 def say(message: str) -> None:
-    """One line for a person on stderr."""
-    print(one_line(message), file=sys.stderr, flush=True)
+    """One line for a person on stderr; where that can't be written, there is nobody to be told."""
+    _try_to_print(message, sys.stderr)
+
+
+def announce(message: str) -> None:
+    """One line on stdout about what goes on, whether or not anybody reads it."""
+    _try_to_print(message, sys.stdout)
+
+
+def _try_to_print(message: str, stream: TextIO | None) -> None:
+    if stream is None:
+        return
+    try:
+        print(one_line(message), file=stream, flush=True)
+    except (OSError, ValueError):  # its reader is gone, its disk is full, it is closed
+        mute(stream)
+
+
+def mute(stream: TextIO) -> None:
+    """Have what is still to be written there, and what stands in its buffer, go nowhere."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def on_terminal(stream: TextIO | None = None) -> bool:
