@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmstream.errors import CapabilityMissing, InvalidRequest
+from llmstream.json_guard import check_numbers
 from llmstream.settings import Thinking
 
 Message = dict[str, Any]
+
+# Each costs some 30 µs before it is on its way.
+_MESSAGES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,12 @@ class Ask:
     format: str | Mapping[str, Any] | None = None
     thread: str | None = None
     resume: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.messages) > _MESSAGES and not isinstance(self.messages, str):
+            raise InvalidRequest(f"There are more than {_MESSAGES} messages. Leave out the oldest ones.")
+        for name in ("options", "tools", "format"):
+            check_numbers(getattr(self, name), name)
 
     @property
     def last_texts(self) -> list[str]:
@@ -65,13 +75,18 @@ def image_part(url: str, media_type: str = "image/") -> Message:
 
 def call_of(id: str, name: str, arguments: object) -> Message:
     """A call that an earlier answer made."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    text = arguments if isinstance(arguments, str) else _dumped(arguments)
     return {"id": id, "type": "function", "function": {"name": name, "arguments": text or "{}"}}
 
 
 def result_of(id: str, output: object) -> Message:
     """What the tool called under `id` gave back."""
-    return {"role": "tool", "tool_call_id": id, "content": output if isinstance(output, str) else json.dumps(output)}
+    return {"role": "tool", "tool_call_id": id, "content": output if isinstance(output, str) else _dumped(output)}
+
+
+def _dumped(value: object) -> str:
+    check_numbers(value, "A tool call")
+    return json.dumps(value)
 
 
 def tool_of(name: str, description: str | None, parameters: object) -> Message:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request
@@ -14,8 +15,11 @@ from starlette.types import Message, Receive, Scope
 from llmstream.errors import BodyTooLarge, InvalidRequest
 from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.schemas import inlined
+from llmstream.json_guard import check_cost, mended
 
 M = TypeVar("M", bound=BaseModel)
+# Of where something is wrong, and of what is wrong: a client may send long names.
+_NAME, _SENTENCE = 200, 500
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -37,11 +41,25 @@ class JsonBody(Generic[M]):
         if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
             raise self._refused("The body must be JSON, with `content-type: application/json`.")
         try:
-            return self._model.model_validate_json(await request.body())
-        except ValidationError as error:
-            raise self._refused(unreadable(error)) from None
+            data = await request.body()
         except ClientDisconnect:  # nobody reads this; it is no fault of the server's, so nothing to log
             raise InvalidRequest("The body broke off.") from None
+        try:
+            check_cost(data)
+            return self._read(data)
+        except ValidationError as error:
+            raise self._refused(unreadable(error)) from None
+        except InvalidRequest as error:
+            raise self._refused(error.message) from None
+
+    def _read(self, data: bytes) -> M:
+        try:
+            return self._model.model_validate_json(data)
+        except ValidationError as error:
+            # Pydantic takes no half of a surrogate pair.
+            if error.error_count() > 1 or _all_errors(error)[0]["type"] != "json_invalid":
+                raise
+        return self._model.model_validate_json(mended(data))
 
     def documented(self) -> dict[str, Any]:
         """The body as OpenAPI describes it."""
@@ -55,9 +73,16 @@ class JsonBody(Generic[M]):
 
 def unreadable(error: RequestValidationError | ValidationError) -> str:
     """Where a request is not of its declared form, and why, as a sentence."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
-    return f"{where or 'The body'}: {first['msg']}."
+    first = _all_errors(error)[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")[:_NAME]
+    return f"{where or 'The body'}: {first['msg'][:_SENTENCE]}."
+
+
+def _all_errors(error: RequestValidationError | ValidationError) -> Sequence[Any]:
+    """All of them, because one alone is not to be had, but without what came."""
+    if isinstance(error, ValidationError):
+        return error.errors(include_url=False, include_context=False, include_input=False)
+    return error.errors()
 
 
 async def limit_body(scope: Scope, headers: Fields, receive: Receive, limit: int) -> Receive:

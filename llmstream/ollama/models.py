@@ -274,7 +274,7 @@ def _translated(endpoint: Endpoint, model: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise UpstreamTimeout(f"Ollama at {endpoint.shown_url} did not answer in time. Is it overloaded?") from error
     except ollama.ResponseError as error:
-        if error.status_code == 404 and model:
+        if error.status_code in (400, 404) and model:  # 400: no model can have this name
             raise model_not_found(model) from error
         raise UpstreamError(f"Ollama answered with status {error.status_code}. Its log says more.") from error
     except (httpx.HTTPError, ValueError) as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
+from llmstream.errors import InvalidRequest
+from llmstream.json_guard import check_cost, check_numbers, mended
 from llmstream.ollama_server.backend import ChatRequest, OllamaError
 
 _GO_TYPES: dict[type, str] = {
@@ -15,7 +18,10 @@ _GO_TYPES: dict[type, str] = {
     dict: "object",
     int: "number",
     float: "number",
+    type(None): "null",
 }
+# More than 64 bits have; Python refuses to read thousands of them.
+_DIGITS = 25
 
 _TEXT = (str, "string")
 _FLAG = (bool, "bool")
@@ -71,19 +77,25 @@ def read_json(data: bytes, go_type: str) -> dict[str, Any]:
     """
     if not data.strip():
         raise OllamaError("missing request body", status=400)
-    text = data.decode(errors="replace")
     try:
-        value = json.loads(text)
+        check_cost(data)
+        text = mended(data).decode()
+        value = json.loads(text, parse_int=_integer)
+        check_numbers(value, "json")
+    except InvalidRequest as error:
+        raise OllamaError(error.message, status=400) from None
     except json.JSONDecodeError as error:
         raise OllamaError(_syntax_error(text, error), status=400) from None
-    except RecursionError:
-        raise OllamaError("invalid character '[' exceeded max depth", status=400) from None
     if value is None:
         return {}
     if not isinstance(value, dict):
         kind = _GO_TYPES[type(value)]
         raise OllamaError(f"json: cannot unmarshal {kind} into Go value of type {go_type}", status=400)
     return value
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else math.inf
 
 
 def _syntax_error(text: str, error: json.JSONDecodeError) -> str:

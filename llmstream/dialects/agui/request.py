@@ -119,7 +119,7 @@ class AguiRequest(_Model):
 
     thread_id: str = Field(min_length=1, max_length=200)
     run_id: str = Field(min_length=1, max_length=200)
-    messages: list[AguiMessage]
+    messages: list[AguiMessage] = Field(fail_fast=True)
     tools: list[AguiTool] | None = None
     context: list[AguiContext] | None = None
     forwarded_props: ForwardedProps | None = None

@@ -174,7 +174,7 @@ class AiSdkRequest(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     id: str = Field(min_length=1, max_length=200, description="The chat.")
-    messages: list[UIMessage] | None = None
+    messages: list[UIMessage] | None = Field(None, fail_fast=True)
     message: UIMessage | None = None
     trigger: Literal["submit-message", "regenerate-message"] | None = None
     messageId: str | None = None  # noqa: N815

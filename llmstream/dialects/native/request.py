@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask
+from llmstream.http.ask import Ask, Message
 from llmstream.settings import Thinking
 
 
@@ -35,6 +35,17 @@ class MessageRequest(BaseModel):
     role: Literal["user", "assistant", "system"]
     content: str | list[dict[str, Any]]
 
+    def to_message(self) -> Message:
+        """The message as the core takes it."""
+        for part in self.content if isinstance(self.content, list) else ():
+            match part:
+                case {"type": "text", "text": str()} | {"type": "image_url", "image_url": str() | {"url": str()}}:
+                    continue
+            raise InvalidRequest(
+                f"A part of the type {str(part.get('type'))[:40]!r} can't be read; text and images can."
+            )
+        return {"role": self.role, "content": self.content}
+
 
 class RunRequest(BaseModel):
     """A question or messages, and what the answer should be made with."""
@@ -42,7 +53,7 @@ class RunRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"question": "What color is the sky?"}]})
 
     question: str | None = Field(None, min_length=1)
-    messages: list[MessageRequest] | None = Field(None, min_length=1)
+    messages: list[MessageRequest] | None = Field(None, min_length=1, fail_fast=True)
     context: str | None = Field(None, description="Text to answer from.")
     model: str | None = Field(None, description="One of GET /models.")
     thinking: Thinking | None = None
@@ -63,7 +74,7 @@ class RunRequest(BaseModel):
         if [self.question, self.messages, self.resume].count(None) != 2:
             raise InvalidRequest("Give a question, messages or resume, one of the three.")
         return Ask(
-            messages=self.question or [message.model_dump() for message in self.messages or ()],
+            messages=self.question or [message.to_message() for message in self.messages or ()],
             context=self.context,
             model=self.model,
             thinking=self.thinking,

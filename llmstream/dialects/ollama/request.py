@@ -32,7 +32,7 @@ def ask_of(request: ChatRequest, *, can_think: bool, allowed: Collection[str]) -
     check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
     messages = list(request.messages)
     if request.is_generate and (images := request.body.get("images")):
-        messages[-1] = {**messages[-1], "images": images}
+        messages[-1:] = [{**message, "images": images} for message in messages[-1:]]
     reader = _Messages()
     shape = request.body.get("format") or None
     if shape is not None and shape != "json" and not isinstance(shape, Mapping):
@@ -69,15 +69,19 @@ class _Messages:
         if role == "tool":
             return {"role": "tool", "content": content, "tool_call_id": self._answered(message)}
         if images := message.get("images"):
+            if not isinstance(images, list):
+                raise InvalidRequest("The images are a list of base64 texts.")
             return {"role": role, "content": [text_part(content), *(_image(image) for image in images)]}
         read: Message = {"role": role, "content": content}
         if calls := message.get("tool_calls"):
+            if not isinstance(calls, list):
+                raise InvalidRequest("The tool calls are a list.")
             read["tool_calls"] = [self._call(call) for call in calls]
         return read
 
-    def _call(self, call: Mapping[str, Any]) -> Message:
-        function = call.get("function")
-        if not isinstance(function, Mapping):
+    def _call(self, call: object) -> Message:
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(call, Mapping) or not isinstance(function, Mapping):
             raise InvalidRequest("A tool call needs its function.")
         self._count += 1
         call_id, name = str(call.get("id") or f"call_{self._count}"), str(function.get("name", ""))
