@@ -6,52 +6,19 @@ import asyncio
 import gc
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from llmstream.http.stream import ABORT
 from llmstream.runs.owner import Runs
+from llmstream.uvicorn_protocol import Protocol
 
 # After the drain: how long uvicorn may wait for connections that do not end.
 _CLOSE_S = 1
-# How much may wait for a client that reads slowly before its stream waits too: one write is up to 40 kB.
-_UNSENT_BYTES = 16 * 1024
-# The most that a request may hold before its body.
-_HEAD_BYTES = 64 * 1024
-_HEAD_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 # Threads beside those of the answers: questions about models, files of pages.
 _SPARE_THREADS = 8
-
-
-class _Protocol(HttpToolsProtocol):
-    """Lets a response cut its connection (a plain close would wait for a client that reads nothing); limits headers."""
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
-        self._in_head, self._head_bytes = True, 0
-
-    def data_received(self, data: bytes) -> None:
-        if self._head_bytes > _HEAD_BYTES:
-            return  # closed at once, the client would see a reset connection and not why
-        super().data_received(data)
-        if self._in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(_HEAD_TOO_LARGE)
-                self.loop.call_later(_CLOSE_S, self.transport.close)
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
-        self._in_head, self._head_bytes = True, 0
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
 
 
 class _NoQuery(logging.Filter):
@@ -78,7 +45,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=_Protocol,
+                http=partial(Protocol, timeout_s=runs.settings.request_timeout_s),  # type: ignore[arg-type]
                 ws="none",
                 log_level="info",
                 timeout_graceful_shutdown=_CLOSE_S,

@@ -40,6 +40,7 @@ class Settings:
     connect_timeout_s, first_token_timeout_s, token_timeout_s: how long Ollama may take, in seconds.
     heartbeat_s, hold_s, send_timeout_s: of an HTTP stream, in seconds: a comment after silence, how long headers wait
         for a real status, how long a client may read nothing.
+    request_timeout_s: how long a request may take to come whole, in seconds; a large body gets more with what comes.
     grace_s: how long a run goes on unwatched; max_unwatched_s: the same for a run that continues by choice.
     replay_s: how long an ended run can be read again.
     max_run_events, max_run_bytes, max_run_s, max_log_bytes: limits of one run and of all logs.
@@ -66,6 +67,7 @@ class Settings:
     heartbeat_s: float = 15
     hold_s: float = 1
     send_timeout_s: float = 30
+    request_timeout_s: float = 30
     grace_s: float = 5
     max_unwatched_s: float = 600
     replay_s: float = 600
@@ -120,8 +122,8 @@ class Settings:
 
 _POSITIVE = (
     "connect_timeout_s", "first_token_timeout_s", "token_timeout_s", "heartbeat_s", "send_timeout_s",
-    "max_run_events", "max_run_bytes", "max_run_s", "max_log_bytes", "max_body_bytes", "max_question_bytes",
-    "max_active_runs",
+    "request_timeout_s", "max_run_events", "max_run_bytes", "max_run_s", "max_log_bytes", "max_body_bytes",
+    "max_question_bytes", "max_active_runs",
 )  # fmt: skip
 
 # A name or an address, in lower case, and a port.

@@ -6,6 +6,7 @@ import argparse
 import errno
 import logging
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -45,6 +46,7 @@ def serve(arguments: argparse.Namespace) -> int:
             await super().shutdown(sockets)
             await chat.close()
 
+    _allow_connections()
     server = AnnouncedServer(app, runs, root_path=arguments.root_path)
     # What uvicorn tells of itself stands in our own lines.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
@@ -55,6 +57,15 @@ def serve(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     return 0 if server.started else 1
+
+
+def _allow_connections() -> None:
+    """As many open files as this process may have: each connection is one, and the usual limit a thousand."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,11 +29,15 @@ class RequestRecord:
     closed: bool = False
 
 
+# A demo may run for weeks.
+_KEPT = 1000
+
+
 class Activity:
     """The records of all requests, and the number of generations under way."""
 
     def __init__(self) -> None:
-        self.requests: list[RequestRecord] = []
+        self.requests: deque[RequestRecord] = deque(maxlen=_KEPT)
         self.active = 0
         self._changed = threading.Condition()
 

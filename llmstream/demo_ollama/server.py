@@ -80,8 +80,8 @@ class DemoOllama:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """A record of every request, oldest first."""
-        return self._activity.requests
+        """A record of each of the last thousand requests, oldest first."""
+        return list(self._activity.requests)
 
     @property
     def active(self) -> int:

@@ -1,0 +1,129 @@
+"""uvicorn's HTTP protocol, for strangers: it waits for nobody for ever, and what they send takes bounded memory.
+
+Read from uvicorn 0.54 (protocols/http/httptools_impl.py) and httptools 0.9, whose callbacks these are:
+
+- `on_header` is called for trailers too, after `on_headers_complete`, and uvicorn adds them to the request's headers.
+- A header's value is gathered in memory until its line ends, wherever it stands.
+- Each request that is sent before the answers to earlier ones is kept in `pipeline`, as many as one read brings.
+- Nothing limits the time until a head or a body is whole; `timeout_keep_alive` holds only after an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from llmstream.http.stream import ABORT
+
+# How much may wait for a client that reads slowly before its stream waits too: one write is up to 40 kB.
+_UNSENT_BYTES = 16 * 1024
+# The most that a request may hold before its body, or anywhere without bringing a piece of its body.
+_HEAD_BYTES = 64 * 1024
+# A body that comes slowly gets its time again with each of these.
+_PROGRESS_BYTES = 64 * 1024
+_PIPELINED = 16
+_CLOSE_S = 1
+
+
+def _refusal(status: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+
+
+_HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large")
+_TOO_SLOW = _refusal("408 Request Timeout")
+
+
+class Protocol(HttpToolsProtocol):
+    """Lets a response cut its connection (a plain close would wait for a client that reads nothing); limits requests.
+
+    timeout_s: how long a request may take to come, and a connection to say something.
+    """
+
+    def __init__(self, *args: Any, timeout_s: float, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._timeout_s = timeout_s
+        self._timer: asyncio.TimerHandle | None = None
+        self._in_head = self._got_body = self._refused = False
+        self._idle_bytes = self._body_bytes = self._seen_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=_UNSENT_BYTES)
+        self._begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return  # closed at once, the client would see a reset connection and not why
+        self._got_body = False
+        super().data_received(data)
+        self._idle_bytes = 0 if self._got_body else self._idle_bytes + len(data)
+        if self._idle_bytes > _HEAD_BYTES:
+            self._refuse(_HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= _PIPELINED:
+            self.transport.abort()
+            raise ValueError("too many requests at once")  # httptools stops reading
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        self._begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # else a trailer
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._got_body = True
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._got_body = True  # what comes now is the next request's
+        self._stop_timer()
+        super().on_message_complete()
+
+    def _begin(self) -> None:
+        """A request is to come."""
+        self._in_head = True
+        self._idle_bytes = self._body_bytes = self._seen_bytes = 0
+        self._stop_timer()
+        self._timer = self.loop.call_later(self._timeout_s, self._look)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        waits = self.flow.read_paused  # for the app, which has not read what came
+        if not self._answered and (waits or self._body_bytes - self._seen_bytes >= _PROGRESS_BYTES):
+            self._seen_bytes = self._body_bytes
+            self._timer = self.loop.call_later(self._timeout_s, self._look)
+        elif not self._in_head and self._answered:
+            self.transport.abort()
+        else:
+            self._refuse(_TOO_SLOW)
+
+    @property
+    def _answered(self) -> bool:
+        """Whether the request whose body comes is being answered already."""
+        return not self._in_head and self.cycle is not None and self.cycle.response_started
+
+    def _refuse(self, answer: bytes) -> None:
+        self._refused = True
+        if self.transport.is_closing():
+            return None
+        if self._answered:
+            return self.transport.abort()
+        self.transport.write(answer)
+        self.loop.call_later(_CLOSE_S, self.transport.close)
