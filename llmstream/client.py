@@ -65,7 +65,8 @@ class AsyncClient:
                     return await _run_id(got)
             except (aiohttp.ClientError, OSError) as error:
                 if pause_s is None:
-                    raise UpstreamUnreachable(f"No llmstream server answers at {self.url}. Is it running?") from error
+                    where = _shown(self.url)
+                    raise UpstreamUnreachable(f"No llmstream server answers at {where}. Is it running?") from error
                 await asyncio.sleep(pause_s)
         raise AssertionError  # the loop returns or raises
 
@@ -229,3 +230,9 @@ class Client:
                     raise RunCancelled
                 case _ if rest := text.rare(event):
                     yield rest
+
+
+def _shown(url: str) -> str:
+    """The address without the user and the password that it may hold."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

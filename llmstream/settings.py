@@ -94,6 +94,11 @@ class Settings:
                 "token is empty, which would let everybody in. Leave it out (LLMSTREAM_TOKEN unset, None) for that, or "
                 "set a secret: `openssl rand -hex 16` makes one."
             )
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise SettingsError(
+                "token (LLMSTREAM_TOKEN) holds what no header can carry: it takes printable ASCII characters, and no "
+                "space at its ends. `openssl rand -hex 16` makes one."
+            )
         # What people write becomes what a browser sends.
         object.__setattr__(self, "allowed_hosts", tuple(_host(text) for text in self.allowed_hosts))
         object.__setattr__(self, "allowed_origins", tuple(_origin(text) for text in self.allowed_origins))
@@ -128,6 +133,8 @@ _POSITIVE = (
 
 # A name or an address, in lower case, and a port.
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+# What stands behind `Authorization: Bearer`.
+_TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ORIGIN = re.compile(rf"(?P<origin>[a-z][a-z0-9+.-]*://{HOST.pattern})/?")
 
 _overrides: list[dict[str, Any]] = []

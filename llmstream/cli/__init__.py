@@ -164,7 +164,7 @@ def _check_url(arguments: argparse.Namespace) -> None:
     if arguments.url and (arguments.demo or arguments.system is not None):
         raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
     if arguments.url and not arguments.url.startswith(("http://", "https://")):
-        raise SettingsError(f"--url takes an address such as http://localhost:8000, got {arguments.url}.")
+        raise SettingsError("--url takes an address such as http://localhost:8000.")
 
 
 def _serve(arguments: argparse.Namespace) -> int:

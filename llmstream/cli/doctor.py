@@ -87,8 +87,20 @@ def _ollama(settings: Settings) -> Iterator[Finding]:
         yield Finding(False, f"model: {error.message}", needed=True)
         return
     there = any(same_model(name, chosen) for name in names)
+    if there and concurrency.run(_is_stuck(ollama, chosen)):
+        yield Finding(
+            False, f"model {chosen} is loaded and answers nobody; free it with `ollama stop {chosen}`", needed=True
+        )
+        return
     yield Finding(True, f"models: {', '.join(names)}")
     yield Finding(there, f"model {chosen}" + ("" if there else f": get it with `ollama pull {chosen}`"), needed=True)
+
+
+async def _is_stuck(ollama: Ollama, model: str) -> bool:
+    try:
+        return await ollama.loaded(model) and not await ollama.answers(model)
+    except LlmstreamError:  # it answers, if only that it can't
+        return False
 
 
 def _package(name: str, how: str) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -113,7 +114,7 @@ class Chat(gr.Blocks):
         )
 
     def _page_options(self) -> dict[str, Any]:
-        doors = Middleware(_Doors, settings=self._runs.settings)
+        doors = Middleware(_Doors, runs=self._runs)
         return {
             "theme": self._wanted_theme or open_theme(),
             "css": _CSS,
@@ -163,9 +164,14 @@ def _fallback(runs: Runs) -> Fallback:
 class _Doors:
     """Who may come in, unless the app it is mounted in has doors of its own; and what its pages may load."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, runs: Runs) -> None:
         self._app = app
-        self._guarded = Security(app, settings=settings)
+        self._runs = runs
+
+    @functools.cached_property
+    def _guarded(self) -> Security:
+        # Made with the first request: by then the app's endpoints have said whose these runs are.
+        return Security(self._app, settings=self._runs.settings, identify=self._runs.identify)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -49,6 +49,8 @@ class Service:
         self.name = name
         self.identify = identify
         self.answer_nodes = tuple(answer_nodes)
+        if identify is not None:
+            runs.identify = identify
 
     @property
     def settings(self) -> Settings:

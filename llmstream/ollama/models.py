@@ -185,6 +185,18 @@ class Ollama:
         except ModelNotFound:
             return False
 
+    async def answers(self, model: str) -> bool:
+        """Whether a model that is loaded makes a token in ten seconds.
+
+        Ollama may never free the place of a client that left (https://github.com/ollama/ollama/issues/17131).
+        """
+        options = {"num_predict": 1}
+        try:
+            await self._ask(lambda client: client.generate(model, "Hi", options=options, keep_alive=None), model=model)
+        except UpstreamTimeout:
+            return False
+        return True
+
     def pull(self, model: str) -> Iterator[ollama.ProgressResponse]:
         """Progress of a download, with `status`, and `completed` and `total` in bytes.
 

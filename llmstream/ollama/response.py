@@ -223,5 +223,5 @@ def model_not_found(model: str) -> ModelNotFound:
 def _too_slow(limit_s: float) -> UpstreamTimeout:
     return UpstreamTimeout(
         f"Ollama sent nothing for {limit_s:g} s. It may be loading a large model or serving others: "
-        "try again, or raise LLMSTREAM_FIRST_TOKEN_TIMEOUT_S. If the model answers nobody, restart Ollama."
+        "try again, or raise LLMSTREAM_FIRST_TOKEN_TIMEOUT_S. If the model answers nobody, `ollama stop` it."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from typing import Unpack
+from typing import Any, Unpack
 
 from llmstream.core.generate import prepare
 from llmstream.core.inputs import Arguments, Input
@@ -30,12 +30,14 @@ class Runs:
     """Starts runs and keeps them going; one per process is enough.
 
     Start runs from one event loop; follow and stop them from any.
+    identify: by which the endpoints tell whose a run is, where they do; every other surface on these runs asks it too.
     """
 
     def __init__(self, settings: Settings | None = None, *, log: RunLog | None = None) -> None:
         self.settings = settings or Settings.load()
         self.log = log or MemoryLog(replay_s=self.settings.replay_s, max_log_bytes=self.settings.max_log_bytes)
         self.closing = False
+        self.identify: Any = None
         self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
         self._running: dict[str, Running] = {}
         self._warned: set[str] = set()
@@ -59,9 +61,9 @@ class Runs:
         arguments are those of `astream`.
         Raises `Busy`, `ServerShutdown`, and what makes an answer impossible before it begins.
         """
-        self._check_open()
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier
+        self._check_open()
         arguments.setdefault("settings", self.settings)
         job = await prepare(question, caller=caller, **arguments)
         self._warn(job)

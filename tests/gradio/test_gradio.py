@@ -35,7 +35,7 @@ from llmstream.events import (
     ToolResult,
     Usage,
 )
-from llmstream.fastapi import create_app
+from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
 from llmstream.gradio.messages import conversation, message
 from llmstream.gradio.turns import PERIOD_S, Turns
@@ -482,3 +482,15 @@ def test_missing_gradio_says_how_to_get_it() -> None:
     code = "import sys; sys.modules['gradio'] = None\nimport llmstream.gradio"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
     assert 'ImportError: The chat page needs Gradio: pip install ".[gradio]" in a clone of llmstream' in done.stderr
+
+
+def test_chat_page_on_guarded_runs(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+    """A page of Gradio's on runs whose endpoints ask who somebody is asks the same."""
+    runs = Runs(settings)
+    app = FastAPI()
+    app.state.runs = runs
+    mount_chat(app, create_chat(runs=runs), "/page")
+    app.include_router(create_router(runs=runs, identify=lambda request: request.headers.get("x-user")), prefix="/llm")
+    url = serve(app).url
+    assert 401 == get(f"{url}/page/").status_code
+    assert 200 == get(f"{url}/page/", headers={"x-user": "ann"}).status_code

@@ -46,7 +46,7 @@ _SHOWN_ONLY = ("step-start", "reasoning", "reasoning-file", "source-url", "sourc
 class UIMessage(BaseModel):
     """One message: a role and its parts."""
 
-    id: str = ""
+    id: str = Field("", max_length=200)
     role: Literal["system", "user", "assistant"]
     parts: list[dict[str, Any]]
 
