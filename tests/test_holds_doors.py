@@ -16,8 +16,8 @@ from llmstream.fastapi import create_app
 from llmstream.ollama import models
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
-from tests.holding import LIMIT_S
-from tests.support import Served, post
+from tests.support.holding import LIMIT_S
+from tests.support.serving import Served, post
 
 
 async def test_request_key_during_the_drain(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.holding import said
+from tests.support.holding import said
 
 CHAINS = """
 import asyncio, logging, os, sys, threading

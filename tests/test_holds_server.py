@@ -14,8 +14,8 @@ from fastapi import FastAPI, Request
 
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.holding import LIMIT_S, speak
-from tests.support import Served, get
+from tests.support.holding import LIMIT_S, speak
+from tests.support.serving import Served, get
 
 Serve = Callable[[FastAPI], Served]
 HEAD = b"POST /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from llmstream.events import Failed
-from tests.holding import LIMIT_S, run_script, said
-from tests.support import native_events
+from tests.support.holding import LIMIT_S, run_script, said
+from tests.support.serving import native_events
 
 COMMAND = [sys.executable, "-m", "llmstream"]
 
