@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +44,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app: Any, runs: Runs, **options: Any) -> None:
+        self._wake: Callable[[], object] | None = None
         super().__init__(
             uvicorn.Config(
                 app,
@@ -64,6 +67,26 @@ class Server(uvicorn.Server):
         # What is alive now stays alive: the collector need not walk it again and again, which takes 100 ms and more.
         gc.collect()
         gc.freeze()
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it has been told to stop; set by signals, and from any thread."""
+        return self._should_exit
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        self._should_exit = value
+        if value and self._wake is not None:
+            self._wake()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own looks ten times a second whether it should stop; once a second is enough for the Date header.
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.call_soon_threadsafe(woken.set)
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), 1)
+        self._wake = None
 
     async def shutdown(self, sockets: Any = None) -> None:
         drain = asyncio.create_task(self._runs.drain())

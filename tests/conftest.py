@@ -50,8 +50,8 @@ def upstream() -> Iterator[DemoOllama]:
 
 @pytest.fixture
 def settings(upstream: DemoOllama) -> Settings:
-    """Settings that point to `upstream`."""
-    return Settings(ollama_url=upstream.url, demo="never")
+    """Settings that point to `upstream`; a server that is stopped waits for no run that a test has left."""
+    return Settings(ollama_url=upstream.url, demo="never", drain_s=0)
 
 
 @pytest.fixture(scope="session")

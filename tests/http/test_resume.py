@@ -6,17 +6,19 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import chain, repeat
 
 import pytest
 from fastapi import FastAPI
 
+from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, Fault, Proxy, ask, start
 from tests.support.resuming import Client, random_faults, served_runs
-from tests.support.serving import Served, generations
+from tests.support.serving import Served, generations, messages
 
 Serve = Callable[[FastAPI], Served]
 
@@ -24,7 +26,7 @@ Serve = Callable[[FastAPI], Served]
 TEXT = "Né\n\n 😀 ok\u2028.\n"
 LONG = "".join(f"{n}: só\n\n 😀 wörd\x85, {n * n};\n" for n in range(12))
 CUTS = int(os.environ.get("LLMSTREAM_TEST_CUTS", "250"))
-# A cut in a stream that is made anew for it takes a generation, 8 ms: every byte of those is for `make soak`.
+# Every byte of a connection is for `make soak`.
 STEP = 1 if CUTS >= 10_000 else 7
 PARALLEL = 8
 
@@ -64,7 +66,7 @@ def test_a_stream_cut_anywhere_is_continued_exactly(
     with Proxy(served.url) as proxy:
         path = "/stream" if way == "native-post" else "/stream-with-post"
         whole = Exchange(f"{served.url}{path}", "POST", question="q")
-        positions = cuts(whole, 1 if way == "plain-post" else STEP)
+        positions = cuts(whole)
         before = generations(upstream)
         for position in positions:
             proxy.faults = forever(iter([Fault(cut_down=position, reset=position % 2 == 1)]))
@@ -74,14 +76,34 @@ def test_a_stream_cut_anywhere_is_continued_exactly(
         assert len(positions) == generations(upstream) - before
 
 
-def cuts(whole: Exchange, step: int) -> list[int]:
-    """Where to cut a stream like this one: anywhere in its body, less often in its head, which tells nothing."""
+def cuts(whole: Exchange) -> range:
+    """Where to cut a stream like this one, from the first byte of its head to its last."""
     wire = b""
     while not wire.endswith(b"0\r\n\r\n"):
         wire += whole.socket.recv(65536)
     whole.close()
-    head = wire.index(b"\r\n\r\n") + 4
-    return [*range(0, head, STEP), *range(head, len(wire), step)]
+    return range(0, len(wire), STEP)
+
+
+@pytest.mark.parametrize("way", ["native-post", "plain-post", "native-get", "native-after"])
+def test_every_byte_may_be_the_last(way: str, upstream: DemoOllama, settings: Settings, serve: Serve) -> None:
+    """What was read up to any byte, and what the server sends after the last id of that, are the whole answer."""
+    upstream.answers["q"] = TEXT
+    served = serve(create_app(settings))
+    run = None if way.endswith("post") else start(served.url, question="q")
+
+    @cache
+    def body(last_id: str) -> bytes:
+        return Client(served.url, "q", way, "key", run=run, last_id=last_id).ask().all().body
+
+    whole = body("")
+    for position in range(len(whole) + 1):
+        decoder = sse.Decoder()
+        before = decoder.feed(whole[:position])
+        client = Client(served.url, "q", way, "key")
+        client.applied = before + messages(body(decoder.last_id))
+        check(client, TEXT)
+    assert 1 == generations(upstream)
 
 
 @pytest.mark.parametrize("way", ["native-get", "native-after", "plain-get"])
@@ -95,12 +117,11 @@ def test_a_replay_cut_at_every_byte_is_continued_exactly(
         run = start(served.url, question="q")
         path = "/stream-with-get?question=q" if way == "plain-get" else f"/runs/{run}/events"
         whole = Exchange(f"{served.url}{path}")
-        positions = cuts(whole, 1 if way == "native-get" else STEP)
+        positions = cuts(whole)
         before = generations(upstream)
         for position in positions:
             proxy.faults = forever(iter([Fault(cut_down=position, reset=position % 2 == 1)]))
-            client = Client(proxy.url, "q", way, "key")
-            client._run = run
+            client = Client(proxy.url, "q", way, "key", run=run)
             client.run()
             check(client, TEXT)
         check_over(client)

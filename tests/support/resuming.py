@@ -14,7 +14,9 @@ from tests.support.serving import Served
 class Client:
     """Comes back with the id of the last message it has applied, until it has the terminal one."""
 
-    def __init__(self, url: str, question: str, way: str, key: str, **fields: str) -> None:
+    def __init__(
+        self, url: str, question: str, way: str, key: str, *, run: str | None = None, last_id: str = "", **fields: str
+    ) -> None:
         self.url = url
         self.applied: list[sse.Message] = []
         self.plain = way.startswith("plain")
@@ -23,14 +25,14 @@ class Client:
         self._question = question
         self._fields = fields
         self._key = key
-        self.last_id = ""
-        self._run: str | None = None
+        self.last_id = last_id
+        self._run = run
 
     def run(self) -> None:
         while not self.over:
             self.turns += 1
             assert self.turns < 200, f"no end in sight after {self.turns} connections"
-            with self._ask() as exchange:
+            with self.ask() as exchange:
                 while exchange.read():
                     pass
                 assert exchange.status in (0, 200, 201), (exchange.status, exchange.body)
@@ -46,7 +48,7 @@ class Client:
             return "".join(message.data for message in self.applied)
         return "".join(sse_text(message) for message in self.applied if message.event == "token")
 
-    def _ask(self) -> Exchange:
+    def ask(self) -> Exchange:
         headers = {"last-event-id": self.last_id} if self.last_id else {}
         fields = {"question": self._question, "request_id": self._key, **self._fields}
         if self.way == "native-post":
