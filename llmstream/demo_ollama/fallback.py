@@ -11,7 +11,7 @@ from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 from llmstream.telling import logger
 
-LOOK_EVERY_S = 2.0
+_LOOK_EVERY_S = 2.0
 
 
 class Fallback:
@@ -63,7 +63,7 @@ class Fallback:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(_LOOK_EVERY_S)
             if await Ollama.of(self._wanted).running():
                 break
         self.active = False

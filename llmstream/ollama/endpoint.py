@@ -19,14 +19,15 @@ _PORTS = {"http": 80, "https": 443}
 class Endpoint:
     """Where Ollama is and how long it may take.
 
-    headers, cookies: sent with every request. proxy: an `http://` address. tls: whether to check certificates, or what
-    with.
+    busy_timeout_s: how long a full queue is asked again, all retries together. headers, cookies: sent with every
+    request. proxy: an `http://` address. tls: whether to check certificates, or what with.
     """
 
     url: str
     connect_timeout_s: float = 5
     first_token_timeout_s: float = 300
     token_timeout_s: float = 60
+    busy_timeout_s: float = 5
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     proxy: str | None = None

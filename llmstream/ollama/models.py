@@ -46,7 +46,6 @@ PROMPT_TRUNCATED = "The prompt was longer than the model's context, so Ollama cu
 _CAPABILITIES_AGE_S = 60
 _CHOICE_AGE_S = 2
 _BUSY_RETRIES = 3
-_BUSY_TOTAL_S = 5
 _ADMIN_TIMEOUT_S = 10
 
 
@@ -98,7 +97,7 @@ class Ollama:
             raise InvalidRequest("There is nothing to answer: the messages are empty.")
         await self._check(body)
         request = {"truncate": False, **body}
-        retry = _Retry()
+        retry = _Retry(self.endpoint.busy_timeout_s)
         while True:
             try:
                 return await read_chat(self.endpoint, request, receive)
@@ -296,10 +295,10 @@ def _translated(endpoint: Endpoint, model: str) -> Iterator[None]:
 class _Retry:
     """Retries before the first chunk: a full queue 3 times in 5 s with jitter, each other fault once and at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, busy_timeout_s: float) -> None:
         self._busy = 0
         self._others: set[type[UpstreamError]] = set()
-        self._until = time.monotonic() + _BUSY_TOTAL_S
+        self._until = time.monotonic() + busy_timeout_s
 
     async def wait(self, error: UpstreamError) -> bool:
         """Whether to ask again, after waiting as long as is due."""

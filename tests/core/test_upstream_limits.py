@@ -63,9 +63,8 @@ def test_a_connect_that_hangs_is_a_status(serve: Callable[[FastAPI], Any]) -> No
             assert (502, "upstream_unreachable") == (refused.status, refused.json["code"])
 
 
-async def test_a_full_queue_that_answers_slowly_is_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_queue_that_answers_slowly_is_asked_less_often() -> None:
     """All retries together have a time: what the queue took to refuse counts, so there may be no third request."""
-    monkeypatch.setattr("llmstream.ollama.models._BUSY_TOTAL_S", 1.5)
     busy = response(b'{"error":"server busy"}', status="503 Service Unavailable")
     waits_s = iter([0, 0.8, 0, 0])  # with the first pause, 0.25 s or more, there is no time for the next: 0.5 or more
 
@@ -75,7 +74,7 @@ async def test_a_full_queue_that_answers_slowly_is_asked_less_often(monkeypatch:
 
     async with raw_server(refuse) as (url, counts):
         with pytest.raises(UpstreamBusy):
-            await Ollama(Endpoint(url=url)).chat(BODY, print)
+            await Ollama(Endpoint(url=url, busy_timeout_s=1.5)).chat(BODY, print)
 
     assert 2 == sum(counts)
 

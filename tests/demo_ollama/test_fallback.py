@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from llmstream.demo_ollama import DemoOllama, fallback
+from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import ask, eventually, following, start
@@ -24,12 +24,6 @@ def absent() -> DemoOllama:
     return ollama
 
 
-@pytest.fixture
-def looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look again soon."""
-    monkeypatch.setattr(fallback, "LOOK_EVERY_S", 0.05)
-
-
 def test_the_demo_answers_and_says_so(absent: DemoOllama, serve: Serve) -> None:
     """Without an Ollama there are answers, and a notice wherever a person looks."""
     url = serve(create_app(Settings(ollama_url=absent.url))).url
@@ -41,7 +35,7 @@ def test_the_demo_answers_and_says_so(absent: DemoOllama, serve: Serve) -> None:
     assert [] == absent.requests
 
 
-def test_a_real_ollama_takes_over(absent: DemoOllama, serve: Serve, looking: None) -> None:
+def test_a_real_ollama_takes_over(absent: DemoOllama, serve: Serve) -> None:
     """As soon as one answers at the address it is used, and answers under way go on to their end."""
     served = serve(create_app(Settings(ollama_url=absent.url, grace_s=20)))
     run = start(served.url, question="How do I mount llmstream in my FastAPI app?")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -370,13 +371,19 @@ def test_same_key_starts_one_run(serve: Serve, settings: Settings) -> None:
 
 def test_heartbeat_is_no_frame(serve: Serve, settings: Settings) -> None:
     """A heartbeat in a long silence is not seen by a parser."""
+    beaten = threading.Event()
 
     async def slow(question: object) -> AsyncIterator[str]:
         yield "One"
-        await asyncio.sleep(0.3)
+        await asyncio.to_thread(beaten.wait)
         yield " two"
 
     served = serve(create_app(settings.change(heartbeat_s=0.05), chain=slow))
-    response = send(served)
-    assert b": ping\n" in response.content
-    assert "One two" == text(frames(response.content))
+    content = b""
+    with httpx.stream("POST", f"{served.url}/api/chat", json=body(), timeout=30) as response:
+        for piece in response.iter_bytes():
+            content += piece
+            if b": ping\n" in content:
+                beaten.set()
+    assert b": ping\n" in content
+    assert "One two" == text(frames(content))

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -25,6 +27,7 @@ from llmstream.dialects.ollama.pieces import OllamaPieces
 from llmstream.events import Event, Reasoning, Started, Token, ToolCall, ToolResult
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
+from tests.support.faultkit import Exchange
 from tests.support.golden import forever, golden
 from tests.support.lacking import lacking
 from tests.support.npm import EXACT, NOBODY
@@ -374,11 +377,20 @@ def test_token_is_wanted(serve: Serve, settings: Settings) -> None:
 
 def test_silence_is_no_end(serve: Serve, settings: Settings) -> None:
     """A long silence in the middle of an answer changes nothing."""
+    beaten, runs = threading.Event(), threading.Semaphore(0)
 
     async def slow(question: object) -> AsyncIterator[str]:
         yield "One"
-        await asyncio.sleep(0.3)
+        runs.release()
+        await asyncio.to_thread(beaten.wait)
         yield " two"
 
     served = serve(create_app(settings.change(heartbeat_s=0.05), chain=slow))
-    assert "One two" == chat(served, model="chain", stream=False).json()["message"]["content"]
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(chat, served, model="chain", stream=False)
+        assert runs.acquire(timeout=20)
+        # One that came later, and was silent for so long that its heart has beaten.
+        with Exchange(f"{served.url}/stream", "POST", question="q") as later:
+            later.until(lambda exchange: b": ping\n" in exchange.body)
+            beaten.set()
+        assert "One two" == answer.result().json()["message"]["content"]

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import papermill  # type: ignore[import-untyped]
 import pytest
 from nbclient import NotebookClient
-from nbconvert import HTMLExporter, MarkdownExporter
 
 from llmstream.demo_ollama import DemoOllama
 from tests.support import ROOT
@@ -132,6 +130,8 @@ def test_notebook_without_an_ollama(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The first notebook as papermill saves it, with a parameter of its own, and with hostile answers."""
+    import papermill  # type: ignore[import-untyped]
+
     folder = tmp_path_factory.mktemp("papermill")
     with DemoOllama(tokens_per_s=None) as ollama, pytest.MonkeyPatch.context() as patch:
         ollama.answers |= {MOUNT: EVIL, "How do I fly?": EVIL}
@@ -150,6 +150,8 @@ def test_notebook_under_papermill(saved: Any) -> None:
 
 def test_saved_answer_is_inert_everywhere(saved: Any) -> None:
     """A notebook turned into a page, or into Markdown, shows the answers, and none of their HTML acts."""
+    from nbconvert import HTMLExporter, MarkdownExporter
+
     page, _ = HTMLExporter(template_name="basic").from_notebook_node(saved)  # type: ignore[no-untyped-call]
     assert 2 == page.count("<strong>The end.</strong>")
     assert 2 == page.count("&lt;img src=x onerror=")

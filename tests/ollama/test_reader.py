@@ -259,19 +259,14 @@ async def _tell_closed(writer: asyncio.StreamWriter, closed: asyncio.Event) -> N
 
 async def test_trickle_is_no_silence() -> None:
     """An answer that comes slowly, but never as slowly as the limit, is whole, however long it takes."""
-    data = recording("tool-call")
-    pieces = [data[start : start + 60] for start in range(0, len(data), 60)]
-
-    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
-        for piece in pieces:
-            await asyncio.sleep(0.1)
-            writer.write(piece)
-
-    async with raw_server(script) as (url, _):
-        _, error = await read(url, first_token_timeout_s=0.8, token_timeout_s=0.8)
+    with DemoOllama(tokens_per_s=10, scenarios=True) as upstream:
+        body = {**BODY, "model": "demo:tokens-12"}
+        chunks, error = await read(upstream.url, body=body, first_token_timeout_s=0.8, token_timeout_s=0.8)
 
     assert error is None
-    assert len(pieces) * 0.1 > 0.8
+    last = chunks[-1]
+    assert isinstance(last, LastChunk)
+    assert last.total_duration > 0.8e9
 
 
 @pytest.mark.parametrize("tools", [False, True])

@@ -12,9 +12,7 @@ import pytest
 from llmstream.concurrency import pulled
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.errors import (
-    UpstreamBusy,
-)
+from llmstream.errors import UpstreamBusy, UpstreamStalled
 from llmstream.ollama.chat import read_chat
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
@@ -109,7 +107,7 @@ async def test_more_than_a_hundred_at_once(upstream: DemoOllama) -> None:
     assert await asyncio.to_thread(upstream.wait_idle)
 
 
-async def test_who_takes_long_is_not_flooded() -> None:
+async def test_who_takes_long_is_not_flooded(upstream: DemoOllama) -> None:
     """What nobody has asked for waits at the server, and comes when it is asked for; none of it is a silence."""
     line = b'{"message":{"content":"%s"},"done":false}\n' % (b"a" * 1000)
     lines, sent = 20_000, 0
@@ -135,7 +133,9 @@ async def test_who_takes_long_is_not_flooded() -> None:
                 await asyncio.sleep(0)
                 unchanged, before = (unchanged + 1 if sent == before else 0), sent
             held = sent
-            await asyncio.sleep(2 * connection.token_timeout_s)  # who takes long takes longer than a model may
+            # Who takes long takes longer than a model may: another answer is given up meanwhile.
+            _, silence = await read(upstream.url, body={**BODY, "model": "demo:stall-1"}, token_timeout_s=0.4)
+            assert isinstance(silence, UpstreamStalled)
             async for chunks in reads:
                 taken += chunks
 
