@@ -19,6 +19,7 @@ class Ask:
 
     messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
     model, thinking, options, tools, format, context: those of `astream`; None and empty where the client did not say.
+    must_call: whether the answer has to be a call of one of the tools.
     """
 
     messages: Sequence[Message] | str
@@ -28,6 +29,17 @@ class Ask:
     options: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Mapping[str, Any]] = ()
     format: str | Mapping[str, Any] | None = None
+    must_call: bool = False
+
+    def demanded(self) -> list[str]:
+        """What the answer would be useless without: its form, a call."""
+        demands = {"format (response_format)": self.format is not None, "tool_choice": self.must_call}
+        return [name for name, demanded in demands.items() if demanded]
+
+    def offered(self) -> list[str]:
+        """What an answer can do without: sampling options, thinking, tools that may be called."""
+        offers = {"thinking": bool(self.thinking), "tools": bool(self.tools)}
+        return [*self.options, *(name for name, offered in offers.items() if offered)]
 
     @property
     def last_texts(self) -> list[str]:

@@ -17,16 +17,18 @@ _KNOWN = (
 )  # fmt: skip
 
 # How a model is run, not what is asked of it: editors send these with every request.
-_HARDWARE = frozenset((
+HARDWARE = frozenset((
     "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "low_vram", "f16_kv", "use_mmap", "use_mlock",
 ))  # fmt: skip
 
+# Where an answer is cut, which needs no model.
+LIMITS = frozenset(("num_predict", "stop"))
 
-def ask_of(request: ChatRequest, *, can_think: bool, allowed: Collection[str]) -> Ask:
+
+def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]) -> Ask:
     """What is asked; raises `InvalidRequest` for what can't be done.
 
-    allowed: the options that may be set. Others are refused later, but for those of the hardware, which are then left
-    to the server.
+    takes_think: whether `think` means something to what answers. left_out: options that it is not told of.
     """
     # False and 0 are what leaving a field of Ollama's out says.
     check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
@@ -40,11 +42,11 @@ def ask_of(request: ChatRequest, *, can_think: bool, allowed: Collection[str]) -
     return Ask(
         messages=[reader.read(message) for message in messages],
         model=request.model,
-        thinking=cast("Thinking", request.think) if can_think else None,
+        thinking=cast("Thinking", request.think) if takes_think else None,
         options={
             name: value
             for name, value in request.options.items()
-            if not _is_default(name, value) and (name in allowed or name not in _HARDWARE)
+            if not _is_default(name, value) and name not in left_out
         },
         tools=cast("tuple[Mapping[str, Any], ...]", request.tools),
         format=shape,

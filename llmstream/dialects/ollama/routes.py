@@ -11,8 +11,10 @@ from llmstream.dialects.ollama.backend import ChainBackend
 from llmstream.dialects.openai.routes import OPENAI_ERRORS, add_openai
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import ErrorForm
+from llmstream.http.ignored import ignored_header
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service
+from llmstream.http.stream import CACHE_CONTROL
 from llmstream.ollama_server.app import ENDPOINTS, OLLAMA_VERSION, Endpoint, OllamaApi, no_such_path
 from llmstream.ollama_server.backend import OllamaError
 from llmstream.ollama_server.lines import go_json
@@ -44,7 +46,7 @@ def _answering(endpoint: Endpoint, service: Service, loaded: LoadedModels) -> Ca
     async def answer(request: Request) -> Response:
         backend = ChainBackend(service, caller=request.scope[CALLER])
         try:
-            return _Escaped(await endpoint.call(OllamaApi(backend, OLLAMA_VERSION, loaded), request))
+            return _Sent(await endpoint.call(OllamaApi(backend, OLLAMA_VERSION, loaded), request))
         except OllamaError as error:
             return refused(error)
 
@@ -55,20 +57,27 @@ async def _no_such_path(request: Request, path: str) -> Response:
     return no_such_path(f"/{path}")
 
 
-class _Escaped(Response):
-    """A response in which U+0085 is escaped: `ollama` for Python takes a raw one for the end of a line."""
+class _Sent(Response):
+    """A response as this server sends it: with the headers of a stream, and what was ignored.
+
+    U+0085 is escaped, because `ollama` for Python takes a raw one for the end of a line.
+    """
 
     def __init__(self, response: Response) -> None:
         super().__init__()
         self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def escaping(message: Message) -> None:
-            if b"\xc2\x85" in message.get("body", b""):
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = {"cache-control": CACHE_CONTROL, **ignored_header()}
+                added = [(name.encode(), value.encode()) for name, value in headers.items()]
+                message = {**message, "headers": [*message["headers"], *added]}
+            elif b"\xc2\x85" in message.get("body", b""):
                 message = {**message, "body": message["body"].replace(b"\xc2\x85", b"\\u0085")}
             await send(message)
 
-        await self._response(scope, receive, escaping)
+        await self._response(scope, receive, sending)
 
 
 OLLAMA = Dialect("ollama", add_ollama, forms={f"{_PREFIX}/v1": OPENAI_ERRORS, _PREFIX: _ERRORS})

@@ -29,9 +29,6 @@ _OPTIONS = {
     "repetition_penalty": "repeat_penalty",
 }
 
-# What some clients always send, and means what its absence does.
-_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
-
 _EFFORTS: dict[str, Thinking] = {
     "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
 }  # fmt: skip
@@ -181,11 +178,8 @@ class CompletionRequest(BaseModel):
         """Whether a stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def ask(self, *, own_chain: bool = False) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done.
-
-        own_chain: whether somebody's own chain answers, which can't be told how.
-        """
+    def ask(self) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done."""
         check_unknown(self.model_extra or {})
         for name, harmless in _NOT_HERE.items():
             value = getattr(self, name)
@@ -195,18 +189,16 @@ class CompletionRequest(BaseModel):
             messages=[message.to_message() for message in self.messages],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
-            options=self._options(own_chain),
+            options=self._options(),
             tools=self._tools(),
             format=self._format(),
         )
 
-    def _options(self, own_chain: bool) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         given = {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
         for name in ("max_tokens", "max_completion_tokens"):
             if given.get(name) == -1:  # no limit, as some clients say it
                 del given[name]
-        if own_chain:
-            given = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         options = {_OPTIONS[name]: value for name, value in given.items()}
         if self.stop:
             options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop

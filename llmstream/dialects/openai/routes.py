@@ -51,7 +51,7 @@ class _OpenAI:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
-        ask = body.ask(own_chain=self._service.chain is not None)
+        ask = body.ask()
         run = await self._service.start(
             ask, caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
         )
