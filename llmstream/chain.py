@@ -93,7 +93,11 @@ def _ignore(status: Status) -> None:
 
 
 def _base64(image: str) -> str:
-    """The image as it was given; the `ollama` package would read a file where the text is the name of one."""
+    """The image without the line ends that MIME puts into base64.
+
+    Checked here, because the `ollama` package would read a file where the text is the name of one.
+    """
+    image = "".join(image.split())
     try:
         base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, convert_to_messages
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable
 
@@ -65,6 +65,8 @@ def to_messages(question: str | Sequence[Any], history: Sequence[Any] = ()) -> l
 
 def _plain_parts(message: Any) -> Any:
     """A dict message whose parts have LangChain's form, whatever common form they came in; parts of text are a text."""
+    if isinstance(message, Mapping) and message.get("role") == "control":  # a role of Ollama's alone
+        return ChatMessage(role="control", content=message.get("content") or "")
     if not isinstance(message, Mapping) or not isinstance(message.get("content"), list | tuple):
         return message
     parts = [_plain_part(part) for part in message["content"]]

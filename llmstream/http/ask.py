@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmstream.errors import CapabilityMissing, InvalidRequest
+from llmstream.errors import InvalidRequest
+from llmstream.http.parts import Message
 from llmstream.settings import Thinking
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,44 +47,6 @@ class Ask:
         content = self.messages[-1].get("content", "") if self.messages else ""
         parts = [{"text": content}] if isinstance(content, str) else content
         return [text for part in parts if isinstance(text := part.get("text"), str)]
-
-
-def content_of(parts: Sequence[Message]) -> str | list[Message]:
-    """Text and image parts as a message's content: a plain text where there are no images."""
-    if all(part["type"] == "text" for part in parts):
-        return "".join(part["text"] for part in parts)
-    return list(parts)
-
-
-def text_part(text: str) -> Message:
-    """A piece of text in a message."""
-    return {"type": "text", "text": text}
-
-
-def image_part(url: str, media_type: str = "image/") -> Message:
-    """An image in a message; raises `CapabilityMissing` for what no model here could see or fetch."""
-    if not media_type.startswith("image/"):
-        raise CapabilityMissing(f"Files of the type {media_type[:40]!r} can't be read here; text and images can.")
-    if not url.startswith("data:"):
-        raise CapabilityMissing("Images are taken as data: URLs only; links are not followed.")
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def call_of(id: str, name: str, arguments: object) -> Message:
-    """A call that an earlier answer made."""
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": text or "{}"}}
-
-
-def result_of(id: str, output: object) -> Message:
-    """What the tool called under `id` gave back."""
-    return {"role": "tool", "tool_call_id": id, "content": output if isinstance(output, str) else json.dumps(output)}
-
-
-def tool_of(name: str, description: str | None, parameters: object) -> Message:
-    """A tool that the client has."""
-    schema = parameters if isinstance(parameters, Mapping) and parameters else {"type": "object", "properties": {}}
-    return {"type": "function", "function": {"name": name, "description": description or "", "parameters": schema}}
 
 
 # By these a client finds its requests again; they say nothing about the answer.

@@ -9,8 +9,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, Message, check_unknown, content_of, image_part, refuse, text_part, tool_of
+from llmstream.http.ask import Ask, check_unknown, refuse
+from llmstream.http.parts import (
+    Message,
+    answer_of,
+    call_of,
+    content_of,
+    file_part,
+    image_part,
+    last_user,
+    result_of,
+    text_part,
+    tool_of,
+)
 from llmstream.settings import Thinking
 
 # OpenAI's name → Ollama's.
@@ -71,7 +82,7 @@ class CalledFunction(BaseModel):
     """The function that a call names, its arguments as JSON text."""
 
     name: str
-    arguments: str
+    arguments: str | dict[str, Any] | None = None
 
 
 class Call(BaseModel):
@@ -83,24 +94,38 @@ class Call(BaseModel):
 
 
 class ChatMessage(BaseModel):
-    """One message."""
+    """One message. Thoughts are not OpenAI's, but what clients of servers like this one send back with their calls."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
     tool_calls: list[Call] | None = None
     tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
-    def to_message(self) -> Message:
-        """The message as the core takes it."""
-        content = self.content if isinstance(self.content, str) else content_of([_part(p) for p in self.content or ()])
-        if self.role == "tool":
-            if not self.tool_call_id:
-                raise InvalidRequest("A tool message needs its tool_call_id.")
-            return {"role": "tool", "content": content, "tool_call_id": self.tool_call_id}
-        message: Message = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        if self.role == "assistant" and self.tool_calls:
-            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
-        return message
+    def to_message(self, *, is_current: bool) -> Message:
+        """The message as the core takes it; is_current: whether it belongs to the current turn."""
+        parts = self.content if isinstance(self.content, list) else [text_part(self.content or "")]
+        content = content_of(parts, _part, is_current=is_current)
+        match self.role:
+            case "tool":
+                return {**result_of(self.tool_call_id, ""), "content": content}
+            case "function":  # as tools were called before they had ids
+                return {**result_of(self.name, ""), "content": content}
+            case "assistant":
+                thoughts = self.reasoning_content or self.reasoning or ""
+                return answer_of(content, self._calls(), thoughts if is_current else "")
+            case "system" | "developer":
+                return {"role": "system", "content": content}
+        return {"role": "user", "content": content}
+
+    def _calls(self) -> list[Message]:
+        calls = [call_of(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
+        if self.function_call is not None:
+            calls.append(call_of(self.function_call.name, self.function_call.name, self.function_call.arguments))
+        return calls
 
 
 def _part(part: Message) -> Message:
@@ -109,6 +134,8 @@ def _part(part: Message) -> Message:
             return text_part(text)
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
             return image_part(url)
+        case {"type": "file", "file": {"file_data": str(url), **more}}:
+            return file_part(url, name=str(more.get("filename") or ""))
     raise refuse(
         f"A content part of the type {str(part.get('type'))[:40]!r}", "can't be read here; text and images can"
     )
@@ -185,8 +212,9 @@ class CompletionRequest(BaseModel):
             value = getattr(self, name)
             if value is not None and value not in harmless:
                 raise refuse(f"The parameter {name!r}", "is not supported here")
+        turn = last_user([message.role for message in self.messages])
         return Ask(
-            messages=[message.to_message() for message in self.messages],
+            messages=[message.to_message(is_current=place >= turn) for place, message in enumerate(self.messages)],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
             options=self._options(),
@@ -209,8 +237,6 @@ class CompletionRequest(BaseModel):
             return []
         if self.tool_choice not in (None, "auto"):
             raise refuse("tool_choice", "can only be 'auto' or 'none' here: no model can be made to call a tool")
-        if self.parallel_tool_calls is False:
-            raise refuse("parallel_tool_calls", "can't be switched off here")
         return [tool_of(t.function.name, t.function.description, t.function.parameters) for t in self.tools]
 
     def _format(self) -> str | dict[str, Any] | None:

@@ -10,10 +10,10 @@ from fastapi.responses import JSONResponse
 
 from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_body, model_body, models_body
 from llmstream.dialects.openai.request import CompletionRequest
-from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
+from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, NotFound
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
-from llmstream.http.errors import ErrorForm
+from llmstream.http.errors import ErrorForm, error_response
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
@@ -31,6 +31,16 @@ def add_openai(router: APIRouter, service: Service, prefix: str = "/v1") -> None
     routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole")
     routes.add("GET", "/models", api.models, "The models", response_class=JSONResponse)
     routes.add("GET", "/models/{model:path}", api.model, "One model", response_class=JSONResponse)
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        routes.add(method, "/{path:path}", _no_such_path, "", include_in_schema=False)
+
+
+async def _no_such_path(request: Request) -> Response:
+    error = NotFound(
+        f"There is no {request.method} {request.url.path[-80:]} here. There are POST /v1/chat/completions, "
+        "GET /v1/models and GET /v1/models/{model}."
+    )
+    return error_response(error, OPENAI_ERRORS)
 
 
 def _error(error: LlmstreamError, status: int) -> bytes:
@@ -55,11 +65,12 @@ class _OpenAI:
         run = await self._service.start(
             ask, caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
         )
+        max_calls = 1 if body.parallel_tool_calls is False else None
         if body.stream:
-            encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage)
+            encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage, max_calls=max_calls)
             return self._service.follow(run, encoder, OPENAI_ERRORS)
         events = await all_events(run, request)
-        return JSONResponse(completion(run.id, body.model, events), headers={"x-run-id": run.id})
+        return JSONResponse(completion(run.id, body.model, events, max_calls=max_calls), headers={"x-run-id": run.id})
 
     async def models(self) -> dict[str, Any]:
         """The models a client may ask for."""
