@@ -110,7 +110,8 @@ def _base64(image: str) -> str:
 def _as_mapping(chunk: Chunk) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(chunk)
     message = fields.get("message") or {"content": ""}
-    fields["message"] = {"role": "assistant", **{key: value for key, value in message.items() if value is not None}}
+    given = {key: value for key, value in message.items() if value is not None}
+    fields["message"] = {"role": "assistant", "content": "", **given}
     if chunk.logprobs is None:
         fields.pop("logprobs", None)
     return fields

@@ -33,6 +33,7 @@ class Settings:
     """Everything that can be set, with its default.
 
     ollama_url: where Ollama is, as `http://host:port[/path]`, read from OLLAMA_HOST.
+    ollama_api_key: what a server that wants one is sent as `Authorization: Bearer …`, read from OLLAMA_API_KEY.
     model: the model to use; None lets `ollama.choose_model` choose.
     allowed_models: what a client may ask for; empty means any pulled local model.
     allowed_options: which options a client may set, by Ollama's names.
@@ -53,6 +54,7 @@ class Settings:
 
     # Kept out of the repr, so that no log or traceback shows the password that an address may hold.
     ollama_url: str = field(default=DEFAULT_OLLAMA_URL, repr=False)
+    ollama_api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_options: tuple[str, ...] = SAMPLING_OPTIONS
@@ -104,6 +106,8 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {"ollama_url": parse_ollama_host(environ.get("OLLAMA_HOST", ""))}
+        if key := environ.get("OLLAMA_API_KEY", "").strip():
+            values["ollama_api_key"] = key
         for each in fields(cls):
             text = environ.get(f"LLMSTREAM_{each.name.upper()}", "").strip()
             if text:

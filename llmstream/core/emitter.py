@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
@@ -144,7 +146,7 @@ class Emitter:
         usage = Usage(last.prompt_eval_count, last.eval_count)
         speed = last.eval_count / last.eval_duration * 1e9 if last.eval_count and last.eval_duration else None
         load_s = round(last.load_duration / 1e9, 6) if last.load_duration else None
-        self.finish(last.done_reason, usage, load_s=load_s, tokens_per_s=speed)
+        self.finish(last.done_reason or "", usage, load_s=load_s, tokens_per_s=speed)
 
     def finish(
         self, reason: str, usage: Usage, *, load_s: float | None = None, tokens_per_s: float | None = None
@@ -214,4 +216,8 @@ class Emitter:
     def _ollama_call(self, call: dict[str, object]) -> ToolCall:
         function = call.get("function")
         fields = function if isinstance(function, dict) else {}
-        return self._tool_call(str(call.get("id") or ""), str(fields.get("name", "")), fields.get("arguments") or {})
+        arguments = fields.get("arguments")
+        if isinstance(arguments, str):  # as OpenAI's servers write them, and some that imitate Ollama
+            with suppress(ValueError, RecursionError):
+                arguments = json.loads(arguments) if arguments.strip() else None
+        return self._tool_call(str(call.get("id") or ""), str(fields.get("name", "")), arguments or {})
