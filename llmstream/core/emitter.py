@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from llmstream.core.demanded import DemandedCall
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
     Event,
@@ -42,13 +44,17 @@ _REASONS: dict[str, FinishReason] = {
 
 
 class Emitter:
-    """Hands events to a sink, in order, until the terminal one; what comes after that is dropped."""
+    """Hands events to a sink, in order, until the terminal one; what comes after that is dropped.
 
-    def __init__(self, sink: Sink, settings: Settings) -> None:
+    demanded: the call that the text of the answer is, and is told as.
+    """
+
+    def __init__(self, sink: Sink, settings: Settings, *, demanded: DemandedCall | None = None) -> None:
         self.ended = False
         self.error: LlmstreamError | None = None
         self.silent = True
         self._sink = sink
+        self._demanded = demanded
         self._max_events, self._max_bytes = settings.max_run_events, settings.max_run_bytes
         self._events = 0
         self._bytes = 0
@@ -83,7 +89,8 @@ class Emitter:
             self._events += len(events)
             if self._events > self._max_events:
                 self._over = LimitExceeded(f"The answer grew beyond {self._max_events} events and was cut.")
-            self._sink(events)
+            if self._demanded is None or (events := self._demanded.take(events)):
+                self._sink(events)
 
     def status(self, status: Status) -> None:
         """Tell what the run waits for, or what was done to its prompt."""
@@ -153,6 +160,8 @@ class Emitter:
     ) -> None:
         """The end of a complete answer."""
         kind = _REASONS.get(reason, "other")
+        if self._demanded is not None:
+            self.tool_call(f"call_{secrets.token_hex(8)}", *self._demanded.call(kind))
         if kind == "stop" and self._tool_called:
             kind = "tool_calls"
         self.end(Finished(kind, usage, self._timings(load_s, tokens_per_s), self._prompt_truncated))
@@ -165,7 +174,7 @@ class Emitter:
     def end(self, event: Terminal | Failed) -> None:
         """The terminal event; only the first one counts."""
         if not self.ended:
-            events: list[Event] = [*self._release(), event]
+            events: list[Event] = [*(self._release() if self._demanded is None else ()), event]
             self.ended = True
             self._sink(events)
 

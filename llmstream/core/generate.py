@@ -19,6 +19,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
 from llmstream.core.anatomy import model_name, sync_parts
+from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import (
     fast_way,
     read_fast,
@@ -56,6 +57,7 @@ async def prepare(
     options: Mapping[str, Any] | None = None,
     tools: Sequence[Mapping[str, Any]] = (),
     format: str | Mapping[str, Any] | None = None,
+    demanded: DemandedCall | None = None,
 ) -> Job:
     """A question, checked and bound to its chain; the arguments are those of `astream_events`.
 
@@ -86,8 +88,8 @@ async def prepare(
         value = chain_input(runnable, Question(to_messages(question, history), context))
     fast = await fast_way(runnable, value)
     if fast is not None:
-        return Job(runnable, value, settings, str(fast.body["model"]), fast, ())
-    return Job(runnable, value, settings, model_name(runnable), None, sync_parts(runnable))
+        return Job(runnable, value, settings, str(fast.body["model"]), fast, (), demanded)
+    return Job(runnable, value, settings, model_name(runnable), None, sync_parts(runnable), demanded)
 
 
 def as_runnable(chain: object) -> Runnable[Any, Any]:
@@ -105,7 +107,7 @@ async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
     Never raises but for cancellation, which leaves the terminal event to whoever cancelled. Returns the error that an
     answer failed with, the original exception as its cause.
     """
-    emitter = Emitter(sink, job.settings)
+    emitter = Emitter(sink, job.settings, demanded=job.demanded)
     waiting = asyncio.get_running_loop().call_later(WAITING_AFTER_S, _tell_waiting, job, emitter)
     try:
         async with asyncio.timeout(job.settings.max_run_s) as limit:

@@ -16,6 +16,7 @@ from llmstream.core.anatomy import (
     first_step,
     state_names,
 )
+from llmstream.core.demanded import DemandedCall
 from llmstream.errors import (
     InvalidRequest,
 )
@@ -184,6 +185,7 @@ class Arguments(TypedDict, total=False):
     model, thinking, options: for the default chain, over the settings; options by Ollama's names.
     tools: for the default chain, what its model may call, each as `{"type": "function", "function": {…}}`.
     format: for the default chain, "json" or the JSON schema that its answer must have.
+    demanded: a call that its answer is to be told as; `format` is then that of the call.
     """
 
     chain: object
@@ -195,3 +197,4 @@ class Arguments(TypedDict, total=False):
     options: Mapping[str, Any] | None
     tools: Sequence[Mapping[str, Any]]
     format: str | Mapping[str, Any] | None
+    demanded: DemandedCall | None

@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
+from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import Fast
 from llmstream.events import Started
 from llmstream.settings import Settings
@@ -24,6 +25,7 @@ class Job:
     model: str
     fast: Fast | None
     sync_parts: Sequence[str]  # what a stop can't end
+    demanded: DemandedCall | None = None
 
     def started(self) -> Started:
         """The first event."""

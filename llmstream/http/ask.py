@@ -39,6 +39,11 @@ class Ask:
         offers = {"thinking": bool(self.thinking), "tools": bool(self.tools)}
         return [*self.options, *(name for name, offered in offers.items() if offered)]
 
+    def after(self, instruction: str) -> list[Message]:
+        """The messages after an instruction of the server's own."""
+        asked = [{"role": "user", "content": self.messages}] if isinstance(self.messages, str) else self.messages
+        return [{"role": "system", "content": instruction}, *asked]
+
     @property
     def last_texts(self) -> list[str]:
         """The texts of the last message."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fastapi import Response
 from pydantic import BaseModel
 
+from llmstream.core.demanded import DemandedCall
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, ModelNotFound
 from llmstream.http.ask import Ask
@@ -78,19 +79,21 @@ class Service:
         A chain of somebody's own is asked without what it can't be told; see `_for_chain`.
         """
         ask = ask if self.chain is None else self._for_chain(ask)
+        call = DemandedCall(ask.tools) if ask.must_call else None
         check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
         arguments: Arguments = {
             "context": ask.context,
             "model": ask.model,
             "thinking": ask.thinking,
             "options": ask.options,
-            "tools": ask.tools,
-            "format": ask.format,
+            "tools": ask.tools if call is None else (),
+            "format": ask.format if call is None else call.format,
+            "demanded": call,
         }
         if self.chain is not None:
             arguments["chain"] = self.chain
         return await self.runs.start(
-            ask.messages,
+            ask.messages if call is None else ask.after(call.instruction),
             caller=caller,
             request_key=key,
             fingerprint=fingerprint,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from llmstream.dialects.openai.tools import Call, CalledFunction, Tool, chosen_tools
 from llmstream.http.ask import Ask, check_unknown, refuse
 from llmstream.http.parts import (
     Message,
@@ -20,7 +21,6 @@ from llmstream.http.parts import (
     last_user,
     result_of,
     text_part,
-    tool_of,
 )
 from llmstream.settings import Thinking
 
@@ -60,37 +60,6 @@ _NOT_HERE: dict[str, tuple[Any, ...]] = {
     "prediction": (),
     "web_search_options": (),
 }
-
-
-class Function(BaseModel):
-    """A function that the model may call."""
-
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class Tool(BaseModel):
-    """A tool; only functions are known."""
-
-    type: Literal["function"]
-    function: Function
-
-
-class CalledFunction(BaseModel):
-    """The function that a call names, its arguments as JSON text."""
-
-    name: str
-    arguments: str | dict[str, Any] | None = None
-
-
-class Call(BaseModel):
-    """A call that an earlier answer made."""
-
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
 
 
 class ChatMessage(BaseModel):
@@ -212,13 +181,15 @@ class CompletionRequest(BaseModel):
             value = getattr(self, name)
             if value is not None and value not in harmless:
                 raise refuse(f"The parameter {name!r}", "is not supported here")
+        tools, must_call = chosen_tools(self.tools or (), self.tool_choice)
         turn = last_user([message.role for message in self.messages])
         return Ask(
             messages=[message.to_message(is_current=place >= turn) for place, message in enumerate(self.messages)],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
             options=self._options(),
-            tools=self._tools(),
+            tools=tools,
+            must_call=must_call,
             format=self._format(),
         )
 
@@ -231,13 +202,6 @@ class CompletionRequest(BaseModel):
         if self.stop:
             options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         return options
-
-    def _tools(self) -> list[Message]:
-        if not self.tools or self.tool_choice == "none":
-            return []
-        if self.tool_choice not in (None, "auto"):
-            raise refuse("tool_choice", "can only be 'auto' or 'none' here: no model can be made to call a tool")
-        return [tool_of(t.function.name, t.function.description, t.function.parameters) for t in self.tools]
 
     def _format(self) -> str | dict[str, Any] | None:
         match self.response_format:
