@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import Message, Receive, Scope, Send
 
 from llmstream.dialects.ollama.backend import ChainBackend
 from llmstream.dialects.openai.routes import OPENAI_ERRORS, add_openai
+from llmstream.http import schemas
 from llmstream.http.dialect import Dialect, Routes
-from llmstream.http.errors import ErrorForm
+from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.ignored import ignored_header
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service
@@ -22,7 +24,15 @@ from llmstream.ollama_server.loaded import LoadedModels
 from llmstream.ollama_server.responses import refused
 
 _PREFIX = "/ollama"
-_ERRORS = ErrorForm(lambda error, status: go_json({"error": error.message}), "application/json; charset=utf-8")
+_ERRORS = ErrorForm(
+    lambda error, status: go_json({"error": error.message}),
+    object_schema(error=TEXT),
+    "application/json; charset=utf-8",
+)
+
+_LINES = ("/api/chat", "/api/generate", "/api/pull")
+_OBJECT = {"type": "object"}
+_BODY = {"required": True, "content": {"application/json": {"schema": _OBJECT}}}
 
 
 def add_ollama(router: APIRouter, service: Service) -> None:
@@ -33,13 +43,24 @@ def add_ollama(router: APIRouter, service: Service) -> None:
     loaded = LoadedModels()
     for endpoint in ENDPOINTS:
         answer = _answering(endpoint, service, loaded)
-        routes.add(endpoint.method, endpoint.path, answer, endpoint.summary)
+        routes.add(endpoint.method, endpoint.path, answer, endpoint.summary, **_documented(endpoint))
         if endpoint.method == "GET":  # the `ollama` command asks so whether a server is there
             routes.add("HEAD", endpoint.path, answer, "", include_in_schema=False)
         if endpoint.path == "/":
             routes.add(endpoint.method, "", answer, endpoint.summary, include_in_schema=False)
     for method in ("GET", "HEAD", "POST"):
         routes.add(method, "/{path:path}", _no_such_path, "", include_in_schema=False)
+
+
+def _documented(endpoint: Endpoint) -> dict[str, Any]:
+    """What the OpenAPI document says of an endpoint."""
+    answer = schemas.json_response("As Ollama answers", _OBJECT)
+    if endpoint.path == "/":
+        answer["content"] = {"text/plain": {"schema": TEXT}}
+    if endpoint.path in _LINES:
+        answer["content"]["application/x-ndjson"] = {"itemSchema": _OBJECT}
+    body = {"requestBody": _BODY} if endpoint.method == "POST" else {}
+    return {"responses": {200: answer}, "openapi_extra": body}
 
 
 def _answering(endpoint: Endpoint, service: Service, loaded: LoadedModels) -> Callable[[Request], Awaitable[Response]]:

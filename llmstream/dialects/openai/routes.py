@@ -11,9 +11,10 @@ from fastapi.responses import JSONResponse
 from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_body, model_body, models_body
 from llmstream.dialects.openai.request import CompletionRequest
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, NotFound
+from llmstream.http import schemas
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
-from llmstream.http.errors import ErrorForm, error_response
+from llmstream.http.errors import TEXT, ErrorForm, error_response, object_schema
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
@@ -28,7 +29,7 @@ def add_openai(router: APIRouter, service: Service, prefix: str = "/v1") -> None
     """Add `POST /v1/chat/completions` and `GET /v1/models`."""
     api = _OpenAI(service)
     routes = Routes(router, service, OPENAI_ERRORS, prefix=prefix, tag="OpenAI")
-    routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole")
+    routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole", responses={200: _ANSWER})
     routes.add("GET", "/models", api.models, "The models", response_class=JSONResponse)
     routes.add("GET", "/models/{model:path}", api.model, "One model", response_class=JSONResponse)
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
@@ -48,7 +49,14 @@ def _error(error: LlmstreamError, status: int) -> bytes:
 
 
 # OpenAI's clients ask again after 409, 429 and 5xx unless told not to.
-OPENAI_ERRORS = ErrorForm(_error, says_retry=True)
+_NULLABLE = {"type": ["string", "null"]}
+OPENAI_ERRORS = ErrorForm(
+    _error,
+    object_schema(error=object_schema(message=TEXT, type=TEXT, param=_NULLABLE, code=_NULLABLE)),
+    says_retry=True,
+)
+_ANSWER = schemas.json_response("One body, or chunks as server-sent events", {"type": "object"})
+_ANSWER["content"] |= schemas.stream("")["content"]  # JSON in each message, and `[DONE]` in the last one
 
 
 class _OpenAI:
