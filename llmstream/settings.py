@@ -177,6 +177,18 @@ def without_default_port(origin: str) -> str:
     return origin.removesuffix(port) if port else origin
 
 
+def unknown_variables() -> list[str]:
+    """The variables of the environment that look like settings and are none."""
+    known = {f"LLMSTREAM_{each.name.upper()}" for each in fields(Settings)}
+    given = (name for name, value in os.environ.items() if name.startswith("LLMSTREAM_") and value)
+    return sorted(name for name in given if name not in known and "_TEST_" not in name)
+
+
+def misspelled(variable: str) -> str:
+    """What is told of a variable that is none of ours."""
+    return f"{variable} is no setting of llmstream; is it misspelled?"
+
+
 @contextmanager
 def override(**values: Any) -> Iterator[None]:
     """What `Settings.load()` gives everywhere in this process while the block runs, over the environment."""
