@@ -13,7 +13,9 @@ REACT := apps/react
 PAGE := llmstream/page/index.html
 PACKAGES := $(REACT)/node_modules/.package-lock.json
 
-.PHONY: help setup page serve lab test check fix bench soak clean
+SCHEMA := .cache/schema
+
+.PHONY: help setup page serve lab test check schema fix bench soak clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -64,6 +66,15 @@ check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if command -v npm >/dev/null; then cd $(REACT) && npm run --silent check; fi
+
+$(SCHEMA)/.ready: tests/schema/constraints.txt
+	@echo "Getting what asks a server all that its OpenAPI document allows."
+	@$(PYTHON) -m venv --clear $(SCHEMA)
+	@$(SCHEMA)/bin/pip install --quiet --disable-pip-version-check --constraint $< schemathesis
+	@touch $@
+
+schema: $(DEV) $(SCHEMA)/.ready ## hold the server against its OpenAPI document
+	$(BIN)/python -m tests.schema.check $(SCHEMA)/bin/schemathesis $(ARGS)
 
 fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 	$(BIN)/ruff check --fix .

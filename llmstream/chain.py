@@ -92,7 +92,11 @@ def _ignore(status: Status) -> None:
 
 
 def _base64(image: str) -> str:
-    """The image as it was given; the `ollama` package would read a file where the text is the name of one."""
+    """The image without the line ends that MIME puts into base64.
+
+    Checked here, because the `ollama` package would read a file where the text is the name of one.
+    """
+    image = "".join(image.split())
     try:
         base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):
@@ -105,7 +109,8 @@ def _base64(image: str) -> str:
 def _as_mapping(chunk: Chunk) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(chunk)
     message = fields.get("message") or {"content": ""}
-    fields["message"] = {"role": "assistant", **{key: value for key, value in message.items() if value is not None}}
+    given = {key: value for key, value in message.items() if value is not None}
+    fields["message"] = {"role": "assistant", "content": "", **given}
     if chunk.logprobs is None:
         fields.pop("logprobs", None)
     return fields

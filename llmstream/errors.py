@@ -6,7 +6,7 @@ LlmstreamError
 │   ├── BodyTooLarge             the request or its question is over a limit
 │   └── CapabilityMissing        the model can't see images, call tools or think
 ├── Unauthorized, Forbidden, HostNotAllowed
-├── ModelNotFound, ModelNotAllowed
+├── ModelNotFound, ModelNotAllowed, NotFound
 ├── RunNotFound, RunCancelled, KeyConflict, ServerShutdown, Busy (TooManyRuns: of one caller)
 ├── UpstreamError                Ollama failed; the subclasses say how
 │   ├── UpstreamUnreachable, UpstreamBusy, UpstreamTimeout, UpstreamStalled
@@ -87,6 +87,12 @@ class ModelNotAllowed(LlmstreamError):
     """The settings do not let a client ask for this model."""
 
     code = "model_not_allowed"
+
+
+class NotFound(LlmstreamError):
+    """The server has nothing at the address that was asked."""
+
+    code = "not_found"
 
 
 class RunNotFound(LlmstreamError):

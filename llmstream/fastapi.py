@@ -23,6 +23,7 @@ from llmstream.demo_ollama.fallback import Fallback
 from llmstream.dialects import DIALECTS
 from llmstream.errors import SettingsError
 from llmstream.http import pages
+from llmstream.http.ignored import IGNORED_HEADER
 from llmstream.http.origins import LOCAL_ORIGIN
 from llmstream.http.route import GuardedRoute
 from llmstream.http.security import Identify, Security
@@ -40,7 +41,7 @@ _CORS_REQUEST = [
     *(header for dialect in DIALECTS for header in dialect.request_headers),
 ]
 _CORS_RESPONSE = [
-    *("X-Run-Id", "Location", "Retry-After"),
+    *("X-Run-Id", "Location", "Retry-After", IGNORED_HEADER),
     *(header for dialect in DIALECTS for header in dialect.response_headers),
 ]
 

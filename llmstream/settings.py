@@ -33,6 +33,7 @@ class Settings:
     """Everything that can be set, with its default.
 
     ollama_url: where Ollama is, as `http://host:port[/path]`, read from OLLAMA_HOST.
+    ollama_api_key: what a server that wants one is sent as `Authorization: Bearer …`, read from OLLAMA_API_KEY.
     model: the model to use; None lets `ollama.choose_model` choose.
     allowed_models: what a client may ask for; empty means any pulled local model.
     allowed_options: which options a client may set, by Ollama's names.
@@ -54,6 +55,7 @@ class Settings:
 
     # Kept out of the repr, so that no log or traceback shows the password that an address may hold.
     ollama_url: str = field(default=DEFAULT_OLLAMA_URL, repr=False)
+    ollama_api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     allowed_models: tuple[str, ...] = ()
     allowed_options: tuple[str, ...] = SAMPLING_OPTIONS
@@ -111,6 +113,8 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {"ollama_url": parse_ollama_host(environ.get("OLLAMA_HOST", ""))}
+        if key := environ.get("OLLAMA_API_KEY", "").strip():
+            values["ollama_api_key"] = key
         for each in fields(cls):
             text = environ.get(f"LLMSTREAM_{each.name.upper()}", "").strip()
             if text:
@@ -180,6 +184,18 @@ def without_default_port(origin: str) -> str:
     """An origin without the port that its scheme has anyway."""
     port = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0])
     return origin.removesuffix(port) if port else origin
+
+
+def unknown_variables() -> list[str]:
+    """The variables of the environment that look like settings and are none."""
+    known = {f"LLMSTREAM_{each.name.upper()}" for each in fields(Settings)}
+    given = (name for name, value in os.environ.items() if name.startswith("LLMSTREAM_") and value)
+    return sorted(name for name in given if name not in known and "_TEST_" not in name)
+
+
+def misspelled(variable: str) -> str:
+    """What is told of a variable that is none of ours."""
+    return f"{variable} is no setting of llmstream; is it misspelled?"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from llmstream import __version__, concurrency
@@ -17,7 +17,7 @@ from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.http.pages import CHAT
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
-from llmstream.settings import Settings
+from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.terminal import tell
 
 PYTHON = (3, 11)
@@ -140,10 +140,8 @@ def _node() -> Finding:
 
 def _variables() -> Iterator[Finding]:
     """The settings in the environment, by name alone: a value may be a secret."""
-    known = {f"LLMSTREAM_{field.name.upper()}" for field in fields(Settings)}
     names = sorted(name for name in os.environ if name.startswith("LLMSTREAM_") and os.environ[name])
     names = [name for name in names if "_TEST_" not in name]
     yield Finding(True, f"settings in the environment: {', '.join(names) or 'none'}")
-    for name in names:
-        if name not in known:
-            yield Finding(False, f"{name} is no setting of llmstream; is it misspelled?")
+    for name in unknown_variables():
+        yield Finding(False, misspelled(name))

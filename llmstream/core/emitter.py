@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from llmstream.core.demanded import DemandedCall
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
     Event,
@@ -42,13 +46,17 @@ _REASONS: dict[str, FinishReason] = {
 
 
 class Emitter:
-    """Hands events to a sink, in order, until the terminal one; what comes after that is dropped."""
+    """Hands events to a sink, in order, until the terminal one; what comes after that is dropped.
 
-    def __init__(self, sink: Sink, settings: Settings) -> None:
+    demanded: the call that the text of the answer is, and is told as.
+    """
+
+    def __init__(self, sink: Sink, settings: Settings, *, demanded: DemandedCall | None = None) -> None:
         self.ended = False
         self.error: LlmstreamError | None = None
         self.silent = True
         self._sink = sink
+        self._demanded = demanded
         self._max_events, self._max_bytes = settings.max_run_events, settings.max_run_bytes
         self._events = 0
         self._bytes = 0
@@ -83,7 +91,8 @@ class Emitter:
             self._events += len(events)
             if self._events > self._max_events:
                 self._over = LimitExceeded(f"The answer grew beyond {self._max_events} events and was cut.")
-            self._sink(events)
+            if self._demanded is None or (events := self._demanded.take(events)):
+                self._sink(events)
 
     def status(self, status: Status) -> None:
         """Tell what the run waits for, or what was done to its prompt."""
@@ -150,7 +159,7 @@ class Emitter:
         usage = Usage(last.prompt_eval_count, last.eval_count)
         speed = last.eval_count / last.eval_duration * 1e9 if last.eval_count and last.eval_duration else None
         load_s = round(last.load_duration / 1e9, 6) if last.load_duration else None
-        self.finish(last.done_reason, usage, load_s=load_s, tokens_per_s=speed)
+        self.finish(last.done_reason or "", usage, load_s=load_s, tokens_per_s=speed)
 
     def finish(
         self,
@@ -163,6 +172,9 @@ class Emitter:
     ) -> None:
         """The end of a complete answer; calls_left: whether the client is to carry out a call, where that is known."""
         kind = _REASONS.get(reason, "other")
+        if self._demanded is not None:
+            self.tool_call(f"call_{secrets.token_hex(8)}", *self._demanded.call(kind))
+            calls_left = None
         if calls_left is None:
             calls_left = self._tool_called or kind == "tool_calls"
         if kind in ("stop", "tool_calls"):
@@ -182,7 +194,7 @@ class Emitter:
     def end(self, event: Terminal) -> None:
         """The terminal event; only the first one counts."""
         if not self.ended:
-            events: list[Event] = [*self._release(), event]
+            events: list[Event] = [*(self._release() if self._demanded is None else ()), event]
             self.ended = True
             self._sink(events)
 
@@ -236,4 +248,8 @@ class Emitter:
     def _ollama_call(self, call: dict[str, object]) -> ToolCall:
         function = call.get("function")
         fields = function if isinstance(function, dict) else {}
-        return self._tool_call(str(call.get("id") or ""), str(fields.get("name", "")), fields.get("arguments") or {})
+        arguments = fields.get("arguments")
+        if isinstance(arguments, str):  # as OpenAI's servers write them, and some that imitate Ollama
+            with suppress(ValueError, RecursionError):
+                arguments = json.loads(arguments) if arguments.strip() else None
+        return self._tool_call(str(call.get("id") or ""), str(fields.get("name", "")), arguments or {})

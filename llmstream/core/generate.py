@@ -18,6 +18,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
 from llmstream.core.anatomy import has_memory, model_name, sync_parts
+from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import (
     fast_way,
     read_fast,
@@ -58,6 +59,7 @@ async def prepare(
     options: Mapping[str, Any] | None = None,
     tools: Sequence[Mapping[str, Any]] = (),
     format: str | Mapping[str, Any] | None = None,
+    demanded: DemandedCall | None = None,
 ) -> Job:
     """A question, checked and bound to its chain; the arguments are those of `astream_events`.
 
@@ -86,7 +88,7 @@ async def prepare(
     model_said = str(fast.body["model"]) if fast else model_name(runnable)
     parts = () if fast else sync_parts(runnable)
     memory = has_memory(runnable)
-    return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory)
+    return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory, demanded)
 
 
 async def _input(
@@ -130,7 +132,7 @@ async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
     Never raises but for cancellation, which leaves the terminal event to whoever cancelled. Returns the error that an
     answer failed with, the original exception as its cause.
     """
-    emitter = Emitter(sink, job.settings)
+    emitter = Emitter(sink, job.settings, demanded=job.demanded)
     waiting = asyncio.get_running_loop().call_later(WAITING_AFTER_S, _tell_waiting, job, emitter)
     try:
         async with asyncio.timeout(job.settings.max_run_s) as limit:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages, get_buffer_string
+from langchain_core.messages import BaseMessage, ChatMessage, HumanMessage, convert_to_messages, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
 from llmstream.core.anatomy import ByChain, first_step, is_classic, second_step, state_types, unbound
+from llmstream.core.demanded import DemandedCall
 from llmstream.errors import (
     InvalidRequest,
 )
@@ -74,6 +75,8 @@ def to_messages(question: str | Sequence[Any] | None, history: Sequence[Any] = (
 
 def _plain_parts(message: Any) -> Any:
     """A dict message whose parts have LangChain's form, whatever common form they came in; parts of text are a text."""
+    if isinstance(message, Mapping) and message.get("role") == "control":  # a role of Ollama's alone
+        return ChatMessage(role="control", content=message.get("content") or "")
     if not isinstance(message, Mapping) or not isinstance(message.get("content"), list | tuple):
         return message
     parts = [_plain_part(part) for part in message["content"]]
@@ -241,6 +244,7 @@ class Arguments(TypedDict, total=False):
     model, thinking, options: for the default chain, over the settings; options by Ollama's names.
     tools: for the default chain, what its model may call, each as `{"type": "function", "function": {…}}`.
     format: for the default chain, "json" or the JSON schema that its answer must have.
+    demanded: a call that its answer is to be told as; `format` is then that of the call.
     """
 
     chain: object
@@ -255,3 +259,4 @@ class Arguments(TypedDict, total=False):
     options: Mapping[str, Any] | None
     tools: Sequence[Mapping[str, Any]]
     format: str | Mapping[str, Any] | None
+    demanded: DemandedCall | None

@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
+from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import Fast
 from llmstream.events import Started
 from llmstream.settings import Settings
@@ -27,6 +28,7 @@ class Job:
     config: Mapping[str, Any] = field(default_factory=dict)  # what LangChain is told of the run, such as its thread
     answer_nodes: Sequence[str] = ()
     has_memory: bool = False  # whether the chain remembers by itself, which makes all callers one
+    demanded: DemandedCall | None = None
 
     def started(self) -> Started:
         """The first event."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmstream.errors import CapabilityMissing, InvalidRequest
+from llmstream.errors import InvalidRequest
+from llmstream.http.parts import Message
 from llmstream.json_guard import check_numbers
 from llmstream.settings import Thinking
-
-Message = dict[str, Any]
 
 # Each costs some 30 µs before it is on its way.
 _MESSAGES = 2000
@@ -23,7 +21,8 @@ class Ask:
 
     messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
     model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
-    client did not say. With `resume` the messages are not asked again.
+    client did not say. With `resume` the messages are not asked again. must_call: whether the answer has to be a call of
+    one of the tools.
     """
 
     messages: Sequence[Message] | str
@@ -35,12 +34,28 @@ class Ask:
     format: str | Mapping[str, Any] | None = None
     thread: str | None = None
     resume: Mapping[str, Any] | None = None
+    must_call: bool = False
 
     def __post_init__(self) -> None:
         if len(self.messages) > _MESSAGES and not isinstance(self.messages, str):
             raise InvalidRequest(f"There are more than {_MESSAGES} messages. Leave out the oldest ones.")
         for name in ("options", "tools", "format"):
             check_numbers(getattr(self, name), name)
+
+    def demanded(self) -> list[str]:
+        """What the answer would be useless without: its form, a call."""
+        demands = {"format (response_format)": self.format is not None, "tool_choice": self.must_call}
+        return [name for name, demanded in demands.items() if demanded]
+
+    def offered(self) -> list[str]:
+        """What an answer can do without: sampling options, thinking, tools that may be called."""
+        offers = {"thinking": bool(self.thinking), "tools": bool(self.tools)}
+        return [*self.options, *(name for name, offered in offers.items() if offered)]
+
+    def after(self, instruction: str) -> list[Message]:
+        """The messages after an instruction of the server's own."""
+        asked = [{"role": "user", "content": self.messages}] if isinstance(self.messages, str) else self.messages
+        return [{"role": "system", "content": instruction}, *asked]
 
     @property
     def last_texts(self) -> list[str]:
@@ -50,49 +65,6 @@ class Ask:
         content = self.messages[-1].get("content", "") if self.messages else ""
         parts = [{"text": content}] if isinstance(content, str) else content
         return [text for part in parts if isinstance(text := part.get("text"), str)]
-
-
-def content_of(parts: Sequence[Message]) -> str | list[Message]:
-    """Text and image parts as a message's content: a plain text where there are no images."""
-    if all(part["type"] == "text" for part in parts):
-        return "".join(part["text"] for part in parts)
-    return list(parts)
-
-
-def text_part(text: str) -> Message:
-    """A piece of text in a message."""
-    return {"type": "text", "text": text}
-
-
-def image_part(url: str, media_type: str = "image/") -> Message:
-    """An image in a message; raises `CapabilityMissing` for what no model here could see or fetch."""
-    if not media_type.startswith("image/"):
-        raise CapabilityMissing(f"Files of the type {media_type[:40]!r} can't be read here; text and images can.")
-    if not url.startswith("data:"):
-        raise CapabilityMissing("Images are taken as data: URLs only; links are not followed.")
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def call_of(id: str, name: str, arguments: object) -> Message:
-    """A call that an earlier answer made."""
-    text = arguments if isinstance(arguments, str) else _dumped(arguments)
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": text or "{}"}}
-
-
-def result_of(id: str, output: object) -> Message:
-    """What the tool called under `id` gave back."""
-    return {"role": "tool", "tool_call_id": id, "content": output if isinstance(output, str) else _dumped(output)}
-
-
-def _dumped(value: object) -> str:
-    check_numbers(value, "A tool call")
-    return json.dumps(value)
-
-
-def tool_of(name: str, description: str | None, parameters: object) -> Message:
-    """A tool that the client has."""
-    schema = parameters if isinstance(parameters, Mapping) and parameters else {"type": "object", "properties": {}}
-    return {"type": "function", "function": {"name": name, "description": description or "", "parameters": schema}}
 
 
 # By these a client finds its requests again; they say nothing about the answer.

@@ -21,16 +21,23 @@ class Routes:
     ) -> None:
         self._router = router
         self._route = guarded_route(Guard(service, form))
+        content = {form.media_type.partition(";")[0]: {"schema": form.schema}}
+        self._failures: dict[int | str, dict[str, Any]] = {
+            "4XX": {"description": "Refused", "content": content},
+            "5XX": {"description": "Failed; most can be asked again", "content": content},
+        }
         self._prefix = prefix
         self._tags: list[Any] = [tag] if tag else []
 
     def add(self, method: str, path: str, endpoint: Callable[..., Any], summary: str, **options: Any) -> None:
-        """Add one; options are those of FastAPI's `add_api_route`."""
+        """Add one, which may fail in the form's way; options are those of FastAPI's `add_api_route`."""
+        responses = {**self._failures, **options.pop("responses", {})}
         self._router.add_api_route(
             self._prefix + path,
             endpoint,
             methods=[method],
             summary=summary,
+            responses=responses,
             **{"tags": self._tags, "response_class": Response, "route_class_override": self._route, **options},
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
@@ -13,6 +14,7 @@ from llmstream.errors import Busy, LlmstreamError, error_from_code
 _STATUS = {
     "invalid_request": 422, "body_too_large": 413, "capability_missing": 422, "unauthorized": 401, "forbidden": 403,
     "host_not_allowed": 421, "model_not_found": 404, "model_not_allowed": 403, "run_not_found": 404,
+    "not_found": 404,
     "key_conflict": 409, "cancelled": 409, "busy": 503, "too_many_runs": 429, "upstream_unreachable": 502,
     "upstream_busy": 503, "upstream_timeout": 504, "upstream_stalled": 504, "upstream_truncated": 502,
     "upstream_empty": 502, "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
@@ -25,10 +27,12 @@ class ErrorForm:
     """How the clients of a dialect read an error.
 
     body: from an error and its status to the bytes of the body. bad_request: the status of a request that can't be
-    understood. says_retry: whether a header tells them not to ask again (`x-should-retry`).
+    understood. says_retry: whether a header tells them not to ask again (`x-should-retry`). schema: that of the body,
+    for the OpenAPI document.
     """
 
     body: Callable[[LlmstreamError, int], bytes]
+    schema: Mapping[str, Any]
     media_type: str = "application/json"
     bad_request: int = 400
     says_retry: bool = False
@@ -39,7 +43,17 @@ def error_fields(error: LlmstreamError) -> dict[str, object]:
     return {"code": error.code, "message": error.message, "retryable": error.retryable}
 
 
-NATIVE = ErrorForm(lambda error, status: msgspec.json.encode(error_fields(error)), bad_request=422)
+def object_schema(**properties: Any) -> dict[str, Any]:
+    """The schema of an object that has all of these."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+TEXT: dict[str, Any] = {"type": "string"}
+NATIVE = ErrorForm(
+    lambda error, status: msgspec.json.encode(error_fields(error)),
+    object_schema(code=TEXT, message=TEXT, retryable={"type": "boolean"}),
+    bad_request=422,
+)
 
 
 def status_of(error: LlmstreamError, *, bad_request: int) -> int:

@@ -18,6 +18,7 @@ from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.http.body import JsonBody, limit_body, unreadable
 from llmstream.http.errors import ErrorForm, error_response
 from llmstream.http.headers import first_of_each
+from llmstream.http.ignored import begin_request, ignored_header
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.security import CALLER, identify_caller
 from llmstream.http.service import Service
@@ -70,8 +71,11 @@ class GuardedRoute(APIRoute):
         guard = self.guard
 
         async def guarded(request: Request) -> Response:
+            begin_request()
             try:
-                return await handle(await guard.admit(request))
+                response = await handle(await guard.admit(request))
+                response.headers.update(ignored_header())
+                return response
             except LlmstreamError as error:
                 return error_response(error, guard.form)
             except RequestValidationError as error:

@@ -10,9 +10,10 @@ import msgspec
 from llmstream.events import EVENT_TYPES
 
 _TYPED = (
-    "Each message has `id: <run>-<seq>`, `event: <type>` and the event as JSON in `data`. The last one is "
-    "finished, failed, cancelled or interrupted."
+    "Typed server-sent events. Each message has `id: <run>-<seq>`, `event: <type>` and the event as JSON in `data`. "
+    "The last one is finished, failed, cancelled or interrupted."
 )
+_PLAIN = "Text as server-sent events: the data of each message is a piece of the answer; then `event: done`."
 _TYPED_EXAMPLE = """: open
 id: 7d616b19-2
 event: token
@@ -28,18 +29,39 @@ data:
 """
 
 
+def stream(description: str, data: Mapping[str, Any] | None = None, *, example: str = "") -> dict[str, Any]:
+    """The OpenAPI response of server-sent events; data: the schema of what stands in each as JSON, None for a text."""
+    json_text = {} if data is None else {"contentMediaType": "application/json", "contentSchema": data}
+    texts = {name: {"type": "string"} for name in ("id", "event")}
+    item = {"type": "object", "properties": {**texts, "data": {"type": "string", **json_text}}}
+    media: dict[str, Any] = {"itemSchema": item}
+    return {
+        "description": description,
+        "content": {"text/event-stream": {**media, **({"example": example} if example else {})}},
+    }
+
+
 def typed_stream() -> dict[str, Any]:
-    """The OpenAPI content of a stream of typed events: what the data of each message may be."""
+    """The OpenAPI response of a stream of typed events: what the data of each message may be."""
     schemas, components = msgspec.json.schema_components(EVENT_TYPES.values())
     events = [_numbered(inlined(schema, components)) for schema in schemas]
-    schema = {"type": "string", "description": _TYPED, "oneOf": events}
-    return {"text/event-stream": {"schema": schema, "example": _TYPED_EXAMPLE}}
+    return stream(_TYPED, {"oneOf": events}, example=_TYPED_EXAMPLE)
 
 
 def plain_stream() -> dict[str, Any]:
-    """The OpenAPI content of a stream of text."""
-    schema = {"type": "string", "description": "The data of each message is a piece of the answer; then `event: done`."}
-    return {"text/event-stream": {"schema": schema, "example": _PLAIN_EXAMPLE}}
+    """The OpenAPI response of a stream of text."""
+    return stream(_PLAIN, example=_PLAIN_EXAMPLE)
+
+
+def json_response(description: str, schema: Mapping[str, Any] | type) -> dict[str, Any]:
+    """The OpenAPI response of one JSON value, by its schema or its type."""
+    if isinstance(schema, type):
+        (found,), components = msgspec.json.schema_components([schema])
+        schema = inlined(found, components)
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+NOTHING: dict[int | str, dict[str, Any]] = {204: {"description": "Nothing more to give"}}
 
 
 def inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from fastapi import Response
 from pydantic import BaseModel
 
+from llmstream.core.demanded import DemandedCall
 from llmstream.core.inputs import Arguments
-from llmstream.errors import ModelNotFound
+from llmstream.errors import InvalidRequest, ModelNotFound
 from llmstream.http.ask import Ask
 from llmstream.http.encoder import OPEN, Encoder
 from llmstream.http.errors import ErrorForm
+from llmstream.http.ignored import IGNORED_HEADER, note_ignored
 from llmstream.http.security import Identify
 from llmstream.http.stream import HEADERS, EventStream
 from llmstream.ollama.models import Ollama
@@ -27,6 +31,11 @@ from llmstream.settings import Settings
 MakeEncoder = Callable[[str, int], Encoder]
 
 _EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
+
+# Of how many things the log tells: a client makes up their names.
+_TOLD = 100
+
+logger = logging.getLogger("llmstream")
 
 
 class Service:
@@ -51,6 +60,7 @@ class Service:
         self.answer_nodes = tuple(answer_nodes)
         if identify is not None:
             runs.identify = identify
+        self._left_out: set[str] = set()  # what the log has told of
 
     @property
     def settings(self) -> Settings:
@@ -75,16 +85,21 @@ class Service:
         grace_s: float | None = None,
         on_leave: OnLeave = "cancel",
     ) -> Run:
-        """Start a run for what is asked; raises what makes it impossible."""
-        model = self._checked(ask.model)
-        check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=model, options=ask.options)
+        """Start a run for what is asked; raises what makes it impossible.
+
+        A chain of somebody's own is asked without what it can't be told; see `_for_chain`.
+        """
+        ask = ask if self.chain is None else self._for_chain(ask)
+        call = DemandedCall(ask.tools) if ask.must_call else None
+        check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
         arguments: Arguments = {
             "context": ask.context,
-            "model": model,
+            "model": ask.model,
             "thinking": ask.thinking,
             "options": ask.options,
-            "tools": ask.tools,
-            "format": ask.format,
+            "tools": ask.tools if call is None else (),
+            "format": ask.format if call is None else call.format,
+            "demanded": call,
             "thread": ask.thread,
             "resume": ask.resume,
         }
@@ -92,7 +107,7 @@ class Service:
             arguments["chain"] = self.chain
             arguments["answer_nodes"] = self.answer_nodes
         return await self.runs.start(
-            ask.messages if ask.resume is None else None,
+            None if ask.resume is not None else ask.messages if call is None else ask.after(call.instruction),
             caller=caller,
             request_key=key,
             fingerprint=fingerprint,
@@ -101,13 +116,33 @@ class Service:
             **arguments,
         )
 
-    def _checked(self, model: str | None) -> str | None:
-        """The model to ask for: none of them where there is one chain, which has a name of its own."""
-        if self.chain is None or model is None:
-            return model
-        if not same_model(model, self.name):
-            raise ModelNotFound(f"There is no model {model[:80]!r} here; there is {self.name!r}.")
-        return None
+    def _for_chain(self, ask: Ask) -> Ask:
+        """What a chain of somebody's own can be asked: it has one name, and decides by itself how to answer.
+
+        What a client offers is left out, and it is told so; raises `InvalidRequest` for what it demands.
+        """
+        if ask.model is not None and not same_model(ask.model, self.name):
+            raise ModelNotFound(f"There is no model {ask.model[:80]!r} here; there is {self.name!r}.")
+        if demanded := ask.demanded():
+            raise InvalidRequest(
+                f"{demanded[0]} can't be honoured here: a chain of the server's own answers, and decides by itself "
+                "in which form. Ask without it."
+            )
+        if offered := ask.offered():
+            note_ignored(offered)
+            self._tell(offered)
+        return replace(ask, model=None, thinking=None, options={}, tools=())
+
+    def _tell(self, offered: list[str]) -> None:
+        """Tell the log what is left out, each thing once."""
+        if new := [name for name in offered if name not in self._left_out and len(self._left_out) < _TOLD]:
+            self._left_out.update(new)
+            logger.warning(
+                "%s: a client sent it, and the chain answers without it, since a chain of one's own decides by itself "
+                "how to answer. The response's header %s tells the client.",
+                ", ".join(f"{name:.40}" for name in new),
+                IGNORED_HEADER,
+            )
 
     def follow(
         self,

@@ -22,9 +22,12 @@ from llmstream.runs.log import Follower, PositionLost
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
 
+# A proxy that compresses (npm's `compression`, for one) would hold back what it gets until it has enough of it.
+CACHE_CONTROL = "no-store, no-transform"
+
 HEADERS = {
     "content-type": "text/event-stream",
-    "cache-control": "no-store",
+    "cache-control": CACHE_CONTROL,
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",
 }

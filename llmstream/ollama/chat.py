@@ -21,7 +21,7 @@ from llmstream.ollama.chunks import not_ollama
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.pool import request
-from llmstream.ollama.response import ChatResponse, Receive
+from llmstream.ollama.response import ChatResponse, Receive, redirected
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1
@@ -64,7 +64,10 @@ async def read_version(endpoint: Endpoint) -> str:
 async def _get(endpoint: Endpoint, path: str) -> bytes:
     whole = _Whole()
     async with request(endpoint, "GET", path, whole):
-        return await whole.body
+        body = await whole.body
+    if 300 <= whole.status < 400:
+        raise redirected(endpoint, whole.status)
+    return body
 
 
 class _Whole:
@@ -72,10 +75,12 @@ class _Whole:
 
     def __init__(self) -> None:
         self.body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.status = 0
         self._pieces: list[bytes] = []
 
     def head(self, status: int) -> None:
         """See `Receiver`."""
+        self.status = status
 
     def feed(self, data: bytes) -> None:
         """See `Receiver`."""

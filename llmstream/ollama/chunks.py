@@ -24,34 +24,34 @@ _SAFE_TEXTS = (
 
 
 class Message(msgspec.Struct, gc=False):
-    """A piece of the assistant's message."""
+    """A piece of the assistant's message; what imitates Ollama says null for nothing."""
 
-    content: str = ""
-    thinking: str = ""
+    content: str | None = ""
+    thinking: str | None = ""
     tool_calls: list[dict[str, Any]] | None = None
 
 
 class Chunk(msgspec.Struct, gc=False):
-    """One line of the stream."""
+    """One line of the stream; what imitates Ollama may give a reason for the end and not say that it is one."""
 
     message: Message | None = None
-    done: bool = False
+    done: bool | None = None
+    done_reason: str | None = None
     error: Any = None
     logprobs: list[Any] | None = None
 
 
 class LastChunk(Chunk, gc=False, omit_defaults=True):
-    """The line with `done: true`: counts, and durations in nanoseconds."""
+    """The last line: counts, and durations in nanoseconds, which need not be whole numbers."""
 
-    model: str = ""
-    created_at: str = ""
-    done_reason: str = ""
-    total_duration: int = 0
-    load_duration: int = 0
+    model: str | None = ""
+    created_at: str | int | float | None = ""
+    total_duration: int | float | None = 0
+    load_duration: int | float | None = 0
     prompt_eval_count: int | None = None
-    prompt_eval_duration: int = 0
+    prompt_eval_duration: int | float | None = 0
     eval_count: int | None = None
-    eval_duration: int = 0
+    eval_duration: int | float | None = 0
 
 
 def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
@@ -63,7 +63,7 @@ def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
     if len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
         return _decode_one_by_one(lines)
     for chunk in chunks:
-        if chunk.message is None or chunk.done or chunk.error is not None:
+        if chunk.message is None or chunk.done or chunk.done_reason or chunk.error is not None:
             return _decode_one_by_one(lines)
     return chunks, None
 
@@ -81,7 +81,7 @@ def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]
             return chunks, not_ollama("a line that is not one of its messages")
         if chunk.error is not None:
             return chunks, _error_line(chunk.error)
-        if isinstance(chunk, LastChunk) and not chunk.done_reason:
+        if chunk.done and not chunk.done_reason:
             return chunks, UpstreamTruncated("The answer broke off: Ollama gave no reason for its end.")
         chunks.append(chunk)
         if chunk.done:
@@ -92,16 +92,26 @@ def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]
 def _decode_line(line: bytes) -> Chunk:
     try:
         chunk = msgspec.json.decode(line, type=Chunk)
-        if chunk.done:
-            return msgspec.json.decode(line, type=LastChunk)
+        if _is_last(chunk):
+            return _last(msgspec.json.decode(line, type=LastChunk))
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Invalid UTF-8 becomes U+FFFD; a lone surrogate may find its other half in the next chunk.
         fields = json.loads(line.decode("utf-8", "replace"))
         chunk = msgspec.convert(fields, Chunk)
-        if chunk.done:
-            return msgspec.convert(fields, LastChunk)
+        if _is_last(chunk):
+            return _last(msgspec.convert(fields, LastChunk))
     if chunk.message is None and chunk.error is None:
         raise ValueError("a line without a message")
+    return chunk
+
+
+def _is_last(chunk: Chunk) -> bool:
+    return bool(chunk.done or (chunk.done is None and chunk.done_reason))
+
+
+def _last(chunk: LastChunk) -> LastChunk:
+    """The last line, which says so."""
+    chunk.done = True
     return chunk
 
 

@@ -73,6 +73,7 @@ class Ollama:
         """The shared instance for an address and its time limits."""
         return _shared(
             settings.ollama_url,
+            settings.ollama_api_key,
             settings.connect_timeout_s,
             settings.first_token_timeout_s,
             settings.token_timeout_s,
@@ -258,9 +259,16 @@ _LACKING = {
 
 
 @functools.lru_cache(maxsize=32)
-def _shared(url: str, connect_s: float, first_token_s: float, token_s: float) -> Ollama:
+def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float) -> Ollama:
     return Ollama(
-        Endpoint(url=url, connect_timeout_s=connect_s, first_token_timeout_s=first_token_s, token_timeout_s=token_s)
+        Endpoint(
+            url=url,
+            connect_timeout_s=connect_s,
+            first_token_timeout_s=first_token_s,
+            token_timeout_s=token_s,
+            # A user in the address goes before it, as in the `ollama` package.
+            headers={"authorization": f"Bearer {key}"} if key and "@" not in url else {},
+        )
     )
 
 

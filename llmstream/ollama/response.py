@@ -13,6 +13,7 @@ from llmstream.errors import (
     UpstreamBusy,
     UpstreamEmpty,
     UpstreamError,
+    UpstreamProtocol,
     UpstreamStalled,
     UpstreamTimeout,
     UpstreamTruncated,
@@ -53,6 +54,7 @@ class ChatResponse:
         self._context = contextvars.copy_context()
         self.last: asyncio.Future[None] = self._loop.create_future()
         self.eof: asyncio.Future[None] = self._loop.create_future()
+        self._endpoint = endpoint
         self._model = str(body.get("model", ""))
         self._receive = receive
         self._status = 0
@@ -198,6 +200,8 @@ class ChatResponse:
             self._fail(_too_slow(self._limit_s))
 
     def _refusal(self) -> UpstreamError | ModelNotFound:
+        if 300 <= self._status < 400:
+            return redirected(self._endpoint, self._status)
         return _status_error(self._status, b"".join(self._begun), self._model)
 
 
@@ -213,6 +217,15 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
     if "input length exceeds the context length" in str(error):
         return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
     return UpstreamError(f"Ollama refused the request (status {status}): {safe_text(error)}")
+
+
+def redirected(endpoint: Endpoint, status: int) -> UpstreamProtocol:
+    """The error for an address that leads on to another one, which is not followed: a question may be for one alone."""
+    secure = endpoint.shown_url.replace("http://", "https://").removesuffix(":80")
+    return UpstreamProtocol(
+        f"What answers at {endpoint.shown_url} redirects to another address (status {status}). "
+        f"Set OLLAMA_HOST to that one, such as {secure}."
+    )
 
 
 def model_not_found(model: str) -> ModelNotFound:

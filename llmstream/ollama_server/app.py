@@ -153,6 +153,9 @@ ENDPOINTS = (
 
 def _checked(chat: ChatRequest, model: Model) -> ChatRequest:
     """The request with ``think`` settled, if the model can do what is asked."""
+    check_options(chat.options)
+    if not model.is_strict:
+        return chat
     can_think = "thinking" in model.capabilities
     if chat.think and not can_think:
         raise OllamaError(f'"{chat.model}" does not support thinking', status=400)
@@ -160,7 +163,6 @@ def _checked(chat: ChatRequest, model: Model) -> ChatRequest:
         if asked and capability not in model.capabilities:
             # Here, and only here, Ollama names the model with its registry.
             raise OllamaError(f"registry.ollama.ai/library/{model.name} does not support {capability}", status=400)
-    check_options(chat.options)
     # A thinking model thinks unless it is told not to.
     return replace(chat, think=can_think and chat.think is not False and (chat.think or True))
 

@@ -33,6 +33,7 @@ class Model:
         capabilities: Of Ollama's words: ``completion``, ``tools``, ``thinking``, ``vision``, ``insert``.
         context_length: Tokens a prompt may have, unless a request sets ``num_ctx``.
         size_bytes: Size on disk.
+        is_strict: Whether a request for what it can't do is refused, as Ollama does; else that is left to the backend.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Model:
     quantization_level: str = "none"
     size_bytes: int = 0
     modified_at: str = "2026-01-01T00:00:00Z"
+    is_strict: bool = True
 
     @property
     def digest(self) -> str:

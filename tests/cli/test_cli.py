@@ -453,6 +453,15 @@ def test_serve_names_the_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"Port {port} is taken. Choose another one: llmstream serve --port {port + 1}" in capsys.readouterr().err
 
 
+def test_serve_names_a_misspelt_setting(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that looks like a setting and is none is told, by name alone."""
+    monkeypatch.setenv("LLMSTREAM_SYSTEM_PROMT", "secret")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert 1 == main(["serve", "--port", str(listener.getsockname()[1])])
+    told = capsys.readouterr().err
+    assert ("LLMSTREAM_SYSTEM_PROMT is no setting" in told, "secret" in told) == (True, False)
+
+
 def test_serve_proposes_a_port_that_exists(capsys: pytest.CaptureFixture[str]) -> None:
     """There is none above the last one."""
     try:

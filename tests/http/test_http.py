@@ -394,8 +394,9 @@ def test_the_api_describes_its_events(url: str) -> None:
     """OpenAPI lists every endpoint and every type of event; the page for it asks no other host."""
     schema = ask(f"{url}/openapi.json").json
     assert {"/stream", "/runs", "/runs/{run_id}/events", "/nostream", "/health"} <= set(schema["paths"])
-    stream = schema["paths"]["/stream"]["post"]["responses"]["200"]["content"]["text/event-stream"]["schema"]
-    types = {each["properties"]["type"].get("enum", [None])[0] for each in stream["oneOf"]}
+    stream = schema["paths"]["/stream"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    data = stream["itemSchema"]["properties"]["data"]["contentSchema"]
+    types = {each["properties"]["type"].get("enum", [None])[0] for each in data["oneOf"]}
     assert {"started", "token", "reasoning", "status", "tool_call", "finished", "failed", "cancelled"} <= types
     page = ask(f"{url}/docs")
     assert (200, False) == (page.status, any(host in page.body for host in (b"//cdn", b"https://", b"unpkg")))

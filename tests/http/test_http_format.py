@@ -20,7 +20,7 @@ from tests.support.faultkit import Exchange, ask, following, start
 Serve = Callable[[FastAPI], Any]
 HEADERS = {
     "content-type": "text/event-stream",
-    "cache-control": "no-store",
+    "cache-control": "no-store, no-transform",
     "x-accel-buffering": "no",
     "x-content-type-options": "nosniff",
 }

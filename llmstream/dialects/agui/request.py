@@ -13,7 +13,18 @@ from pydantic.alias_generators import to_camel
 
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt
-from llmstream.http.ask import Ask, Message, call_of, content_of, image_part, result_of, text_part, tool_of
+from llmstream.http.ask import Ask
+from llmstream.http.parts import (
+    Message,
+    answer_of,
+    call_of,
+    content_of,
+    file_part,
+    last_user,
+    result_of,
+    text_part,
+    tool_of,
+)
 from llmstream.settings import Thinking
 from llmstream.view.interrupts import refusal_of
 
@@ -48,7 +59,7 @@ class AguiFunction(_Kept):
     """The function that a call names, its arguments as JSON text."""
 
     name: str
-    arguments: str
+    arguments: str | None = None
 
 
 class AguiCall(_Kept):
@@ -59,7 +70,7 @@ class AguiCall(_Kept):
 
 
 class AguiMessage(_Kept):
-    """A message; thoughts and activities of earlier answers are not shown to the model again."""
+    """A message; activities are not shown to the model."""
 
     role: Literal["developer", "system", "user", "assistant", "tool", "reasoning", "activity"]
     content: str | list[dict[str, Any]] | dict[str, Any] | None = None
@@ -67,32 +78,41 @@ class AguiMessage(_Kept):
     tool_call_id: str | None = None
     error: str | None = None
 
-    def to_message(self) -> Message | None:
-        """The message as the core takes it; None for what is not for the model."""
-        if self.role in ("reasoning", "activity"):
-            return None
-        parts = self.content if isinstance(self.content, list) else []
-        content = self.content if isinstance(self.content, str) else content_of([_part(part) for part in parts])
+    def to_message(self, *, thoughts: str, is_current: bool) -> Message:
+        """The message as the core takes it.
+
+        thoughts: those that came before it. is_current: whether it belongs to the current turn.
+        """
+        parts = self.content if isinstance(self.content, list) else [text_part(self.text)]
+        content = content_of(parts, _part, is_current=is_current)
         if self.role == "tool":
-            if not self.tool_call_id:
-                raise InvalidRequest("A tool message needs its toolCallId.")
             return result_of(self.tool_call_id, content or self.error or "")
-        message: Message = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        if self.tool_calls:
-            message["tool_calls"] = [call_of(c.id, c.function.name, c.function.arguments) for c in self.tool_calls]
-        return message
+        if self.role != "assistant":
+            return {"role": "system" if self.role == "developer" else self.role, "content": content}
+        calls = [call_of(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
+        return answer_of(content, calls, thoughts if is_current else "")
+
+    @property
+    def text(self) -> str:
+        """The content where it is a text."""
+        return self.content if isinstance(self.content, str) else ""
 
 
 def _part(part: Mapping[str, Any]) -> Message:
-    match part:
+    source = part.get("source")
+    match {**part, **source} if isinstance(source, dict) else part:
         case {"type": "text", "text": str(text)}:
             return text_part(text)
-        case {"type": "image", "source": {"type": "data", "value": str(data), "mimeType": str(kind)}}:
-            return image_part(f"data:{kind};base64,{data}", kind)
-        case {"type": "image", "source": {"type": "url", "value": str(url)}}:
-            return image_part(url)
-        case {"type": "binary", "mimeType": str(kind), "data": str(data)}:  # before 1.0
-            return image_part(f"data:{kind};base64,{data}", kind)
+        # The type is now that of the source; the part's own says what it is shown as. Before 1.0 there was `binary`.
+        case {"type": "data", "value": str(data), "mimeType": str(kind), **more} | {
+            "type": "binary",
+            "data": str(data),
+            "mimeType": str(kind),
+            **more,
+        }:
+            return file_part(f"data:{kind};base64,{data}", kind, str(more.get("filename") or ""))
+        case {"type": "url", "value": str(url), **more} | {"type": "binary", "url": str(url), **more}:
+            return file_part(url, str(more.get("mimeType") or ("image/" if part["type"] == "image" else "")))
     raise InvalidRequest(
         f"A message part of the type {str(part.get('type'))[:40]!r} can't be read; text and images can."
     )
@@ -142,7 +162,7 @@ class AguiRequest(_Model):
 
         asked: what the run before, in the same thread, wants to know from a person.
         """
-        messages = [message for each in self.messages if (message := each.to_message()) is not None]
+        messages = self._messages()
         if not messages and not self.resume:
             raise InvalidRequest("There is nothing to answer: give messages.")
         if self.context:
@@ -158,3 +178,14 @@ class AguiRequest(_Model):
             thread=self.thread_id,
             resume=self.answers(asked),
         )
+
+    def _messages(self) -> list[Message]:
+        turn = last_user([each.role for each in self.messages])
+        messages, thoughts = [], ""
+        for place, each in enumerate(self.messages):
+            if each.role == "reasoning":
+                thoughts = each.text
+            elif each.role != "activity":
+                messages.append(each.to_message(thoughts=thoughts, is_current=place >= turn))
+                thoughts = ""
+        return messages

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.agui.request import AguiRequest
+from llmstream.http import schemas
 from llmstream.http.body import JsonBody
 from llmstream.http.chats import Chats
 from llmstream.http.dialect import Dialect, Routes
@@ -20,12 +21,14 @@ from llmstream.http.service import Service, fingerprint_of
 Body = Annotated[AguiRequest, Depends(JsonBody(AguiRequest))]
 
 # As this server's own clients read it: AG-UI has no form for an error without a stream.
-_ERRORS = ErrorForm(NATIVE.body)
+_ERRORS = ErrorForm(NATIVE.body, NATIVE.schema)
+_STREAM = {200: schemas.stream("AG-UI's events", {"type": "object"}), **schemas.NOTHING}
 
 
 def add_agui(router: APIRouter, service: Service) -> None:
     """Add `POST /agui`."""
-    Routes(router, service, _ERRORS, tag="AG-UI").add("POST", "/agui", _Agui(service).run, "Run the agent")
+    routes = Routes(router, service, _ERRORS, tag="AG-UI")
+    routes.add("POST", "/agui", _Agui(service).run, "Run the agent", responses=_STREAM)
 
 
 class _Agui:

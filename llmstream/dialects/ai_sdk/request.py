@@ -14,13 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from llmstream.dialects.ai_sdk.encoder import ONE_OF_SEVERAL
 from llmstream.dialects.openai.request import thinking_of
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import (
-    Ask,
+from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.parts import (
     Message,
+    answer_of,
     call_of,
-    check_unknown,
     content_of,
-    image_part,
+    file_part,
+    last_user,
     result_of,
     text_part,
     tool_of,
@@ -50,18 +51,20 @@ class UIMessage(BaseModel):
     role: Literal["system", "user", "assistant"]
     parts: list[dict[str, Any]]
 
-    def to_messages(self) -> list[Message]:
-        """The messages as the core takes them: an answer with tool calls becomes several."""
+    def to_messages(self, *, is_current: bool) -> list[Message]:
+        """The messages as the core takes them: an answer with tool calls becomes several.
+
+        is_current: whether this one belongs to the current turn.
+        """
         if self.role != "assistant":
-            parts = [made for part in self.parts if (made := _input_part(part)) is not None]
-            return [{"role": self.role, "content": content_of(parts)}]
+            return [{"role": self.role, "content": content_of(self.parts, _input_part, is_current=is_current)}]
         steps: list[list[dict[str, Any]]] = [[]]
         for part in _kept(self.parts):
             # What comes after a call is another answer of the model, made from the call's result.
             if part.get("type") == "step-start" or (not _is_tool(part) and any(map(_is_tool, steps[-1]))):
                 steps.append([])
             steps[-1].append(part)
-        return [message for step in steps for message in _step(step)]
+        return [message for step in steps for message in _step(step, is_current=is_current)]
 
 
 def _kept(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -91,15 +94,15 @@ def _input_part(part: Mapping[str, Any]) -> Message | None:
         case {"type": "text", "text": str(text)}:
             return text_part(text)
         case {"type": "file", "mediaType": str(media_type), "url": str(url)}:
-            return image_part(url, media_type)
+            return file_part(url, media_type, str(part.get("filename") or ""))
         case {"type": str(kind)} if kind in _SHOWN_ONLY or kind.startswith("data-") or _is_tool(part):
             return None
     raise InvalidRequest(f"A message part of the type {str(part.get('type'))[:40]!r} can't be read.")
 
 
-def _step(parts: list[dict[str, Any]]) -> list[Message]:
+def _step(parts: list[dict[str, Any]], *, is_current: bool) -> list[Message]:
     """One answer of the model, and the results of its calls; a call without a result is left out."""
-    text = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    text, thoughts = _joined(parts, "text"), _joined(parts, "reasoning")
     calls, results = [], []
     for part in filter(_is_tool, parts):
         output = part.get("output") if part.get("state") == "output-available" else part.get("errorText")
@@ -107,12 +110,15 @@ def _step(parts: list[dict[str, Any]]) -> list[Message]:
             continue
         call_id, kind = str(part.get("toolCallId", "")), str(part["type"])
         name = str(part.get("toolName", "")) if kind == "dynamic-tool" else kind.removeprefix("tool-")
-        calls.append(call_of(call_id, name, part.get("input") or {}))
+        calls.append(call_of(call_id, name, part.get("input")))
         results.append(result_of(call_id, "The call was denied." if part["state"] == "output-denied" else output))
     if not text and not calls:
         return []
-    message: Message = {"role": "assistant", "content": text}
-    return [{**message, "tool_calls": calls} if calls else message, *results]
+    return [answer_of(text, calls, thoughts if is_current else ""), *results]
+
+
+def _joined(parts: list[dict[str, Any]], kind: str) -> str:
+    return "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == kind)
 
 
 def _decided(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -208,7 +214,9 @@ class AiSdkRequest(BaseModel):
         """What is asked for; raises `InvalidRequest` for what can't be done."""
         # A page's own switches, switched off.
         check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
-        messages = [message for each in self.ui_messages() for message in each.to_messages()]
+        shown = self.ui_messages()
+        turn = last_user([each.role for each in shown])
+        messages = [m for place, each in enumerate(shown) for m in each.to_messages(is_current=place >= turn)]
         answer = self._last_answer()
         resume = {**(_decided(answer.parts) if answer else {}), **(self.resume or {})}
         if not messages and not resume:

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from llmstream.dialects.ai_sdk.encoder import HEADERS, RESUME_HEADER, AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import AiSdkRequest, Continued
 from llmstream.errors import InvalidRequest
+from llmstream.http import schemas
 from llmstream.http.body import JsonBody
 from llmstream.http.chats import Chats
 from llmstream.http.dialect import Dialect, Routes
-from llmstream.http.errors import ErrorForm
+from llmstream.http.errors import TEXT, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
@@ -23,16 +24,17 @@ Body = Annotated[AiSdkRequest, Depends(JsonBody(AiSdkRequest))]
 _PREFIX = "/api/chat"
 
 # One sentence: the hook shows the body as it is.
-_ERRORS = ErrorForm(lambda error, status: error.message.encode(), media_type="text/plain")
+_ERRORS = ErrorForm(lambda error, status: error.message.encode(), TEXT, media_type="text/plain")
+_STREAM = {200: schemas.stream("A UI message stream: JSON in each message, and `[DONE]` in the last one")}
 
 
 def add_ai_sdk(router: APIRouter, service: Service) -> None:
     """Add `POST /api/chat`, and to come back to a chat and to stop it."""
     api = _AiSdk(service)
     routes = Routes(router, service, _ERRORS, prefix=_PREFIX, tag="AI SDK")
-    routes.add("POST", "", api.send, "Send a message, and stream the answer")
-    routes.add("GET", "/{chat}/stream", api.resume, "Come back to a chat")
-    routes.add("POST", "/{chat}/stop", api.stop, "Stop a chat's answer", status_code=202)
+    routes.add("POST", "", api.send, "Send a message, and stream the answer", responses=_STREAM)
+    routes.add("GET", "/{chat}/stream", api.resume, "Come back to a chat", responses={**_STREAM, **schemas.NOTHING})
+    routes.add("POST", "/{chat}/stop", api.stop, "Stop a chat's answer", status_code=202, responses=schemas.NOTHING)
 
 
 class _AiSdk:

@@ -11,14 +11,6 @@ from llmstream.http.ask import Ask, Message
 from llmstream.settings import Thinking
 
 
-class Failure(BaseModel):
-    """What every failure with a status answers."""
-
-    code: str = Field(examples=["model_not_found"])
-    message: str = Field(examples=["The model 'x' is not there. Get it with `ollama pull x`."])
-    retryable: bool = Field(description="Whether asking again can help.")
-
-
 class QuestionRequest(BaseModel):
     """A question alone."""
 

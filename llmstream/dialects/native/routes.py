@@ -14,7 +14,7 @@ from llmstream import __version__
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
-from llmstream.dialects.native.request import Failure, QuestionRequest, RunRequest
+from llmstream.dialects.native.request import QuestionRequest, RunRequest
 from llmstream.errors import LlmstreamError
 from llmstream.http import errors, schemas
 from llmstream.http.body import JsonBody
@@ -29,19 +29,19 @@ from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
-from llmstream.runs.run import Run
+from llmstream.runs.run import Run, Snapshot
 from llmstream.view.answer import whole_text
 
 _HINT = 'Expected a JSON body, for example {"question": "…"}.'
 RunBody = Annotated[RunRequest, Depends(JsonBody(RunRequest, hint=_HINT))]
 QuestionBody = Annotated[QuestionRequest, Depends(JsonBody(QuestionRequest, hint=_HINT))]
 
-_TYPED = {200: {"description": "Typed server-sent events", "content": schemas.typed_stream()}}
-_PLAIN = {200: {"description": "Text as server-sent events", "content": schemas.plain_stream()}}
-_FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure, "description": what}
-    for status, what in ((403, "Not allowed"), (404, "Not there"), (422, "Not understood"), (503, "Ask again later"))
-}
+_TYPED = {200: schemas.typed_stream(), **schemas.NOTHING}
+_PLAIN = {200: schemas.plain_stream(), **schemas.NOTHING}
+_STARTED = {201: {"headers": {"Location": {"description": "The run", "schema": {"type": "string"}}}}}
+_RUN = {200: schemas.json_response("The run", Snapshot)}
+_STOPPED = {202: {"description": "It is being stopped"}, 204: {"description": "It had ended"}}
+_METRICS = {200: {"description": "Figures", "content": {"text/plain": {"schema": errors.TEXT}}}}
 
 
 def add_native(router: APIRouter, service: Service) -> None:
@@ -50,8 +50,7 @@ def add_native(router: APIRouter, service: Service) -> None:
     routes = Routes(router, service, errors.NATIVE)
 
     def add(method: str, path: str, endpoint: Any, summary: str, tag: str, **options: Any) -> None:
-        responses = {**_FAILURES, **options.pop("responses", {})}
-        routes.add(method, path, endpoint, summary, responses=responses, tags=[tag], **options)
+        routes.add(method, path, endpoint, summary, tags=[tag], **options)
 
     whole = {"response_class": JSONResponse}
     add("POST", "/stream", asking.stream, "Ask, and stream typed events", "Ask", responses=_TYPED)
@@ -59,14 +58,21 @@ def add_native(router: APIRouter, service: Service) -> None:
     routes.add("HEAD", "/stream-with-get", asking.stream_with_get, "", include_in_schema=False)
     add("POST", "/stream-with-post", asking.stream_with_post, "Ask, and stream text", "Ask", responses=_PLAIN)
     add("POST", "/nostream", asking.nostream, "Ask, and get the whole answer", "Ask", **whole)
-    add("POST", "/runs", runs.start, "Start a run", "Runs", status_code=201, **whole)
-    add("GET", "/runs/{run_id}", runs.get, "A run as it is now", "Runs")
-    add("GET", "/runs/{run_id}/events", runs.follow, "Follow a run, from any position", "Runs", responses=_TYPED)
+    add("POST", "/runs", runs.start, "Start a run", "Runs", status_code=201, responses=_STARTED, **whole)
+    add("GET", "/runs/{run_id}", runs.get, "A run as it is now", "Runs", responses=_RUN)
+    add(
+        "GET",
+        "/runs/{run_id}/events",
+        runs.follow,
+        "Follow a run, from any position",
+        "Runs",
+        responses=_TYPED,
+    )
     routes.add("HEAD", "/runs/{run_id}/events", runs.follow, "", include_in_schema=False)
-    add("POST", "/runs/{run_id}/stop", runs.stop, "Stop a run", "Runs", status_code=202)
+    add("POST", "/runs/{run_id}/stop", runs.stop, "Stop a run", "Runs", status_code=202, responses=_STOPPED)
     add("GET", "/models", server.models, "The models", "Server", **whole)
     add("GET", "/health", server.health, "Is Ollama there?", "Server", **whole)
-    add("GET", "/metrics", server.metrics, "Figures for Prometheus", "Server")
+    add("GET", "/metrics", server.metrics, "Figures for Prometheus", "Server", responses=_METRICS)
 
 
 async def _start(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 
 from llmstream.dialects.ollama.pieces import OllamaPieces
-from llmstream.dialects.ollama.request import ask_of
+from llmstream.dialects.ollama.request import HARDWARE, LIMITS, ask_of
 from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.http.errors import status_of
 from llmstream.http.service import Service
@@ -33,7 +33,8 @@ class ChainBackend:
     async def find(self, name: str) -> Model | None:
         """The model of a full name; raises `LlmstreamError` for one that may not be asked for."""
         if self._service.chain is not None:
-            return Model(name, context_length=_CONTEXT) if name == full_name(self._service.name) else None
+            known = name == full_name(self._service.name)
+            return Model(name, context_length=_CONTEXT, is_strict=False) if known else None
         check_model(name, self._service.settings)
         try:
             able = await Ollama.of(self._service.settings).capabilities(name)
@@ -45,9 +46,12 @@ class ChainBackend:
         """The answer, piece by piece; closing this stops the run, because this client can't come back."""
         try:
             model = await self.find(full_name(request.model))
-            can_think = model is not None and "thinking" in model.capabilities
-            allowed = self._service.settings.allowed_options if self._service.chain is None else ()
-            ask = ask_of(request, can_think=can_think, allowed=allowed)
+            takes_think = model is not None and ("thinking" in model.capabilities or not model.is_strict)
+            if self._service.chain is None:
+                left_out = HARDWARE - set(self._service.settings.allowed_options)
+            else:
+                left_out = HARDWARE | LIMITS  # the limits hold for any answer that goes through here
+            ask = ask_of(request, takes_think=takes_think, left_out=left_out)
             run = await self._service.start(ask, caller=self._caller, grace_s=0)
             follower = run.follower()
             try:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, Message, asks_nothing, call_of, check_unknown, image_part, text_part
+from llmstream.http.ask import Ask, asks_nothing, check_unknown
+from llmstream.http.parts import Message, answer_of, call_of, image_part, last_user, result_of, text_part
 from llmstream.ollama_server.backend import ChatRequest
 from llmstream.settings import Thinking
 
@@ -17,34 +18,36 @@ _KNOWN = (
 )  # fmt: skip
 
 # How a model is run, not what is asked of it: editors send these with every request.
-_HARDWARE = frozenset((
+HARDWARE = frozenset((
     "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "numa", "low_vram", "f16_kv", "use_mmap", "use_mlock",
 ))  # fmt: skip
 
+# Where an answer is cut, which needs no model.
+LIMITS = frozenset(("num_predict", "stop"))
 
-def ask_of(request: ChatRequest, *, can_think: bool, allowed: Collection[str]) -> Ask:
+
+def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]) -> Ask:
     """What is asked; raises `InvalidRequest` for what can't be done.
 
-    allowed: the options that may be set. Others are refused later, but for those of the hardware, which are then left
-    to the server.
+    takes_think: whether `think` means something to what answers. left_out: options that it is not told of.
     """
     # False and 0 are what leaving a field of Ollama's out says.
     check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
     messages = list(request.messages)
     if request.is_generate and (images := request.body.get("images")):
         messages[-1:] = [{**message, "images": images} for message in messages[-1:]]
-    reader = _Messages()
+    reader, turn = _Messages(), last_user([str(message.get("role")) for message in messages])
     shape = request.body.get("format") or None
     if shape is not None and shape != "json" and not isinstance(shape, Mapping):
         raise InvalidRequest('The format is "json" or a JSON schema.')
     return Ask(
-        messages=[reader.read(message) for message in messages],
+        messages=[reader.read(message, is_current=place >= turn) for place, message in enumerate(messages)],
         model=request.model,
-        thinking=cast("Thinking", request.think) if can_think else None,
+        thinking=cast("Thinking", request.think) if takes_think else None,
         options={
             name: value
             for name, value in request.options.items()
-            if not _is_default(name, value) and (name in allowed or name not in _HARDWARE)
+            if not _is_default(name, value) and name not in left_out
         },
         tools=cast("tuple[Mapping[str, Any], ...]", request.tools),
         format=shape,
@@ -63,21 +66,23 @@ class _Messages:
         self._count = 0
         self._open: list[tuple[str, str]] = []  # id and name of the calls without a result
 
-    def read(self, message: Mapping[str, Any]) -> Message:
-        """The message as the core takes it."""
+    def read(self, message: Mapping[str, Any], *, is_current: bool) -> Message:
+        """The message as the core takes it; is_current: whether it belongs to the current turn."""
         role, content = message.get("role"), str(message.get("content") or "")
-        if role == "tool":
-            return {"role": "tool", "content": content, "tool_call_id": self._answered(message)}
+        if role in ("tool", "function"):
+            return result_of(self._answered(message), content)
+        if role == "assistant":
+            thoughts = message.get("thinking") if is_current else ""
+            asked = message.get("tool_calls") or []
+            if not isinstance(asked, list):
+                raise InvalidRequest("The tool calls are a list.")
+            calls = [self._call(call) for call in asked]
+            return answer_of(content, calls, str(thoughts or ""))
         if images := message.get("images"):
             if not isinstance(images, list):
                 raise InvalidRequest("The images are a list of base64 texts.")
             return {"role": role, "content": [text_part(content), *(_image(image) for image in images)]}
-        read: Message = {"role": role, "content": content}
-        if calls := message.get("tool_calls"):
-            if not isinstance(calls, list):
-                raise InvalidRequest("The tool calls are a list.")
-            read["tool_calls"] = [self._call(call) for call in calls]
-        return read
+        return {"role": role, "content": content}
 
     def _call(self, call: object) -> Message:
         function = call.get("function") if isinstance(call, Mapping) else None
@@ -86,15 +91,16 @@ class _Messages:
         self._count += 1
         call_id, name = str(call.get("id") or f"call_{self._count}"), str(function.get("name", ""))
         self._open.append((call_id, name))
-        return call_of(call_id, name, function.get("arguments") or {})
+        return call_of(call_id, name, function.get("arguments"))
 
-    def _answered(self, message: Mapping[str, Any]) -> str:
+    def _answered(self, message: Mapping[str, Any]) -> str | None:
+        """The id of the call that a message answers; None where the client sends that call no more."""
         if given := message.get("tool_call_id"):
             return str(given)
         name = message.get("tool_name") or message.get("name")
         call = next((call for call in self._open if call[1] == name), self._open[0] if self._open else None)
         if call is None:
-            raise InvalidRequest("A tool message must come after the call it answers.")
+            return None
         self._open.remove(call)
         return call[0]
 

@@ -43,16 +43,17 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 class OpenAIEncoder:
     """See `encoder.Encoder`; fed from the first event, because a tool call is told only once nobody here answered it.
 
-    model: the name the client used. include_usage: whether the client wants the usage in the end.
+    model: the name the client used. include_usage: whether the client wants the usage in the end. max_calls: how many
+    calls it takes at once; None for any number.
     """
 
-    def __init__(self, run_id: str, *, model: str, include_usage: bool = False) -> None:
+    def __init__(self, run_id: str, *, model: str, include_usage: bool = False, max_calls: int | None = None) -> None:
         self.start = 0
         self._run_id = run_id
         self._model = model
         self._include_usage = include_usage
         self._head = ""
-        self._calls = Calls()
+        self._calls = Calls(max_calls)
         self._answer, self._thinking = OneText(), OneText()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
@@ -123,9 +124,13 @@ def _head(run_id: str, created: int, model: str) -> str:
 
 
 class Calls:
-    """The tool calls of an answer that the chain has not answered or withdrawn: those the client is asked to make."""
+    """The tool calls of an answer that the chain has not answered or withdrawn: those the client is asked to make.
 
-    def __init__(self) -> None:
+    max_calls: how many of them it takes; the model asks for the others again.
+    """
+
+    def __init__(self, max_calls: int | None = None) -> None:
+        self._max_calls = max_calls
         self._open: dict[str, ToolCall] = {}
         self._count = 0
 
@@ -151,13 +156,13 @@ class Calls:
                 "type": "function",
                 "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
             }
-            for key, call in self._open.items()
+            for key, call in list(self._open.items())[: self._max_calls]
         ]
 
 
-def completion(run_id: str, model: str, events: Sequence[Event]) -> dict[str, Any]:
+def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    calls, created, last = Calls(), 0, Finished("other", Usage(), Timings())
+    calls, created, last = Calls(max_calls), 0, Finished("other", Usage(), Timings())
     answer = Answer()
     answer.put(events)
     for event in events:

@@ -9,8 +9,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, Message, check_unknown, content_of, image_part, refuse, text_part, tool_of
+from llmstream.dialects.openai.tools import Call, CalledFunction, Tool, chosen_tools
+from llmstream.http.ask import Ask, check_unknown, refuse
+from llmstream.http.parts import (
+    Message,
+    answer_of,
+    call_of,
+    content_of,
+    file_part,
+    image_part,
+    last_user,
+    result_of,
+    text_part,
+)
 from llmstream.settings import Thinking
 
 # OpenAI's name → Ollama's.
@@ -28,9 +39,6 @@ _OPTIONS = {
     "repeat_penalty": "repeat_penalty",
     "repetition_penalty": "repeat_penalty",
 }
-
-# What some clients always send, and means what its absence does.
-_DEFAULTS = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
 
 _EFFORTS: dict[str, Thinking] = {
     "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
@@ -54,56 +62,39 @@ _NOT_HERE: dict[str, tuple[Any, ...]] = {
 }
 
 
-class Function(BaseModel):
-    """A function that the model may call."""
-
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class Tool(BaseModel):
-    """A tool; only functions are known."""
-
-    type: Literal["function"]
-    function: Function
-
-
-class CalledFunction(BaseModel):
-    """The function that a call names, its arguments as JSON text."""
-
-    name: str
-    arguments: str
-
-
-class Call(BaseModel):
-    """A call that an earlier answer made."""
-
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
-
-
 class ChatMessage(BaseModel):
-    """One message."""
+    """One message. Thoughts are not OpenAI's, but what clients of servers like this one send back with their calls."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
     tool_calls: list[Call] | None = None
     tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
 
-    def to_message(self) -> Message:
-        """The message as the core takes it."""
-        content = self.content if isinstance(self.content, str) else content_of([_part(p) for p in self.content or ()])
-        if self.role == "tool":
-            if not self.tool_call_id:
-                raise InvalidRequest("A tool message needs its tool_call_id.")
-            return {"role": "tool", "content": content, "tool_call_id": self.tool_call_id}
-        message: Message = {"role": "system" if self.role == "developer" else self.role, "content": content}
-        if self.role == "assistant" and self.tool_calls:
-            message["tool_calls"] = [call.model_dump() for call in self.tool_calls]
-        return message
+    def to_message(self, *, is_current: bool) -> Message:
+        """The message as the core takes it; is_current: whether it belongs to the current turn."""
+        parts = self.content if isinstance(self.content, list) else [text_part(self.content or "")]
+        content = content_of(parts, _part, is_current=is_current)
+        match self.role:
+            case "tool":
+                return {**result_of(self.tool_call_id, ""), "content": content}
+            case "function":  # as tools were called before they had ids
+                return {**result_of(self.name, ""), "content": content}
+            case "assistant":
+                thoughts = self.reasoning_content or self.reasoning or ""
+                return answer_of(content, self._calls(), thoughts if is_current else "")
+            case "system" | "developer":
+                return {"role": "system", "content": content}
+        return {"role": "user", "content": content}
+
+    def _calls(self) -> list[Message]:
+        calls = [call_of(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
+        if self.function_call is not None:
+            calls.append(call_of(self.function_call.name, self.function_call.name, self.function_call.arguments))
+        return calls
 
 
 def _part(part: Message) -> Message:
@@ -112,6 +103,8 @@ def _part(part: Message) -> Message:
             return text_part(text)
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:
             return image_part(url)
+        case {"type": "file", "file": {"file_data": str(url), **more}}:
+            return file_part(url, name=str(more.get("filename") or ""))
     raise refuse(
         f"A content part of the type {str(part.get('type'))[:40]!r}", "can't be read here; text and images can"
     )
@@ -181,45 +174,34 @@ class CompletionRequest(BaseModel):
         """Whether a stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
-    def ask(self, *, own_chain: bool = False) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done.
-
-        own_chain: whether somebody's own chain answers, which can't be told how.
-        """
+    def ask(self) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done."""
         check_unknown(self.model_extra or {})
         for name, harmless in _NOT_HERE.items():
             value = getattr(self, name)
             if value is not None and value not in harmless:
                 raise refuse(f"The parameter {name!r}", "is not supported here")
+        tools, must_call = chosen_tools(self.tools or (), self.tool_choice)
+        turn = last_user([message.role for message in self.messages])
         return Ask(
-            messages=[message.to_message() for message in self.messages],
+            messages=[message.to_message(is_current=place >= turn) for place, message in enumerate(self.messages)],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
-            options=self._options(own_chain),
-            tools=self._tools(),
+            options=self._options(),
+            tools=tools,
+            must_call=must_call,
             format=self._format(),
         )
 
-    def _options(self, own_chain: bool) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         given = {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
         for name in ("max_tokens", "max_completion_tokens"):
             if given.get(name) == -1:  # no limit, as some clients say it
                 del given[name]
-        if own_chain:
-            given = {name: value for name, value in given.items() if value != _DEFAULTS.get(name)}
         options = {_OPTIONS[name]: value for name, value in given.items()}
         if self.stop:
             options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         return options
-
-    def _tools(self) -> list[Message]:
-        if not self.tools or self.tool_choice == "none":
-            return []
-        if self.tool_choice not in (None, "auto"):
-            raise refuse("tool_choice", "can only be 'auto' or 'none' here: no model can be made to call a tool")
-        if self.parallel_tool_calls is False:
-            raise refuse("parallel_tool_calls", "can't be switched off here")
-        return [tool_of(t.function.name, t.function.description, t.function.parameters) for t in self.tools]
 
     def _format(self) -> str | dict[str, Any] | None:
         match self.response_format:

@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse
 
 from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_body, model_body, models_body
 from llmstream.dialects.openai.request import CompletionRequest
-from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
+from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, NotFound
+from llmstream.http import schemas
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
-from llmstream.http.errors import ErrorForm
+from llmstream.http.errors import TEXT, ErrorForm, error_response, object_schema
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
@@ -28,9 +29,19 @@ def add_openai(router: APIRouter, service: Service, prefix: str = "/v1") -> None
     """Add `POST /v1/chat/completions` and `GET /v1/models`."""
     api = _OpenAI(service)
     routes = Routes(router, service, OPENAI_ERRORS, prefix=prefix, tag="OpenAI")
-    routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole")
+    routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole", responses={200: _ANSWER})
     routes.add("GET", "/models", api.models, "The models", response_class=JSONResponse)
     routes.add("GET", "/models/{model:path}", api.model, "One model", response_class=JSONResponse)
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"):
+        routes.add(method, "/{path:path}", _no_such_path, "", include_in_schema=False)
+
+
+async def _no_such_path(request: Request) -> Response:
+    error = NotFound(
+        f"There is no {request.method} {request.url.path[-80:]} here. There are POST /v1/chat/completions, "
+        "GET /v1/models and GET /v1/models/{model}."
+    )
+    return error_response(error, OPENAI_ERRORS)
 
 
 def _error(error: LlmstreamError, status: int) -> bytes:
@@ -38,7 +49,14 @@ def _error(error: LlmstreamError, status: int) -> bytes:
 
 
 # OpenAI's clients ask again after 409, 429 and 5xx unless told not to.
-OPENAI_ERRORS = ErrorForm(_error, says_retry=True)
+_NULLABLE = {"type": ["string", "null"]}
+OPENAI_ERRORS = ErrorForm(
+    _error,
+    object_schema(error=object_schema(message=TEXT, type=TEXT, param=_NULLABLE, code=_NULLABLE)),
+    says_retry=True,
+)
+_ANSWER = schemas.json_response("One body, or chunks as server-sent events", {"type": "object"})
+_ANSWER["content"] |= schemas.stream("")["content"]  # JSON in each message, and `[DONE]` in the last one
 
 
 class _OpenAI:
@@ -51,15 +69,16 @@ class _OpenAI:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
-        ask = body.ask(own_chain=self._service.chain is not None)
+        ask = body.ask()
         run = await self._service.start(
             ask, caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
         )
+        max_calls = 1 if body.parallel_tool_calls is False else None
         if body.stream:
-            encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage)
+            encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage, max_calls=max_calls)
             return self._service.follow(run, encoder, OPENAI_ERRORS)
         events = await all_events(run, request)
-        return JSONResponse(completion(run.id, body.model, events), headers={"x-run-id": run.id})
+        return JSONResponse(completion(run.id, body.model, events, max_calls=max_calls), headers={"x-run-id": run.id})
 
     async def models(self) -> dict[str, Any]:
         """The models a client may ask for."""

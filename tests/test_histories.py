@@ -1,0 +1,280 @@
+"""Conversations as people's clients send them again with each question, and what of them reaches the model."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from llmstream.chain import StrictChatOllama
+from llmstream.core.inputs import to_messages
+from llmstream.demo_ollama.server import DemoOllama
+from llmstream.fastapi import create_app
+from llmstream.settings import Settings
+
+HI = {"role": "user", "content": "hi"}
+ASK = {"role": "user", "content": "What time is it?"}
+RESULT = {"role": "tool", "tool_call_id": "c", "content": "12:00"}
+PICTURE = base64.encodebytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100).decode()
+PDF, TEXT = "data:application/pdf;base64,JVBERi0=", "data:text/plain;base64,aGVsbG8="
+
+Sent = Callable[..., Awaitable[list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def ask(settings: Settings) -> Callable[..., Awaitable[httpx.Response]]:
+    """Asks an endpoint of an app over the demo's models."""
+
+    async def post(path: str, body: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app=create_app(settings))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post(path, json=body)
+
+    return post
+
+
+@pytest.fixture
+def sent(ask: Callable[..., Awaitable[httpx.Response]], upstream: DemoOllama) -> Sent:
+    """The messages that reach the model for a request, which must be answered."""
+
+    async def messages(path: str, body: Any) -> list[dict[str, Any]]:
+        answer = await ask(path, body)
+        assert answer.is_success, answer.text
+        found = [record.body for record in upstream.requests if record.path == "/api/chat"][-1]
+        return list(found["messages"])
+
+    return messages
+
+
+def openai_body(*messages: Any, model: str = "demo") -> Any:
+    return {"model": model, "messages": list(messages)}
+
+
+def ui(role: str, *parts: Any) -> Any:
+    return {"id": "m", "role": role, "parts": list(parts)}
+
+
+def called(arguments: object, **more: Any) -> Any:
+    function = {"name": "now", "arguments": arguments}
+    calls = [{"id": "c", "type": "function", "function": function}]
+    return {"role": "assistant", "content": None, "tool_calls": calls, **more}
+
+
+@pytest.mark.parametrize("arguments", ["", "  \n", "null", "{}", None])
+async def test_calls_without_arguments(arguments: Any, sent: Sent) -> None:
+    """However a client writes that a call had no arguments, the model reads none."""
+    found = await sent("/v1/chat/completions", openai_body(ASK, called(arguments), RESULT))
+    assert {} == found[1]["tool_calls"][0]["function"]["arguments"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", openai_body(ASK, called("[1]"), RESULT)),
+        ("/v1/chat/completions", openai_body(ASK, called("{broken"), RESULT)),
+        ("/v1/chat/completions", openai_body(ASK, called("5"), RESULT)),
+        ("/ollama/api/chat", openai_body(ASK, {**called([1]), "content": ""})),
+        ("/ollama/v1/chat/completions", openai_body(ASK, called('"noon"'), RESULT)),
+        ("/api/chat", {"id": "c", "messages": [ui("assistant", {
+            "type": "tool-now", "toolCallId": "c", "state": "output-available", "input": [1], "output": 1})]}),
+        ("/agui", {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "assistant", "toolCalls": [
+            {"id": "c", "function": {"name": "now", "arguments": "true"}}]}]}),
+    ],
+)  # fmt: skip
+async def test_arguments_that_are_no_object(
+    path: str, body: Any, ask: Callable[..., Awaitable[httpx.Response]]
+) -> None:
+    """Arguments that can't be arguments are refused with the name of what was called."""
+    answer = await ask(path, body)
+    assert (400, True) == (answer.status_code, "'now'" in answer.text), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", openai_body({"role": "tool", "content": "12:00"}, HI)),
+        ("/v1/chat/completions", openai_body({**RESULT, "tool_call_id": "gone"}, HI)),
+        ("/ollama/api/chat", openai_body({"role": "tool", "content": "12:00"}, HI)),
+        ("/agui", {"threadId": "t", "runId": "r", "messages": [
+            {"id": "1", "role": "tool", "content": "12:00"}, {"id": "2", **HI}]}),
+    ],
+)  # fmt: skip
+async def test_result_whose_call_was_cut_off(path: str, body: Any, sent: Sent) -> None:
+    """A client that sends only the last messages may send a result without its call; the model reads it."""
+    found = await sent(path, body)
+    assert [("tool", "12:00"), ("user", "hi")] == [(each["role"], each["content"]) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "reaches"),
+    [
+        ("/ollama/api/chat", "control", "control"),
+        ("/ollama/api/chat", "developer", "system"),
+        ("/ollama/api/chat", "function", "tool"),
+        ("/v1/chat/completions", "developer", "system"),
+        ("/v1/chat/completions", "function", "tool"),
+    ],
+)
+async def test_roles(path: str, role: str, reaches: str, sent: Sent) -> None:
+    """Roles that only some servers know reach the model as the ones it knows."""
+    found = await sent(path, openai_body({"role": role, "name": "now", "content": "thinking"}, HI))
+    assert [(reaches, "thinking"), ("user", "hi")] == [(each["role"], each["content"]) for each in found]
+
+
+async def test_unknown_role_is_refused(ask: Callable[..., Awaitable[httpx.Response]]) -> None:
+    """A role that nobody knows is refused with those that there are."""
+    answer = await ask("/ollama/api/chat", openai_body({"role": "narrator", "content": "Once"}, HI))
+    assert (400, True) == (answer.status_code, "assistant" in answer.text)
+
+
+async def test_function_call_of_old(sent: Sent) -> None:
+    """Calls and results as OpenAI wrote them before they had ids belong together."""
+    call = {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": '{"zone": "UTC"}'}}
+    found = await sent(
+        "/v1/chat/completions", openai_body(ASK, call, {"role": "function", "name": "now", "content": "1"})
+    )
+    function = found[1]["tool_calls"][0]["function"]
+    assert ({"zone": "UTC"}, found[1]["tool_calls"][0]["id"]) == (function["arguments"], found[2]["tool_call_id"])
+
+
+LINES = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", openai_body({"role": "user", "content": LINES})),
+        ("/v1/chat/completions", openai_body({"role": "system", "content": LINES}, HI)),
+        ("/v1/chat/completions", openai_body(HI, {"role": "assistant", "content": LINES}, HI)),
+        ("/v1/chat/completions", openai_body(HI, {**RESULT, "content": LINES})),
+        ("/api/chat", {"id": "c", "messages": [ui("user", *LINES)]}),
+        ("/api/chat", {"id": "c", "messages": [ui("assistant", *LINES), ui("user", LINES[0])]}),
+        ("/agui", {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": LINES}]}),
+        ("/stream", {"messages": [{"role": "user", "content": LINES}]}),
+    ],
+)
+async def test_parts_are_lines(path: str, body: Any, sent: Sent) -> None:
+    """The texts of a message stand on lines of their own, in every dialect and role."""
+    assert "one\ntwo" in [each["content"] for each in await sent(path, body)]
+
+
+def with_file(url: str, name: str, media_type: str) -> list[tuple[str, Any]]:
+    """A user's message with a file, as each dialect that knows files writes it."""
+    data = url.partition(",")[2]
+    openai_part = {"type": "file", "file": {"file_data": url, "filename": name}}
+    ai_part = {"type": "file", "mediaType": media_type, "filename": name, "url": url}
+    agui_part = {"type": "binary", "mimeType": media_type, "data": data, "filename": name}
+    return [
+        ("/v1/chat/completions", {"role": "user", "content": [*LINES, openai_part]}),
+        ("/api/chat", ui("user", *LINES, ai_part)),
+        ("/agui", {"id": "f", "role": "user", "content": [*LINES, agui_part]}),
+    ]
+
+
+def conversation(path: str, first: Any, *, is_old: bool) -> Any:
+    """The message alone, or before an answer and a new question."""
+    if path == "/api/chat":
+        text = {"type": "text", "text": "hi"}
+        return {"id": "c", "messages": [first, *([ui("assistant", text), ui("user", text)] if is_old else [])]}
+    later = [{"id": "a", "role": "assistant", "content": "ok"}, {"id": "u", **HI}] if is_old else []
+    names = {"threadId": "t", "runId": "r"} if path == "/agui" else {"model": "demo"}
+    return {**names, "messages": [first, *later]}
+
+
+@pytest.mark.parametrize(("path", "message"), with_file(TEXT, "a.txt", "text/plain"))
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_text_files_are_read(path: str, message: Any, is_old: bool, sent: Sent) -> None:
+    """The text of a text file is put into the message, under the file's name."""
+    found = await sent(path, conversation(path, message, is_old=is_old))
+    assert "one\ntwo\na.txt:\nhello" == found[0]["content"]
+
+
+@pytest.mark.parametrize(("path", "message"), with_file(PDF, "a.pdf", "application/pdf"))
+async def test_file_that_cant_be_read(
+    path: str, message: Any, ask: Callable[..., Awaitable[httpx.Response]], sent: Sent
+) -> None:
+    """A file that can't be read is refused in the question, and no reason to refuse the questions after it."""
+    refused = await ask(path, conversation(path, message, is_old=False))
+    assert (400, True) == (refused.status_code, "application/pdf" in refused.text), refused.text
+    found = await sent(path, conversation(path, message, is_old=True))
+    assert found[0]["content"].startswith("one\ntwo\n[")
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        ("data:text/csv,a%2Cb", "a,b"),
+        ("data:application/json;charset=utf-8;base64,eyJhIjogMX0=", '{"a": 1}'),
+        ("data:image/svg+xml;base64,PHN2Zy8+", None),
+        ("data:text/plain;base64,/w==", None),
+        ("data:application/octet-stream;base64,AA==", None),
+    ],
+)
+async def test_which_files_are_text(url: str, text: str | None, ask: Callable[..., Awaitable[httpx.Response]]) -> None:
+    """Files of text types are read, in base64 or not; what only looks like text is refused, never garbled."""
+    part = {"type": "file", "file": {"file_data": url}}
+    answer = await ask("/v1/chat/completions", openai_body({"role": "user", "content": [part]}))
+    assert (text is not None) == answer.is_success, answer.text
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}"}},
+        {"type": "image", "data": PICTURE.replace("\n", "\r\n")},
+        {"type": "image_url", "image_url": PICTURE.replace("\n", " ")},
+    ],
+)
+def test_base64_with_line_ends(part: Any) -> None:
+    """Base64 as MIME writes it, in lines, is the same image."""
+    body = StrictChatOllama(model="m").request_body(to_messages([{"role": "user", "content": [part]}]))
+    assert ["".join(PICTURE.split())] == body["messages"][0]["images"]
+
+
+THOUGHT = "Let me look at the clock."
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", openai_body(ASK, called("{}", reasoning_content=THOUGHT), RESULT)),
+        ("/v1/chat/completions", openai_body(ASK, called("{}", reasoning=THOUGHT), RESULT)),
+        ("/ollama/api/chat", openai_body(ASK, {**called({}), "content": "", "thinking": THOUGHT}, RESULT)),
+        ("/api/chat", {"id": "c", "messages": [ui("user", LINES[0]), ui(
+            "assistant", {"type": "reasoning", "text": THOUGHT},
+            {"type": "tool-now", "toolCallId": "c", "state": "output-available", "input": {}, "output": 1})]}),
+        ("/agui", {"threadId": "t", "runId": "r", "messages": [
+            {"id": "1", **HI}, {"id": "2", "role": "reasoning", "content": THOUGHT},
+            {"id": "3", "role": "assistant", "toolCalls": [{"id": "c", "function": {"name": "now"}}]},
+            {"id": "4", "role": "tool", "toolCallId": "c", "content": "12:00"}]}),
+    ],
+)  # fmt: skip
+async def test_thoughts_between_calls(path: str, body: Any, sent: Sent) -> None:
+    """A model that called a tool gets back what it thought before, to go on from there."""
+    assert [THOUGHT] == [each["thinking"] for each in await sent(path, body) if each.get("thinking")]
+
+
+async def test_thoughts_of_earlier_turns_are_over(sent: Sent) -> None:
+    """What a model thought for an earlier question is not shown to it again."""
+    earlier = {"role": "assistant", "content": "12:00", "reasoning_content": THOUGHT}
+    found = await sent("/v1/chat/completions", openai_body(ASK, earlier, HI))
+    assert "thinking" not in found[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/completions"), ("POST", "/v1/embeddings"), ("GET", "/v1/responses/x"), ("DELETE", "/v1/models/x"),
+        ("POST", "/ollama/v1/completions"),
+    ],
+)  # fmt: skip
+async def test_unknown_paths(method: str, path: str, settings: Settings) -> None:
+    """A client of OpenAI's that asks for what is not here reads so in its own form, and what there is."""
+    transport = httpx.ASGITransport(app=create_app(settings))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.request(method, path, json={})
+    error = answer.json()["error"]
+    assert (404, "not_found", True) == (answer.status_code, error["code"], "/v1/chat/completions" in error["message"])
