@@ -103,7 +103,6 @@ def runner() -> Iterator[asyncio.Runner]:
 @pytest.mark.parametrize(("path", "schema"), list(bodies()))
 def test_every_body_is_answered(path: str, schema: dict[str, Any], runner: asyncio.Runner) -> None:
     """A body of an endpoint's form, or nearly so, is answered or refused."""
-
     # Making a client takes longer than an answer.
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app=APP), base_url="http://localhost")
 

@@ -15,6 +15,7 @@ from llmstream.settings import LOOPBACK_HOSTS, Settings, override, parse_ollama_
 
 VARIABLES: dict[str, tuple[str, Any]] = {
     "ollama_url": ("http://10.0.0.1:1", "http://10.0.0.1:1"),
+    "ollama_api_key": ("key", "key"),
     "model": ("llama3.2", "llama3.2"),
     "allowed_models": ("a, b:1 ,", ("a", "b:1")),
     "allowed_options": ("seed", ("seed",)),

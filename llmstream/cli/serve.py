@@ -24,14 +24,14 @@ from llmstream.ollama.response import model_not_found
 from llmstream.runs.owner import Runs
 from llmstream.server import Server
 from llmstream.settings import LOOPBACK_HOSTS, Settings, misspelled, unknown_variables
-from llmstream.view.terminal import announce
+from llmstream.view.terminal import announce, say
 
 
 def serve(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
     settings = Settings.load(model=arguments.model, demo=arguments.demo)
     for variable in unknown_variables():
-        tell(misspelled(variable))
+        say(misspelled(variable))
     check_public(arguments.host, settings, allow_public=arguments.allow_public)
     settings = settings.change(allowed_hosts=_allowed_hosts(arguments.host, settings))
     listeners = _listen(arguments.host, arguments.port)

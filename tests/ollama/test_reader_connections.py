@@ -103,7 +103,7 @@ async def test_more_than_a_hundred_at_once(upstream: DemoOllama) -> None:
     await asyncio.wait(hanging)
 
     assert error is None
-    assert SENTENCE == "".join(chunk.message.content for chunk in chunks if chunk.message)
+    assert SENTENCE == "".join(chunk.message.content or "" for chunk in chunks if chunk.message)
     assert await asyncio.to_thread(upstream.wait_idle)
 
 

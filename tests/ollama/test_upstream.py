@@ -45,7 +45,7 @@ async def answer(connection: Endpoint) -> str | type[LlmstreamError]:
         await read_chat(connection, BODY, chunks.extend)
     except LlmstreamError as error:
         return type(error)
-    return "".join(chunk.message.content for chunk in chunks if chunk.message)
+    return "".join(chunk.message.content or "" for chunk in chunks if chunk.message)
 
 
 def server_tls() -> ssl.SSLContext:
