@@ -48,8 +48,10 @@ class GraphReader(JudgedReader):
         return _namespace(part)[0] or part.metadata.get("langgraph_node")
 
     def is_answer(self, part: Part) -> bool:
-        """Not what works for another part, or in a node that is not asked for."""
-        return super().is_answer(part) and (not self._answer_nodes or self.name_of(part) in self._answer_nodes)
+        """Not what works for another part, chooses the next node, or stands in a node that is not asked for."""
+        if not super().is_answer(part) or self._structure.is_router(part):
+            return False
+        return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
     def may_show(self, part: Part) -> bool:
         """Only what says the last word can't be replaced by a later node."""
@@ -78,10 +80,12 @@ class GraphReader(JudgedReader):
     def end(self) -> None:
         """The final state judges."""
         self._settle_state()
-        kept = self._new.of(self._state, self._answer_nodes)
-        if not kept and not self.interrupts:
-            drafts = [draft.message for draft in self._drafts.values()]
-            judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
+        kept = self._new.of(self._state, self._answer_nodes, final=True)
+        drafts = [draft.message for draft in self._drafts.values()]
+        judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
+        if kept and (last := self.last_draft()) is not None:
+            kept += judgement.beside_messages(last)
+        elif not kept and not self.interrupts:
             kept = judgement.kept()
         self.settle(kept, removed=self._removed, final=True)
         self.messages.finish()
@@ -131,7 +135,7 @@ class GraphReader(JudgedReader):
     def _data_of(self, state: Any) -> None:
         """Tell the values that the graph wrote and that are no text, when they change."""
         for key, value in state.items() if isinstance(state, Mapping) else ():
-            if key not in self._written or key in INPUT_KEYS or isinstance(value, str) or value is None:
+            if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
                 continue
             if messages_in_list(value) or are_documents(value) or key == "remaining_steps":
                 continue

@@ -46,6 +46,8 @@ class ItemsReader(Reader):
         self._keys: set[str] = set()  # those of a parallel under which a model answers
         self._whole_message: BaseMessage | None = None  # of the last model
         self._parser = final_parser(chain)
+        self._raw: list[BaseMessage] = []  # under "raw": of `with_structured_output(include_raw=True)`, as it seems
+        self._has_parsed = False
         self._reached: list[str] = []  # the calls that are a part of the answer
 
     # What the callbacks tell
@@ -84,8 +86,9 @@ class ItemsReader(Reader):
         elif isinstance(item, BaseMessage):
             self._message(item)
         elif isinstance(item, Mapping):
+            self._has_parsed |= "parsed" in item
             for key, value in item.items():
-                self._field(str(key), value, item)
+                self._field(str(key), value)
         elif isinstance(item, Document):
             self.sources.add([item])
         elif are_documents(item):
@@ -100,6 +103,8 @@ class ItemsReader(Reader):
         """
         if self._parser is not None and isinstance(self._whole_message, AIMessage):
             self._parser.parse_result([ChatGeneration(message=self._whole_message)])
+        for message in () if self._has_parsed else self._raw:
+            self._message(message, "raw")
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
@@ -136,16 +141,16 @@ class ItemsReader(Reader):
         if text and not (is_whole and key in self._said and text == self._said[key].text):  # its chunks said it
             self._say(key, text)
 
-    def _field(self, key: str, value: Any, item: Mapping[Any, Any]) -> None:
+    def _field(self, key: str, value: Any) -> None:
         if are_documents(value):
             self.sources.add(value)
-        elif "parsed" in item and key in ("raw", "parsing_error"):  # of `with_structured_output(include_raw=True)`
-            return
+        elif key == "raw" and isinstance(value, BaseMessage):
+            self._raw.append(value)
         elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
             self._message(value, None if key in ANSWER_KEYS else key)
         elif isinstance(value, str) and (key in ANSWER_KEYS or key in self._keys):
             self._say(None if key in ANSWER_KEYS else key, value)
-        elif key not in INPUT_KEYS and value is not None:
+        elif key not in (*INPUT_KEYS, "parsing_error") and value is not None:
             self._add(key, value)
 
     def _say(self, key: str | None, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from langchain_core.runnables import Runnable
 
 from llmstream.core.anatomy import ByChain, unbound
+from llmstream.core.reader import Part
 
 _END = "__end__"
 
@@ -21,12 +22,23 @@ class Structure:
 
     shown: the nodes that can end the graph. A text that has left can't be taken back from most clients, so that of the
     others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said. is_function:
-    whether the graph is a function of the functional API.
+    whether the graph is a function of the functional API. routers: the functions of conditional edges, each as its node
+    and its own name; LangGraph runs them as a part of the node that they start from.
     """
 
     shown: frozenset[str]
     is_rewritten: bool
     is_function: bool
+    routers: frozenset[tuple[str, str]]
+
+    def is_router(self, part: Part) -> bool:
+        """Whether a part runs in the function of a conditional edge."""
+        above = part.parent
+        while above is not None and above.parent is not None:
+            if (above.parent.name, above.name) in self.routers:
+                return True
+            above = above.parent
+        return False
 
 
 def _structure(chain: Runnable[Any, Any]) -> Structure:
@@ -43,7 +55,8 @@ def _structure(chain: Runnable[Any, Any]) -> Structure:
         if ends or by_command:
             shown.add(str(node))
     is_rewritten = any(str(node).endswith((".after_model", ".after_agent")) for node in graph.nodes)
-    return Structure(frozenset(shown), is_rewritten, is_function=builder is None)
+    routers = frozenset((str(node), str(name)) for node, names in branches.items() for name in names)
+    return Structure(frozenset(shown), is_rewritten, is_function=builder is None, routers=routers)
 
 
 structure = ByChain(_structure)
