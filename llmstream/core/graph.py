@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from llmstream.core.emitter import Emitter
 from llmstream.core.items import INPUT_KEYS
 from llmstream.core.judged import JudgedReader
-from llmstream.core.reader import Part, text_of
+from llmstream.core.reader import Part, messages_in_list, text_of
 from llmstream.core.sources import are_documents
 from llmstream.core.state import Judgement, NewMessages, messages_in
 from llmstream.core.structure import structure
@@ -164,8 +164,3 @@ def _namespace(part: Part) -> list[str]:
     """The nodes in which a part runs, the outermost graph's first."""
     namespace = str(part.metadata.get("langgraph_checkpoint_ns") or "")
     return [level.partition(":")[0] for level in namespace.split("|")]
-
-
-def messages_in_list(value: Any) -> bool:
-    """Whether a value is a list of messages, at least one."""
-    return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)

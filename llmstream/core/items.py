@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
 from llmstream.core.anatomy import answering_step, final_parser, is_cumulative
 from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
-from llmstream.core.reader import Part, Reader, reasoning_of, text_of
+from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, text_of
 from llmstream.core.sources import are_documents
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
@@ -48,6 +48,7 @@ class ItemsReader(Reader):
         self._parser = final_parser(chain)
         self._raw: list[BaseMessage] = []  # under "raw": of `with_structured_output(include_raw=True)`, as it seems
         self._has_parsed = False
+        self._state: list[BaseMessage] = []  # under "messages": of a graph inside the chain, or of the input
         self._reached: list[str] = []  # the calls that are a part of the answer
 
     # What the callbacks tell
@@ -105,6 +106,8 @@ class ItemsReader(Reader):
             self._parser.parse_result([ChatGeneration(message=self._whole_message)])
         for message in () if self._has_parsed else self._raw:
             self._message(message, "raw")
+        if not self._said:
+            self._of_state()
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
@@ -144,6 +147,11 @@ class ItemsReader(Reader):
     def _field(self, key: str, value: Any) -> None:
         if are_documents(value):
             self.sources.add(value)
+        elif key == "messages" and messages_in_list(value):
+            self._state += value
+        elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # what a graph's node has written
+            for name, written in value.items():
+                self._field(str(name), written)
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)
         elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
@@ -152,6 +160,13 @@ class ItemsReader(Reader):
             self._say(None if key in ANSWER_KEYS else key, value)
         elif key not in (*INPUT_KEYS, "parsing_error") and value is not None:
             self._add(key, value)
+
+    def _of_state(self) -> None:
+        """Tell what a graph has added to a conversation, where nothing else was said."""
+        asked = [place for place, message in enumerate(self._state) if isinstance(message, HumanMessage)]
+        for message in self._state[asked[-1] + 1 if asked else 0 :]:
+            if isinstance(message, AIMessage | ToolMessage):
+                self._message(message)
 
     def _say(self, key: str | None, text: str) -> None:
         for part, thoughts in list(self._thoughts.items()):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
+import pytest
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from tests.support.scripted_model import says, see
+from tests.support.scripted_model import asks, says, see, weather
 
 
 class Graded(TypedDict):
@@ -104,3 +107,17 @@ async def test_what_a_node_makes_of_several_texts() -> None:
     graph = StateGraph(State).add_node("tell_joke", joke).add_node("tell_story", story).add_node(join)
     graph.add_edge(START, "tell_joke").add_edge(START, "tell_story").add_edge(["tell_joke", "tell_story"], "join")
     assert "Both: a joke, a story" == (await see(graph.compile())).text
+
+
+@pytest.mark.parametrize("is_called", [False, True], ids=["a step", "in a function"])
+async def test_a_graph_inside_a_chain(is_called: bool) -> None:
+    """What a graph adds to its conversation is the answer also where the graph is a part of a chain."""
+    agent: Any = create_agent(says(asks(text="Let me look.", city="Rome"), "It is warm."), [weather])
+
+    async def ask(question: Any) -> Any:
+        return await agent.ainvoke({"messages": [HumanMessage(str(question))]})
+
+    step: Any = RunnableLambda(lambda question: {"messages": [HumanMessage(str(question))]})
+    seen = await see(RunnableLambda(ask) if is_called else step | agent)
+    assert ("Let me look.\n\nIt is warm.", {}, "stop") == (seen.text, seen.data, seen.reason)
+    assert [("c1", "18 degrees in Rome")] == seen.results
