@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from llmstream.core.emitter import Emitter
 from llmstream.core.items import INPUT_KEYS
 from llmstream.core.judged import JudgedReader
-from llmstream.core.reader import Part, text_of
+from llmstream.core.reader import Part, messages_in_list, text_of
 from llmstream.core.sources import are_documents
 from llmstream.core.state import Judgement, NewMessages, messages_in
 from llmstream.core.structure import structure
@@ -49,8 +49,10 @@ class GraphReader(JudgedReader):
         return _namespace(part)[0] or part.metadata.get("langgraph_node")
 
     def is_answer(self, part: Part) -> bool:
-        """Not what works for another part, or in a node that is not asked for."""
-        return super().is_answer(part) and (not self._answer_nodes or self.name_of(part) in self._answer_nodes)
+        """Not what works for another part, chooses the next node, or stands in a node that is not asked for."""
+        if not super().is_answer(part) or self._structure.is_router(part):
+            return False
+        return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
     def may_show(self, part: Part) -> bool:
         """Only what says the last word can't be replaced by a later node."""
@@ -89,9 +91,11 @@ class GraphReader(JudgedReader):
     def end(self) -> None:
         """The final state judges."""
         kept = self._new.of(self._state, self._answer_nodes, final=True)
-        if not kept and not self.interrupts:
-            drafts = [draft.message for draft in self._drafts.values()]
-            judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
+        drafts = [draft.message for draft in self._drafts.values()]
+        judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
+        if kept and (last := self.last_draft()) is not None:
+            kept += judgement.beside_messages(last)
+        elif not kept and not self.interrupts:
             kept = judgement.kept()
         self.settle(kept, removed=self._removed, final=True)
         self.messages.finish()
@@ -139,7 +143,7 @@ class GraphReader(JudgedReader):
     def _data_of(self, state: Any) -> None:
         """Tell the values that the graph wrote and that are no text, when they change."""
         for key, value in state.items() if isinstance(state, Mapping) else ():
-            if key not in self._written or key in INPUT_KEYS or isinstance(value, str) or value is None:
+            if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
                 continue
             if messages_in_list(value) or are_documents(value) or key == "remaining_steps":
                 continue
@@ -168,8 +172,3 @@ def _namespace(part: Part) -> list[str]:
     """The nodes in which a part runs, the outermost graph's first."""
     namespace = str(part.metadata.get("langgraph_checkpoint_ns") or "")
     return [level.partition(":")[0] for level in namespace.split("|")]
-
-
-def messages_in_list(value: Any) -> bool:
-    """Whether a value is a list of messages, at least one."""
-    return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)

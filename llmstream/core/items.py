@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
 from llmstream.core.anatomy import answering_step, final_parser, is_cumulative
 from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
-from llmstream.core.reader import Part, Reader, reasoning_of, text_of
+from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, text_of
 from llmstream.core.sources import are_documents
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
@@ -46,6 +46,9 @@ class ItemsReader(Reader):
         self._keys: set[str] = set()  # those of a parallel under which a model answers
         self._whole_message: BaseMessage | None = None  # of the last model
         self._parser = final_parser(chain)
+        self._raw: list[BaseMessage] = []  # under "raw": of `with_structured_output(include_raw=True)`, as it seems
+        self._has_parsed = False
+        self._state: list[BaseMessage] = []  # under "messages": of a graph inside the chain, or of the input
         self._reached: list[str] = []  # the calls that are a part of the answer
 
     # What the callbacks tell
@@ -84,8 +87,9 @@ class ItemsReader(Reader):
         elif isinstance(item, BaseMessage):
             self._message(item)
         elif isinstance(item, Mapping):
+            self._has_parsed |= "parsed" in item
             for key, value in item.items():
-                self._field(str(key), value, item)
+                self._field(str(key), value)
         elif isinstance(item, Document):
             self.sources.add([item])
         elif are_documents(item):
@@ -100,6 +104,10 @@ class ItemsReader(Reader):
         """
         if self._parser is not None and isinstance(self._whole_message, AIMessage):
             self._parser.parse_result([ChatGeneration(message=self._whole_message)])
+        for message in () if self._has_parsed else self._raw:
+            self._message(message, "raw")
+        if not self._said:
+            self._of_state()
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
@@ -136,17 +144,29 @@ class ItemsReader(Reader):
         if text and not (is_whole and key in self._said and text == self._said[key].text):  # its chunks said it
             self._say(key, text)
 
-    def _field(self, key: str, value: Any, item: Mapping[Any, Any]) -> None:
+    def _field(self, key: str, value: Any) -> None:
         if are_documents(value):
             self.sources.add(value)
-        elif "parsed" in item and key in ("raw", "parsing_error"):  # of `with_structured_output(include_raw=True)`
-            return
+        elif key == "messages" and messages_in_list(value):
+            self._state += value
+        elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # what a graph's node has written
+            for name, written in value.items():
+                self._field(str(name), written)
+        elif key == "raw" and isinstance(value, BaseMessage):
+            self._raw.append(value)
         elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
             self._message(value, None if key in ANSWER_KEYS else key)
         elif isinstance(value, str) and (key in ANSWER_KEYS or key in self._keys):
             self._say(None if key in ANSWER_KEYS else key, value)
-        elif key not in INPUT_KEYS and value is not None:
+        elif key not in (*INPUT_KEYS, "parsing_error") and value is not None:
             self._add(key, value)
+
+    def _of_state(self) -> None:
+        """Tell what a graph has added to a conversation, where nothing else was said."""
+        asked = [place for place, message in enumerate(self._state) if isinstance(message, HumanMessage)]
+        for message in self._state[asked[-1] + 1 if asked else 0 :]:
+            if isinstance(message, AIMessage | ToolMessage):
+                self._message(message)
 
     def _say(self, key: str | None, text: str) -> None:
         for part, thoughts in list(self._thoughts.items()):

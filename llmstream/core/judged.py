@@ -128,6 +128,12 @@ class JudgedReader(Reader):
         self.messages.withdraw(message)
         return self.messages.tell(kept.text, message.name or kept.name)
 
+    def last_draft(self) -> Message | None:
+        """What a model has said last of all, where it was shown and is not settled."""
+        draft = next(reversed(self._drafts.values()), None)
+        is_open = draft is not None and not draft.settled and not draft.message.held
+        return draft.message if draft is not None and is_open else None
+
     def _by_text(self, text: str) -> _Draft | None:
         """The last draft that a kept text was made of: it is the text, or its beginning."""
         for draft in reversed(self._drafts.values()):

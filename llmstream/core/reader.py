@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 from uuid import UUID
 
 from langchain_core.documents import Document
@@ -147,6 +147,11 @@ def reasoning_of(message: BaseMessage) -> str:
         return ""
     blocks = [block for block in message.content if isinstance(block, dict)]
     return "".join(str(block.get("reasoning") or block.get("thinking") or "") for block in blocks)
+
+
+def messages_in_list(value: Any) -> TypeGuard[list[BaseMessage]]:
+    """Whether a value is a list of messages, at least one."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)
 
 
 def text_of(message: BaseMessage) -> str:

@@ -41,7 +41,8 @@ class NewMessages:
     def of(self, state: Any, nodes: Collection[str], *, final: bool = False) -> list[Kept]:
         """What the answer consists of: AI messages, and human ones that the graph made where they say who speaks.
 
-        nodes: the only ones whose messages count; empty for all. final: whether the graph has ended.
+        nodes: the only ones whose messages count; empty for all. final: whether nothing comes after this state, so that
+        its last message is an answer whoever speaks; before that, it is a critique or a question for the next node.
         """
         new = self._new(state)
         kept = []
@@ -93,8 +94,16 @@ class Judgement:
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else self._returned(self._state)
         if said and self._is_written and not self._is_draft(said[-1]):
             return []
-        texts = said or self._standing_drafts() or ([] if self._is_written else self._last_words())
+        standing = self._standing_drafts()
+        last = [] if self._is_written else self._last_words()
+        is_made_of_it = bool(standing and last) and standing[0] in last[0]
+        texts = said or (last if is_made_of_it else standing or last)
         return [Kept(f"={place}", text) for place, text in enumerate(texts)]
+
+    def beside_messages(self, draft: Message) -> list[Kept]:
+        """What a model has said last of all, where an answer key holds it beside messages that say something else."""
+        said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
+        return [Kept("=", text) for text in said if draft.text.strip() and text.strip() == draft.text.strip()]
 
     def _under_answer_keys(self) -> list[str]:
         for key in ANSWER_KEYS:

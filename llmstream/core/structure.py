@@ -6,12 +6,14 @@ Read from LangGraph 1.2: a graph's `builder` (None for a function of the functio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import Runnable
 
 from llmstream.core.anatomy import ByChain, unbound
+from llmstream.core.reader import Part
 
 _END = "__end__"
 
@@ -22,12 +24,23 @@ class Structure:
 
     shown: the nodes that can end the graph. A text that has left can't be taken back from most clients, so that of the
     others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said. is_function:
-    whether the graph is a function of the functional API.
+    whether the graph is a function of the functional API. routers: the functions of conditional edges, each as its node
+    and its own name; LangGraph runs them as a part of the node that they start from.
     """
 
     shown: frozenset[str]
     is_rewritten: bool
     is_function: bool
+    routers: frozenset[tuple[str, str]]
+
+    def is_router(self, part: Part) -> bool:
+        """Whether a part runs in the function of a conditional edge."""
+        above = part.parent
+        while above is not None and above.parent is not None:
+            if (above.parent.name, above.name) in self.routers:
+                return True
+            above = above.parent
+        return False
 
 
 def _structure(chain: Runnable[Any, Any]) -> Structure:
@@ -38,7 +51,12 @@ def _structure(chain: Runnable[Any, Any]) -> Structure:
         shown=frozenset(node for node in nodes if builder is None or _can_end(builder, node)),
         is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
         is_function=builder is None,
+        routers=frozenset((str(node), str(name)) for node, names in _branches(builder).items() for name in names),
     )
+
+
+def _branches(builder: Any) -> Mapping[Any, Any]:
+    return getattr(builder, "branches", {})
 
 
 def _can_end(builder: Any, node: str) -> bool:

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 
@@ -72,13 +72,13 @@ class Thread:
         if not have or len(messages) == 1:
             return list(messages), self._config
         given = [_key(message) for message in messages]
-        common = _common(have, given[:-1])
+        common, known = _common(have, given[:-1])
         if common == len(have):
-            return list(messages[len(_matched(have, given[:-1])) :]), self._config
+            return list(messages[known:]), self._config
         async for earlier in self._graph.aget_state_history(self._config):
             before = _conversation(earlier.values)
             if before == have[: len(before)] and len(before) == common and not earlier.next[1:]:
-                return list(messages[len(_matched(before, given[:-1])) :]), earlier.config
+                return list(messages[known:]), earlier.config
         raise InvalidRequest(
             "This conversation leaves out what its thread has, and the thread has no point to go on from. "
             "Ask on a new thread."
@@ -98,34 +98,39 @@ class Thread:
 
 
 def _conversation(values: Any) -> list[tuple[str, str]]:
-    """What a person and the graph said, without what came between."""
+    """What a person and the graph said, without what came between; who speaks is "" for a human message of the graph's.
+
+    A graph gives a human message the name of its node, and clients know it as a part of the answer.
+    """
     messages = values.get("messages", ()) if isinstance(values, Mapping) else ()
-    keys = [_key(message) for message in messages if isinstance(message, BaseMessage)]
-    return [key for key in keys if key[0] in ("human", "ai") and key[1]]
+    said = [each for each in messages if isinstance(each, HumanMessage | AIMessage) and text_of(each).strip()]
+    return [("" if isinstance(each, HumanMessage) and each.name else each.type, _key(each)[1]) for each in said]
 
 
 def _key(message: BaseMessage) -> tuple[str, str]:
-    return message.type, text_of(message).strip()
+    """Who speaks, and the text without its spaces: clients join the messages of an answer with some of their own."""
+    return message.type, "".join(text_of(message).split())
 
 
-def _matched(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> list[int]:
-    """The places of the given messages up to the last one that the thread has, in the thread's order."""
-    place, last = 0, -1
-    for number, key in enumerate(given):
-        if key in have[place:]:
-            place = have.index(key, place) + 1
-            last = number
+def _common(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """How many of the thread's and of the given messages are the same conversation."""
+    place, count = 0, 0
+    for number, key in enumerate(given, 1):
+        if (behind := _behind(have, key, place)) is not None:
+            place, count = behind, number
         elif key[0] in ("human", "ai") and key[1]:
             break
-    return list(range(last + 1))
+    return place, count
 
 
-def _common(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> int:
-    """How many messages of the thread's conversation the given one begins with."""
-    place = 0
-    for key in given:
-        if key in have[place:]:
-            place = have.index(key, place) + 1
-        elif key[0] in ("human", "ai") and key[1]:
-            break
-    return place
+def _behind(have: Sequence[tuple[str, str]], key: tuple[str, str], place: int) -> int | None:
+    """The place behind what a given message repeats: a message of the thread, or several that an answer was made of."""
+    for start in range(place, len(have)):
+        text = ""
+        for end in range(start, len(have)):
+            text += have[end][1]
+            if have[end][0] not in (key[0], "") or not key[1].startswith(text):
+                break
+            if text == key[1]:
+                return end + 1
+    return None

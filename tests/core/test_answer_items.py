@@ -27,7 +27,7 @@ from langchain_core.runnables import (
 )
 from pydantic import BaseModel
 
-from tests.support.scripted_model import ScriptedModel, says, see
+from tests.support.scripted_model import ScriptedModel, asks, says, see
 
 TALK = [
     {"role": "system", "content": "Be brief."},
@@ -146,6 +146,9 @@ async def test_of_raw_and_parsed_the_parsed() -> None:
     parse: Any = RunnableLambda(lambda message: {"raw": message, "parsed": {"color": "blue"}, "parsing_error": None})
     seen = await see(says('{"color": "blue"}') | parse)
     assert ("", {"parsed": {"color": "blue"}}) == (seen.text, seen.data)
+    called = says(asks("Sky", color="blue")).with_structured_output(Sky, include_raw=True)
+    seen = await see(called)
+    assert ("", {"parsed": {"color": "blue"}}, [], "stop") == (seen.text, seen.data, seen.calls, seen.reason)
 
 
 async def test_a_parser_that_fails_is_a_failed_run() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.chat_history import InMemoryChatMessageHistory
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
@@ -51,6 +52,25 @@ async def test_a_conversation_is_not_doubled() -> None:
     assert "q1 | q1 | q2" == (await see(graph, talk("q1", "q1", "q2"), thread="t")).text
     assert "q1 | q1 | q2 | q1 | q1 | q2 | q3" == (await see(graph, "q3", thread="t")).text
     assert "q4" == (await see(graph, "q4", thread="u")).text
+
+
+@pytest.mark.parametrize("between", ["", "\n\n"])
+async def test_an_answer_of_several_messages_is_not_parted_from(between: str) -> None:
+    """A client may keep an answer as one text: the thread goes on with all that it holds beside its messages."""
+
+    class State(MessagesState):
+        turns: Annotated[list[str], operator.add]
+
+    async def first(state: State) -> Any:
+        return {"messages": [AIMessage("One.")], "turns": ["turn"]}
+
+    async def second(state: State) -> Any:
+        return {"messages": [AIMessage("Two."), HumanMessage("Three.", name="worker")]}
+
+    graph: Any = StateGraph(State).add_sequence([first, second]).add_edge(START, "first").compile(InMemorySaver())
+    await see(graph, "q1", thread="t")
+    seen = await see(graph, talk("q1", between.join(["One.", "Two.", "Three."]), "q2"), thread="t")
+    assert ("One.\n\nTwo.\n\nThree.", {"turns": ["turn", "turn"]}) == (seen.text, seen.data)
 
 
 async def test_asked_again_and_changed() -> None:

@@ -1,0 +1,123 @@
+"""Drafts of a graph that are easily taken for its answer, or lost: routers, critiques, texts beside messages."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+from tests.support.scripted_model import asks, says, see, weather
+
+
+class Graded(TypedDict):
+    """The state of a graph that grades what it made."""
+
+    question: str
+    generation: str
+
+
+async def test_the_model_of_a_conditional_edge_is_no_answer() -> None:
+    """A grader that chooses the next node is never shown, though its node's text streams."""
+    writer, grader = says("a bad draft", "a good answer"), says("no", "yes")
+
+    async def generate(state: Graded) -> Any:
+        return {"generation": await (writer | StrOutputParser()).ainvoke(state["question"])}
+
+    async def grade(state: Graded) -> str:
+        return str((await grader.ainvoke(state["generation"])).content)
+
+    graph = StateGraph(Graded).add_node(generate).add_edge(START, "generate")
+    graph.add_conditional_edges("generate", grade, {"yes": END, "no": "generate"})
+    seen = await see(graph.compile())
+    assert ("a good answer", "a bad drafta good answer", 1) == (seen.text, seen.shown, seen.withdrawn)
+
+
+async def test_a_critique_is_no_answer() -> None:
+    """A human message that the graph makes for its next node is not shown while it is the last one."""
+    writer, critic = says("a first essay", "a better essay"), says("make it better")
+
+    async def generate(state: MessagesState) -> Any:
+        return {"messages": [await writer.ainvoke(state["messages"])]}
+
+    async def reflect(state: MessagesState) -> Any:
+        return {"messages": [HumanMessage((await critic.ainvoke(state["messages"])).content)]}
+
+    graph = StateGraph(MessagesState).add_node(generate).add_node(reflect).add_edge(START, "generate")
+    graph.add_conditional_edges(
+        "generate", lambda state: END if len(state["messages"]) > 3 else "reflect", ["reflect", END]
+    )
+    seen = await see(graph.add_edge("reflect", "generate").compile())
+    assert ("a first essay\n\na better essay", "a first essaya better essay") == (seen.text, seen.shown)
+
+
+async def test_an_answer_key_beside_messages() -> None:
+    """What the last node says under an answer key is shown as well, where the messages do not hold it."""
+
+    class State(MessagesState):
+        final_answer: str
+
+    async def research(state: State) -> Any:
+        return {"messages": [await says("some notes").ainvoke(state["messages"])]}
+
+    async def write(state: State) -> Any:
+        return {"final_answer": (await says("the final answer").ainvoke(state["messages"])).content}
+
+    graph = StateGraph(State).add_node(research).add_node(write).add_edge(START, "research")
+    seen = await see(graph.add_edge("research", "write").compile())
+    assert ("some notes\n\nthe final answer", 0) == (seen.text, seen.withdrawn)
+
+
+async def test_a_message_under_an_answer_key_is_said_once() -> None:
+    """It is text, and no data."""
+
+    class State(TypedDict):
+        question: str
+        generation: AIMessage
+
+    async def generate(state: State) -> Any:
+        return {"generation": await says("the answer").ainvoke(state["question"])}
+
+    seen = await see(StateGraph(State).add_node(generate).add_edge(START, "generate").compile())
+    assert ("the answer", {}) == (seen.text, seen.data)
+
+
+async def test_what_a_node_makes_of_several_texts() -> None:
+    """A text that a node joins of what models said is the answer, and not the last of those."""
+
+    class State(TypedDict):
+        topic: str
+        joke: str
+        story: str
+        combined_output: str
+
+    async def joke(state: State) -> Any:
+        return {"joke": (await says("a joke").ainvoke(state["topic"])).content}
+
+    async def story(state: State) -> Any:
+        return {"story": (await says("a story").ainvoke(state["topic"])).content}
+
+    async def join(state: State) -> Any:
+        return {"combined_output": f"Both: {state['joke']}, {state['story']}"}
+
+    graph = StateGraph(State).add_node("tell_joke", joke).add_node("tell_story", story).add_node(join)
+    graph.add_edge(START, "tell_joke").add_edge(START, "tell_story").add_edge(["tell_joke", "tell_story"], "join")
+    assert "Both: a joke, a story" == (await see(graph.compile())).text
+
+
+@pytest.mark.parametrize("is_called", [False, True], ids=["a step", "in a function"])
+async def test_a_graph_inside_a_chain(is_called: bool) -> None:
+    """What a graph adds to its conversation is the answer also where the graph is a part of a chain."""
+    agent: Any = create_agent(says(asks(text="Let me look.", city="Rome"), "It is warm."), [weather])
+
+    async def ask(question: Any) -> Any:
+        return await agent.ainvoke({"messages": [HumanMessage(str(question))]})
+
+    step: Any = RunnableLambda(lambda question: {"messages": [HumanMessage(str(question))]})
+    seen = await see(RunnableLambda(ask) if is_called else step | agent)
+    assert ("Let me look.\n\nIt is warm.", {}, "stop") == (seen.text, seen.data, seen.reason)
+    assert [("c1", "18 degrees in Rome")] == seen.results
