@@ -47,6 +47,8 @@ class OpenAIEncoder:
     model: the name the client used. include_usage: whether the client wants the usage in the end.
     """
 
+    numbered = False
+
     def __init__(self, run_id: str, *, model: str, include_usage: bool = False) -> None:
         self.start = 0
         self._run_id = run_id
