@@ -12,6 +12,7 @@ import asyncio
 import json
 import random
 import secrets
+import time
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Self, TypeAlias
@@ -19,7 +20,14 @@ from typing import Any, Self, TypeAlias
 import aiohttp
 
 from llmstream import concurrency, sse
-from llmstream.errors import LlmstreamError, RunCancelled, UpstreamTruncated, UpstreamUnreachable, error_from_code
+from llmstream.errors import (
+    LlmstreamError,
+    RunCancelled,
+    StoreUnavailable,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+    error_from_code,
+)
 from llmstream.events import (
     Cancelled,
     Event,
@@ -37,6 +45,8 @@ Question: TypeAlias = str | Sequence[Mapping[str, Any]] | None
 # Three heartbeats' silence: the connection is dead, whatever TCP says.
 _SILENCE_S = 45.0
 _RETRY_S = (0.2, 0.5, 1, 2, 4, 8)
+# A server whose store is away is asked again for so long: a failover takes half a minute.
+_STORE_S = 60.0
 
 
 class AsyncClient:
@@ -59,16 +69,20 @@ class AsyncClient:
         """
         asked = {"question": question} if isinstance(question, str) else {"messages": list(question or ()) or None}
         body = {"request_id": secrets.token_hex(16), **asked, **fields}
-        for pause_s in (*_RETRY_S[:2], None):
+        pauses, until = iter(_RETRY_S[:2]), time.monotonic() + _STORE_S
+        while True:
             try:
                 async with self._request("POST", "/runs", json={k: v for k, v in body.items() if v is not None}) as got:
                     return await _run_id(got)
+            except StoreUnavailable as error:
+                if time.monotonic() > until:
+                    raise
+                pause_s: float = error.retry_after_s
             except (aiohttp.ClientError, OSError) as error:
-                if pause_s is None:
-                    where = _shown(self.url)
-                    raise UpstreamUnreachable(f"No llmstream server answers at {where}. Is it running?") from error
-                await asyncio.sleep(pause_s)
-        raise AssertionError  # the loop returns or raises
+                pause_s = next(pauses, 0.0)
+                if not pause_s:
+                    raise UpstreamUnreachable(f"No llmstream server answers at {_shown(self.url)}. Is it running?") from error
+            await asyncio.sleep(pause_s)
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """The events of a run after number `after`, up to the terminal one, each once, through any number of cuts.
@@ -76,7 +90,7 @@ class AsyncClient:
         Ends with `Reset` where the server can't go on from there. Raises `RunNotFound`, or `UpstreamTruncated` when
         the server stays away.
         """
-        failures = 0
+        failures, reached_at = 0, time.monotonic()
         while True:
             before, cut, silent = after, None, False
             try:
@@ -95,7 +109,9 @@ class AsyncClient:
             except (aiohttp.ClientError, OSError) as error:
                 cut = error
             if after > before:
-                failures = 0
+                failures, reached_at = 0, time.monotonic()
+            elif isinstance(cut, _StoreAway) and time.monotonic() - reached_at < _STORE_S:
+                failures = min(failures, 3)
             elif not silent:
                 failures += 1
             if failures >= len(_RETRY_S):
@@ -157,10 +173,16 @@ class AsyncClient:
             session.request(method, f"{self.url}{path}", headers=headers, **options) as got,
         ):
             if method == "GET" and got.status in (502, 503, 504):  # a proxy whose server is being restarted
+                if isinstance(await _error(got), StoreUnavailable):
+                    raise _StoreAway
                 raise aiohttp.ClientConnectionError(f"status {got.status}")
             if got.status >= 400:
                 raise await _error(got)
             yield got
+
+
+class _StoreAway(aiohttp.ClientConnectionError):
+    """The server is there, and its store is not."""
 
 
 class _NothingMore(Exception):

@@ -7,7 +7,8 @@ LlmstreamError
 │   └── CapabilityMissing        the model can't see images, call tools or think
 ├── Unauthorized, Forbidden, HostNotAllowed
 ├── ModelNotFound, ModelNotAllowed, NotFound
-├── RunNotFound, RunCancelled, KeyConflict, ServerShutdown, Busy (TooManyRuns: of one caller)
+├── RunNotFound, RunCancelled, KeyConflict, ServerShutdown, OwnerLost, StoreCorrupt
+├── Busy (TooManyRuns: of one caller; StoreUnavailable, StoreFull: of the store shared by several processes)
 ├── UpstreamError                Ollama failed; the subclasses say how
 │   ├── UpstreamUnreachable, UpstreamBusy, UpstreamTimeout, UpstreamStalled
 │   └── UpstreamTruncated, UpstreamEmpty, UpstreamProtocol
@@ -137,6 +138,43 @@ class TooManyRuns(Busy):
     """One caller has as many runs as the settings allow to one."""
 
     code = "too_many_runs"
+
+
+class StoreUnavailable(Busy):
+    """The store that several processes share does not answer."""
+
+    code = "store_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("The server can't reach its store just now. Ask again in a moment.")
+
+
+class StoreFull(StoreUnavailable):
+    """The store that several processes share has no room."""
+
+    code = "store_full"
+
+    def __init__(self) -> None:
+        Busy.__init__(self, "The server's store is full. Ask again in a moment.")
+
+
+class StoreCorrupt(LlmstreamError):
+    """What lies in the store was not written by this library, or not whole."""
+
+    code = "store_corrupt"
+
+    def __init__(self) -> None:
+        super().__init__("What was stored of this answer can't be read. Ask again.")
+
+
+class OwnerLost(LlmstreamError):
+    """The process that made the answer died, or was cut off for too long."""
+
+    code = "owner_lost"
+    retryable = True
+
+    def __init__(self) -> None:
+        super().__init__("The server process that made this answer was lost. Ask again.")
 
 
 class ServerShutdown(LlmstreamError):

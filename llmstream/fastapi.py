@@ -124,7 +124,7 @@ def _lifespan(service: Service) -> Callable[[Any], Any]:
                 "the endpoints of llmstream are included with dependencies, but without `identify`: all who pass the "
                 "dependencies are one caller, so one can stop another's runs. Give create_router an `identify`."
             )
-        service.runs.reopen()
+        await service.runs.reopen()
         yield
         await service.runs.drain(0)
 

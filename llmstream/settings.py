@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from ipaddress import IPv6Address, ip_address
+from itertools import pairwise
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -50,6 +52,10 @@ class Settings:
     max_caller_runs: runs one caller may have at once; 0 means no limit of its own.
     drain_s: how long runs may go on after a request to shut down.
     allowed_hosts, allowed_origins, token: who may come in; loopback names and local origins, no token.
+    redis_url: the store that several processes share; None keeps all runs in this one's memory.
+    redis_prefix: what all names in that store begin with.
+    lease_s: how long a process that shows no sign of life is waited for, in seconds.
+    store_timeout_s: how long the store may take to answer, in seconds.
     demo: whether commands and apps start the demo Ollama where no Ollama answers: auto, never or always.
     """
 
@@ -86,6 +92,10 @@ class Settings:
     allowed_hosts: tuple[str, ...] = LOOPBACK_HOSTS
     allowed_origins: tuple[str, ...] = ()
     token: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
+    redis_prefix: str = "llmstream"
+    lease_s: float = 6
+    store_timeout_s: float = 2
     demo: Literal["auto", "never", "always"] = "auto"
 
     def __post_init__(self) -> None:
@@ -100,6 +110,11 @@ class Settings:
             raise SettingsError(
                 "token (LLMSTREAM_TOKEN) holds what no header can carry: it takes printable ASCII characters, and no "
                 "space at its ends. `openssl rand -hex 16` makes one."
+            )
+        if not _PREFIX.fullmatch(self.redis_prefix):
+            raise SettingsError(
+                "redis_prefix (LLMSTREAM_REDIS_PREFIX) takes 1 to 64 small letters, digits, '_', '.' and '-', "
+                f"got {self.redis_prefix!r}."
             )
         # What people write becomes what a browser sends.
         object.__setattr__(self, "allowed_hosts", tuple(_host(text) for text in self.allowed_hosts))
@@ -132,7 +147,7 @@ class Settings:
 _POSITIVE = (
     "connect_timeout_s", "first_token_timeout_s", "token_timeout_s", "heartbeat_s", "send_timeout_s",
     "request_timeout_s", "max_run_events", "max_run_bytes", "max_run_s", "max_log_bytes", "max_body_bytes",
-    "max_question_bytes", "max_active_runs",
+    "max_question_bytes", "max_active_runs", "lease_s", "store_timeout_s",
 )  # fmt: skip
 
 # A name or an address, in lower case, and a port.
@@ -140,6 +155,8 @@ HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 # What stands behind `Authorization: Bearer`.
 _TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _ORIGIN = re.compile(rf"(?P<origin>[a-z][a-z0-9+.-]*://{HOST.pattern})/?")
+
+_PREFIX = re.compile(r"[a-z0-9_.-]{1,64}")
 
 _overrides: list[dict[str, Any]] = []
 
@@ -178,6 +195,17 @@ def _origin(text: str) -> str:
             f"without a path, got {text!r}."
         )
     return without_default_port(match["origin"])
+
+
+def worker_count() -> int:
+    """How many processes the server was told to start: `WEB_CONCURRENCY`, or `--workers` of uvicorn and gunicorn."""
+    words = [*sys.argv[1:], ""]
+    said = [os.environ.get("WEB_CONCURRENCY", "")]
+    for word, following in pairwise(words):
+        name, _, value = word.partition("=")
+        if name in ("--workers", "-w"):
+            said.append(value or following)
+    return max((int(text) for text in said if text.isdecimal()), default=1)
 
 
 def without_default_port(origin: str) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 import httpx._transports.default as transports
 import pytest
@@ -18,6 +19,9 @@ from llmstream.settings import Settings
 from tests.support.lacking import lacking
 from tests.support.real_ollama import RealOllama, find_ollama
 from tests.support.serving import Served, serving
+
+if TYPE_CHECKING:
+    from tests.support.redis import RedisServer
 
 # A client of httpx reads the certificates of all the world, and a ChatOllama has two of them: a tenth of a second in
 # every test that makes one, for connections to this machine.
@@ -92,6 +96,15 @@ def real_ollama(real_ollama_server: RealOllama) -> RealOllama:
 def real_settings(real_ollama: RealOllama) -> Settings:
     """Settings that point to the real Ollama and make its answers exact."""
     return Settings(ollama_url=real_ollama.url, model="tiny-chat", temperature=0, demo="never")
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis for the whole session, which nobody harms; tests share it by prefixes of their own."""
+    from tests.support.redis import RedisServer
+
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture

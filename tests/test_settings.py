@@ -26,6 +26,8 @@ VARIABLES: dict[str, tuple[str, Any]] = {
     "token": ("secret", "secret"),
     "allowed_hosts": ("chat.example.com,127.0.0.1", ("chat.example.com", "127.0.0.1")),
     "allowed_origins": ("https://chat.example.com", ("https://chat.example.com",)),
+    "redis_url": ("redis://localhost", "redis://localhost"),
+    "redis_prefix": ("chat-1", "chat-1"),
     "demo": ("Never", "never"),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import logging
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmstream import __version__
+from llmstream.cli.log_lines import log_to_stderr
 from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.settings import Settings
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
             reconfigure(errors="replace")  # a console that lacks a character shows ? instead of failing
-    _log_to_stderr()
+    log_to_stderr()
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--root-path", type=_root_path, default="", metavar="/PATH", help="where a proxy that takes it away shows this"
     )
+    serve.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="processes that share LLMSTREAM_REDIS_URL (1)"
+    )
     _add_model(serve)
 
     ask = _command(commands, "ask", _ask, "ask one question")
@@ -131,6 +134,12 @@ def _add_demo(command: argparse.ArgumentParser) -> None:
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 256:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 256, got {text!r}")
     return int(text)
 
 
@@ -224,18 +233,3 @@ def _complain(message: str) -> None:
 def _reader_left(error: OSError) -> bool:
     """Whether nobody reads stdout any more; Windows says EINVAL then."""
     return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)
-
-
-class _Lines(logging.Handler):
-    """A line on stderr for each record, whatever text of others it holds."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from llmstream.view.terminal import say
-
-        say(self.format(record))
-
-
-def _log_to_stderr() -> None:
-    logger = logging.getLogger("llmstream")
-    if not logger.handlers:
-        logger.addHandler(_Lines())

@@ -17,13 +17,19 @@ from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.http.pages import CHAT
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
+from llmstream.runs.owner import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.terminal import tell
 
 PYTHON = (3, 11)
 PORT = 8000
 NODE = 20
-_EXTRAS = {"gradio": ("gradio",), "notebook": ("ipywidgets", "ipykernel"), "community": ("langchain-community",)}
+_EXTRAS = {
+    "gradio": ("gradio",),
+    "notebook": ("ipywidgets", "ipykernel"),
+    "community": ("langchain-community",),
+    "redis": ("redis",),
+}
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ def examine() -> Iterator[Finding]:
         yield Finding(False, f"settings: {error.message}", needed=True)
         return
     yield from _ollama(settings)
+    if settings.redis_url is not None:
+        yield _store(settings)
     for extra, packages in _EXTRAS.items():
         yield from (_package(package, f"pip install '.[{extra}]' in a clone of llmstream") for package in packages)
     if sys.platform != "win32":
@@ -101,6 +109,22 @@ async def _is_stuck(ollama: Ollama, model: str) -> bool:
         return await ollama.loaded(model) and not await ollama.answers(model)
     except LlmstreamError:  # it answers, if only that it can't
         return False
+
+
+def _store(settings: Settings) -> Finding:
+    async def look() -> dict[str, object]:
+        log = open_log(settings)
+        await log.start()
+        try:
+            return log.health() or {}
+        finally:
+            await log.aclose()
+
+    try:
+        found = concurrency.run(look())
+    except (LlmstreamError, ImportError) as error:
+        return Finding(False, f"store: {error}", needed=True)
+    return Finding(True, f"store: {found['kind']} {found['version']} answers", needed=True)
 
 
 def _package(name: str, how: str) -> Finding:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import errno
+import functools
 import logging
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -15,13 +18,15 @@ from fastapi import FastAPI
 from llmstream import __version__
 from llmstream.cli import lazy_gradio
 from llmstream.cli.lazy_gradio import LazyChat
-from llmstream.errors import LlmstreamError
+from llmstream.cli.log_lines import log_to_stderr
+from llmstream.cli.workers import Workers
+from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.fastapi import create_app
 from llmstream.http.origins import check_public
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.ollama.response import model_not_found
-from llmstream.runs.owner import Runs
+from llmstream.runs.owner import Runs, open_log
 from llmstream.server import Server
 from llmstream.settings import LOOPBACK_HOSTS, Settings, misspelled, unknown_variables
 from llmstream.view.terminal import announce, say
@@ -34,28 +39,49 @@ def serve(arguments: argparse.Namespace) -> int:
         say(misspelled(variable))
     check_public(arguments.host, settings, allow_public=arguments.allow_public)
     settings = settings.change(allowed_hosts=_allowed_hosts(arguments.host, settings))
+    if arguments.workers > 1 and settings.redis_url is None:
+        raise SettingsError(
+            "--workers needs a store that the processes share: set LLMSTREAM_REDIS_URL, such as redis://localhost."
+        )
+    if settings.redis_url is not None:
+        asyncio.run(_check_store(settings))
     listeners = _listen(arguments.host, arguments.port)
+    work = functools.partial(_work, settings, arguments.root_path)
+    return work(listeners, 0) if arguments.workers == 1 else Workers(arguments.workers, work, listeners).run()
+
+
+async def _check_store(settings: Settings) -> None:
+    """Raises `SettingsError` where the store can't be used."""
+    log = open_log(settings)
+    await log.start()
+    await log.aclose()
+
+
+def _work(settings: Settings, root_path: str, listeners: Sequence[socket.socket], number: int) -> int:
+    """Serve in one process; the first one tells of itself."""
+    log_to_stderr()
     app, runs, chat = served_app(settings)
 
     class AnnouncedServer(Server):
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
-            if self.started:
+            if self.started and number == 0:
                 await _announce(_address(listeners[0]), runs.settings, demo=app.state.fallback.active)
 
         async def shutdown(self, sockets: Any = None) -> None:
-            announce("Stopping. A second Ctrl-C does not wait for the answers under way.")
+            if number == 0:
+                announce("Stopping. A second Ctrl-C does not wait for the answers under way.")
             await super().shutdown(sockets)
             await chat.close()
 
     _allow_connections()
-    server = AnnouncedServer(app, runs, root_path=arguments.root_path)
+    server = AnnouncedServer(app, runs, root_path=root_path)
     # What uvicorn tells of itself stands in our own lines.
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     logging.getLogger("llmstream").setLevel(logging.INFO)
     logging.raiseExceptions = False  # a log that nobody reads any more is no reason to fill another one
     try:
-        server.run(listeners)
+        server.run(list(listeners))
     except KeyboardInterrupt:
         return 0
     return 0 if server.started else 1

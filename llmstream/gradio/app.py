@@ -132,7 +132,7 @@ class Chat(gr.Blocks):
     @asynccontextmanager
     async def _lifespan(self, app: Any) -> AsyncGenerator[None]:
         if self._own_runs:
-            self._runs.reopen()
+            await self._runs.reopen()
         async with self._fallback or _nothing():
             yield
             if self._own_runs:

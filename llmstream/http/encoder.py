@@ -19,10 +19,11 @@ class Encoder(Protocol):
     """Turns batches of one run's events into bytes, for a client that has everything up to `after`.
 
     start: the number after which it must be fed. An encoder with a memory is fed from the first event (0) and drops
-    what the client already has.
+    what the client already has. numbered: whether the client can come back with the id of what it had last.
     """
 
     start: int
+    numbered: bool
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The bytes for events numbered from `first` on; may be empty."""

@@ -18,6 +18,7 @@ _STATUS = {
     "key_conflict": 409, "cancelled": 409, "busy": 503, "too_many_runs": 429, "upstream_unreachable": 502,
     "upstream_busy": 503, "upstream_timeout": 504, "upstream_stalled": 504, "upstream_truncated": 502,
     "upstream_empty": 502, "upstream_protocol": 502, "upstream_error": 502, "chain_failed": 500, "server_shutdown": 503,
+    "store_unavailable": 503, "store_full": 503, "store_corrupt": 500, "owner_lost": 503,
 }  # fmt: skip
 _RETRY_AFTER_S = 2
 

@@ -151,14 +151,16 @@ class Service:
         form: ErrorForm,
         *,
         hold: bool = True,
+        after: int = 0,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """The run as a stream in the encoder's dialect.
 
-        hold: whether the headers wait a moment for a failure that could have a status of its own.
+        hold: whether the headers wait a moment for a failure that could have a status of its own. after: the number of
+        the last event that the client has.
         """
         hold_s = self.settings.hold_s if hold else 0
-        return EventStream(run, encoder, settings=self.settings, hold_s=hold_s, form=form, headers=headers)
+        return EventStream(run, encoder, settings=self.settings, hold_s=hold_s, after=after, form=form, headers=headers)
 
     async def resume(self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm) -> Response:
         """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`."""
@@ -179,12 +181,9 @@ class Service:
 
     async def go_on(self, run: Run, after: int, make: MakeEncoder, form: ErrorForm) -> Response:
         """What comes after event number `after` of a run; 204 once there is nothing more."""
-        ended, last = await run.position()
-        if after > last:  # an encoder that is fed from the first event would not notice
-            return lost(make(run.id, after), "future")
-        if ended and after == last:
+        if await run.position() == (True, after):
             return Response(status_code=204)
-        return self.follow(run, make(run.id, after), form, hold=False)
+        return self.follow(run, make(run.id, after), form, hold=False, after=after)
 
 
 def lost(encoder: Encoder, reason: str) -> Response:

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from llmstream.errors import RunCancelled, error_from_code
-from llmstream.events import Event, Failed, Finished, Interrupted, Started
+from llmstream.errors import LlmstreamError, RunCancelled, error_from_code
+from llmstream.events import Event, Failed, Finished, Interrupted, Started, failed
 from llmstream.http.encoder import HEARTBEAT, OPEN, Encoder
 from llmstream.http.errors import ErrorForm, error_response
-from llmstream.runs.log import Follower, PositionLost
+from llmstream.runs.log import END_OF_LOST, Follower, PositionLost
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
 
@@ -40,7 +40,7 @@ class EventStream(Response):
     """Follows a run from where its encoder starts.
 
     hold_s: how long the headers wait for an event that could be a failure with a status of its own; 0 sends them at
-    once. form: in which the client reads such a failure.
+    once. form: in which the client reads such a failure. after: the number of the last event that the client has.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class EventStream(Response):
         *,
         settings: Settings,
         hold_s: float = 0,
+        after: int = 0,
         form: ErrorForm,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -59,13 +60,14 @@ class EventStream(Response):
         self._encoder = encoder
         self._settings = settings
         self._hold_s = hold_s
+        self._after = after
         self._form = form
         self.init_headers({**HEADERS, "x-run-id": run.id, **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             idle_s = self._hold_s or self._settings.heartbeat_s
-            follower = self._run.follower(self._encoder.start, idle_s=idle_s)
+            follower = self._run.follower(self._encoder.start, idle_s=idle_s, at_least=self._after)
         except PositionLost as lost:
             await self._start(send)
             return await send({"type": "http.response.body", "body": OPEN + self._encoder.lost(lost.reason)})
@@ -83,21 +85,33 @@ class EventStream(Response):
     async def _respond(self, follower: Follower, scope: Scope, receive: Receive, sender: _Sender) -> None:
         held = OPEN
         if self._hold_s > 0:
-            async for batch in follower:
-                news = next((event for event in batch.events if not isinstance(event, Started)), None)
-                if isinstance(news, Failed):
-                    return await self._refuse(news)(scope, receive, sender.raw)
-                held += self._encoder.encode(batch.first, batch.events)
-                if news is not None or not batch.events:
-                    break
-            follower.idle_s = self._settings.heartbeat_s
+            try:
+                held += await self._first(follower)
+            except LlmstreamError as error:
+                return await self._refuse(error)(scope, receive, sender.raw)
         with sender:
             await self._start(sender.raw)
             await self._stream(held, follower, sender)
             await sender.raw({"type": "http.response.body"})
 
-    def _refuse(self, failure: Failed) -> Response:
-        response = error_response(error_from_code(failure.code, failure.message), self._form)
+    async def _first(self, follower: Follower) -> bytes:
+        """What comes before the headers have to be sent; raises a failure that can still be their status."""
+        held = b""
+        try:
+            async for batch in follower:
+                news = next((event for event in batch.events if not isinstance(event, Started)), None)
+                if isinstance(news, Failed):
+                    raise error_from_code(news.code, news.message)
+                held += self._encoder.encode(batch.first, batch.events)
+                if news is not None or not batch.events:
+                    break
+        except PositionLost as lost:
+            held += self._encoder.lost(lost.reason)
+        follower.idle_s = self._settings.heartbeat_s
+        return held
+
+    def _refuse(self, error: LlmstreamError) -> Response:
+        response = error_response(error, self._form)
         response.headers["x-run-id"] = self._run.id
         return response
 
@@ -110,16 +124,26 @@ class EventStream(Response):
                 body = HEARTBEAT
             if body:
                 sender.sent_at, sender.sending = now(), True
-                await sender.raw({"type": "http.response.body", "body": body, "more_body": True})
+                await sender.raw(_piece(body))
                 sender.sending = False
             try:
                 batch = await anext(follower)
             except StopAsyncIteration:
-                return
+                return None
+            except PositionLost as lost:
+                return await sender.raw(_piece(self._encoder.lost(lost.reason)))
+            except LlmstreamError as error:
+                if not self._encoder.numbered:  # who can come back is told then
+                    await sender.raw(_piece(encode(END_OF_LOST, [failed(error)])))
+                return None
             body = encode(batch.first, batch.events)
 
     async def _start(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+
+
+def _piece(body: bytes) -> dict[str, object]:
+    return {"type": "http.response.body", "body": body, "more_body": True}
 
 
 async def _close_at_disconnect(receive: Receive, follower: Follower) -> None:

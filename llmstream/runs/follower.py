@@ -7,7 +7,7 @@ import threading
 
 from llmstream.events import is_terminal
 from llmstream.runs.log import Batch, Follower
-from llmstream.runs.record import RunRecord
+from llmstream.runs.record import Followed
 
 # What one follower takes at a time: enough to fill a write, little enough that a slow one costs bounded memory.
 BATCH_EVENTS = 256
@@ -29,7 +29,7 @@ class NothingMore(Follower):
 class MemoryFollower(Follower):
     """Follows a run in memory; one timer for its idle time, whatever the number of events."""
 
-    def __init__(self, run: RunRecord, after: int, idle_s: float, *, watching: bool) -> None:
+    def __init__(self, run: Followed, after: int, idle_s: float, *, watching: bool) -> None:
         self._run = run
         self._position = after
         self._idle_s = idle_s

@@ -17,9 +17,16 @@ import msgspec
 
 from llmstream.events import CancelledBy, Event
 
+# The number of the end of a run whose owner died. Its followers may have seen more events than anybody kept, so the end
+# comes after all numbers there can be; every other event's number is the one before plus 1.
+END_OF_LOST = 999_999_999
+
 
 class PositionLost(Exception):
-    """A follower's position can't be honoured; `reason` is a short word for the client."""
+    """A follower's position can't be honoured; `reason` is a short word for the client.
+
+    It is future, invalid, trimmed (events after it are gone) or lost (all of them are).
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -34,6 +41,8 @@ class NewRun:
     key: the request's key, which starts at most one run per caller; fingerprint: of the request, to tell another one.
     grace_s: how long it may go on with nobody following, in seconds; before the first follower at least 5.
     on_cancel: called once when somebody asks the run to stop, or everybody left it; in the owner's event loop.
+    on_lost: called once when others were told that the run is lost, because its owner seemed dead to them.
+    caller_limit: how many runs the caller may have at once, in all processes; 0 means any number.
     """
 
     id: str
@@ -42,6 +51,8 @@ class NewRun:
     fingerprint: str = ""
     grace_s: float = 5
     on_cancel: Callable[[CancelledBy], None]
+    on_lost: Callable[[], None] = lambda: None
+    caller_limit: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,8 @@ class RunLog(ABC):
     async def create(self, run: NewRun) -> str:
         """Make room for a run; the id of the run that the caller's key belongs to, which may be an earlier one.
 
-        Raises `KeyConflict` where the key was used with another fingerprint.
+        Raises `KeyConflict` where the key was used with another fingerprint, `TooManyRuns` beyond the caller's limit,
+        `StoreUnavailable` where nobody can tell.
         """
 
     @abstractmethod
@@ -89,17 +101,43 @@ class RunLog(ABC):
         """What is known of a run, or None for one that is unknown or forgotten."""
 
     @abstractmethod
-    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True) -> Follower:
+    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
         """The events after number `after`, and then those to come.
 
         An empty batch comes after `idle_s` seconds without an event. With `watching`, the run counts as watched until
-        the follower is closed. Raises `RunNotFound`, or `PositionLost` where not every event after the position is
-        there.
+        the follower is closed. at_least: the number of the last event the client has, where that is another one.
+        Raises `RunNotFound`, or `PositionLost` where not every event after the position is there; of a run in another
+        process the follower raises them, and `StoreUnavailable`.
         """
 
     @abstractmethod
     async def cancel(self, run_id: str, by: CancelledBy) -> bool:
         """Ask the run's owner to end it; False where it had ended."""
+
+    @abstractmethod
+    async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
+        """Make a run the last one of a chat, with a note; the id of the one before."""
+
+    @abstractmethod
+    async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
+        """The last run of a chat and its note."""
+
+    async def start(self) -> None:  # noqa: B027 - most logs have nothing to do
+        """Find out whether this log can be used; raises `SettingsError`. It may be used without."""
+
+    def figures(self) -> dict[str, float]:
+        """Figures of a shared store for Prometheus, by name; those whose names end in `_total` only grow."""
+        return {}
+
+    def health(self) -> dict[str, object] | None:
+        """The shared store for `/health`: kind, reachable, version; None for a log that has none."""
+        return None
+
+    def leave(self) -> None:  # noqa: B027 - most logs have nothing to do
+        """End the followers of runs in other processes: this one is going down, and they can come back elsewhere."""
+
+    async def aclose(self) -> None:  # noqa: B027 - most logs have nothing to do
+        """Bring what was appended to where others find it, for at most 2 s, and let go of everything."""
 
 
 class Follower(ABC, AsyncIterator[Batch]):

@@ -17,6 +17,8 @@ from llmstream.runs.record import RunRecord
 # What an event costs beside its text: the struct, the str and the place in the list.
 _EVENT_BYTES = 100
 
+# How many chats are known by their last run.
+_CHATS_KEPT = 10_000
 # How many forgotten runs are remembered by their last number, so that a client that has everything is told so.
 _TOMBSTONES = 10_000
 
@@ -35,6 +37,7 @@ class MemoryLog(RunLog):
         self._ended: OrderedDict[str, RunRecord] = OrderedDict()
         self._keys: dict[tuple[str, str], tuple[str, str]] = {}
         self._tombstones: OrderedDict[str, RunInfo] = OrderedDict()
+        self._chats: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -68,8 +71,7 @@ class MemoryLog(RunLog):
             size += _EVENT_BYTES + (len(event.text) if type(event) is Token else size_of(event))
         run.bytes += size
         run.events.extend(events)
-        for follower in run.followers:
-            follower.wake()
+        run.wake()
         self._bytes = total = self._bytes + size
         if total > self._max_log_bytes:
             self._forget_old()
@@ -86,7 +88,7 @@ class MemoryLog(RunLog):
         run = self._kept(run_id)
         return None if run is None else run.info()
 
-    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True) -> Follower:
+    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
         run = self._kept(run_id)
         if run is None:
             forgetting = self._runs.get(run_id)
@@ -94,8 +96,8 @@ class MemoryLog(RunLog):
             if gone is not None and after == gone.last:
                 return NothingMore()
             raise RunNotFound
-        if after < 0 or after > len(run.events):
-            raise PositionLost("future" if after > 0 else "invalid")
+        if after < 0 or max(after, at_least) > len(run.events):
+            raise PositionLost("invalid" if after < 0 else "future")
         return MemoryFollower(run, after, idle_s, watching=watching)
 
     async def cancel(self, run_id: str, by: CancelledBy) -> bool:
@@ -103,6 +105,30 @@ class MemoryLog(RunLog):
         if run is None:
             raise RunNotFound
         return run.cancel(by)
+
+    async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
+        before = self._chats.pop((caller, chat), None)
+        self._chats[caller, chat] = (run_id, note)
+        if len(self._chats) > _CHATS_KEPT:
+            self._chats.popitem(last=False)
+        return None if before is None else before[0]
+
+    async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
+        return self._chats.get((caller, chat))
+
+    def knows(self, run_id: str) -> bool:
+        """Whether a run is here, and its time is not over."""
+        return self._kept(run_id) is not None
+
+    def recorded(self, run_id: str) -> Sequence[Event]:
+        """The events of a run that goes on, not to be changed; the list itself, which grows with it."""
+        return self._runs[run_id].events
+
+    def watch(self, run_id: str, change: int) -> None:
+        """Count a watcher more (1) or less (-1) who follows elsewhere; one more keeps a run that seemed left."""
+        run = self._runs.get(run_id)
+        if run is not None:
+            run.watch_elsewhere(change)
 
     def _kept(self, run_id: str) -> RunRecord | None:
         """A run whose time is not over; forgets none, because it may be asked for in any thread."""

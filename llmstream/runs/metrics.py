@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Terminal
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Metrics:
-    """The figures of one `Runs`; the functions give the number of active and of queued runs."""
+class _Store(Collector):
+    """What a shared store tells of itself, each time it is asked."""
 
-    def __init__(self, active: Callable[[], int], queued: Callable[[], int]) -> None:
+    def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        for name, value in self._figures().items():
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield kind(f"llmstream_{name}", f"Of the shared store: {name.replace('_', ' ')}", value=value)
+
+
+class Metrics:
+    """The figures of one `Runs`; the functions give the number of active and of queued runs, and a store's figures."""
+
+    def __init__(
+        self, active: Callable[[], int], queued: Callable[[], int], store: Callable[[], Mapping[str, float]] = dict
+    ) -> None:
         self._registry = registry = CollectorRegistry()
+        registry.register(_Store(store))
         self._uncounted = 0
         Gauge("llmstream_runs_active", "Runs that generate now", registry=registry).set_function(active)
         Gauge("llmstream_runs_queued", "Runs that wait for a place", registry=registry).set_function(queued)

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from llmstream.core.generate import prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
-from llmstream.errors import RunNotFound, ServerShutdown, TooManyRuns
+from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, TooManyRuns
 from llmstream.events import (
     Cancelled,
     CancelledBy,
@@ -22,8 +22,22 @@ from llmstream.runs.metrics import Metrics
 from llmstream.runs.places import Places
 from llmstream.runs.run import OnLeave, Run
 from llmstream.runs.running import Running
-from llmstream.settings import Settings
+from llmstream.settings import Settings, worker_count
 from llmstream.telling import logger
+
+
+def open_log(settings: Settings) -> RunLog:
+    """Where runs are recorded: this process's memory, or the store it shares with others.
+
+    Raises `ImportError` with what to install, and `SettingsError` for an address that is none.
+    """
+    if settings.redis_url is None:
+        return MemoryLog(replay_s=settings.replay_s, max_log_bytes=settings.max_log_bytes)
+    try:
+        from llmstream.runs.redis.log import RedisLog
+    except ModuleNotFoundError as error:
+        raise ImportError("redis_url (LLMSTREAM_REDIS_URL) needs: pip install 'llmstream[redis]'") from error
+    return RedisLog(settings)
 
 
 class Runs:
@@ -35,13 +49,13 @@ class Runs:
 
     def __init__(self, settings: Settings | None = None, *, log: RunLog | None = None) -> None:
         self.settings = settings or Settings.load()
-        self.log = log or MemoryLog(replay_s=self.settings.replay_s, max_log_bytes=self.settings.max_log_bytes)
+        self.log = log or open_log(self.settings)
         self.closing = False
         self.identify: Any = None
         self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
         self._running: dict[str, Running] = {}
         self._warned: set[str] = set()
-        self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue))
+        self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue), self.log.figures)
 
     async def start(
         self,
@@ -82,6 +96,8 @@ class Runs:
                 fingerprint=fingerprint,
                 grace_s=self._grace_s(on_leave, grace_s),
                 on_cancel=functools.partial(self._cancel, running.id),
+                on_lost=functools.partial(self._lose, running.id),
+                caller_limit=self.settings.max_caller_runs,
             )
             owned = await self.log.create(new)
         except BaseException:
@@ -108,20 +124,31 @@ class Runs:
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuse new runs, let those that go on finish for a time, then fail the rest with `server_shutdown`.
 
-        Returns when all of them have let go of their models.
+        Returns when all of them have let go of their models, and a store that other processes share has their ends.
         """
         self.closing = True
+        self.log.leave()
         tasks = [running.task for running in self._running.values() if running.task is not None]
-        if not tasks:
-            return
-        await asyncio.wait(tasks, timeout=self.settings.drain_s if timeout_s is None else timeout_s)
-        for running in list(self._running.values()):
-            running.cancel(failed(ServerShutdown()))
-        await asyncio.wait(tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=self.settings.drain_s if timeout_s is None else timeout_s)
+            for running in list(self._running.values()):
+                running.cancel(failed(ServerShutdown()))
+            await asyncio.wait(tasks)
+        await self.log.aclose()
 
-    def reopen(self) -> None:
-        """Take new runs again after a `drain`: an app may be started more than once."""
+    async def reopen(self) -> None:
+        """Take new runs, again after a `drain`: an app may be started more than once.
+
+        Raises `SettingsError` where the store that processes share can't be used.
+        """
         self.closing = False
+        if self.settings.redis_url is None and (count := worker_count()) > 1:
+            logger.warning(
+                "there are %d processes, and each knows its own runs only: who comes back to another one is told that "
+                "there is no such run. Set LLMSTREAM_REDIS_URL, which all of them share, or run one process.",
+                count,
+            )
+        await self.log.start()
 
     async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
         found = None if key is None else await self.log.find(caller, key, fingerprint)
@@ -131,6 +158,11 @@ class Runs:
         running = self._running.get(run_id)
         if running is not None:
             running.cancel(Cancelled(by))
+
+    def _lose(self, run_id: str) -> None:
+        running = self._running.get(run_id)
+        if running is not None:
+            running.cancel(failed(OwnerLost()))
 
     def _check_open(self) -> None:
         if self.closing:

@@ -22,18 +22,49 @@ class Waiting(Protocol):
         """There is more; called in the appending thread, or in the one that waits."""
 
 
-class RunRecord:
-    """One run's events, and who waits for more of them."""
+class Followed:
+    """One run's events, from the first one on, and who waits for more of them.
 
-    def __init__(self, new: NewRun) -> None:
-        self.new = new
+    closed: there will be none.
+    """
+
+    def __init__(self) -> None:
         self.events: list[Event] = []
         self.bytes = 0
         self.closed = False
-        self.closed_at = 0.0
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         # A new one with every change, so that the appending thread can go through it while another one changes it.
-        self.followers: tuple[Waiting, ...] = ()
+        self._followers: tuple[Waiting, ...] = ()
+
+    def wake(self) -> None:
+        """There is more, or never will be."""
+        for follower in self._followers:
+            follower.wake()
+
+    def add(self, follower: Waiting) -> None:
+        """Wake the follower whenever there is more."""
+        with self._lock:
+            self._followers = (*self._followers, follower)
+
+    def remove(self, follower: Waiting) -> None:
+        """Wake the follower no more."""
+        with self._lock:
+            self._followers = tuple(each for each in self._followers if each is not follower)
+
+    def joined(self) -> None:
+        """A watcher came; in any thread."""
+
+    def left(self) -> None:
+        """A watcher went; in any thread."""
+
+
+class RunRecord(Followed):
+    """A run of this process."""
+
+    def __init__(self, new: NewRun) -> None:
+        super().__init__()
+        self.new = new
+        self.closed_at = 0.0
         self._watchers = 0
         self._cancelled = False
         self._loop = asyncio.get_running_loop()
@@ -51,19 +82,8 @@ class RunRecord:
     def close(self) -> None:
         self.closed_at = time.monotonic()
         self.closed = True
-        for follower in self.followers:
-            follower.wake()
+        self.wake()
         self._stop_timer()
-
-    def add(self, follower: Waiting) -> None:
-        """Wake the follower whenever there is more."""
-        with self.lock:
-            self.followers = (*self.followers, follower)
-
-    def remove(self, follower: Waiting) -> None:
-        """Wake the follower no more."""
-        with self.lock:
-            self.followers = tuple(each for each in self.followers if each is not follower)
 
     def cancel(self, by: CancelledBy) -> bool:
         if self.ended or self._cancelled:
@@ -77,6 +97,11 @@ class RunRecord:
 
     def left(self) -> None:
         self._in_loop(lambda: self._watch(-1))
+
+    def watch_elsewhere(self, change: int) -> None:
+        if change > 0:
+            self._cancelled = False
+        self._watch(change)
 
     def _watch(self, change: int) -> None:
         self._watchers += change

@@ -69,9 +69,11 @@ class Run:
         finally:
             follower.close()
 
-    def follower(self, after: int = 0, *, idle_s: float = _NEVER_S, watching: bool = True) -> Follower:
-        """Batches of events, and an empty one after `idle_s` seconds of silence; to be closed."""
-        return self._log.follow(self.id, after, idle_s=idle_s, watching=watching)
+    def follower(
+        self, after: int = 0, *, idle_s: float = _NEVER_S, watching: bool = True, at_least: int = 0
+    ) -> Follower:
+        """Batches of events, and an empty one after `idle_s` seconds of silence; to be closed. See `RunLog.follow`."""
+        return self._log.follow(self.id, after, idle_s=idle_s, watching=watching, at_least=at_least)
 
     async def position(self) -> tuple[bool, int]:
         """Whether the run has ended, and the number of its last event."""
@@ -90,15 +92,22 @@ class Run:
         if info is None:
             raise RunNotFound
         events: list[Event] = []
+        last = 0
         follower = self.follower(watching=False)
-        while len(events) < info.last:
-            events += (await anext(follower)).events
-        follower.close()
-        return snapshot(self.id, events)
+        try:
+            while last < info.last:
+                batch = await anext(follower)
+                events += batch.events
+                last = batch.first + len(batch.events) - 1
+        except StopAsyncIteration:
+            raise RunNotFound from None
+        finally:
+            follower.close()
+        return snapshot(self.id, events, last)
 
 
-def snapshot(run_id: str, events: list[Event]) -> Snapshot:
-    """What the events of a run add up to."""
+def snapshot(run_id: str, events: list[Event], last: int | None = None) -> Snapshot:
+    """What the events of a run add up to; `last` is the number of the last one, where that is not their number."""
     state: RunState = "queued" if _is_queued(events) else "running"
     fields: dict[str, Any] = {}
     answer = Answer()
@@ -123,7 +132,7 @@ def snapshot(run_id: str, events: list[Event]) -> Snapshot:
         state=state,
         text=answer.text,
         reasoning=answer.reasoning,
-        last_id=len(events),
+        last_id=len(events) if last is None else last,
         **fields,
     )
 

@@ -14,6 +14,7 @@ import pytest
 import llmstream
 from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama
+from tests.support.redis import RedisServer
 
 
 @pytest.fixture
@@ -37,6 +38,21 @@ def test_doctor_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
     found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MISSING")]
     assert 1 == len(found)
     assert "none answers at http://127.0.0.1:9" in found[0]
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_doctor_tries_the_store(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A store that is set must answer; one that does not is named without its password."""
+    monkeypatch.setenv("LLMSTREAM_REDIS_URL", redis_server.url)
+    assert 0 == main(["doctor"])
+    assert re.search(r"^ok +store: redis \S+ answers$", capsys.readouterr().out, re.MULTILINE)
+    monkeypatch.setenv("LLMSTREAM_REDIS_URL", "redis://ann:hunter2@127.0.0.1:9")
+    assert 1 == main(["doctor"])
+    shown = capsys.readouterr().out
+    assert re.search(r"^MISSING  store: The store at redis://127.0.0.1:9 can't be used", shown, re.MULTILINE)
+    assert "hunter2" not in shown
 
 
 @pytest.mark.usefixtures("with_ollama")

@@ -41,6 +41,7 @@ http {{
   access_log off; gzip on; gzip_types *; gzip_min_length 1;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  {http}
   server {{
     listen 127.0.0.1:{port};
     {location}
@@ -51,7 +52,7 @@ LOCATION = "location / {{ proxy_pass {url}; proxy_read_timeout {read_timeout_s}s
 
 
 @contextmanager
-def nginx(url: str, folder: Path, *, read_timeout_s: int = 60, location: str = "") -> Iterator[str]:
+def nginx(url: str, folder: Path, *, read_timeout_s: int = 60, location: str = "", http: str = "") -> Iterator[str]:
     """An nginx in front of a server; its address."""
     location = location or LOCATION.format(url=url, read_timeout_s=read_timeout_s)
     binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/bin") or shutil.which("nginx")
@@ -60,7 +61,7 @@ def nginx(url: str, folder: Path, *, read_timeout_s: int = 60, location: str = "
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=port, location=location))
+    config.write_text(CONFIG.format(folder=folder, port=port, location=location, http=http))
     process = subprocess.Popen(
         [str(binary), "-p", str(folder), "-c", str(config), "-e", str(folder / "error.log")], stderr=subprocess.DEVNULL
     )

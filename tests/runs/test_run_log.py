@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,16 @@ import pytest
 
 from llmstream.errors import KeyConflict, RunNotFound
 from llmstream.events import CancelledBy, Event, Finished, Timings, Token, Usage
-from llmstream.runs.log import NewRun, PositionLost, RunLog
+from llmstream.runs.log import Follower, NewRun, PositionLost, RunInfo, RunLog
 from llmstream.runs.memory import MemoryLog
+from llmstream.runs.redis.log import RedisLog
+from llmstream.settings import Settings
+from tests.support.redis import RedisServer
 
 MakeLog = Callable[..., RunLog]
 END = Finished("stop", Usage(), Timings())
+# Short, so that nobody waits long for a process that is gone; long enough for a busy machine.
+LEASE_S = 1.5
 
 
 @dataclass(frozen=True)
@@ -36,17 +42,86 @@ class Store:
 async def fill(log: RunLog) -> int:
     """Nothing is ever trimmed in memory, however much there is beyond the limit: only whole runs that ended go."""
     await started(log, 500, "ended", ended=True)
-    await started(log, 500, "going on")
+    await started(log, 500, "other")
     return 1
 
 
-LOGS = {"memory": Store(MemoryLog, fill)}
+class Pair(RunLog):
+    """Two processes with one store: the first owns all runs, and everybody else is with the second.
+
+    They may be one. What was appended is stored before it is asked for, and so is the end of a run.
+    """
+
+    def __init__(self, owner: RedisLog, other: RedisLog) -> None:
+        self.owner = owner
+        self._other = other
+
+    async def create(self, run: NewRun) -> str:
+        await self._other.start()  # in this loop, which outlives those of the threads
+        return await self.owner.create(run)
+
+    def append(self, run_id: str, events: Sequence[Event]) -> None:
+        self.owner.append(run_id, events)
+
+    async def close(self, run_id: str) -> None:
+        await self.owner.close(run_id)
+        await self.owner.stored()
+
+    async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
+        return await self._other.find(caller, key, fingerprint)
+
+    async def info(self, run_id: str) -> RunInfo | None:
+        await self.owner.stored()
+        return await self._other.info(run_id)
+
+    def follow(self, run_id: str, after: int, **options: Any) -> Follower:
+        return self._other.follow(run_id, after, **options)
+
+    async def cancel(self, run_id: str, by: CancelledBy) -> bool:
+        await self.owner.stored()
+        return await self._other.cancel(run_id, by)
+
+    async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
+        return await self.owner.swap(caller, chat, run_id, note)
+
+    async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
+        return await self._other.named(caller, chat)
+
+    async def aclose(self) -> None:
+        await self._other.aclose()
+        await self.owner.aclose()
+
+
+LOGS = ("memory", "redis here", "redis elsewhere")
 
 
 @pytest.fixture(params=LOGS)
-def store(request: pytest.FixtureRequest) -> Store:
-    """Each of them."""
-    return LOGS[request.param]
+async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
+    """Each of them; what was made is closed after the test."""
+    if request.param == "memory":
+        yield Store(MemoryLog, fill)
+        return
+    server: RedisServer = request.getfixturevalue("redis_server")
+    prefix, made = secrets.token_hex(4), list[RunLog]()
+
+    def make(*, replay_s: float = 600, max_log_bytes: int = 2**28) -> RunLog:
+        settings = Settings(
+            redis_url=server.url, redis_prefix=prefix, replay_s=replay_s, max_log_bytes=max_log_bytes, lease_s=LEASE_S
+        )
+        here = RedisLog(settings)
+        made.append(Pair(here, here if request.param == "redis here" else RedisLog(settings)))
+        return made[-1]
+
+    async def trim(log: RunLog) -> int:
+        await fill(log)
+        await log.info("r")
+        server.client.xtrim(f"{prefix}:1:{{r}}:e", maxlen=1, approximate=False)
+        return 6 if request.param == "redis elsewhere" else 1
+
+    yield Store(make, trim)
+    for log in made:
+        await log.aclose()
+    await asyncio.to_thread(server.wait_until_alone)
 
 
 @pytest.fixture
@@ -102,6 +177,15 @@ async def missed(log: RunLog, after: int, count: int) -> Sequence[Event]:
     return found
 
 
+async def begin(log: RunLog, after: int, id: str = "r") -> None:
+    """Follow up to the first batch; of a run elsewhere only that can tell that it is not there."""
+    follower = log.follow(id, after, idle_s=20)
+    try:
+        await anext(follower)
+    finally:
+        follower.close()
+
+
 async def test_an_empty_log_without_a_position_recovers(log: RunLog) -> None:
     """Who comes before the first event gets it when it is there."""
     await started(log)
@@ -141,14 +225,16 @@ async def test_a_position_that_never_was_is_lost(log: RunLog, after: int, reason
     """A position in the future, or before the beginning, is told apart from one that can be honoured."""
     await started(log, 10)
     with pytest.raises(PositionLost) as lost:
-        log.follow("r", after, idle_s=20)
+        await begin(log, after)
     assert reason == lost.value.reason
 
 
 async def test_a_position_that_was_trimmed_is_lost(store: Store) -> None:
     """Who misses an event that is there no more is told so; from the first one that is left on, everything comes."""
     log = store.make(max_log_bytes=1_000)
-    await started(log, 10)
+    await started(log, 5)
+    await log.info("r")  # so that a store has it in two pieces
+    log.append("r", tokens(5, 6))
     first = await store.trim(log)
     info = await log.info("r")
     assert info is not None
@@ -186,7 +272,7 @@ async def test_a_position_of_an_expired_run_is_not_found(make_log: MakeLog) -> N
     log = make_log(replay_s=0)
     await started(log, 10, ended=True)
     with pytest.raises(RunNotFound):
-        log.follow("r", 5, idle_s=20)
+        await begin(log, 5)
     assert await log.info("r") is None
 
 
@@ -200,7 +286,7 @@ async def test_the_end_of_an_expired_run_is_still_known(make_log: MakeLog) -> No
 async def test_an_unknown_run_is_not_found(log: RunLog) -> None:
     """Nobody can follow, look up or cancel what never was."""
     with pytest.raises(RunNotFound):
-        log.follow("r", 0, idle_s=20)
+        await begin(log, 0)
     with pytest.raises(RunNotFound):
         await log.cancel("r", "stop")
     assert await log.info("r") is None
@@ -325,7 +411,7 @@ async def test_a_follower_ends_when_a_run_is_closed_without_an_end(log: RunLog) 
 async def test_nothing_is_lost_between_replay_and_live(log: RunLog) -> None:
     """Followers that begin at any moment of a run's writing get all of it."""
     dice = random.Random(3)
-    for number in range(1_000):
+    for number in range(1_000 if isinstance(log, MemoryLog) else 100):
         run = f"r{number}"
         await log.create(new(run))
         followers: list[asyncio.Task[list[Event]]] = []
@@ -396,9 +482,9 @@ async def test_a_key_is_forgotten_with_its_run(make_log: MakeLog) -> None:
     assert "b" == await log.create(new("b", key="k", fingerprint="other"))
 
 
-async def test_the_oldest_ended_runs_make_room(make_log: MakeLog) -> None:
-    """Beyond the limit those that ended first are forgotten first, and only as many as needed."""
-    log = make_log(max_log_bytes=50_000)
+async def test_the_oldest_ended_runs_make_room() -> None:
+    """Beyond the limit of memory those that ended first are forgotten first, and only as many as needed."""
+    log = MemoryLog(max_log_bytes=50_000)
     for name in "abcdef":
         await started(log, 100, name, ended=True)
     assert [True] * 4 == [await log.info(name) is not None for name in "cdef"]
@@ -420,11 +506,12 @@ async def test_a_run_that_goes_on_is_never_forgotten(make_log: MakeLog) -> None:
 
 async def test_cancelling_tells_the_owner_once(log: RunLog) -> None:
     """The first reason counts; a run that has ended can't be cancelled."""
-    reasons: list[CancelledBy] = []
-    await log.create(new(on_cancel=reasons.append))
+    reasons: asyncio.Queue[CancelledBy] = asyncio.Queue()
+    await log.create(new(on_cancel=reasons.put_nowait))
     assert await log.cancel("r", "stop")
     assert not await log.cancel("r", "replaced")
-    assert ["stop"] == reasons
+    assert "stop" == await asyncio.wait_for(reasons.get(), 10)
+    assert reasons.empty()
     await started(log, ended=True, id="ended")
     assert not await log.cancel("ended", "stop")
 
@@ -483,9 +570,9 @@ async def test_watchers_elsewhere_are_counted_too(log: RunLog) -> None:
     await asyncio.to_thread(thread.join, 10)
 
 
-async def test_ids_of_forgotten_runs_are_not_kept_for_ever(make_log: MakeLog) -> None:
+async def test_ids_of_forgotten_runs_are_not_kept_for_ever() -> None:
     """Memory for what was forgotten is bounded."""
-    log = make_log(replay_s=0)
+    log = MemoryLog(replay_s=0)
     for number in range(10_002):
         await started(log, ended=True, id=str(number))
     with pytest.raises(RunNotFound):
@@ -496,13 +583,14 @@ async def test_ids_of_forgotten_runs_are_not_kept_for_ever(make_log: MakeLog) ->
 async def test_runs_are_looked_for_in_any_thread(make_log: MakeLog) -> None:
     """Readers in other threads take nothing away from under the owner's feet."""
     log = make_log(replay_s=0)
+    await log.create(new("first"))
     over = threading.Event()
 
     async def look() -> None:
         while not over.is_set():
             assert await log.info("nobody") is None
             with pytest.raises(RunNotFound):
-                log.follow("nobody", 0, idle_s=1)
+                await begin(log, 0, "nobody")
 
     readers = [threading.Thread(target=lambda: asyncio.run(look())) for _ in range(4)]
     before = sys.getswitchinterval()
@@ -510,10 +598,10 @@ async def test_runs_are_looked_for_in_any_thread(make_log: MakeLog) -> None:
     for reader in readers:
         reader.start()
     try:
-        for number in range(500):
+        for number in range(500 if isinstance(log, MemoryLog) else 50):
             await started(log, ended=True, id=str(number))
     finally:
         over.set()
         sys.setswitchinterval(before)
         for reader in readers:
-            reader.join()
+            await asyncio.to_thread(reader.join)

@@ -418,7 +418,7 @@ async def test_draining_waits_for_the_models(upstream: DemoOllama, settings: Set
     assert isinstance((await follow(run))[-1], Failed)
     with pytest.raises(ServerShutdown):
         await runs.start("q", model="demo")
-    runs.reopen()
+    await runs.reopen()
     assert isinstance((await follow(await runs.start("q", model="demo")))[-1], Finished)
 
 

@@ -40,6 +40,8 @@ class AguiEncoder:
     asked: the messages that the client sent, as it has them.
     """
 
+    numbered = True
+
     def __init__(
         self,
         run_id: str,

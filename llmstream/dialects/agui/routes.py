@@ -34,7 +34,7 @@ def add_agui(router: APIRouter, service: Service) -> None:
 class _Agui:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._threads = Chats(service)
+        self._threads = Chats(service, "agui")
 
     async def run(
         self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None

@@ -49,6 +49,8 @@ class AiSdkEncoder:
     calls that stand in it.
     """
 
+    numbered = False
+
     def __init__(self, run_id: str, *, message_id: str | None = None, calls: Collection[str] = ()) -> None:
         self.start = 0
         self._run_id = run_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import quote
 
+import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 
 from llmstream.dialects.ai_sdk.encoder import HEADERS, RESUME_HEADER, AiSdkEncoder
@@ -40,7 +41,7 @@ def add_ai_sdk(router: APIRouter, service: Service) -> None:
 class _AiSdk:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._chats = Chats(service)
+        self._chats = Chats(service, "ai_sdk")
 
     async def send(
         self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None
@@ -53,7 +54,7 @@ class _AiSdk:
             body.ask(),
             caller=request.scope[CALLER],
             key=key,
-            note=body.continued(),
+            note=msgspec.json.encode(body.continued()).decode(),
             fingerprint=fingerprint_of(body),
             on_leave=body.on_leave,
         )
@@ -62,7 +63,10 @@ class _AiSdk:
     async def resume(self, request: Request, chat: str) -> Response:
         """What goes on in a chat, from its start; 204 where nothing does."""
         found = await self._chats.active(request.scope[CALLER], chat)
-        return Response(status_code=204) if found is None else self._follow(chat, *found, hold=False)
+        if found is None:
+            return Response(status_code=204)
+        run, note = found
+        return self._follow(chat, run, msgspec.json.decode(note, type=Continued | None), hold=False)
 
     async def stop(self, request: Request, chat: str) -> Response:
         """End what goes on in a chat and free the model: 202, or 204 where nothing did."""

@@ -10,14 +10,18 @@ from typing import Any
 from llmstream import sse
 from llmstream.events import Event, Reasoning, Reset, Started, Token, to_dict
 from llmstream.http.encoder import RETRY
+from llmstream.runs.log import END_OF_LOST
 
 
 class NativeEncoder:
     """See `encoder.Encoder`."""
 
+    numbered = True
+
     def __init__(self, run_id: str, after: int = 0) -> None:
         self.start = after
         self._run_id = run_id
+        self._last = after
         # Everything of a token's frame that does not change: this is written once per token.
         self._head = f"id: {run_id}-"
         self._token = f'\nevent: token\ndata: {{"type":"token","run":"{run_id}","seq":'
@@ -36,8 +40,11 @@ class NativeEncoder:
             else:
                 if type(event) is Started:
                     frames.append(RETRY)
-                fields = native_dict(self._run_id, seq, event)
+                # The end of a lost run is beyond all numbers; to the client it is the one after what it has.
+                shown = self._last + 1 if seq == END_OF_LOST else seq
+                fields = native_dict(self._run_id, shown, event)
                 frames.append(sse.encode(dumps(fields), event=fields["type"], id=f"{self._run_id}-{seq}"))
+        self._last = first + len(events) - 1
         return "".join(frames).encode("ascii")
 
     def lost(self, reason: str) -> bytes:

@@ -35,6 +35,8 @@ _STOPPED = {
 class PlainEncoder:
     """See `encoder.Encoder`; fed from the first event, because what is held back depends on what came before."""
 
+    numbered = True
+
     def __init__(self, run_id: str, after: int = 0) -> None:
         self.start = 0
         self._run_id = run_id

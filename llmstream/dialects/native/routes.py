@@ -200,12 +200,15 @@ class _Server:
 
     async def health(self, request: Request) -> dict[str, Any]:
         """Whether Ollama can be reached, and which model answers; a chain of one's own may need no Ollama."""
+        store = self._service.runs.log.health()
+        shared = {} if store is None else {"store": store}
         if self._service.chain is not None:
-            return {"status": "ok", "version": __version__, "demo": False, "model": self._service.name}
+            return {"status": "ok", "version": __version__, "demo": False, "model": self._service.name, **shared}
         settings = self._service.settings
         ollama = Ollama.of(settings)
         fallback: Fallback | None = getattr(request.app.state, "fallback", None)
         health: dict[str, Any] = {"status": "ok", "version": __version__, "demo": bool(fallback and fallback.active)}
+        health |= shared
         if fallback and fallback.notice:
             health["notice"] = fallback.notice
         try:

@@ -47,6 +47,8 @@ class OpenAIEncoder:
     calls it takes at once; None for any number.
     """
 
+    numbered = False
+
     def __init__(self, run_id: str, *, model: str, include_usage: bool = False, max_calls: int | None = None) -> None:
         self.start = 0
         self._run_id = run_id

@@ -1,0 +1,10 @@
+"""The run log in Redis, for several processes: the owner's memory first, Redis behind it as a copy for all others.
+
+log       the `RunLog` itself: which call is answered here, and which one by the store
+writer    the owner's side: everything appended here goes out in batches, one call at a time
+reader    the others' side: one subscription a process; mirror: one run of somebody else, and its followers
+subscription   the connection on which a process hears of news
+nodes     the lease, orders between processes, and what becomes of the runs of a process that died
+leaving, callers   who watches a run in any process, and how many runs a caller has
+connection, scripts, keys, codec   how to talk to Redis, and what is in it
+"""

@@ -1,0 +1,85 @@
+"""The address of a Redis server, and the connections that lead to it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+
+from llmstream.errors import SettingsError
+
+_FORMS = (
+    "redis://[user:password@]host[:port][/db], rediss:// (TLS), unix:///path, valkey://, "
+    "or redis+sentinel://[user:password@]host[:26379],host…/service[/db]"
+)
+
+
+def shown(url: str) -> str:
+    """The address as it may stand in a log: without user, password and options."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if rest else "redis"
+
+
+def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
+    """What makes connections to the server at `url`; raises `SettingsError` where that is no address.
+
+    Nothing is retried by the client library: every command of ours is repeated by those who know what it does.
+    """
+    options: dict[str, Any] = {
+        "client_name": name,
+        "protocol": 2,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    scheme, _, rest = url.partition("://")
+    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme.lower(), scheme.lower())
+    try:
+        if scheme in ("redis+sentinel", "rediss+sentinel", "valkey+sentinel", "valkeys+sentinel"):
+            return _by_sentinel(f"{scheme}://{rest}", options)
+        if scheme not in ("redis", "rediss", "unix") or not rest:
+            raise ValueError
+        if scheme != "unix":
+            options["socket_keepalive"] = True
+        return ConnectionPool(**{**options, **parse_url(f"{scheme}://{rest}")})
+    except (ValueError, TypeError):
+        raise SettingsError(f"redis_url (LLMSTREAM_REDIS_URL) must be {_FORMS}.") from None
+
+
+def _by_sentinel(url: str, options: dict[str, Any]) -> SentinelConnectionPool:
+    scheme, _, rest = url.partition("://")
+    # urlsplit takes one host only.
+    match = re.fullmatch(r"(?:(?P<user>[^@/]*)@)?(?P<hosts>[^/@]+)/(?P<path>[^?]+)(?:\?(?P<query>.*))?", rest)
+    if match is None:
+        raise ValueError
+    hosts = [_host(each) for each in match["hosts"].split(",")]
+    service, _, database = match["path"].partition("/")
+    query = dict(parse_qsl(match["query"] or ""))
+    sentinel_options = {"socket_timeout": options["socket_timeout"] / 4, "retry": options["retry"], "protocol": 2}
+    for name in ("username", "password"):
+        if value := query.pop(f"sentinel_{name}", None):
+            sentinel_options[name] = value
+    # What else redis-py understands is read by its own rules.
+    options |= parse_url("redis://h/?" + "&".join(f"{k}={v}" for k, v in query.items())) if query else {}
+    options.pop("host", None)
+    user, _, password = (match["user"] or "").partition(":")
+    options |= {name: unquote(value) for name, value in (("username", user), ("password", password)) if value}
+    if scheme.startswith(("rediss", "valkeys")):
+        options["ssl"] = True
+    sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    return SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        unquote(service), sentinel, db=int(database or 0), socket_keepalive=True, **options
+    )
+
+
+def _host(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError
+    return parts.hostname, parts.port or 26379

@@ -1,0 +1,232 @@
+"""The link to Redis: commands with deadlines, and one place that knows whether the store is there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from redis.exceptions import ConnectionError as Cut
+from redis.exceptions import (
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+from llmstream.errors import SettingsError, StoreFull, StoreUnavailable
+from llmstream.runs.redis.address import connections_to, shown
+from llmstream.runs.redis.scripts import SCRIPTS, Script
+
+logger = logging.getLogger("llmstream")
+
+# Commands in flight at once, and so connections, beside the one that listens.
+_CONNECTIONS = 8
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+
+Command = tuple[Any, ...]
+
+
+class Link:
+    """Commands to the server at `url`; all of it lives in one event loop.
+
+    up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
+    whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
+    on_up: called each time the store is back. up_since: in the loop's time.
+    """
+
+    def __init__(self, url: str, *, name: str, timeout_s: float) -> None:
+        self.address = shown(url)
+        self.up = True
+        self.up_since = 0.0
+        self.full = False
+        self.version: str | None = None
+        self.reconnects = 0
+        self.probe: Callable[[], Awaitable[object]] = lambda: self._exchange([("PING",)])
+        self.on_up: list[Callable[[], None]] = []
+        self.timeout_s = timeout_s
+        self._connections = connections_to(url, name=name, timeout_s=timeout_s)
+        self._idle: list[Any] = []
+        self._places = asyncio.Semaphore(_CONNECTIONS)
+        self._back = asyncio.Event()
+        self._back.set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._closed = False
+
+    def connection(self) -> Any:
+        """A connection of one's own, not yet connected."""
+        return self._connections.make_connection()
+
+    def patience_s(self, lease_s: float) -> float:
+        """How long after the store is back, in seconds, every other process that lives is back too."""
+        return max(lease_s, 2 * self.timeout_s + _LONGEST_PAUSE_S)
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Do this behind; in a context of its own, for the caller's would live as long."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def live(self, *parts: Coroutine[Any, Any, None]) -> None:
+        """Do this work, which never ends by itself; at the end of the loop let go of all connections."""
+        try:
+            await asyncio.gather(*parts)
+        except Exception:
+            logger.exception("a part of the store's client ended by an error of its own")
+        finally:
+            self._closed = True
+            await self._drop_idle()
+
+    async def command(self, *command: Any) -> Any:
+        """The answer to one command."""
+        (answer,) = await self.commands([command])
+        return answer
+
+    async def commands(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to commands sent together; raises `StoreFull` or `StoreUnavailable`."""
+        if not self.up or self._closed:
+            raise StoreUnavailable
+        try:
+            async with asyncio.timeout(self.timeout_s), self._places:
+                answers = await self._exchange_twice(commands)
+            for answer in answers:
+                if isinstance(answer, Exception):
+                    raise answer
+        except OutOfMemoryError:
+            self.full = True
+            raise StoreFull from None
+        except NoScriptError:
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            self.lost(error)
+            raise StoreUnavailable from None
+        return answers
+
+    async def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
+        """What a script answers."""
+        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
+        try:
+            return await self.command(*command)
+        except NoScriptError:  # a server that was restarted, or another one
+            await self.commands([("SCRIPT", "LOAD", each.source) for each in SCRIPTS])
+            return await self.command(*command)
+
+    async def _exchange_twice(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            return await self._exchange(commands)
+        except Cut:  # one that was closed while it rested; so are the others
+            await self._drop_idle()
+            return await self._exchange(commands)
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        connection = self._idle.pop() if self._idle else self.connection()
+        answers: list[Any] = []
+        try:
+            await connection.connect()  # does nothing where it is
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            for _ in commands:
+                try:
+                    answers.append(await connection.read_response())
+                except ResponseError as error:
+                    answers.append(error)
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        if any(isinstance(answer, ReadOnlyError) for answer in answers) or self._closed:
+            await connection.disconnect(nowait=True)  # no longer the master: ask for its address again
+        else:
+            self._idle.append(connection)
+        return answers
+
+    async def _drop_idle(self) -> None:
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
+
+    def lost(self, error: BaseException) -> None:
+        """The store does not answer, or takes nothing."""
+        if self.up and not self._closed:
+            self.up = False
+            self._back.clear()
+            logger.warning("the store at %s is away (%s); answers go on", self.address, reason(error))
+            self.spawn(self._wait_for_it())
+
+    async def _wait_for_it(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await self._drop_idle()
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+            try:
+                async with asyncio.timeout(self.timeout_s):
+                    await self.probe()
+                break
+            except OutOfMemoryError:
+                self.full = True  # what is there can be read
+                break
+            except (RedisError, OSError, TimeoutError):
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        self.up, self.up_since = True, asyncio.get_running_loop().time()
+        self.reconnects += 1
+        self._back.set()
+        logger.warning("the store at %s is back", self.address)
+        for each in self.on_up:
+            each()
+
+    async def wait(self) -> None:
+        """Wait until the store is there."""
+        await self._back.wait()
+
+    async def once(self, *command: Any) -> None:
+        """One command whether or not the store is thought to be there; raises what went wrong."""
+        (answer,) = await self._exchange([command])
+        if isinstance(answer, Exception):
+            raise answer
+
+    async def check(self) -> str | None:
+        """Find out whether this store will do; a warning about it, or None. Raises `SettingsError`, as one sentence."""
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                answers = await self._exchange([("INFO", "server"), ("INFO", "memory")])
+                for answer in answers:
+                    if isinstance(answer, Exception):
+                        raise answer
+        except (RedisError, OSError, TimeoutError) as error:
+            raise SettingsError(
+                f"The store at {self.address} can't be used: {reason(error)}. See redis_url (LLMSTREAM_REDIS_URL)."
+            ) from None
+        info = dict(line.split(":", 1) for text in answers for line in text.decode().splitlines() if ":" in line)
+        self.version = info.get("valkey_version") or info.get("redis_version", "")
+        if tuple(map(int, info.get("redis_version", "0.0").split(".")[:2])) < (6, 2):
+            raise SettingsError(f"The store at {self.address} is Redis {self.version}; llmstream needs 6.2 or later.")
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy.startswith("allkeys"):
+            raise SettingsError(
+                f"The store at {self.address} throws away answers under way (maxmemory-policy {policy}). "
+                "Set maxmemory-policy noeviction."
+            )
+        return f"maxmemory-policy is {policy}; noeviction keeps answers whole" if policy != "noeviction" else None
+
+    async def aclose(self) -> None:
+        """Let go of all connections."""
+        self._closed = True
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._drop_idle()
+        if (sentinel := getattr(self._connections, "sentinel_manager", None)) is not None:
+            for client in sentinel.sentinels:
+                await client.aclose()
+
+
+def reason(error: BaseException) -> str:
+    """Why the store can't be used, in a few words: no address, user or password."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, ResponseError) or type(error).__name__ == "AuthenticationError":
+        return str(error)[:200]
+    return f"{type(error).__name__.removesuffix('Error').lower() or 'no'} error"

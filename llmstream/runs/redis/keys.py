@@ -1,0 +1,81 @@
+"""The names of everything in Redis. Nothing that a client sent becomes a name, but for run ids of a checked form."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Self
+
+from llmstream.settings import Settings
+
+_RUN = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_LAYOUT = 1
+# How long the end is known after its run is forgotten, in seconds, at least: longer than any process sleeps.
+_TOMB_S = 3600
+
+
+def is_run_id(run_id: str) -> bool:
+    """Whether a run may be called so; no other id is ever looked for."""
+    return _RUN.fullmatch(run_id) is not None
+
+
+class Keys:
+    """Names below `prefix`; the keys of one run share a hash tag.
+
+    meta: a hash, and the channel of the run's news; its fields are c (caller), o (owner), n (number of the last event),
+    s (state: "" active, "end", "lost"), x (who asked it to end), r (1 once another process follows).
+    log: a stream of batches, their ids `<last>-<count>`. watchers: the processes with watchers. key: the run of a
+    request key, and its fingerprint. node: there as long as a process lives, and the channel of orders to it.
+    chat: the last run of a chat. callers: the active runs of a caller.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._base = f"{prefix}:{_LAYOUT}"
+
+    def meta(self, run_id: str) -> str:
+        return f"{self._base}:{{{run_id}}}"
+
+    def log(self, run_id: str) -> str:
+        return f"{self.meta(run_id)}:e"
+
+    def watchers(self, run_id: str) -> str:
+        return f"{self.meta(run_id)}:w"
+
+    def key(self, caller: str, key: str) -> str:
+        return f"{self._base}:k:{_digest(caller, key)}"
+
+    def node(self, node: str) -> str:
+        return f"{self._base}:n:{node}"
+
+    def chat(self, caller: str, chat: str) -> str:
+        return f"{self._base}:h:{_digest(caller, chat)}"
+
+    def callers(self, caller: str) -> str:
+        return f"{self._base}:a:{_digest(caller)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How long keys live, in ms. ttl: of a run that goes on; replay: of its events after the end; tomb: of its end."""
+
+    ttl: int
+    replay: int
+    tomb: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The times that follow from the settings."""
+        replay_s, run_s = settings.replay_s, settings.max_run_s
+        seconds = (run_s + replay_s + 60, replay_s, replay_s + max(_TOMB_S, run_s))
+        ttl, replay, tomb = (int(each * 1000) for each in seconds)
+        return cls(ttl=ttl, replay=replay, tomb=tomb)
+
+
+def _digest(*texts: str) -> str:
+    """The same for the same texts; how they are cut into several makes a difference."""
+    digest = blake2b(digest_size=16)
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(b"%d:%b" % (len(data), data))
+    return digest.hexdigest()

@@ -1,0 +1,260 @@
+"""The run log of several processes: runs of this one in its memory, and of the others through the store."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from llmstream.errors import KeyConflict, RunNotFound, StoreUnavailable, TooManyRuns
+from llmstream.events import CancelledBy, Event
+from llmstream.runs.log import Follower, NewRun, PositionLost, RunInfo, RunLog
+from llmstream.runs.memory import MemoryLog
+from llmstream.runs.redis.address import connections_to
+from llmstream.runs.redis.callers import Callers
+from llmstream.runs.redis.connection import Link
+from llmstream.runs.redis.keys import Keys, Times, is_run_id
+from llmstream.runs.redis.leaving import Leaving
+from llmstream.runs.redis.nodes import Nodes
+from llmstream.runs.redis.reader import Reader
+from llmstream.runs.redis.scripts import ASK, UNDO
+from llmstream.runs.redis.subscription import Subscription
+from llmstream.runs.redis.writer import Owned, Writer
+from llmstream.settings import Settings
+
+logger = logging.getLogger("llmstream")
+
+T = TypeVar("T")
+
+# How long a process that goes down tries to store what it has.
+_FLUSH_S = 2.0
+
+
+class RedisLog(RunLog):
+    """See `RunLog`. What this process appends is followed here as in memory, whatever becomes of the store.
+
+    It lives in the event loop in which it is first used; followers, lookups and stops may come from any.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.local = MemoryLog(replay_s=settings.replay_s, max_log_bytes=settings.max_log_bytes)
+        self.node = secrets.token_hex(8)
+        self._settings = settings
+        connections_to(settings.redis_url or "", name="", timeout_s=1)  # raises where that is no address
+        self._keys = Keys(settings.redis_prefix)
+        self._times = Times.of(settings)
+        self._undo: dict[str, NewRun] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    # --- where it lives
+
+    def _begin(self) -> None:
+        """Begin to live in the running loop, unless it lives already."""
+        with self._starting:
+            if self._loop is not None and not self._loop.is_closed():
+                return
+            self._loop = asyncio.get_running_loop()
+            settings, keys, node = self._settings, self._keys, self.node
+            timeout_s = settings.store_timeout_s
+            self.link = link = Link(settings.redis_url or "", name=f"llmstream-{node}", timeout_s=timeout_s)
+            self.writer = writer = Writer(link, keys, node, self._times)
+            subscription = Subscription(link)
+            self.reader = reader = Reader(link, keys, node, subscription, lease_s=settings.lease_s)
+            about = f"{os.getpid()} {socket.gethostname()}"
+            self.nodes = nodes = Nodes(
+                link, keys, node, about, writer, reader, subscription, self._times, settings.lease_s
+            )
+            self._callers = Callers(link, keys, self._times.ttl)
+            self._leaving = Leaving(link, self.local, writer, nodes)
+            reader.order = nodes.order
+            nodes.on_unwatched = self._leaving.unwatched
+            writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
+            link.on_up += [writer.compare, reader.read_all, self._undo_behind]
+        link.spawn(link.live(nodes.work(), subscription.listen(), writer.work()))
+
+    async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
+        """Have this done in the loop in which the log lives."""
+        self._begin()
+        if self._loop is None or asyncio.get_running_loop() is self._loop:
+            return await work
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def start(self) -> None:
+        self._begin()
+        if warning := await self.link.check():
+            logger.warning("the store at %s: %s", self.link.address, warning)
+
+    def health(self) -> dict[str, object]:
+        if self._loop is None:
+            return {"kind": "redis", "reachable": False, "version": None}
+        return {"kind": "redis", "reachable": self.link.up, "version": self.link.version}
+
+    def figures(self) -> dict[str, float]:
+        if self._loop is None:
+            return {"store_up": 0}
+        return {
+            "store_up": self.link.up,
+            "store_unstored_events": self.writer.unstored,
+            "store_mirrored_runs": len(self.reader.mirrors),
+            "store_reconnects_total": self.link.reconnects,
+            "store_repairs_total": self.writer.repairs,
+            "store_probe_failures_total": self.nodes.probe_failures,
+            "runs_lost_total": self.writer.lost,
+        }
+
+    def leave(self) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            for mirror in list(self.reader.mirrors.values()):
+                mirror.leave()
+
+    async def aclose(self) -> None:
+        if self._loop is None or self._loop is not asyncio.get_running_loop():
+            return
+        try:
+            async with asyncio.timeout(_FLUSH_S):
+                await self.stored()
+                await self.link.command("DEL", self._keys.node(self.node))
+        except (TimeoutError, StoreUnavailable):
+            logger.warning("the store at %s did not take the end of all answers", self.link.address)
+        self.leave()
+        await self.link.aclose()
+        self._loop = None
+
+    async def stored(self) -> None:
+        """Wait until others find all that was appended here."""
+        if self._loop is not None:
+            await self._at_home(self.writer.clean())
+
+    # --- runs of this process
+
+    async def create(self, run: NewRun) -> str:
+        self._begin()
+        if run.key is not None and (found := await self.local.find(run.caller, run.key, run.fingerprint)) is not None:
+            return found
+        owned = self.writer.owned[run.id] = Owned(run)
+        try:
+            if run.caller_limit:
+                await self._callers.admit(run)
+            found = await self.writer.create(run)
+        except BaseException as error:
+            del self.writer.owned[run.id]
+            self._callers.dismiss(run)
+            if not isinstance(error, KeyConflict | TooManyRuns):
+                self._undo[run.id] = run  # it may be there, although nobody said so
+                self._undo_behind()
+            raise
+        if found != run.id:
+            del self.writer.owned[run.id]
+            self._callers.dismiss(run)
+            return found
+        await self.local.create(dataclasses.replace(run, on_cancel=lambda by: self._leaving.left(owned)))
+        owned.events = self.local.recorded(run.id)
+        return run.id
+
+    def _undo_behind(self) -> None:
+        self.link.spawn(self._undo_all())
+
+    async def _undo_all(self) -> None:
+        for run_id, run in list(self._undo.items()):
+            meta = self._keys.meta(run_id)
+            key = meta if run.key is None else self._keys.key(run.caller, run.key)
+            try:
+                await self.link.run(UNDO, [meta, key], self.node, run_id)
+            except StoreUnavailable:
+                return
+            self._undo.pop(run_id, None)
+
+    def append(self, run_id: str, events: Sequence[Event]) -> None:
+        self.local.append(run_id, events)
+        self.writer.touch(run_id)
+
+    async def close(self, run_id: str) -> None:
+        await self.local.close(run_id)
+        if (owned := self.writer.owned.get(run_id)) is not None:
+            owned.closed = True
+            self.writer.touch(run_id)
+
+    # --- runs of any process
+
+    async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
+        if (found := await self.local.find(caller, key, fingerprint)) is not None:
+            return found
+        known = await self._at_home(self._command("GET", self._keys.key(caller, key)))
+        if known is None:
+            return None
+        run_id, _, asked = known.decode().partition(" ")
+        if asked != fingerprint:
+            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
+        return str(run_id)
+
+    async def _command(self, *command: Any) -> Any:
+        return await self.link.command(*command)
+
+    async def info(self, run_id: str) -> RunInfo | None:
+        if (info := await self.local.info(run_id)) is not None or not is_run_id(run_id):
+            return info
+        return await self._at_home(self._info(run_id))
+
+    async def _info(self, run_id: str) -> RunInfo | None:
+        found = await self.reader.look(run_id, 0, count=0)
+        if found is None:
+            return None
+        caller, owner, last, state, first, _ = found
+        if state and last and not first:
+            return None  # expired
+        if not state:
+            self.nodes.asked(run_id, owner)
+        return RunInfo(run_id, caller, first or 1, last, bool(state))
+
+    def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
+        if self.local.knows(run_id):
+            return self.local.follow(run_id, after, idle_s=idle_s, watching=watching, at_least=at_least)
+        if after < 0:
+            raise PositionLost("invalid")
+        if not is_run_id(run_id):
+            raise RunNotFound
+        self._begin()
+        return self.reader.follow(run_id, after, idle_s=idle_s, watching=watching, at_least=at_least)
+
+    async def cancel(self, run_id: str, by: CancelledBy) -> bool:
+        info = await self.local.info(run_id)
+        if info is not None:
+            return not info.ended and await self._at_home(self._cancel_here(run_id, by))
+        if not is_run_id(run_id):
+            raise RunNotFound
+        return await self._at_home(self._cancel_elsewhere(run_id, by))
+
+    async def _cancel_here(self, run_id: str, by: CancelledBy) -> bool:
+        owned = self.writer.owned.get(run_id)
+        return owned is not None and self.writer.ask(owned, by)
+
+    async def _cancel_elsewhere(self, run_id: str, by: CancelledBy) -> bool:
+        owner = await self.link.run(ASK, [self._keys.meta(run_id)], f"{by} {secrets.token_hex(4)}")
+        if owner is None:
+            raise RunNotFound
+        if owner == 0:
+            return False
+        self.nodes.asked(run_id, owner.decode())
+        self.nodes.order(owner.decode(), f"x {run_id} {by}")
+        return True
+
+    # --- chats
+
+    async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
+        command = ("SET", self._keys.chat(caller, chat), f"{run_id} {note}", "PX", self._times.ttl, "GET")
+        before = await self._at_home(self._command(*command))
+        return None if before is None else before.decode().partition(" ")[0]
+
+    async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
+        found = await self._at_home(self._command("GET", self._keys.chat(caller, chat)))
+        if found is None:
+            return None
+        run_id, _, note = found.decode().partition(" ")
+        return run_id, note

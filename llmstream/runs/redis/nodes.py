@@ -1,0 +1,236 @@
+"""The processes that share a store: each shows that it lives, hears orders, and ends the runs of one that died.
+
+A process lives as long as its key is there. It is dead for whoever misses the key twice in a row while the store
+answered all the time; then the runs it owned, as far as anybody here follows or asked for them, get their end. Nobody
+leads: whoever looks at a run sees to it. That a process was taken for dead too early does no harm beyond its runs: what
+it still appends is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
+from llmstream.events import failed
+from llmstream.runs.redis.codec import encode
+from llmstream.runs.redis.connection import Link
+from llmstream.runs.redis.keys import Keys, Times, is_run_id
+from llmstream.runs.redis.reader import Reader
+from llmstream.runs.redis.scripts import REAP
+from llmstream.runs.redis.subscription import Subscription
+from llmstream.runs.redis.writer import Writer
+
+logger = logging.getLogger("llmstream")
+
+# How long somebody who asked for a run waits to hear of its end, in leases.
+_ASKED_LEASES = 5
+# How long followers wait for a store that is away, in leases.
+_PATIENCE_LEASES = 5
+
+
+class Nodes:
+    """One process among the others."""
+
+    def __init__(
+        self,
+        link: Link,
+        keys: Keys,
+        node: str,
+        about: str,
+        writer: Writer,
+        reader: Reader,
+        subscription: Subscription,
+        times: Times,
+        lease_s: float,
+    ) -> None:
+        self.probe_failures = 0
+        self.on_unwatched: Callable[[str], None] = lambda run_id: None
+        self._link = link
+        self._keys = keys
+        self._node = node
+        self._about = about
+        self._writer = writer
+        self._reader = reader
+        self._subscription = subscription
+        self._times = times
+        self._lease_s = lease_s
+        self._period_s = lease_s / 3
+        self._loop = asyncio.get_running_loop()
+        self._beat_at = -float("inf")
+        self._heard = True
+        self._away_since: float | None = None
+        # Of nodes that were missing: when that was seen first, and the last numbers of their runs then.
+        self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
+        self._asked: dict[str, tuple[str, float]] = {}
+        link.probe = self._beat
+        subscription.add(keys.node(node), lambda: None, self._hear)
+
+    @property
+    def _lease(self) -> tuple[Any, ...]:
+        return ("SET", self._keys.node(self._node), self._about, "PX", int(self._lease_s * 1000))
+
+    async def _beat(self) -> None:
+        await self._link.once(*self._lease)
+
+    def asked(self, run_id: str, owner: str) -> None:
+        """Somebody asked for a run: see for a while that it gets its end."""
+        self._asked[run_id] = (owner, self._loop.time() + _ASKED_LEASES * self._lease_s)
+
+    async def work(self) -> None:
+        """Tick, as long as the process lives."""
+        while True:
+            try:
+                await self._tick()
+                self._away_since, self._link.full = None, False
+            except StoreFull:
+                self._away_since = None
+            except StoreUnavailable:
+                self._away()
+            await asyncio.sleep(self._period_s)
+
+    def _away(self) -> None:
+        now = self._loop.time()
+        self._missing.clear()
+        self._away_since = self._away_since or now
+        if now - self._away_since > _PATIENCE_LEASES * self._lease_s:
+            for mirror in self._reader.mirrors.values():
+                mirror.fail(StoreUnavailable())
+
+    async def _tick(self) -> None:
+        before, self._beat_at = self._beat_at, self._loop.time()
+        if not self._heard:
+            self.probe_failures += 1
+            await self._subscription.drop()
+        self._heard = not self._subscription.connected  # then there is nothing to be deaf
+        others = sorted(self._others())
+        node = self._keys.node(self._node)
+        answers = await self._link.commands(
+            [(*self._lease, "GET"), ("PUBLISH", node, "p"), *(("EXISTS", self._keys.node(each)) for each in others)]
+        )
+        if answers[0] is None and self._beat_at - before < self._lease_s * 0.9:
+            self._mend()  # the key went before its time, and so may have other things
+        self._writer.compare(ended=False)
+        await self._reader.tell_unwatched()
+        self._look_at_silent()
+        await self._look_at_watchers()
+        await self._look_at_missing({each for each, there in zip(others, answers[2:], strict=True) if not there})
+
+    def _mend(self) -> None:
+        self._writer.compare()
+        self._reader.read_all()
+
+    def _others(self) -> set[str]:
+        now = self._loop.time()
+        self._asked = {run: (owner, until) for run, (owner, until) in self._asked.items() if until > now}
+        owners = {mirror.owner for mirror in self._reader.mirrors.values() if mirror.owner and not mirror.closed}
+        return (owners | {owner for owner, _ in self._asked.values()}) - {self._node}
+
+    def _look_at_silent(self) -> None:
+        """Read runs again of which nothing was heard, more and more seldom."""
+        now = self._loop.time()
+        for mirror in self._reader.mirrors.values():
+            if mirror.closed or not mirror.owner:
+                continue
+            if mirror.heard != mirror.have:
+                mirror.heard, mirror.silent_s, mirror.read_at = mirror.have, self._lease_s, now
+            elif now - mirror.read_at > mirror.silent_s:
+                mirror.read_at, mirror.silent_s = now, min(2 * mirror.silent_s, 5 * self._lease_s)
+                self._reader.read(mirror)
+                if mirror.silent_s >= 5 * self._lease_s:  # an owner that does not know the run says so
+                    self.order(mirror.owner, f"s {mirror.run_id}")
+
+    # --- orders
+
+    def order(self, node: str, order: str) -> None:
+        """Tell another process something; it may get lost, and is found in the store all the same."""
+        self._link.spawn(self._order(node, order))
+
+    async def _order(self, node: str, order: str) -> None:
+        try:
+            await self._link.command("PUBLISH", self._keys.node(node), order)
+        except StoreUnavailable:
+            return
+
+    def _hear(self, order: bytes) -> None:
+        """An order: x <run> <by>: end it. l <run>: its last watcher there left. s <run>: store it. p: a probe."""
+        kind, *words = order[:200].decode("ascii", "replace").split(" ")
+        if kind == "p":
+            self._heard = True
+        elif words and is_run_id(words[0]):
+            owned = self._writer.owned.get(words[0])
+            if kind == "s" and owned is None:
+                self._link.spawn(self._disown(words[0]))
+            elif kind == "s":
+                self._writer.touch(words[0])
+            elif kind == "x" and owned is not None and len(words) > 1:
+                self._writer.ask(owned, words[1])
+            elif kind == "l" and owned is not None:
+                self.on_unwatched(words[0])
+
+    # --- watchers
+
+    async def watched(self, run_id: str) -> bool:
+        """Whether a process that lives watches a run."""
+        members = await self._link.command("SMEMBERS", self._keys.watchers(run_id))
+        nodes = [member.decode("ascii", "replace") for member in members]
+        if not nodes:
+            return False
+        return any(await self._link.commands([("EXISTS", self._keys.node(node)) for node in nodes]))
+
+    async def _look_at_watchers(self) -> None:
+        for run_id, owned in list(self._writer.owned.items()):
+            if owned.watched_elsewhere and not await self.watched(run_id):
+                self.on_unwatched(run_id)
+
+    # --- the dead
+
+    async def _look_at_missing(self, missing: set[str]) -> None:
+        now = self._loop.time()
+        healthy = self._link.up and now - self._link.up_since > self._link.patience_s(self._lease_s)
+        known = {node: seen for node, seen in self._missing.items() if node in missing and healthy}
+        self._missing = {}
+        for node in missing if healthy else ():
+            seen_at, numbers = known.get(node, (now, {}))
+            if node in known and now - seen_at < 3 * self._period_s:
+                await self._bury(node, numbers)
+            else:
+                self._missing[node] = (now, await self._numbers(self._runs_of(node)))
+
+    def _runs_of(self, node: str) -> list[str]:
+        mirrored = (m.run_id for m in self._reader.mirrors.values() if m.owner == node and not m.closed)
+        return sorted({*mirrored, *(run_id for run_id, (owner, _) in self._asked.items() if owner == node)})
+
+    async def _numbers(self, runs: Iterable[str]) -> dict[str, bytes]:
+        runs = list(runs)
+        if not runs:
+            return {}
+        found = await self._link.commands([("HGET", self._keys.meta(run_id), "n") for run_id in runs])
+        return {run_id: number for run_id, number in zip(runs, found, strict=True) if number is not None}
+
+    async def _bury(self, node: str, numbers: dict[str, bytes]) -> None:
+        for run_id, number in numbers.items():
+            if await self.reap(run_id, node, number):
+                self._writer.lost += 1
+                logger.warning("run %s is lost: its process %s is gone", run_id, node)
+            self._asked.pop(run_id, None)
+            if (mirror := self._reader.mirrors.get(run_id)) is not None:
+                self._reader.read(mirror)
+
+    async def reap(self, run_id: str, owner: str, number: bytes) -> bool:
+        """Write the end of a run whose owner died, unless it has moved since `number`."""
+        ((_, end),) = encode([failed(OwnerLost())])
+        keys = [self._keys.meta(run_id), self._keys.log(run_id), self._keys.watchers(run_id)]
+        return bool(await self._link.run(REAP, keys, owner, number, end, self._times.replay, self._times.tomb))
+
+    async def _disown(self, run_id: str) -> None:
+        """A run that is said to be this process's, which has forgotten it: an old copy of the store came back."""
+        try:
+            owner, state = await self._link.command("HMGET", self._keys.meta(run_id), "o", "s")
+            if owner == self._node.encode() and state == b"":
+                numbers = await self._numbers([run_id])
+                await self.reap(run_id, self._node, numbers[run_id])
+        except (StoreUnavailable, KeyError):
+            return

@@ -1,0 +1,177 @@
+"""What has to happen in one step, in Lua. Each script may run again after its answer was lost: it then changes nothing.
+
+Safety rests on three facts that Redis itself holds: a run has one owner for life; `n` is the number of the last event
+stored; and the ids of a stream only grow, so that nothing is ever added after the end written for a dead owner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha1
+
+from llmstream.runs.log import END_OF_LOST
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script, and the name under which Redis knows it."""
+
+    source: str
+    sha: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
+
+
+# KEYS meta key; ARGV run node caller fingerprint has_key ttl followed → "run" id | "conflict" | "taken"
+CREATE = Script("""
+local meta, key = KEYS[1], KEYS[2]
+local run, node, ttl = ARGV[1], ARGV[2], ARGV[6]
+if ARGV[5] == '1' then
+  local known = redis.call('GET', key)
+  if known then
+    local other, fingerprint = string.match(known, '^(%S+) (.*)$')
+    if other ~= run then
+      if fingerprint ~= ARGV[4] then return {'conflict', ''} end
+      return {'run', other}
+    end
+  end
+end
+local owner = redis.call('HGET', meta, 'o')
+if owner then
+  if owner == node then return {'run', run} end
+  return {'taken', ''}
+end
+redis.call('HSET', meta, 'c', ARGV[3], 'o', node, 'n', '0', 's', '', 'r', ARGV[7])
+redis.call('PEXPIRE', meta, ttl)
+if ARGV[5] == '1' then redis.call('SET', key, run .. ' ' .. ARGV[4], 'PX', ttl) end
+return {'run', run}
+""")
+
+# KEYS (meta log watchers key)*; ARGV node replay_ttl tomb_ttl ttl (ends count (last count json)*)*
+# → for each run: {"ok", n, asked} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
+APPEND = Script("""
+local at = 5
+local function take() at = at + 1; return ARGV[at - 1] end
+local function failed(reply) return type(reply) == 'table' and reply.err end
+local answers = {}
+for run = 1, #KEYS, 4 do
+  local meta, log, watchers, key = KEYS[run], KEYS[run + 1], KEYS[run + 2], KEYS[run + 3]
+  local m = redis.call('HMGET', meta, 'o', 'n', 's', 'x', 'r')
+  local ends, count = take(), tonumber(take())
+  local n, before = tonumber(m[2] or 0), tonumber(m[2] or 0)
+  local answer
+  if not m[1] then answer = {'gone'}
+  elseif m[1] ~= ARGV[1] or m[3] == 'lost' then answer = {'fenced'} end
+  for _ = 1, count do
+    local last, size, json = tonumber(take()), tonumber(take()), take()
+    if not answer and last > n then
+      if last - size ~= n then answer = {'gap', n}
+      else
+        local reply = redis.pcall('XADD', log, string.format('%d-%d', last, size), 'e', json)
+        if failed(reply) then answer = {'error', reply.err}
+        else
+          n = last
+          if m[5] == '1' then
+            local told = last .. '-' .. size .. ' '
+            if #json <= 20480 then told = told .. json end
+            redis.pcall('PUBLISH', meta, told)
+          end
+        end
+      end
+    end
+  end
+  if n > before then
+    redis.call('HSET', meta, 'n', string.format('%d', n))
+    if before == 0 then redis.call('PEXPIRE', log, ARGV[4]) end
+  end
+  if not answer then
+    if ends == '1' then
+      if m[3] == '' then
+        redis.call('HSET', meta, 's', 'end')
+        redis.call('PEXPIRE', log, ARGV[2])
+        if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
+        redis.call('PEXPIRE', meta, ARGV[3])
+        redis.call('DEL', watchers)
+        if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
+      end
+    end
+    answer = {'ok', n, m[4] or ''}
+  end
+  answers[#answers + 1] = answer
+end
+return answers
+""")
+
+# KEYS meta log watchers; ARGV node after followed watched count
+# → nil | {caller, owner, n, state, id of the first entry or "", entries as id, json …}
+# Its writes may fail: reading works when Redis is full.
+LOOK = Script("""
+local meta, log, watchers = KEYS[1], KEYS[2], KEYS[3]
+local m = redis.call('HMGET', meta, 'c', 'o', 'n', 's')
+if not m[2] then return nil end
+if m[4] == '' then
+  if ARGV[3] == '1' then redis.pcall('HSET', meta, 'r', '1') end
+  if ARGV[4] == '1' then
+    redis.pcall('SADD', watchers, ARGV[1])
+    redis.pcall('PEXPIRE', watchers, redis.call('PTTL', meta))
+  end
+end
+local first = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)
+local entries, bytes = {}, 0
+if tonumber(ARGV[5]) > 0 then
+  local from = string.format('%d-0', tonumber(ARGV[2]) + 1)
+  for _, entry in ipairs(redis.call('XRANGE', log, from, '+', 'COUNT', ARGV[5])) do
+    if bytes > 131072 then break end
+    local json = entry[2][2] or ''
+    bytes = bytes + #json
+    entries[#entries + 1] = entry[1]
+    entries[#entries + 1] = json
+  end
+end
+return {m[1], m[2], m[3], m[4], first[1] and first[1][1] or '', entries}
+""")
+
+# KEYS meta; ARGV "<by> <nonce>" → nil | 0: it had ended or was asked before | its owner
+ASK = Script("""
+local m = redis.call('HMGET', KEYS[1], 'o', 's', 'x')
+if not m[1] then return nil end
+if m[2] ~= '' or (m[3] and m[3] ~= ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'x', ARGV[1])
+return m[1]
+""")
+
+# KEYS meta log watchers; ARGV owner n_seen json replay_ttl tomb_ttl → 1 | 0: it moves, so its owner lives
+REAP = Script(f"""
+local meta, log = KEYS[1], KEYS[2]
+local m = redis.call('HMGET', meta, 'o', 'n', 's')
+if m[1] ~= ARGV[1] or m[2] ~= ARGV[2] or m[3] ~= '' then return 0 end
+redis.call('XADD', log, '{END_OF_LOST}-1', 'e', ARGV[3])
+redis.call('HSET', meta, 'n', '{END_OF_LOST}', 's', 'lost')
+redis.call('PEXPIRE', log, ARGV[4])
+redis.call('PEXPIRE', meta, ARGV[5])
+redis.call('DEL', KEYS[3])
+redis.pcall('PUBLISH', meta, '{END_OF_LOST}-1 ' .. ARGV[3])
+return 1
+""")
+
+# KEYS meta key; ARGV node run → 1 | 0. Takes back a run whose creation was not answered.
+UNDO = Script("""
+local m = redis.call('HMGET', KEYS[1], 'o', 'n')
+if m[1] ~= ARGV[1] or m[2] ~= '0' then return 0 end
+redis.call('DEL', KEYS[1])
+local known = redis.call('GET', KEYS[2])
+if known and string.match(known, '^%S+') == ARGV[2] then redis.call('DEL', KEYS[2]) end
+return 1
+""")
+
+# KEYS callers; ARGV run limit ttl → {} where it may begin, else the active runs
+ADMIT = Script("""
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if redis.call('SCARD', KEYS[1]) <= tonumber(ARGV[2]) then return {} end
+redis.call('SREM', KEYS[1], ARGV[1])
+return redis.call('SMEMBERS', KEYS[1])
+""")
+
+SCRIPTS = (CREATE, APPEND, LOOK, ASK, REAP, UNDO, ADMIT)

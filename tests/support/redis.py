@@ -1,0 +1,99 @@
+"""A real Redis server of the tests' own, on a free port, to be killed, stopped and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import redis
+
+from tests.support.lacking import lacking
+
+_ENV = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
+
+
+def find_redis() -> str:
+    """The binary; skips where there is none."""
+    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    if binary is None:
+        lacking("Redis", "apt-get install redis-server")
+    return str(binary)
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+class RedisServer:
+    """`redis-server` in a folder of its own; `options` are lines of its configuration."""
+
+    def __init__(self, folder: Path, *options: str, sentinel: bool = False) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self._folder = folder / str(self.port)
+        self._folder.mkdir(parents=True)
+        lines = [f"port {self.port}", "bind 127.0.0.1", f"dir {self._folder}", 'save ""', *options]
+        self._config = self._folder / "redis.conf"
+        self._config.write_text("\n".join(line for line in lines if not (sentinel and line.startswith("save"))))
+        self._command = [find_redis(), str(self._config), *(["--sentinel"] if sentinel else [])]
+        self._process: subprocess.Popen[bytes] | None = None
+        # For the test's own commands, not those of the code under test.
+        self.client: Any = redis.Redis(port=self.port, protocol=2, socket_timeout=20)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        self.client.close()
+
+    def start(self) -> None:
+        """Begin, and wait until it answers."""
+        log = (self._folder / "log").open("ab")
+        with log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=_ENV, start_new_session=True)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                if self.client.ping():
+                    return
+            except redis.RedisError as error:
+                # Whatever it says of a password, it answers.
+                if isinstance(error, redis.AuthenticationError):
+                    return
+                assert time.monotonic() < deadline, (self._folder / "log").read_text()
+                assert self._process.poll() is None, (self._folder / "log").read_text()
+                time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Take it away without a word."""
+        if self._process is not None:
+            self.signal(signal.SIGCONT)
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def signal(self, number: int) -> None:
+        """Send it a signal: SIGSTOP makes it silent, SIGCONT goes on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait_until_alone(self) -> None:
+        """Fail unless everybody lets go of it."""
+        deadline = time.monotonic() + 10
+        while found := self.clients():
+            assert time.monotonic() < deadline, found
+            time.sleep(0.02)
+
+    def clients(self) -> list[str]:
+        """The names of whoever is connected."""
+        return [each["name"] for each in self.client.client_list() if each["name"]]
