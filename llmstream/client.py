@@ -81,7 +81,8 @@ class AsyncClient:
             except (aiohttp.ClientError, OSError) as error:
                 pause_s = next(pauses, 0.0)
                 if not pause_s:
-                    raise UpstreamUnreachable(f"No llmstream server answers at {_shown(self.url)}. Is it running?") from error
+                    where = _shown(self.url)
+                    raise UpstreamUnreachable(f"No llmstream server answers at {where}. Is it running?") from error
             await asyncio.sleep(pause_s)
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event, None]:

@@ -21,8 +21,7 @@ class Ask:
 
     messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
     model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
-    client did not say. With `resume` the messages are not asked again. must_call: whether the answer has to be a call of
-    one of the tools.
+    client did not say. With `resume` the messages are not asked again. must_call: whether the answer has to be a call.
     """
 
     messages: Sequence[Message] | str

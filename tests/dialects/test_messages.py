@@ -274,5 +274,5 @@ def test_ai_sdk_request_is_without_what_was_taken_back() -> None:
         {"type": "step-start"},
         {"type": "text", "text": "Two"},
     ]
-    said = UIMessage(id="a", role="assistant", parts=parts).to_messages()
+    said = UIMessage(id="a", role="assistant", parts=parts).to_messages(is_current=True)
     assert [{"role": "assistant", "content": text} for text in ("One", "Two")] == said

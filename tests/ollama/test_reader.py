@@ -266,6 +266,7 @@ async def test_trickle_is_no_silence() -> None:
     assert error is None
     last = chunks[-1]
     assert isinstance(last, LastChunk)
+    assert last.total_duration is not None
     assert last.total_duration > 0.8e9
 
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support import serving
+from tests.support.serving import serving
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 # What is sent is random but the same each time, so that a failure is one of the change that it shows up with.

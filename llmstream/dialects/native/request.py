@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, Message
+from llmstream.http.ask import Ask
+from llmstream.http.parts import Message
 from llmstream.settings import Thinking
 
 

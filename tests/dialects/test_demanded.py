@@ -16,7 +16,7 @@ from llmstream.core.demanded import DemandedCall
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support import Served, get, post, serving
+from tests.support.serving import Served, get, post, serving
 
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 WEATHER = {"type": "function", "function": {"name": "weather", "description": "Of a city.", "parameters": CITY}}

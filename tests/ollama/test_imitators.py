@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 from llmstream.errors import UpstreamProtocol
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
-from tests.answering import Script, events_of, outline, raw_server, strict, strict_with_parser
+from tests.support.answering import Script, events_of, outline, raw_server, strict, strict_with_parser
 
 Make = Callable[..., Runnable[Any, Any]]
 END = {"done": True, "done_reason": "stop"}
