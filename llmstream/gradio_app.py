@@ -14,7 +14,6 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.gradio_code import KEEP_CODE
 from llmstream.gradio_page import Page
 from llmstream.runs.owner import Runs
 from llmstream.security import CALLER, Security, check_public
@@ -112,7 +111,6 @@ class Chat(gr.Blocks):
         return {
             "theme": self._wanted_theme or open_theme(),
             "css": _CSS,
-            "head": KEEP_CODE,
             "run_history": False,
             "footer_links": [],
             "allowed_paths": [],

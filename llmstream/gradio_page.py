@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from llmstream.errors import LlmstreamError
+from llmstream.gradio_code import KEEP_TEXT
 from llmstream.gradio_messages import (
     chosen_example,
     chosen_option,
@@ -59,6 +60,7 @@ class Page:
         self._panel: list[Any] = []
         self._lay_out(texts, default_chain=chain is None)
         self._wire()
+        blocks.load(None, js=KEEP_TEXT, **_AT_ONCE)
         if chain is None:
             self._wire_models(blocks)
 

@@ -18,6 +18,7 @@ from llmstream.demo_ollama.backend import Model
 from llmstream.gradio import create_chat
 from llmstream.settings import Settings
 from tests.browser_support import find_chromium
+from tests.hard_texts import HARD_TEXTS
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -292,6 +293,22 @@ def test_hostile_answers_are_inert(open_chat: Open, upstream: DemoOllama) -> Non
         assert 0 == chat.page.locator("#chat :is(script, iframe, object, base, meta)").count(), text
         reached = [request.url for request in chat.asked if request.failure is None]
         assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))], text
+
+
+def test_every_word_can_be_read(open_chat: Open, upstream: DemoOllama) -> None:
+    """Nothing that a person or a model wrote is lost, prices are no formulas, and formulas are."""
+    upstream.answers |= {text.text.strip(): text.text for text in HARD_TEXTS}
+    chat = open_chat()
+    lost = []
+    for text in HARD_TEXTS:
+        chat.ask(text.text)
+        chat.ends()
+        for who in ("user", "bot"):
+            content = chat.page.locator(f"#chat .{who}-row .message-content").last
+            formulas = content.locator(".katex").count()
+            lost += [(text.name, who, word) for word in text.missing(content.inner_text())]
+            lost += [(text.name, who, formulas)] if formulas != text.formulas else []
+    assert [] == lost
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
