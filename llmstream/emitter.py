@@ -25,6 +25,7 @@ from llmstream.events import (
     size_of,
 )
 from llmstream.settings import Settings
+from llmstream.think_tags import ThinkTags
 
 # So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
 MAX_TEXT = 1300
@@ -59,6 +60,7 @@ class Emitter:
         self._prompt_truncated = False
         self._tool_called = False
         self._over: LimitExceeded | None = None
+        self._think_tags: ThinkTags | None = ThinkTags()  # None once the text has begun
 
     @property
     def has_text(self) -> bool:
@@ -77,6 +79,10 @@ class Emitter:
             self._over = LimitExceeded(f"The answer grew beyond {self._max_bytes} bytes and was cut.")
 
     def _put(self, events: list[Event]) -> None:
+        if self._think_tags is not None:
+            events = self._think_tags.put(events)
+            if self._think_tags.done:
+                self._think_tags = None
         if not self.ended and events:
             self.silent = False
             self._events += len(events)
@@ -104,6 +110,7 @@ class Emitter:
     def tool_result(self, id: str, output: object) -> None:
         """What a tool gave back: the model goes on."""
         self._tool_called = False
+        self._think_tags = self._think_tags or ThinkTags()  # the model begins anew
         self.emit([ToolResult(id, json_value(output))])
 
     def chunks(self, chunks: Sequence[Chunk], *, thinking: bool = True) -> None:
@@ -164,7 +171,10 @@ class Emitter:
     def end(self, event: Terminal | Failed) -> None:
         """The terminal event; only the first one counts."""
         if not self.ended:
-            events: list[Event] = [*self._release(), event]
+            events = self._release()
+            if self._think_tags is not None:
+                events = [*self._think_tags.put(events), *self._think_tags.end(event)]
+            events.append(event)
             self.ended = True
             self._sink(events)
 
