@@ -3,9 +3,10 @@
 The `marked` that Gradio 6 brings takes a word in angle brackets for HTML, which the page then drops; it drops
 definitions of links, and turns the tabs at the beginning of every line into spaces, in code as well, so that a Makefile
 copied from the page is broken. Prism, which colours code, takes no-break spaces for spaces. Gradio itself looks for
-formulas in code, and knows no `$…$` that leaves prices alone. There are no settings for it, so the script steps in where
-they ask for just that: `A` and `wt` of Gradio's markdown-code, `blockTokens` and the rules of marked, `util.encode` of
-Prism, as bundled in Gradio's templates/frontend/assets. The text itself stays as it is, for copying, editing and asking.
+formulas in code, and knows no `$…$` that leaves prices alone. There are no settings for it, so the script steps in
+where they ask for just that: the formulas in Gradio's markdown-code, `blockTokens` and the rules of marked,
+`util.encode` of Prism, as bundled in Gradio's templates/frontend/assets. The text itself stays as it is, for copying,
+editing and asking.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ KEEP_TEXT = r"""() => {
   const OPENING = /^((?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*)(`{3,}(?=[^`]*$)|~{3,})/;
   // Code, what is escaped, and Pandoc's rule: a space or a digit tells a price from a formula.
   const CODE = /(?<![\\`])(`+)(?!`)((?:(?!\n\s*\n)[^])*?[^`])\1(?!`)/g;
-  const FORMULA = /\\[^]|\$\$[^$]+\$\$|\$(?![\s$])((?:\\.|[^\\$`\n])*)(?<!\s)\$(?![\d$])/g;
+  const FORMULA = /\\[^]|\$\$[^$]+\$\$|(?<!\$)\$(?![\s$])((?:\\.|[^\\$`\n])*)(?<!\s)\$(?![\d$])/g;
   const PICTURE = /!+(?=\[[^\]]*\][[(])/g;
   const replace = String.prototype.replace, exec = RegExp.prototype.exec;
   let unknown = RULES.length;

@@ -24,7 +24,8 @@ class ThinkTags:
     def __init__(self) -> None:
         self.done = False
         self._held: list[Token] = []  # the beginning of the text, while it may become a tag
-        self._thinking: list[str] | None = None  # inside the tags: all of it, with the tags
+        self._inside = False
+        self._thinking: list[str] = []  # what came since the opening tag, and that tag
         self._tail = ""  # the end of the thinking so far, while it may become the closing tag
         self._closed = False
 
@@ -44,7 +45,7 @@ class ThinkTags:
         Tags that a complete answer never closes were no thinking: the whole text is then the answer as well.
         """
         found: list[Event] = [*self._held]
-        if self._thinking is not None:
+        if self._inside:
             found = [Reasoning(self._tail)] if self._tail else []
             if isinstance(end, Finished) and end.reason == "stop":
                 found.append(Token("".join(self._thinking)))
@@ -52,7 +53,7 @@ class ThinkTags:
         return found
 
     def _text(self, token: Token) -> list[Event]:
-        if self._thinking is not None:
+        if self._inside:
             return self._think(token.text)
         if self._closed:
             return self._answer(token.text)
@@ -60,7 +61,7 @@ class ThinkTags:
         text = "".join(each.text for each in self._held)
         begun = text.lstrip()
         if begun.startswith(_OPENING):
-            self._held, self._thinking = [], [text[: -len(begun)] + _OPENING if begun != text else _OPENING]
+            self._inside, self._held, self._thinking = True, [], [_OPENING]
             return self._think(begun[len(_OPENING) :])
         if _OPENING.startswith(begun) and len(text) <= _MAX_SPACE:
             return []
@@ -69,7 +70,6 @@ class ThinkTags:
 
     def _think(self, text: str) -> list[Event]:
         """Inside the tags."""
-        assert self._thinking is not None
         if len(self._thinking) == 1:
             text = text.lstrip()
         if not text:
@@ -80,7 +80,7 @@ class ThinkTags:
         thought = thought[: len(thought) - len(self._tail)]
         found: list[Event] = [Reasoning(thought)] if thought else []
         if closing:
-            self._thinking, self._closed = None, True
+            self._inside, self._closed = False, True
             found += self._answer(answer)
         return found
 

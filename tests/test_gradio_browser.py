@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import gradio
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.backend import Model
 from llmstream.gradio import create_chat
+from llmstream.gradio_messages import message
 from llmstream.settings import Settings
 from tests.browser_support import find_chromium
 from tests.hard_texts import HARD_TEXTS
@@ -295,20 +297,28 @@ def test_hostile_answers_are_inert(open_chat: Open, upstream: DemoOllama) -> Non
         assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))], text
 
 
-def test_every_word_can_be_read(open_chat: Open, upstream: DemoOllama) -> None:
+def test_every_word_can_be_read(browser: Browser, settings: Settings) -> None:
     """Nothing that a person or a model wrote is lost, prices are no formulas, and formulas are."""
-    upstream.answers |= {text.text.strip(): text.text for text in HARD_TEXTS}
-    chat = open_chat()
-    lost = []
-    for text in HARD_TEXTS:
-        chat.ask(text.text)
-        chat.ends()
-        for who in ("user", "bot"):
-            content = chat.page.locator(f"#chat .{who}-row .message-content").last
-            formulas = content.locator(".katex").count()
-            lost += [(text.name, who, word) for word in text.missing(content.inner_text())]
-            lost += [(text.name, who, formulas)] if formulas != text.formulas else []
-    assert [] == lost
+    messages = [message(role, text.text) for text in HARD_TEXTS for role in ("user", "assistant")]
+    chat = create_chat(settings=settings)
+    conversation = next(block for block in chat.blocks.values() if isinstance(block, gradio.Chatbot))
+    with chat:
+        chat.load(lambda: messages, None, conversation, preprocess=False, postprocess=False)
+    chat.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(str(chat.local_url), timeout=TIMEOUT_MS)
+            found = page.locator("#chat :is(.user-row, .bot-row) .message-content")
+            expect(found).to_have_count(len(messages), timeout=TIMEOUT_MS)
+            shown = found.all_inner_texts()
+            formulas = [each.locator(".katex").count() for each in found.all()]
+    finally:
+        chat.close(verbose=False)
+    twice = [text for text in HARD_TEXTS for role in ("user", "assistant")]
+    lost = [(text.name, text.missing(what)) for text, what in zip(twice, shown, strict=True)]
+    assert [] == [each for each in lost if each[1]]
+    assert [text.formulas for text in twice] == formulas
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
