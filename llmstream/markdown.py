@@ -32,7 +32,11 @@ FORMULA = re.compile(
 )
 # What may begin or end math, and swallow the marks of code for a program that looks for math first; or for links.
 _MAYBE_MATH = re.compile(r"\$|\\(?:begin|end)\{")
-_NO_MATH = re.compile(r"(?P<command>\\+)(?=(?:begin|end)\{)|\\[\s\S]|(?P<dollar>\$)")
+_NO_MATH = re.compile(
+    r"(?P<url>https?://[^\s()<>&]*)|(?P<command>\\+)(?=(?:begin|end)\{)|(?P<dollar>\\?\$)|\\[\s\S]", re.IGNORECASE
+)
+# MathJax looks for math in what is shown, where an escaped dollar is one like others; but not across elements.
+_DOLLAR = "<span>&#36;</span>"
 _URL_BEFORE = re.compile(r"://[^\s`]*`")
 _IMAGE, _EXCLAMATION = re.compile(r"!+(?=\[[^\]]*\][(\[])"), re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\]([(:])(?!\s*(?:https?://|mailto:|[^\s:&\\()]+(?:[\s)]|$)|\)))", re.IGNORECASE)
@@ -193,8 +197,10 @@ def _inert_text(text: str) -> str:
 
 
 def _no_math(match: re.Match[str]) -> str:
+    if match["url"]:
+        return match["url"].replace("$", "%24")
     if match["dollar"]:
-        return r"\$"
+        return _DOLLAR
     return "&#92;" * len(match["command"]) if match["command"] else match[0]
 
 

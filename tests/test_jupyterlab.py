@@ -48,11 +48,11 @@ IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK, COLUMNS, CALLBACK, TEXTS = C
     f"for number in range({len(HARD_TEXTS)}):\n    await show(f'Text {{number}}')",
 )
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-# Its dialogs and its news would stand before the notebook, and cells out of sight would not be in the page.
+# Its dialogs and its news would stand before the notebook; cells out of sight and further outputs would not be there.
 LAB_SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "apputils-extension/themes": {"adaptive-theme": True},
-    "notebook-extension/tracker": {"windowingMode": "none"},
+    "notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 1000},
 }
 
 
