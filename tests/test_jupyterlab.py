@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from nbconvert.exporters import HTMLExporter
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama, Model
@@ -218,11 +219,12 @@ def test_answer_in_a_callback(notebook: Notebook) -> None:
     contains(output, "tokens/s")
 
 
-def test_every_word_can_be_read(notebook: Notebook, tmp_path: Path) -> None:
+def test_every_word_can_be_read(notebook: Notebook) -> None:
     """Nothing that a model wrote is lost, prices are no formulas and formulas are; in the file and its HTML as well."""
     output = notebook.run(TEXTS)
     lines = output.locator(".jp-OutputArea-output").filter(has_text="tokens/s")
     expect(lines).to_have_count(len(HARD_TEXTS), timeout=2 * TIMEOUT_MS)
+    expect(output.locator(".jp-RenderedMarkdown:empty")).to_have_count(0, timeout=TIMEOUT_MS)
     shown = output.locator(".jp-OutputArea-output").filter(has_not_text="tokens/s")
     formulas = [each.locator("mjx-container").count() for each in shown.all()]
     texts = [each.inner_text() for each in shown.all()]
@@ -232,6 +234,13 @@ def test_every_word_can_be_read(notebook: Notebook, tmp_path: Path) -> None:
     assert [(text.name, text.formulas) for text in HARD_TEXTS] == [
         (text.name, count) for text, count in zip(HARD_TEXTS, formulas, strict=True)
     ]
+    notebook.save()
+    html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))
+    exported = notebook.page.context.new_page()
+    exported.set_content(html)
+    whole = exported.locator("body").inner_text()
+    exported.close()
+    assert [] == [(text.name, lost) for text in HARD_TEXTS if (lost := text.missing(whole))]
 
 
 def test_hostile_answer_is_inert(notebook: Notebook) -> None:
