@@ -71,6 +71,7 @@ class Chat(gr.Blocks):
         self._own_runs = own_runs
         self._wanted_theme = theme
         self._has_doors = False
+        self._root: Any = None
         self._fallback = _fallback(runs) if own_runs and chain is None else None
         with self:
             Page(self, runs, chain, notice=notice or self._notice, **texts)
@@ -100,11 +101,12 @@ class Chat(gr.Blocks):
 
     def render(self) -> Chat:
         """Put the page into the `gr.Blocks` around it, which then has the same doors, and no analytics either."""
-        super().render()
         root: Any = Context.root_block
-        if root is not None and root is not self:
-            root.analytics_enabled = False
-            guard(root, self)
+        if root is self._root:  # there already, as it was made there
+            return self
+        super().render()
+        self._root, root.analytics_enabled = root, False
+        guard(root, self)
         return self
 
     def launch_options(self, options: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import gradio
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
@@ -352,3 +353,36 @@ def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -
             expect(page.locator("#notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
     finally:
         chat.close(verbose=False)
+
+
+@pytest.mark.parametrize("place", ["rendered", "nested", "tab"])
+def test_chat_in_blocks_of_ones_own(browser: Browser, settings: Settings, upstream: DemoOllama, place: str) -> None:
+    """In somebody's own Blocks the chat has its doors and its looks, loses no word, and has room to be read."""
+    upstream.answers["Write <a> & $5."] = "It is Vec<String>, $5 and $10."
+    with gradio.Blocks() as demo:
+        gradio.Markdown("# My own page")
+        if place == "rendered":
+            create_chat(settings=settings).render()
+        elif place == "nested":
+            create_chat(settings=settings)
+    if place == "tab":
+        demo = gradio.TabbedInterface([create_chat(settings=settings), gradio.Blocks()], ["Chat", "Other"])
+    demo.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        answer = httpx.get(str(demo.local_url))
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert 421 == httpx.get(str(demo.local_url), headers={"host": "evil.example"}).status_code
+        assert not demo.analytics_enabled
+        with browser.new_context() as context:
+            chat = Chat(context.new_page())
+            chat.page.goto(str(demo.local_url), timeout=TIMEOUT_MS)
+            expect(chat.page.get_by_role("combobox", name="Model")).to_have_value(re.compile(".+"), timeout=TIMEOUT_MS)
+            chat.page.locator("#box textarea").fill("Write <a> & $5.")
+            chat.page.locator("#box textarea").press("Enter")
+            chat.shows("It is Vec<String>, $5 and $10.")
+            chat.shows("Write <a> & $5.")
+            room = chat.page.locator("#chat").bounding_box()
+            assert room is not None
+            assert 400 <= room["height"]
+    finally:
+        demo.close(verbose=False)

@@ -235,7 +235,7 @@ def test_every_word_can_be_read(notebook: Notebook) -> None:
         (text.name, count) for text, count in zip(HARD_TEXTS, formulas, strict=True)
     ]
     notebook.save()
-    html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))
+    html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))  # type: ignore[no-untyped-call]
     exported = notebook.page.context.new_page()
     exported.set_content(html)
     whole = exported.locator("body").inner_text()
