@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from llmstream.core.demanded import DemandedCall
+from llmstream.core.think_tags import ThinkTags
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
     Event,
@@ -68,6 +69,8 @@ class Emitter:
         self._prompt_truncated = False
         self._tool_called = False
         self._over: LimitExceeded | None = None
+        self._think_tags: ThinkTags | None = ThinkTags()  # None once a message's text has begun
+        self._message: str | None = None
 
     @property
     def has_text(self) -> bool:
@@ -86,6 +89,10 @@ class Emitter:
             self._over = LimitExceeded(f"The answer grew beyond {self._max_bytes} bytes and was cut.")
 
     def _put(self, events: list[Event]) -> None:
+        if self._think_tags is not None:
+            events = self._think_tags.put(events)
+            if self._think_tags.done:
+                self._think_tags = None
         if not self.ended and events:
             self.silent = False
             self._events += len(events)
@@ -101,6 +108,11 @@ class Emitter:
 
     def text(self, text: str, message: str | None = None, name: str | None = None) -> None:
         """A piece of the answer; message and name: see `llmstream.events`."""
+        if message != self._message:
+            self._message = message
+            if self._think_tags is not None:
+                self._put(self._think_tags.end(None))
+            self._think_tags = ThinkTags()
         self._put(self._pieces(Token, text, message, name))
 
     def reasoning(self, text: str, message: str | None = None, name: str | None = None) -> None:
@@ -118,6 +130,7 @@ class Emitter:
     def tool_result(self, id: str, output: object) -> None:
         """What a tool gave back: the model goes on."""
         self._tool_called = False
+        self._think_tags = self._think_tags or ThinkTags()  # the model begins anew
         self.emit([ToolResult(id, json_value(output))])
 
     def chunks(self, chunks: Sequence[Chunk], *, thinking: bool = True) -> None:
@@ -194,7 +207,10 @@ class Emitter:
     def end(self, event: Terminal) -> None:
         """The terminal event; only the first one counts."""
         if not self.ended:
-            events: list[Event] = [*(self._release() if self._demanded is None else ()), event]
+            events: list[Event] = self._release() if self._demanded is None else []
+            if self._think_tags is not None:
+                events = [*self._think_tags.put(events), *self._think_tags.end(event)]
+            events.append(event)
             self.ended = True
             self._sink(events)
 

@@ -13,11 +13,12 @@ from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 
 if TYPE_CHECKING:
+    import gradio as gr
     from fastapi import FastAPI
 
 
 try:
-    from llmstream.gradio.app import Chat
+    from llmstream.gradio.app import Chat, chat_in
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "gradio":
         raise
@@ -43,7 +44,7 @@ def create_chat(
     theme: Any = None,
     notice: Callable[[], str | None] | None = None,
 ) -> Chat:
-    """A chat page as a `gr.Blocks`: `.launch()` it, or `mount_chat` it.
+    """A chat page as a `gr.Blocks`: `.launch()` it, or `mount_chat` it; or put it into Blocks of your own.
 
     chain: any LangChain Runnable; None is the default chain, with a model picker and a panel of settings.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones, and starts the demo
@@ -67,9 +68,14 @@ def create_chat(
     )
 
 
-def mount_chat(app: FastAPI, chat: Chat, path: str = "/gradio") -> None:
-    """Add a page of `create_chat` to a FastAPI app, with the app's own lifespan going on as before.
+def mount_chat(app: FastAPI, chat: gr.Blocks, path: str = "/gradio") -> None:
+    """Add a page to a FastAPI app, with the app's own lifespan going on as before.
 
+    chat: what `create_chat` gave, or the Blocks it was put into.
     It stands behind the doors of `llmstream.security` (allowed hosts and origins, token), the app's or its own.
+    Raises ValueError where there is no chat of ours in it.
     """
-    chat.mount(app, path)
+    found = chat_in(chat)
+    if found is None:
+        raise ValueError("mount_chat mounts what create_chat gave, or Blocks that hold it; these Blocks hold no chat.")
+    found.mount(app, path, None if found is chat else chat)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.context import Context
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.gradio.code import KEEP_CODE
-from llmstream.gradio.page import Page
+from llmstream.gradio.page import STYLE, Page
 from llmstream.http.origins import check_public
 from llmstream.http.security import CALLER, Security
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
+
+logger = logging.getLogger("llmstream")
 
 # Gradio's page builds functions from text, hence 'unsafe-eval'; nothing comes from elsewhere, and a picture that an
 # answer names on another host is not loaded.
@@ -41,31 +44,17 @@ _QUEUE_PERIOD_S, _PROGRESS_PERIOD_S = 0.01, 0.5
 
 # After how many events Gradio makes a table of all of them with pandas, for a dashboard that is off here.
 _NEVER = sys.maxsize
+_NO_FILES = "1b"
+_PRIVATE: dict[str, Any] = {"show_error": False, "ssr_mode": False, "enable_monitoring": False}
 
 _CSS = """
 .gradio-container main { width: 100% !important; max-width: 860px !important; margin: 0 auto !important; }
 .gradio-container .main.app { padding: clamp(8px, 2vw, 16px) clamp(10px, 2.5vw, 32px) !important; }
-#title h1 { font-size: 1.35rem; margin: 0; }
-#title p { margin: 0.25rem 0 0; color: var(--body-text-color-subdued); }
-#notice { background: #fff3cd; border-radius: 6px; padding: 8px 12px; }
-#notice, #notice * { color: #4d3800 !important; }
-#chat { border-style: none !important; background: none; }
-#chat .bubble-wrap { background: none; padding-inline: 0; }
-#chat .message-row { margin-inline: 0; max-width: 100%; }
-#chat .message-buttons .icon-button-wrapper { margin-inline: 0; }
-#chat .message-row:has(.thought-group) { margin-block: 8px; }
-#chat .message-row .flex-wrap, #chat .message, #chat .message > div { min-width: 0; max-width: 100%; }
-#chat .message-content { overflow-wrap: anywhere; }
-#chat pre { overflow-x: auto; }
-#chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }
-/* Notes (thinking, tools, sources, errors) have nothing to copy. */
-#chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
-#chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
-#line, #line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
-#under-box { align-items: center; flex-wrap: nowrap; }
-#model { flex: 0 1 280px; margin: 0 !important; }
-#theme { flex: none; margin-left: auto; font-weight: normal; color: var(--body-text-color-subdued); }
 """
+_OPEN = (
+    "The chat page stands without llmstream's doors: every host name and every other page can reach it, and it loads "
+    "what answers name. Mount it with llmstream.gradio.mount_chat(app, demo), or launch the Blocks it is in."
+)
 
 
 class Chat(gr.Blocks):
@@ -81,10 +70,13 @@ class Chat(gr.Blocks):
         theme: Any,
         texts: Mapping[str, Any],
     ) -> None:
+        around, Context.root_block, Context.block = (Context.root_block, Context.block), None, None
         super().__init__(analytics_enabled=False, title=texts["title"], fill_height=True)
         self._runs = runs
         self._own_runs = own_runs
         self._wanted_theme = theme
+        self._has_doors = False
+        self._root: Any = None
         self._fallback = _fallback(runs) if own_runs and chain is None else None
         with self:
             Page(self, runs, chain, notice=notice or self._notice, **texts)
@@ -94,49 +86,105 @@ class Chat(gr.Blocks):
         self._queue.sleep_when_free = _QUEUE_PERIOD_S
         self._queue.progress_update_sleep_when_free = _PROGRESS_PERIOD_S
         self._queue.ANAYLTICS_CACHE_FREQUENCY = _NEVER  # Gradio's spelling
+        self.extra_startup_events.append(self._starting)
+        Context.root_block, Context.block = around
+        if Context.root_block is not None:
+            self.render()
 
     def launch(self, *args: Any, **options: Any) -> Any:
         """`gr.Blocks.launch`, listening on loopback, behind our doors, with nothing recorded and nothing uploaded.
 
         Raises `SettingsError` where it would be open to the network without a token or Gradio's `auth`.
         """
-        host = options.setdefault("server_name", "127.0.0.1")
-        protected = bool(options.get("auth") or options.get("auth_dependency"))
-        check_public(host or "127.0.0.1", self._runs.settings, allow_public=protected)
-        defaults = {**self._page_options(), "show_error": False, "ssr_mode": False, "share": False, "mcp_server": False}
-        defaults |= {"enable_monitoring": False, "max_threads": self.max_threads, "pwa": False}
-        return super().launch(*args, **{**defaults, **options})
+        options = self.launch_options({**self._page_options(), **options})
+        return super().launch(*args, **options)
 
-    def mount(self, app: FastAPI, path: str) -> None:
-        """Add the page to an app; see `llmstream.gradio.mount_chat`."""
-        gr.mount_gradio_app(
-            app, self, path, show_error=False, ssr_mode=False, enable_monitoring=False, **self._page_options()
-        )
+    def mount(self, app: FastAPI, path: str, blocks: gr.Blocks | None = None) -> None:
+        """Add the page, or the Blocks it is in, to an app; see `llmstream.gradio.mount_chat`."""
+        options = _PRIVATE if blocks else {**_PRIVATE, **self._page_options()}
+        gr.mount_gradio_app(app, blocks or self, path, app_kwargs=self.app_kwargs(uploads=bool(blocks)), **options)
+
+    def render(self) -> Chat:
+        """Put the page into the `gr.Blocks` around it, which then has the same doors, and no analytics either."""
+        root: Any = Context.root_block
+        if root is self._root:  # there already, as it was made there
+            return self
+        super().render()  # type: ignore[no-untyped-call]
+        self._root, root.analytics_enabled = root, False
+        guard(root, self)
+        return self
+
+    def launch_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options to launch a page with, this one or the one it is in: on loopback, behind our doors.
+
+        Raises `SettingsError` where it would be open to the network without a token or Gradio's `auth`.
+        """
+        host = options.get("server_name") or "127.0.0.1"
+        protected = bool(options.get("auth") or options.get("auth_dependency"))
+        check_public(host, self._runs.settings, allow_public=protected)
+        threads = max(self.max_threads, options.get("max_threads", 40))
+        ours = {
+            **_PRIVATE,
+            "server_name": host,
+            "share": False,
+            "mcp_server": False,
+            "pwa": False,
+            "max_threads": threads,
+        }
+        uploads = options.get("max_file_size") != _NO_FILES
+        return {**ours, **options, "app_kwargs": self.app_kwargs(options.get("app_kwargs"), uploads=uploads)}
+
+    def app_kwargs(self, theirs: Mapping[str, Any] | None = None, *, uploads: bool = True) -> dict[str, Any]:
+        """What makes an app of Gradio's one with our doors and our lifespan, around those of somebody else."""
+        self._has_doors = True
+        theirs = dict(theirs or {})
+        doors = Middleware(_Doors, runs=self._runs, uploads=uploads)
+        lifespan = functools.partial(self._lifespan, inner=theirs.get("lifespan"))
+        return {**theirs, "lifespan": lifespan, "middleware": [doors, *theirs.get("middleware", ())]}
 
     def _page_options(self) -> dict[str, Any]:
-        doors = Middleware(_Doors, runs=self._runs)
         return {
             "theme": self._wanted_theme or open_theme(),
-            "css": _CSS,
-            "head": KEEP_CODE,
+            "css": _CSS + STYLE,
             "run_history": False,
             "footer_links": [],
             "allowed_paths": [],
-            "max_file_size": "1b",
-            "app_kwargs": {"lifespan": self._lifespan, "middleware": [doors]},
+            "max_file_size": _NO_FILES,
         }
 
+    async def _starting(self) -> None:
+        if not self._has_doors:
+            logger.warning(_OPEN)
+
     def _notice(self) -> str | None:
+        if not self._has_doors:
+            return _OPEN
         return self._fallback.notice if self._fallback else None
 
     @asynccontextmanager
-    async def _lifespan(self, app: Any) -> AsyncGenerator[None]:
+    async def _lifespan(self, app: Any, inner: Any) -> AsyncGenerator[Any]:
         if self._own_runs:
             await self._runs.reopen()
-        async with self._fallback or _nothing():
-            yield
+        async with self._fallback or nullcontext(), inner(app) if inner else nullcontext() as state:
+            yield state
             if self._own_runs:
                 await self._runs.drain(0)
+
+
+def guard(root: Any, chat: Chat) -> None:
+    """Have somebody's Blocks launched as the chat in it would be."""
+    launch = root.launch
+
+    def launch_guarded(*args: Any, **options: Any) -> Any:
+        return launch(*args, **chat.launch_options(options))
+
+    root.launch = functools.wraps(launch)(launch_guarded)
+    root.llmstream_chat = chat
+
+
+def chat_in(blocks: Any) -> Chat | None:
+    """The chat that somebody's Blocks hold."""
+    return blocks if isinstance(blocks, Chat) else getattr(blocks, "llmstream_chat", None)
 
 
 def open_theme() -> Any:
@@ -149,11 +197,6 @@ def open_theme() -> Any:
     )
 
 
-@asynccontextmanager
-async def _nothing() -> AsyncGenerator[None]:
-    yield
-
-
 def _fallback(runs: Runs) -> Fallback:
     def change(settings: Settings) -> None:
         runs.settings = settings
@@ -164,9 +207,10 @@ def _fallback(runs: Runs) -> Fallback:
 class _Doors:
     """Who may come in, unless the app it is mounted in has doors of its own; and what its pages may load."""
 
-    def __init__(self, app: ASGIApp, runs: Runs) -> None:
+    def __init__(self, app: ASGIApp, runs: Runs, *, uploads: bool) -> None:
         self._app = app
         self._runs = runs
+        self._uploads = uploads
 
     @functools.cached_property
     def _guarded(self) -> Security:
@@ -177,7 +221,7 @@ class _Doors:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path = scope["path"]
-        if path.rstrip("/").endswith(_UPLOAD):
+        if not self._uploads and path.rstrip("/").endswith(_UPLOAD):
             return await _refuse_upload(send)
         # Gradio asks this of itself when it starts, without a token; it does the same thing for everybody, once.
         is_open = CALLER in scope or path == _STARTUP

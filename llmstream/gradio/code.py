@@ -1,20 +1,42 @@
-"""A script for Gradio's page that leaves the model's code as it is.
+"""A script for Gradio's page that keeps what a model or a person wrote: every word, and code to the last space.
 
-Before it reads Markdown, the `marked` that Gradio 6 brings turns the tabs at the beginning of every line into spaces,
-in code as well, so that a Makefile copied from the page is broken; and Prism, which colours code, takes no-break spaces
-for spaces. There are no settings for it, so the script steps in where the two ask for just that. Sources: `blockTokens`
-of marked and `util.encode` of Prism, as bundled in Gradio's templates/frontend/assets. Where another Gradio reads
-Markdown in another way, the script does nothing.
+The `marked` that Gradio 6 brings takes a word in angle brackets for HTML, which the page then drops; it drops
+definitions of links, and turns the tabs at the beginning of every line into spaces, in code as well, so that a Makefile
+copied from the page is broken. Prism, which colours code, takes no-break spaces for spaces. Gradio itself looks for
+formulas in code, and knows no `$…$` that leaves prices alone. There are no settings for it, so the script steps in
+where they ask for just that: the formulas in Gradio's markdown-code, `blockTokens` and the rules of marked,
+`util.encode` of Prism, as bundled in Gradio's templates/frontend/assets. The text itself stays as it is, for copying,
+editing and asking.
 """
 
 from __future__ import annotations
 
-KEEP_CODE = r"""<script>
-(() => {
+KEEP_TEXT = r"""() => {
   "use strict";
-  const TABS = "^( *)(\\t+)", NO_BREAK_SPACE = "\\u00a0";
+  if (window.llmstreamKeepsText) return;
+  window.llmstreamKeepsText = true;
+  const TABS = "^( *)(\\t+)", NO_BREAK_SPACE = "\\u00a0", PLACE = "%%%LATEX_BLOCK_(\\d+)%%%";
+  const [FIRST, ...OTHERS] = ["\\$\\$", "\\\\\\[", "\\\\\\("].map((left) => left + "([\\s\\S]+?)");
+  const RULES = ["^ {0,3}(?:<(script|pre|", "^ {0,3}\\[(", "^<!--"];  // of HTML and definitions
   const OPENING = /^((?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*)(`{3,}(?=[^`]*$)|~{3,})/;
-  const replace = String.prototype.replace;
+  // Code, what is escaped, and Pandoc's rule: a space or a digit tells a price from a formula.
+  const CODE = /(?<![\\`])(`+)(?!`)((?:(?!\n\s*\n)[^])*?[^`])\1(?!`)/g;
+  const FORMULA = /\\[^]|\$\$[^$]+\$\$|(?<!\$)\$(?![\s$])((?:\\.|[^\\$`\n])*)(?<!\s)\$(?![\d$])/g;
+  const PICTURE = /!+(?=\[[^\]]*\][[(])/g;
+  const replace = String.prototype.replace, exec = RegExp.prototype.exec;
+  let unknown = RULES.length;
+
+  // What reads Markdown next is told that there is no HTML in it: its rules are found by their use, once.
+  function findRules() {
+    if (!unknown || RegExp.prototype.exec !== exec) return;
+    RegExp.prototype.exec = function (text) {
+      if (!RULES.some((source) => this.source.startsWith(source))) return exec.call(this, text);
+      unknown -= 1;
+      this.exec = () => null;
+      return null;
+    };
+    queueMicrotask(() => { RegExp.prototype.exec = exec; });
+  }
 
   // In a list, the tabs up to where the fence begins are the list's.
   function withoutTabs(line, width) {
@@ -25,29 +47,64 @@ KEEP_CODE = r"""<script>
     return spaces + line.slice(taken);
   }
 
-  function replaceOutsideCode(text, pattern, by) {
-    let closing = null, width = 0;
-    const lines = text.split("\n").map((line) => {
+  const tabless = (line) => replace.call(line, /^( *)(\t+)/, (_, spaces, tabs) => spaces + "    ".repeat(tabs.length));
+
+  // A text with its blocks of code, line by line, and what stands between them changed.
+  function changed(text, inCode, between) {
+    let closing = null, width = 0, lines = [];
+    const found = [];
+    const flush = () => {
+      if (lines.length) found.push(between(lines.join("\n")));
+      lines = [];
+    };
+    for (const line of text.split("\n")) {
       if (closing) {
-        const kept = withoutTabs(line, width);
-        if (closing.test(kept)) closing = null;
-        return kept;
+        found.push(inCode(line, width));
+        if (closing.test(withoutTabs(line, width))) closing = null;
+        continue;
       }
-      const replaced = replace.call(line, pattern, by);
-      const [, before, fence] = OPENING.exec(replaced) ?? [];
+      const [, before, fence] = OPENING.exec(tabless(line)) ?? [];
+      lines.push(line);
       if (fence) {
         width = before.length;
         closing = new RegExp(`^[ >]{0,${width + 3}}${fence[0]}{${fence.length},}[ \\t]*$`);
+        flush();
       }
-      return replaced;
+    }
+    flush();
+    return found.join("\n");
+  }
+
+  function changedOutsideCode(text, change) {
+    return changed(text, (line) => line, (stretch) => {
+      let done = 0, found = "";
+      for (const span of stretch.matchAll(CODE)) {
+        found += change(stretch.slice(done, span.index)) + span[0];
+        done = span.index + span[0].length;
+      }
+      return found + change(stretch.slice(done));
     });
-    return lines.join("\n");
+  }
+
+  function mended(text) {
+    const known = replace.call(text, FORMULA, (all, formula) => (formula === undefined ? all : `\\(${formula}\\)`));
+    return replace.call(known, PICTURE, "");
   }
 
   String.prototype.replace = function (pattern, by) {
     const source = pattern instanceof RegExp ? pattern.source : "";
-    if (source === TABS) return replaceOutsideCode(String(this), pattern, by);
+    const change = (text) => replace.call(text, pattern, by);
+    if (source === TABS) return changed(String(this), withoutTabs, change);
+    if (source.startsWith(FIRST)) {
+      findRules();
+      return changedOutsideCode(changedOutsideCode(String(this), mended), change);
+    }
+    if (OTHERS.some((left) => source.startsWith(left))) return changedOutsideCode(String(this), change);
+    if (source === PLACE) {
+      return replace.call(this, pattern, (all, number) => {
+        try { return by(all, number) ?? all; } catch { return all; }  // the model's own
+      });
+    }
     return source === NO_BREAK_SPACE ? String(this) : replace.call(this, pattern, by);
   };
-})();
-</script>"""
+}"""

@@ -12,10 +12,10 @@ from IPython.display import display, update_display
 
 from llmstream.core.inputs import Arguments
 from llmstream.errors import LlmstreamError
-from llmstream.events import Failed
-from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
+from llmstream.events import Failed, Finished
+from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, Place, close_widgets
 from llmstream.notebook.kernel import attended
-from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line
+from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line, plain_line
 from llmstream.notebook.screen import Painter
 from llmstream.notebook.show import Following, shared_runs
 from llmstream.ollama.models import Ollama
@@ -119,7 +119,7 @@ class Chat:
     def _transcript(self) -> dict[str, str]:
         return {
             MARKDOWN: "\n\n".join(turn.markdown() for turn in self._turns),
-            PLAIN: "\n\n".join(f"> {turn.question}\n\n{turn.progress.text}" for turn in self._turns),
+            PLAIN: "\n\n".join(turn.plain() for turn in self._turns),
         }
 
 
@@ -129,10 +129,10 @@ class _Turn:
     def __init__(self, question: str, before: list[dict[str, str]]) -> None:
         self.question = question
         self.before = before
-        asked, self._answer, self._line = ipywidgets.Output(), ipywidgets.Output(), ipywidgets.Output()
-        _put(asked, {MARKDOWN: _asked(question), PLAIN: question})
-        self.box = ipywidgets.VBox([asked, self._answer, self._line])
-        self._painter = Painter(lambda bundle: _put(self._answer, bundle), self._tell)
+        asked, answer, self._line = Place(), Place(), Place()
+        asked.put({MARKDOWN: _asked(question), PLAIN: question})
+        self.box = ipywidgets.VBox([asked.widget, answer.widget, self._line.widget])
+        self._painter = Painter(answer.put, self._tell)
         self._following: Following | None = None
 
     @property
@@ -154,14 +154,23 @@ class _Turn:
             self.progress.fail(error.code, error.message)
         finally:
             line = _end(self.progress)
-            _put(self._line, {MARKDOWN: line, PLAIN: line})
+            self._line.put({MARKDOWN: line, PLAIN: line})
 
     def markdown(self) -> str:
-        """Question and answer."""
-        return f"{_asked(self.question)}\n\n{answer_markdown(self.progress)}"
+        """Question and answer, and what is wrong with it."""
+        parts = (_asked(self.question), answer_markdown(self.progress), self._fault())
+        return "\n\n".join(filter(None, parts))
+
+    def plain(self) -> str:
+        """The same as plain text."""
+        parts = (f"> {self.question}", self.progress.text, plain_line(self._fault()))
+        return "\n\n".join(filter(None, parts))
+
+    def _fault(self) -> str:
+        return "" if isinstance(self.progress.ended, Finished) else _end(self.progress)
 
     def _tell(self, status: str) -> None:
-        _put(self._line, {MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
+        self._line.put({MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
 
 
 def _asked(question: str) -> str:
@@ -172,7 +181,3 @@ def _end(progress: Progress) -> str:
     failure = progress.ended
     said = f" {escape(failure.message)}" if isinstance(failure, Failed) else ""
     return end_line(progress) + said
-
-
-def _put(output: ipywidgets.Output, bundle: dict[str, str]) -> None:
-    output.outputs = ({"output_type": "display_data", "data": bundle, "metadata": {}},)

@@ -1,4 +1,4 @@
-"""What a person presses, in ipywidgets: the Stop button under an answer, and the panel of a chat."""
+"""What is made of ipywidgets: the Stop button under an answer, the panel of a chat, and places for outputs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped]
+from IPython.display import display
+from ipywidgets.widgets import widget as registry  # type: ignore[import-untyped]
+
+from llmstream.notebook.kernel import request_id
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_MODEL = "the default model"
@@ -126,6 +130,30 @@ class Panel:
         if not self._send.disabled and question.strip():
             self._text.value = ""
             self._ask(question)
+
+
+class Place:
+    """Where something is shown in an `ipywidgets.Output`, and changed in place."""
+
+    def __init__(self) -> None:
+        self.widget = ipywidgets.Output()
+
+    def put(self, bundle: Mapping[str, Any]) -> None:
+        """Show this, in place of what was there."""
+        self.widget.outputs = ({"output_type": "display_data", "data": dict(bundle), "metadata": {}},)
+
+
+def places_in_output() -> tuple[Place, Place] | None:
+    """Two places, one below the other, where what is shown now goes to an `ipywidgets.Output`; else None.
+
+    Such a widget shows what is displayed, but knows nothing of changing it (`update_display_data`).
+    """
+    asked, known = request_id(), list(registry._instances.values())  # noqa: SLF001 - `Widget.widgets` only warns
+    if not any(isinstance(each, ipywidgets.Output) and each.msg_id and each.msg_id == asked for each in known):
+        return None
+    places = Place(), Place()
+    display(ipywidgets.VBox([each.widget for each in places]))  # type: ignore[no-untyped-call]
+    return places
 
 
 def close_widgets(widget: ipywidgets.Widget) -> None:

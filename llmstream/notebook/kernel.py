@@ -57,16 +57,23 @@ def shown_in(asked: Mapping[str, Any]) -> Iterator[None]:
 
 
 def attended() -> bool:
-    """Whether a person can be there: nbclient and papermill allow no input."""
-    return bool(request().get("content", {}).get("allow_stdin"))
+    """Whether a person can be there: nbclient and papermill allow no input, and press nothing."""
+    return bool(request().get("content", {}).get("allow_stdin")) or _in_callback()
 
 
 def hears_buttons() -> bool:
     """Whether a button works while the cell awaits an answer, and somebody may press it."""
     if not attended() or threading.current_thread() is not threading.main_thread():
         return False
+    if _in_callback():  # no cell waits
+        return True
     in_jupyter = bool(os.environ.get("JPY_SESSION_NAME"))
     return _version() >= _HEARS or (_version() >= _HEARS_SUBSHELL and in_jupyter)
+
+
+def _in_callback() -> bool:
+    """Whether something of a widget called this, and no cell."""
+    return str(request().get("header", {}).get("msg_type", "")).startswith("comm_")
 
 
 def _version() -> tuple[int, ...]:

@@ -40,14 +40,19 @@ def answer_bundle(progress: Progress) -> Bundle:
 def line_bundle(progress: Progress) -> Bundle:
     """What stands below an answer that has ended."""
     line = end_line(progress)
-    return {MARKDOWN: line, PLAIN: re.sub(r"\\(.)", r"\1", line).replace("*", "")}
+    return {MARKDOWN: line, PLAIN: plain_line(line)}
+
+
+def plain_line(line: str) -> str:
+    """Such a line as plain text."""
+    return re.sub(r"\\(.)", r"\1", line.replace("⚠️ *", "⚠️ ").replace("*", ""))
 
 
 def end_line(progress: Progress) -> str:
     """The statistics of an answer, or how it ended, in Markdown."""
     if isinstance(progress.ended, Failed):
         return "⚠️ *The answer is not complete.*" if progress.text else "⚠️ *There is no answer.*"
-    if isinstance(progress.ended, Cancelled):
+    if progress.ended is None or isinstance(progress.ended, Cancelled):
         return "*Stopped: the answer is not complete.*" if progress.text else "*Stopped before the answer began.*"
     empty = next((f"{part.text} " for part in progress.parts if part.kind == "remark"), "")
     return f"*{empty}{progress.line}*" if empty or progress.line else ""

@@ -11,7 +11,7 @@ from IPython.display import display, update_display
 
 from llmstream.events import Event, Reasoning, Token
 from llmstream.notebook.answer import Answer, answer_of
-from llmstream.notebook.controls import StopButton
+from llmstream.notebook.controls import Place, StopButton
 from llmstream.notebook.kernel import attended, hears_buttons, in_kernel, request_id
 from llmstream.notebook.markdown import MARKDOWN, PLAIN, Bundle, Pace, answer_bundle, answer_markdown, line_bundle
 from llmstream.view.markdown import escape
@@ -19,6 +19,7 @@ from llmstream.view.progress import Progress
 from llmstream.view.terminal import on_terminal, open_view, tell
 
 _TO_STOP = "To stop, interrupt the kernel."
+Places = tuple[Place, Place]
 _FRACTION = re.compile(r"\.\d s$")
 
 
@@ -83,11 +84,14 @@ class Screen:
     """Where a cell shows an answer: the answer, and below it the controls, later the statistics.
 
     stop: what the button does; None where the cell does not await, so that no button could work.
+    places: where the two are shown, if not as outputs of the cell.
     """
 
-    def __init__(self, stop: Callable[[], None] | None) -> None:
+    def __init__(self, stop: Callable[[], None] | None, places: Places | None) -> None:
         self._shown_in = request_id()
-        self._answer, self._line = Slot(), Slot()
+        answer, line = places or (Slot(), Slot())
+        self._answer: Place | Slot = answer
+        self._line: Place | Slot = line
         self._button: StopButton | None = None
         self._painter = Painter(self._answer.put, self._tell)
         self._answer.put({MARKDOWN: "", PLAIN: ""})
@@ -147,6 +151,6 @@ class TerminalScreen:
         return answer_of(self._progress, run_id, self._shown_in)
 
 
-def open_screen(stop: Callable[[], None] | None) -> Screen | TerminalScreen:
-    """Where an answer is shown; stop: as for `Screen`."""
-    return Screen(stop) if in_kernel() else TerminalScreen()
+def open_screen(stop: Callable[[], None] | None, places: Places | None) -> Screen | TerminalScreen:
+    """Where an answer is shown; the arguments are those of `Screen`."""
+    return Screen(stop, places) if in_kernel() else TerminalScreen()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
-from typing import Unpack
+from typing import Any, Unpack
 
 from llmstream import concurrency
 from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import LlmstreamError, RunNotFound
 from llmstream.events import Cancelled, Event, Reasoning, Token, failed
 from llmstream.notebook.answer import Answer, plainly
+from llmstream.notebook.controls import places_in_output
 from llmstream.notebook.interrupt import interrupts
 from llmstream.notebook.kernel import cell_id, request, request_id, shown_in
-from llmstream.notebook.screen import Screen, TerminalScreen, open_screen
+from llmstream.notebook.screen import Places, Screen, TerminalScreen, open_screen
+from llmstream.notebook.showing import Showing
 from llmstream.runs.following import leave
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import Run
@@ -37,25 +40,32 @@ def shared_runs() -> Runs:
     return _runs[loop]
 
 
-async def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Arguments]) -> Answer:
-    """Stream an answer into the cell.
+def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Arguments]) -> Showing:
+    """Stream an answer into the cell; to be awaited.
 
     question and the other arguments are those of `llmstream.astream`. runs: to share one with other parts of the
     program; it must be used from this event loop.
     Stopped, by the button, by an interrupt or from elsewhere, it returns what came. Raises `LlmstreamError` where the
     answer can't begin or breaks off; `error.answer` is then what came, and the notebook shows a line, no traceback.
     """
+    asked = request()
+    return Showing(functools.partial(_show, question, runs, arguments, asked, places_in_output()), asked)
+
+
+async def _show(
+    question: Input, runs: Runs | None, arguments: Arguments, asked: Mapping[str, Any], places: Places | None
+) -> Answer:
+    """asked: in whose cell it is shown; places: where, if not as outputs of the cell."""
     if runs is None:
         runs = shared_runs()
         arguments.setdefault("settings", Settings.load())
     following = Following(runs, question, arguments)
-    asked = request()
     screen: Screen | TerminalScreen | None = None
 
     def put(events: Sequence[Event]) -> None:
         nonlocal screen
         with shown_in(asked):
-            screen = screen or open_screen(following.stop)
+            screen = screen or open_screen(following.stop, places)
             screen.put(events)
 
     try:
@@ -72,20 +82,20 @@ async def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack
 def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
     screen: Screen | TerminalScreen | None = None
-    run_id = ""
+    run_id, places = "", places_in_output()
     # Not by a KeyboardInterrupt, which could come in the middle of showing something.
     stopped = threading.Event()
     try:
         with interrupts(stopped.set), closing(_batches(question, arguments)) as lists:
             for item in lists:
                 if isinstance(item, str):
-                    run_id, screen = item, open_screen(None)
+                    run_id, screen = item, open_screen(None, places)
                 elif screen is not None:
                     screen.put(item)
                 if stopped.is_set():
                     break
         if stopped.is_set() and not (screen and screen.ended):
-            screen = screen or open_screen(None)
+            screen = screen or open_screen(None, places)
             screen.put([Cancelled("stop")])
     except LlmstreamError as error:
         if screen is None:

@@ -19,25 +19,33 @@ from markdown_it.token import Token
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
 _BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
 
+_CODE_END = "</code></pre>"
 # What some programs take for the end of a line, and others not.
 _LINE_ENDS = str.maketrans(dict.fromkeys("\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 _TICKS = re.compile("`+")
-
-# Math as LaTeX is written by models; in Markdown it is $…$ and $$…$$.
-_MATH = re.compile(
-    r"\$\$(?P<block>[^$`]+)\$\$|\\\[(?P<bracket>[^$`]+?)\\\]"
-    r"|(?<![\\$\w])\$(?P<inline>[^\s$`](?:[^$`\n]*[^\s$`\\])?)\$(?![\d$])|\\\((?P<round>[^$`\n]+?)\\\)"
+# Formulas as models write them; in Markdown they are $…$ and $$…$$. Pandoc's rule tells them from prices: no space
+# inside the dollars, and no digit behind them.
+FORMULA = re.compile(
+    r"\$\$(?P<block>(?:(?!\n\s*\n)[^$`])+)\$\$|\\\[(?P<bracket>[^$`]+?)\\\]|\\\((?P<round>[^$`\n]+?)\\\)"
+    r"|(?<![\\$])\$(?P<inline>(?![\s$])(?:\\[^\n]|[^\\$`\n])*(?<!\s))\$(?![\d$])"
+    r"|(?P<environment>\\begin\{(?P<name>[a-z]+\*?)\}(?:(?!\n\s*\n)[^$`])+?\\end\{(?P=name)\})"
 )
 
 # What may begin or end math, and swallow the marks of code for a program that looks for math first; or for links.
 _MAYBE_MATH = re.compile(r"\$|\\(?:begin|end)\{")
+_NO_MATH = re.compile(
+    r"(?P<url>https?://[^\s()<>&]*)|(?P<command>\\+)(?=(?:begin|end)\{)|(?P<dollar>\\?\$)|\\[\s\S]", re.IGNORECASE
+)
+# MathJax looks for math in what is shown, where an escaped dollar is one like others; but not across elements.
+_DOLLAR = "<span>&#36;</span>"
 _URL_BEFORE = re.compile(r"://[^\s`]*`")
-_IMAGE = re.compile(r"!+(?=\[)")
+_IMAGE, _EXCLAMATION = re.compile(r"!+(?=\[[^\]]*\][(\[])"), re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\]([(:])(?!\s*(?:https?://|mailto:|[^\s:&\\()]+(?:[\s)]|$)|\)))", re.IGNORECASE)
-
+# Definitions are not shown: whatever a model writes so is.
+_DEFINITION = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)\[(?=[^\]\n]+\]:)", re.MULTILINE)
 # A code block that every program takes for one: an opening line without surprises …
-_OPENING = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*(?P<fence>`{3,}|~{3,})[\w+#.-]*[ \t]*")
-
+_CONTAINERS = re.compile(r"[ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*")
+_OPENING = re.compile(_CONTAINERS.pattern + r"(?P<fence>`{3,}|~{3,})[\w+#.-]*[ \t]*")
 # … and in it nothing that looks like the end of one.
 _CLOSING = re.compile(r"[\s>]*(?:`{3}|~{3})")
 
@@ -93,11 +101,12 @@ def inert_markdown(text: str) -> str:
         elif _is_plainly_code(lines[begin:end]) and not (_MAYBE_MATH.search(region) and _has_math(lines, begin, end)):
             found.append(region)
         else:
-            found.append(_inert(region))
+            found.append(_inert_code(region, token))
         done = end
     if done < len(lines):
         found.append(_inert("\n".join(lines[done:])))
-    return "\n".join([*found, *_missing_end(lines, tokens)])
+    is_open = not found[-1].endswith(_CODE_END)
+    return "\n".join([*found, *(_missing_end(lines, tokens) if is_open else ())])
 
 
 def _regions(tokens: Sequence[Token]) -> Iterator[tuple[int, int, Token]]:
@@ -108,7 +117,13 @@ def _regions(tokens: Sequence[Token]) -> Iterator[tuple[int, int, Token]]:
 
 
 def _has_math(lines: list[str], begin: int, end: int) -> bool:
-    """Whether there may be math outside of these lines."""
+    """Whether there may be math outside of these lines, and a program that looks for it first looks into them.
+
+    JupyterLab does not look into a block that begins and ends at the very beginning of a line.
+    """
+    fence = lines[end - 1]
+    if fence[:3] in ("```", "~~~") and lines[begin].startswith(fence) and not fence.strip(fence[0]):
+        return False
     return any(map(_MAYBE_MATH.search, [*lines[:begin], *lines[end:]]))
 
 
@@ -121,19 +136,41 @@ def _is_plainly_code(lines: list[str]) -> bool:
     return opening is not None and not any(_CLOSING.match(line) for line in inside)
 
 
+def _inert_code(region: str, token: Token) -> str:
+    """A block of code that some program may take for something else.
+
+    Where that would be HTML it becomes a block in one line, in which every program sees nothing but text.
+    """
+    inert, opening = _inert(region), _CONTAINERS.match(region)
+    if inert == region or opening is None or not region.startswith(token.markup, opening.end()):
+        return inert
+    return f"{opening[0]}<pre><code>{_entities(token.content)}{_CODE_END}"
+
+
+def _entities(code: str) -> str:
+    return re.sub(r"[^\w ]|_", lambda match: f"&#{ord(match[0])};", code)
+
+
 def _inert_inline(text: str) -> str:
     """The text of a paragraph, a heading or a table's row, whose code spans stay where all programs see the same."""
-    spans = _code_spans(text)
     found, done = [], 0
-    for begin, end in spans:
-        found += [_inert(text[done:begin]), text[begin:end]]
+    for begin, end in _code_spans(text):
+        span = text[begin:end]
+        # A program that looks for math first would find some in it.
+        code = f"<code>{_entities(_code_in(span))}</code>" if _MAYBE_MATH.search(span) else span
+        found += [_inert(text[done:begin]), code]
         done = end
     return "".join([*found, _inert(text[done:])])
 
 
+def _code_in(span: str) -> str:
+    code = span.strip("`")
+    return code[1:-1] if code.startswith(" ") and code.endswith(" ") and code.strip() else code
+
+
 def _code_spans(text: str) -> list[tuple[int, int]]:
     """Where code spans are: from some backticks to the next that are as many."""
-    if "\\`" in text or _MAYBE_MATH.search(text) or _URL_BEFORE.search(text):
+    if "\\`" in text or _URL_BEFORE.search(text):
         return []
     spans: list[tuple[int, int]] = []
     runs = [match.span() for match in _TICKS.finditer(text)]
@@ -148,21 +185,30 @@ def _code_spans(text: str) -> list[tuple[int, int]]:
 
 def _inert(text: str) -> str:
     found, done = [], 0
-    for match in _MATH.finditer(text):
+    for match in FORMULA.finditer(text):
         found += [_inert_text(text[done : match.start()]), _math(match)]
         done = match.end()
     return "".join([*found, _inert_text(text[done:])])
 
 
 def _inert_text(text: str) -> str:
-    text = _IMAGE.sub("", text.replace("<", "&lt;"))
-    return _LINK.sub(r"]\\\1", text)
+    text = _NO_MATH.sub(_no_math, text.replace("<", "&lt;"))
+    text = _EXCLAMATION.sub("&#33;", _IMAGE.sub("", text))
+    return _LINK.sub(r"]\\\1", _DEFINITION.sub(r"\1&#91;", text))
+
+
+def _no_math(match: re.Match[str]) -> str:
+    if match["url"]:
+        return match["url"].replace("$", "%24")
+    if match["dollar"]:
+        return _DOLLAR
+    return "&#92;" * len(match["command"]) if match["command"] else match[0]
 
 
 def _math(match: re.Match[str]) -> str:
-    mark = "$" if match["inline"] or match["round"] else "$$"
-    body = match["block"] or match["bracket"] or match["inline"] or match["round"]
-    return mark + _LINK.sub(r"]\\\1", _IMAGE.sub("", body.replace("<", r"\lt "))) + mark
+    mark = "" if match["environment"] else "$" if match["inline"] or match["round"] else "$$"
+    body = match["block"] or match["bracket"] or match["inline"] or match["round"] or match["environment"]
+    return mark + _LINK.sub(r"]\\\1", _EXCLAMATION.sub("", body.replace("<", r"\lt "))) + mark
 
 
 def _missing_end(lines: list[str], tokens: Sequence[Token]) -> list[str]:

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Protocol, Self, TextIO
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.markdown import Markdown
@@ -24,6 +25,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
+from llmstream.view.markdown import FORMULA
 
 PAINT_EVERY_S = 0.1
 
@@ -36,8 +38,27 @@ _REMOVED = dict.fromkeys(code for code in _CONTROLS if chr(code) not in "\n\t")
 _BLANK = " \t\n"
 _LINE_ENDS = str.maketrans(dict.fromkeys("\n\t\u2028\u2029", " "))
 
-# HTML, images and <addresses> stand as they were written: rich would leave out the first, hide where the second lead.
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable(["image", "autolink"])
+# HTML, images, <addresses> and definitions stand as they were written: rich would leave them out, or hide where they
+# lead.
+_MARKDOWN = (
+    MarkdownIt("commonmark", {"html": False})
+    .enable(["table", "strikethrough"])
+    .disable(["image", "autolink", "reference"])
+)
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """A formula stands as it was written: nothing in it is emphasis, or escaped."""
+    match = FORMULA.match(state.src, state.pos)
+    if match is None:
+        return False
+    if not silent:
+        state.pending += match[0]
+    state.pos = match.end()
+    return True
+
+
+_MARKDOWN.inline.ruler.before("escape", "formula", _formula)
 _BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
 
 

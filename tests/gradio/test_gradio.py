@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
+import gradio
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -435,6 +436,31 @@ def test_mounted_page_shares_the_runs(
     assert NEWLINES == turns[0].text == answer(native_events(get(f"{url}/runs/{run_id}/events").content))
     assert 200 == get(f"{url}/chat/").status_code
     assert 421 == get(f"{url}/chat/", headers={"host": "evil.example"}).status_code
+
+
+def test_mounted_blocks_of_ones_own(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+    """Somebody's own Blocks with a chat in them are mounted behind the same doors; without one they are refused."""
+    with gradio.Blocks() as demo:
+        create_chat(settings=settings)
+    app = FastAPI()
+    app.state.runs = Runs(settings)
+    mount_chat(app, demo, "/own")
+    url = serve(app).url
+    assert "default-src 'self'" in get(f"{url}/own/").headers["content-security-policy"]
+    assert 421 == get(f"{url}/own/", headers={"host": "evil.example"}).status_code
+    with pytest.raises(ValueError, match="create_chat"):
+        mount_chat(app, gradio.Blocks(), "/other")
+
+
+def test_chat_without_doors_says_so(
+    serve: Callable[[FastAPI], Served], settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mounted in Gradio's way it has no doors, and says so at once."""
+    app = FastAPI()
+    app.state.runs = Runs(settings)
+    gradio.mount_gradio_app(app, create_chat(settings=settings), "/open")
+    serve(app)
+    assert ["mount_chat" in record.getMessage() for record in caplog.records if record.name == "llmstream"] == [True]
 
 
 def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI], Served], settings: Settings) -> None:

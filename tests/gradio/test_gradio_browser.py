@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import gradio
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.gradio import create_chat
+from llmstream.gradio.messages import message
 from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
 from tests.support.browser import find_chromium
+from tests.support.hard_texts import HARD_TEXTS
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
@@ -294,6 +298,30 @@ def test_hostile_answers_are_inert(open_chat: Open, upstream: DemoOllama) -> Non
         assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))], text
 
 
+def test_every_word_can_be_read(browser: Browser, settings: Settings) -> None:
+    """Nothing that a person or a model wrote is lost, prices are no formulas, and formulas are."""
+    messages = [message(role, text.text) for text in HARD_TEXTS for role in ("user", "assistant")]
+    chat = create_chat(settings=settings)
+    conversation = next(block for block in chat.blocks.values() if isinstance(block, gradio.Chatbot))
+    with chat:
+        chat.load(lambda: messages, None, conversation, preprocess=False, postprocess=False)
+    chat.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(str(chat.local_url), timeout=TIMEOUT_MS)
+            found = page.locator("#chat :is(.user-row, .bot-row) .message-content")
+            expect(found).to_have_count(len(messages), timeout=TIMEOUT_MS)
+            shown = found.all_inner_texts()
+            formulas = [each.locator(".katex").count() for each in found.all()]
+    finally:
+        chat.close(verbose=False)
+    twice = [text for text in HARD_TEXTS for role in ("user", "assistant")]
+    lost = [(text.name, text.missing(what)) for text, what in zip(twice, shown, strict=True)]
+    assert [] == [each for each in lost if each[1]]
+    assert [text.formulas for text in twice] == formulas
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: str, width: int) -> None:
@@ -325,3 +353,36 @@ def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -
             expect(page.locator("#notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
     finally:
         chat.close(verbose=False)
+
+
+@pytest.mark.parametrize("place", ["rendered", "nested", "tab"])
+def test_chat_in_blocks_of_ones_own(browser: Browser, settings: Settings, upstream: DemoOllama, place: str) -> None:
+    """In somebody's own Blocks the chat has its doors and its looks, loses no word, and has room to be read."""
+    upstream.answers["Write <a> & $5."] = "It is Vec<String>, $5 and $10."
+    with gradio.Blocks() as demo:
+        gradio.Markdown("# My own page")
+        if place == "rendered":
+            create_chat(settings=settings).render()
+        elif place == "nested":
+            create_chat(settings=settings)
+    if place == "tab":
+        demo = gradio.TabbedInterface([create_chat(settings=settings), gradio.Blocks()], ["Chat", "Other"])
+    demo.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        answer = httpx.get(str(demo.local_url))
+        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        assert 421 == httpx.get(str(demo.local_url), headers={"host": "evil.example"}).status_code
+        assert not demo.analytics_enabled
+        with browser.new_context() as context:
+            chat = Chat(context.new_page())
+            chat.page.goto(str(demo.local_url), timeout=TIMEOUT_MS)
+            expect(chat.page.get_by_role("combobox", name="Model")).to_have_value(re.compile(".+"), timeout=TIMEOUT_MS)
+            chat.page.locator("#box textarea").fill("Write <a> & $5.")
+            chat.page.locator("#box textarea").press("Enter")
+            chat.shows("It is Vec<String>, $5 and $10.")
+            chat.shows("Write <a> & $5.")
+            room = chat.page.locator("#chat").bounding_box()
+            assert room is not None
+            assert 400 <= room["height"]
+    finally:
+        demo.close(verbose=False)

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from nbconvert.exporters import HTMLExporter
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama, Model
 from tests.support.browser import find_chromium
+from tests.support.hard_texts import HARD_TEXTS
 from tests.support.kernels import new_notebook
 
 pytestmark = pytest.mark.timeout(180)
@@ -32,20 +34,26 @@ EVIL = (
 WIDE = (
     "# Title\n\n" + "x" * 200 + "\n\n```python\n" + "y" * 300 + "\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nThe end."
 )
-IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK = CELLS = (
+IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK, COLUMNS, CALLBACK, TEXTS = CELLS = (
     "%load_ext llmstream\nfrom llmstream.notebook import *",
     "await show('Why?', model='demo:endless-30')",
     "answer = await show('Why?', model='demo:stall-3')\nprint(answer.state, repr(answer.text))",
     "%%llm\nEvil",
     "await show('Wide', thinking=True, model='demo-thinking')",
     "chat = Chat()\nchat",
+    "import ipywidgets\nleft, right = ipywidgets.Output(), ipywidgets.Output()\n"
+    "display(ipywidgets.HBox([left, right]))\nwith right:\n    await show('Why?', model='demo:stall-3')",
+    "import ipywidgets\nplace, button = ipywidgets.Output(), ipywidgets.Button(description='Ask it')\n"
+    "def ask(button):\n    with place:\n        show_sync('Hello')\n"
+    "button.on_click(ask)\nipywidgets.VBox([button, place])",
+    f"for number in range({len(HARD_TEXTS)}):\n    await show(f'Text {{number}}')",
 )
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-# Its dialogs and its news would stand before the notebook, and cells out of sight would not be in the page.
+# Its dialogs and its news would stand before the notebook; cells out of sight and further outputs would not be there.
 LAB_SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "apputils-extension/themes": {"adaptive-theme": True},
-    "notebook-extension/tracker": {"windowingMode": "none"},
+    "notebook-extension/tracker": {"windowingMode": "none", "maxNumberOutputs": 1000},
 }
 
 
@@ -54,6 +62,7 @@ def ollama() -> Iterator[DemoOllama]:
     """The demo Ollama of the kernel, with fault scenarios that the chat can pick."""
     with DemoOllama(tokens_per_s=None, scenarios=True) as server:
         server.answers |= {"Hello": "Hi there.", "Evil": EVIL, "Wide": WIDE}
+        server.answers |= {f"Text {number}": text.text for number, text in enumerate(HARD_TEXTS)}
         server.models["demo:stall-3"] = Model("demo:stall-3")
         yield server
 
@@ -190,6 +199,53 @@ def test_interrupt_button(notebook: Notebook, ollama: DemoOllama) -> None:
     assert [STALLED, "Stopped: the answer is not complete.", "cancelled ' 1 2 3'"] == [
         each.strip() for each in output.locator(".jp-OutputArea-output").all_inner_texts()
     ]
+
+
+def test_answer_in_columns(notebook: Notebook, ollama: DemoOllama) -> None:
+    """In an `ipywidgets.Output` of a row the answer is there while it comes, and is stopped."""
+    output = notebook.run(COLUMNS)
+    contains(output, STALLED)
+    output.get_by_role("button", name="Stop").click()
+    contains(output, "Stopped: the answer is not complete.")
+    assert ollama.wait_idle()
+    contains(output, STALLED)
+
+
+def test_answer_in_a_callback(notebook: Notebook) -> None:
+    """What a button asks is answered in the `ipywidgets.Output` that its callback shows things in."""
+    output = notebook.run(CALLBACK)
+    output.get_by_role("button", name="Ask it").click(timeout=TIMEOUT_MS)
+    contains(output, "Hi there.")
+    contains(output, "tokens/s")
+
+
+def test_every_word_can_be_read(notebook: Notebook) -> None:
+    """Nothing that a model wrote is lost, prices are no formulas and formulas are; in the file and its HTML as well."""
+    output = notebook.run(TEXTS)
+    lines = output.locator(".jp-OutputArea-output").filter(has_text="tokens/s")
+    expect(lines).to_have_count(len(HARD_TEXTS), timeout=2 * TIMEOUT_MS)
+    # What comes faster than JupyterLab draws may be drawn in another order, so the page is looked at anew.
+    notebook.save()
+    notebook.reload()
+    expect(lines).to_have_count(len(HARD_TEXTS), timeout=TIMEOUT_MS)
+    expect(output.locator("mjx-container")).to_have_count(sum(text.formulas for text in HARD_TEXTS), timeout=TIMEOUT_MS)
+    shown = output.locator(".jp-OutputArea-output").filter(has_not_text="tokens/s")
+    formulas = [each.locator("mjx-container").count() for each in shown.all()]
+    texts = [each.inner_text() for each in shown.all()]
+    assert [] == [
+        (text.name, lost) for text, what in zip(HARD_TEXTS, texts, strict=True) if (lost := text.missing(what))
+    ]
+    assert [(text.name, text.formulas) for text in HARD_TEXTS] == [
+        (text.name, count) for text, count in zip(HARD_TEXTS, formulas, strict=True)
+    ]
+    html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))  # type: ignore[no-untyped-call]
+    browser = notebook.page.context.browser
+    assert browser is not None
+    exported = browser.new_page()
+    exported.set_content(html)
+    whole = exported.locator("body").inner_text()
+    exported.close()
+    assert [] == [(text.name, lost) for text in HARD_TEXTS if (lost := text.missing(whole))]
 
 
 def test_hostile_answer_is_inert(notebook: Notebook) -> None:

@@ -302,3 +302,35 @@ def test_ipython_in_a_terminal(ollama: DemoOllama, tmp_path: Path) -> None:
     environment = {**os.environ, "OLLAMA_HOST": ollama.url, "IPYTHONDIR": str(tmp_path)}
     done = subprocess.run(command, input=code, capture_output=True, text=True, env=environment, timeout=100)
     assert ["", 1] == [done.stderr, done.stdout.count(SENTENCE)]
+
+
+def test_answer_that_is_not_awaited(kernel: Kernel) -> None:
+    """`show(…)` as the last line of a cell is answered all the same; anywhere else its repr says what to write."""
+    cell = kernel.run("show('Why?', model='demo:slow-0.01')")
+    kernel.wait(lambda: len(cell.plain) == 2 and "tokens/s" in cell.plain[1])
+    assert SENTENCE == cell.plain[0]
+    assert "await show" in kernel.value("repr(show('Why?'))")
+
+
+def test_error_that_is_not_awaited(kernel: Kernel) -> None:
+    """Where such an answer can't begin, the cell says why."""
+    cell = kernel.run("show('Why?', model='missing')")
+    kernel.wait(lambda: any("ModelNotFound" in text for text in cell.plain))
+
+
+OUTPUT = "import ipywidgets\nplace = ipywidgets.Output()\ndisplay(place)\n"
+
+
+@pytest.mark.parametrize(
+    "code", ["await show('Why?', model='demo:slow-0.01')", "show_sync('Why?', model='demo:slow-0.01')"]
+)
+def test_answer_in_an_output_widget(kernel: Kernel, code: str) -> None:
+    """Inside of an `ipywidgets.Output` an answer changes no output, which would be lost there, but widgets."""
+    kernel.updates = 0
+    kernel.run(f"{OUTPUT}with place:\n    answer = {code}")
+    shown = [output["data"] for state in kernel.widgets.values() for output in state.get("outputs", ())]
+    assert 0 == kernel.updates
+    assert {"text/markdown": SENTENCE, "text/plain": SENTENCE} in shown
+    assert any("tokens/s" in bundle["text/plain"] for bundle in shown)
+    kernel.run("ipywidgets.Widget.close_all()")
+    kernel.widgets.clear()

@@ -190,3 +190,19 @@ def test_own_chain(kernel: Kernel) -> None:
     layout = kernel.widgets[kernel.find(_model_name="DropdownModel")]["layout"].removeprefix("IPY_MODEL_")
     assert "none" == kernel.widgets[layout]["display"]
     kernel.run("chat.close()")
+
+
+@pytest.mark.parametrize(
+    ("model", "mark"),
+    [("demo:stall-3", "Stopped: the answer is not complete."), ("demo:error-line", "The answer is not complete.")],
+)
+def test_closed_chat_keeps_the_mark_of_a_bad_answer(kernel: Kernel, model: str, mark: str) -> None:
+    """What a closed chat leaves in the cell says which answer was stopped or failed."""
+    panel = Panel(kernel)
+    panel.pick(model)
+    panel.ask("Why?")
+    panel.wait_for(STALLED if "stall" in model else mark)
+    kernel.run("chat.close()")
+    assert {} == kernel.widgets
+    for kind in ("text/markdown", "text/plain"):
+        assert mark in panel.cell.bundles[0][kind]

@@ -189,7 +189,7 @@ def running_kernel(folder: Path, *, ollama_url: str, old: bool) -> Iterator[Kern
         "LLMSTREAM_MODEL": "demo",
         "IPYTHONDIR": str(folder),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        "PYTHONPATH": str(old_ipykernel() if old else ROOT),
+        "PYTHONPATH": os.pathsep.join(map(str, [old_ipykernel(), ROOT] if old else [ROOT])),
     }
     manager = KernelManager(kernel_name="python3", connection_file=str(folder / "kernel.json"), transport="ipc")
     manager.start_kernel(env=environment, cwd=str(folder), stderr=subprocess.DEVNULL)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from llmstream.view.markdown import escape_lines, fenced, inert_markdown
+from tests.support.hard_texts import HARD_TEXTS, HardText
 
 _LOOSE = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 # Markdown itself makes these, and nbconvert a link to a heading.
@@ -38,6 +39,7 @@ _TAGS = {
     *("br", "hr", "del", "s", "table", "thead", "tbody", "tr", "th", "td", "div", "span"),
 }
 _ATTRIBUTES = {"href", "title", "class", "start", "id", "style", "align"}
+DOLLAR = "<span>&#36;</span>"  # which no program takes for the beginning of a formula
 EVIL = "<img src=x onerror=alert(1)>"
 HOSTILE = [
     EVIL,
@@ -173,13 +175,40 @@ def test_ordinary_markdown_is_left_alone(text: str) -> None:
         ("```python\nx = 1", "```python\nx = 1\n```"),
         ("~~~~\n~~~", "~~~~\n~~~\n~~~~"),
         (r"\[ a<b \] and \(c\)", r"$$ a\lt b $$ and $c$"),
-        ("$5 < $6", "$5 &lt; $6"),
+        ("$5 < \\$6", f"{DOLLAR}5 &lt; {DOLLAR}6"),
+        ("$5 and $10, `$A` $x$", f"{DOLLAR}5 and {DOLLAR}10, <code>&#36;A</code> $x$"),
+        (r"\begin{a} $ \begin{b}x\end{b}", rf"&#92;begin{{a}} {DOLLAR} \begin{{b}}x\end{{b}}"),
+        ("[a](https://a.example/$b)", "[a](https://a.example/%24b)"),
+        ("- ```\n  $ <a>\n  ```\n- $x$", "- <pre><code>&#36; &#60;a&#62;&#10;</code></pre>\n- $x$"),
+        ("a![0] ![b](c)", "a&#33;[0] [b](c)"),
+        ("- [a]: https://a.example", "- &#91;a]: https://a.example"),
         ("a\r\nb\0", "a\nb\ufffd"),
     ],
 )
 def test_what_changes(text: str, inert: str) -> None:
-    """HTML is shown as text, an image is a link to it, an open code block is closed, LaTeX's brackets are dollars."""
+    """HTML is text, an image a link, an open code block is closed, what is no formula has no dollars of one."""
     assert inert == inert_markdown(text)
+
+
+class _Text(HTMLParser):
+    """The text in some HTML."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_data(self, data: str) -> None:
+        self.pieces.append(data)
+
+
+@pytest.mark.parametrize("text", HARD_TEXTS, ids=lambda text: text.name)
+def test_every_word_can_be_read(text: HardText) -> None:
+    """Nothing that a model wrote is lost in what nbconvert and CommonMark make of it."""
+    inert = inert_markdown(text.text)
+    for html in (_LOOSE.render(inert), as_nbconvert(inert)):
+        assert [] == text.missing("".join(_Text(html).pieces))
 
 
 def test_lines_are_shown_as_they_are() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
 from llmstream.view.terminal import PlainView, SafeMarkdown, TerminalView, one_line, safe_text, split_blocks
+from tests.support.hard_texts import HARD_TEXTS, HardText
 
 MARKDOWN = """\
 # Title
@@ -226,6 +227,21 @@ def test_an_open_table_shows_whole_rows() -> None:
     console.print(view)
     assert "3" not in written(console)
     assert "2" in written(console)
+
+
+@pytest.mark.parametrize("text", HARD_TEXTS, ids=lambda text: text.name)
+@pytest.mark.parametrize("width", [40, 300])
+def test_every_word_can_be_read(text: HardText, width: int) -> None:
+    """Nothing that a model wrote is lost."""
+    assert [] == text.missing(rendered(text.text, width).replace("│", ""))
+
+
+@pytest.mark.parametrize(
+    "text", ["$a_1 * b_1 * c$", r"\(x_1 \le y_1\) and \[ *a* \]", "$$a_1\\,b_1$$", "It costs $5 * 2 and $10 * 2."]
+)
+def test_formulas_and_prices_stand_as_they_were_written(text: str) -> None:
+    """A terminal sets no formulas, and takes nothing out of them."""
+    assert text == rendered(text, 80).strip()
 
 
 def test_markup_and_html_are_text() -> None:

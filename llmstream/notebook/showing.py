@@ -1,0 +1,63 @@
+"""What `show` gives before it is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from typing import Any
+
+from llmstream.errors import LlmstreamError
+from llmstream.notebook.answer import Answer
+from llmstream.notebook.kernel import shown_in
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+class Showing(Coroutine[Any, Any, Answer]):
+    """An answer to be awaited; it begins when it is.
+
+    As the last line of a cell it is awaited by itself, beside the cells that follow. asked: the request of its cell.
+    """
+
+    def __init__(self, begin: Callable[[], Coroutine[Any, Any, Answer]], asked: Mapping[str, Any]) -> None:
+        self._begin = begin
+        self._asked = asked
+        self._begun: Coroutine[Any, Any, Answer] | None = None
+
+    def __repr__(self) -> str:
+        return "<an answer that is not awaited yet: write `answer = await show(…)`>"
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        return self._coroutine().__await__()
+
+    def send(self, value: Any) -> Any:
+        """As of a coroutine."""
+        return self._coroutine().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """As of a coroutine."""
+        return self._coroutine().throw(*error)
+
+    def close(self) -> None:
+        """As of a coroutine; one that has not begun never does."""
+        if self._begun is not None:
+            self._begun.close()
+
+    def _ipython_display_(self) -> None:
+        try:
+            task = asyncio.get_running_loop().create_task(self._to_its_end())
+        except RuntimeError:  # no loop, so nothing can be awaited: the repr says what to write
+            raise NotImplementedError from None
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+    async def _to_its_end(self) -> None:
+        try:
+            await self
+        except LlmstreamError as error:
+            with shown_in(self._asked):
+                print(f"{type(error).__name__}: {error.message}")  # noqa: T201
+
+    def _coroutine(self) -> Coroutine[Any, Any, Answer]:
+        self._begun = self._begun or self._begin()
+        return self._begun
