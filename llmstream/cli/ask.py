@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import signal
 import sys
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -18,9 +19,11 @@ from llmstream import concurrency
 from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
-from llmstream.events import Event, Failed, Finished, Started, Terminal, Token, is_terminal, well_formed
+from llmstream.events import Event, Failed, Finished, Interrupted, Started, Terminal, is_terminal, well_formed
 from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
 from llmstream.settings import Settings
+from llmstream.view.answer import BETWEEN_MESSAGES, Answer
+from llmstream.view.interrupts import typed_answers
 from llmstream.view.terminal import on_terminal, one_line, open_console, open_view, say
 
 INTERRUPTED = 130
@@ -37,7 +40,7 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 for an answer, 1 for a failed or stopped one, 130 for Ctrl-C."""
+        """0 for an answer, 1 for a failed or stopped one, or one that waits for a person, 130 for Ctrl-C."""
         if self.end is None:
             return INTERRUPTED
         return 0 if isinstance(self.end, Finished) else 1
@@ -66,8 +69,8 @@ class Source:
         self._fallback = fallback
         self.model = model
 
-    def events(self, messages: Messages) -> Generator[Event, None, None]:
-        """The events of the answer to the last message."""
+    def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
+        """The events of the answer to the last message; the default chain asks nothing, so it needs no answers."""
         return stream_events(messages, settings=self._fallback.settings, model=self.model)
 
     def pull_missing(self, failure: Failed) -> bool:
@@ -91,12 +94,15 @@ class RemoteSource:
         self._thinking = arguments.thinking or None
         self.model: str | None = arguments.model
 
-    def events(self, messages: Messages) -> Generator[Event, None, None]:
-        """The events of the answer to the last message; closing them stops the run over there."""
+    def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
+        """The events of the answer to the last message; closing them stops the run over there.
+
+        answers: the `thread`, and `resume` in place of messages.
+        """
         from llmstream.client import Client
 
         with Client(self._url, token=self._token) as client:
-            yield from client.stream_events(messages, model=self.model, thinking=self._thinking)
+            yield from client.stream_events(messages, model=self.model, thinking=self._thinking, **answers)
 
     def pull_missing(self, failure: Failed) -> bool:
         """False: the models of another server are its owner's affair."""
@@ -126,11 +132,18 @@ def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource
 
 def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
     """Show the answer, and below it what there is to say about it."""
+    thread = secrets.token_hex(16)  # of this question: the conversation before it is sent along
     while True:
-        outcome = _show(source.events(messages))
+        outcome = _show(source.events(messages, thread=thread))
         if not (isinstance(outcome.end, Failed) and source.pull_missing(outcome.end)):
             break
+    while isinstance(outcome.end, Interrupted) and (typed := _asked_for()):
+        answers = typed_answers(outcome.end.interrupts, typed)
+        resumed = _show(source.events(None, thread=thread, resume=answers))
+        outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
     match outcome.end:
+        case Interrupted():
+            say("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
         case Failed() as failure:
             say(f"llmstream: {failure.message}")
         case Finished() as finished:
@@ -142,23 +155,30 @@ def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
     return outcome
 
 
+def _asked_for() -> str:
+    """What the person at the terminal answers; empty where there is none."""
+    if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
+        return ""
+    print("Your answer (y, n, or a text): ", end="", file=sys.stderr, flush=True)
+    return well_formed(sys.stdin.readline()).strip()
+
+
 def _show(events: Generator[Event, None, None]) -> Outcome:
-    text: list[str] = []
+    text = Answer()
     model, end = "", None
     try:
         # The model is stopped before what came is laid out.
         with _one_interrupt(), open_view() as view, closing(events):
             for event in events:
                 view.show(event)
-                if isinstance(event, Token):
-                    text.append(event.text)
-                elif isinstance(event, Started):
+                text.put([event])
+                if isinstance(event, Started):
                     model = event.model
                 elif is_terminal(event):
                     end = event
     except KeyboardInterrupt:
         end = None
-    return Outcome("".join(text), model, end)  # type: ignore[arg-type]
+    return Outcome(text.text, model, end)  # type: ignore[arg-type]
 
 
 @contextmanager

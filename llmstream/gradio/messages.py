@@ -8,6 +8,9 @@ from typing import Any
 Message = dict[str, Any]
 TRY_AGAIN = "Try again"
 
+# The metadata of what a graph asks a person, and of the answer: a chain has them in its thread.
+QUESTION, ANSWER = {"id": "question"}, {"id": "answer"}
+
 
 def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> Message:
     """A message in the form in which Gradio leaves its text alone; a plain str would be cleaned up."""
@@ -16,19 +19,33 @@ def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> 
 
 
 def conversation(messages: Iterable[Any]) -> list[dict[str, str]]:
-    """What a chain should know of the messages a chatbot holds: roles and texts, without notes and empty messages."""
+    """What a chain should know of the messages a chatbot holds: roles and texts.
+
+    Without notes, empty messages, and what was asked and answered in the middle of an answer.
+    """
     found: list[dict[str, str]] = []
+    said_in: Any = None
     for each in messages:
-        if not isinstance(each, Mapping) or (each.get("metadata") or {}).get("title"):
+        if not isinstance(each, Mapping) or (each.get("metadata") or {}).get("title") or _is_aside(each):
             continue
         role, text = str(each.get("role")), text_of(each)
         if not text or role not in ("user", "assistant"):
             continue
-        if found and found[-1]["role"] == role == "assistant":
-            found[-1]["content"] += text  # the parts of one answer
+        before, said_in = said_in, (each.get("metadata") or {}).get("id") or said_in
+        if found and found[-1]["role"] == role == "assistant" and before in (None, said_in):
+            found[-1]["content"] += text  # the parts of one message
         else:
             found.append({"role": role, "content": text})
     return found
+
+
+def is_answer(each: Mapping[str, Any]) -> bool:
+    """Whether a message answers what a graph asked."""
+    return (each.get("metadata") or {}).get("id") == ANSWER["id"]
+
+
+def _is_aside(each: Mapping[str, Any]) -> bool:
+    return (each.get("metadata") or {}).get("id") in (QUESTION["id"], ANSWER["id"])
 
 
 def text_of(each: Mapping[str, Any]) -> str:
@@ -43,7 +60,7 @@ def last_question(history: Any) -> tuple[str, list[Any]]:
     """The last question, and the conversation before it."""
     messages = list(history or ())
     for index in range(len(messages) - 1, -1, -1):
-        if messages[index].get("role") == "user":
+        if messages[index].get("role") == "user" and not _is_aside(messages[index]):
             return text_of(messages[index]), messages[:index]
     return "", messages
 

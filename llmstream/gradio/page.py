@@ -12,12 +12,15 @@ import gradio as gr
 from llmstream.errors import LlmstreamError
 from llmstream.gradio.code import KEEP_TEXT
 from llmstream.gradio.messages import (
+    ANSWER,
     chosen_example,
     chosen_option,
     conversation,
     edited,
+    is_answer,
     last_question,
     message,
+    text_of,
     without_options,
 )
 from llmstream.gradio.turns import Session, Turns
@@ -173,18 +176,21 @@ class Page:
 
     def _wire(self) -> None:
         chat, box = self._chat, self._box
-        self._asks(box.submit, lambda _, *values: values, [box, chat], clear_box=True)
+        self._asks(box.submit, lambda _, *values: values, [box, chat], clear_box=True, answers=True)
         self._asks(chat.retry, lambda _, history: last_question(history), [chat])
         self._asks(chat.edit, edited, [chat])
         self._asks(chat.example_select, chosen_example, [chat])
-        self._asks(chat.option_select, chosen_option, [chat])
+        self._asks(chat.option_select, chosen_option, [chat], answers=True)
         box.stop(self._stop, None, None, **_AT_ONCE)
         chat.undo(self._undo, [chat], [box, chat, self._line], **_AT_ONCE, **_RAW)
         chat.clear(self._clear, None, [box, chat, self._line], **_AT_ONCE, **_RAW)
 
-    def _asks(self, listen: Any, read: Read, inputs: list[Any], *, clear_box: bool = False) -> None:
+    def _asks(
+        self, listen: Any, read: Read, inputs: list[Any], *, clear_box: bool = False, answers: bool = False
+    ) -> None:
         """Have an event ask: `read` finds the question, and the conversation before it, in the event and the inputs.
 
+        answers: whether the text is an answer where the chain has asked something.
         The box has handlers of its own: Gradio builds a component anew for each update of it, which is too dear to be
         done with every piece of an answer.
         """
@@ -195,7 +201,8 @@ class Page:
                 return gr.skip(), gr.skip()
             before = [without_options(each) for each in history or ()]
             box: dict[str, Any] = {**_BUSY, "value": ""} if clear_box else _BUSY
-            return gr.update(**box), [*before, message("user", text)]
+            metadata = ANSWER if answers and self._turns.is_asked(_session(request)) else None
+            return gr.update(**box), [*before, message("user", text, metadata)]
 
         asked = listen(ask, inputs, [self._box, self._chat], **_AT_ONCE, **_RAW)
         answering = asked.then(
@@ -234,6 +241,8 @@ class Page:
     def _fields(self, asked: list[Any], panel: Sequence[Any]) -> dict[str, Any]:
         """What a run is asked with."""
         messages = conversation(asked)
+        if is_answer(asked[-1]):
+            return {"messages": messages, "answer": text_of(asked[-1])}
         if not panel:
             return {"messages": messages}
         model, system, temperature, thinking = panel

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import secrets
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.events import Cancelled
+from llmstream.events import Cancelled, Interrupt, Interrupted
 from llmstream.gradio.view import View
 from llmstream.http.ask import Ask
 from llmstream.http.service import Service
 from llmstream.runs.following import leave
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import Run
+from llmstream.view.interrupts import typed_answers
 
 # A page that is gone is noticed when something is sent to it: so often something is, also where there is no news.
 KEEP_ALIVE_S = 0.5
@@ -25,6 +29,17 @@ KEEP_ALIVE_S = 0.5
 # At most 16 updates a second; the eye hardly sees more, and each costs the server half a millisecond.
 PERIOD_S = 0.06
 Session = tuple[str, str]  # the caller, and the page's own id
+
+
+_THREADS_KEPT = 10_000
+
+
+@dataclass
+class _Thread:
+    """The conversation of a page as its chain knows it, and what that wants to know from a person."""
+
+    id: str = field(default_factory=secrets.token_urlsafe)
+    asked: Sequence[Interrupt] = ()
 
 
 class _Turn:
@@ -51,10 +66,15 @@ class Turns:
     def __init__(self, runs: Runs, chain: object = None) -> None:
         self._service = Service(runs, chain)
         self._turns: dict[Session, _Turn] = {}
+        self._threads: OrderedDict[Session, _Thread] = OrderedDict()
 
     def is_busy(self, session: Session) -> bool:
         """Whether the page waits for an answer."""
         return session in self._turns
+
+    def is_asked(self, session: Session) -> bool:
+        """Whether the chain waits for the page's answer."""
+        return session in self._threads and bool(self._threads[session].asked)
 
     async def stop(self, session: Session) -> None:
         """End the page's answer and free the model; what came stays."""
@@ -70,10 +90,12 @@ class Turns:
     async def answer(self, session: Session, fields: Mapping[str, Any]) -> AsyncGenerator[View, None]:
         """The answer as it grows; the last view has ended, unless the page went on to something else.
 
-        fields: those of a `RunRequest`. Never raises for what can go wrong with an answer.
+        fields: those of a `RunRequest`, and `answer`, where the page answers what the chain asked. Never raises for
+        what can go wrong with an answer.
         """
         await self.leave(session)
         turn = self._turns[session] = _Turn()
+        thread, fields = self._on_thread(session, fields)
         starting = asyncio.ensure_future(self._start(session[0], fields))
         view = View()
         try:
@@ -90,12 +112,31 @@ class Turns:
                 async with aclosing(self._follow(turn, turn.run, view)) as views:
                     async for view in views:
                         yield view
+            if isinstance(view.ended, Interrupted):
+                thread.asked = view.ended.interrupts
             if not turn.replaced:
                 yield view
         finally:
             if self._turns.get(session) is turn:
                 del self._turns[session]
             leave(starting)
+
+    def _on_thread(self, session: Session, fields: Mapping[str, Any]) -> tuple[_Thread, Mapping[str, Any]]:
+        """The page's thread, a new one where a conversation begins; and what is asked on it, or answered."""
+        others = {name: value for name, value in fields.items() if name not in ("messages", "answer")}
+        messages, answer = fields["messages"], fields.get("answer")
+        thread = self._threads.pop(session, None) or _Thread()
+        asked, thread.asked = thread.asked, ()
+        if answer is not None and asked:
+            others["resume"] = typed_answers(asked, answer)
+        else:
+            others["messages"] = messages if answer is None else [*messages, {"role": "user", "content": answer}]
+            said = [each for each in messages if isinstance(each, Mapping) and each.get("role") != "system"]
+            thread = thread if len(said) > 1 else _Thread()
+        self._threads[session] = thread
+        while len(self._threads) > _THREADS_KEPT:
+            self._threads.popitem(last=False)
+        return thread, {**others, "thread": thread.id}
 
     async def _start(self, caller: str, fields: Mapping[str, Any]) -> Run:
         try:
@@ -104,7 +145,7 @@ class Turns:
             raise InvalidRequest("The page sent something that can't be asked. Reload it.") from None
         ask = request.ask()
         if self._service.chain is not None:  # it brings its own model, and what that is told
-            ask = Ask(messages=ask.messages, context=ask.context)
+            ask = Ask(messages=ask.messages, context=ask.context, thread=ask.thread, resume=ask.resume)
         return await self._service.start(ask, caller=caller, grace_s=0)
 
     async def _follow(self, turn: _Turn, run: Run, view: View) -> AsyncGenerator[View, None]:

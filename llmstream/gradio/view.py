@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from llmstream.events import Cancelled, Failed, Finished
-from llmstream.gradio.messages import TRY_AGAIN, Message, message
+from llmstream.events import Failed, Finished, Interrupted, Terminal
+from llmstream.gradio.messages import QUESTION, TRY_AGAIN, Message, message
+from llmstream.view.interrupts import actions_of
 from llmstream.view.progress import Part, Progress
 
 GO_ON = "Go on."
@@ -38,7 +39,10 @@ class View(Progress):
 
     def _message(self, part: Part) -> Message:
         if part.kind == "text":
-            return message("assistant", part.text, {"id": self.run_id} if self.run_id else None)
+            said_in = self.run_id if part.message is None else f"{self.run_id}/{part.message}"
+            return message("assistant", part.text, {"id": said_in} if said_in else None)
+        if part.kind == "question":
+            return message("assistant", part.text, QUESTION)
         if part.kind == "error":
             return _titled(part.title, part.text)
         if part.pending:
@@ -51,9 +55,13 @@ def _titled(title: str, text: str, **metadata: Any) -> Message:
     return message("assistant", text, {"title": title, **metadata})
 
 
-def _options(ended: Finished | Failed | Cancelled | None) -> list[dict[str, str]] | None:
+def _options(ended: Terminal | None) -> list[dict[str, str]] | None:
     if isinstance(ended, Failed) and ended.retryable:
         return [{"value": TRY_AGAIN, "label": TRY_AGAIN}]
     if isinstance(ended, Finished) and ended.reason == "length":
         return [{"value": GO_ON, "label": "Go on"}]
+    if isinstance(ended, Interrupted):
+        actions = [action for each in ended.interrupts for action in actions_of(each)]
+        offered = [kind for kind in ("approve", "reject") if actions and all(kind in each.allowed for each in actions)]
+        return [{"value": kind, "label": kind.capitalize()} for kind in offered] or None
     return None

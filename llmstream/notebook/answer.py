@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llmstream.errors import LlmstreamError, error_from_code
-from llmstream.events import Cancelled, Failed, Finished, Timings, Usage
+from llmstream.events import Cancelled, Failed, Finished, Interrupt, Interrupted, Timings, Usage
 from llmstream.notebook.kernel import request_id
 from llmstream.notebook.markdown import answer_bundle
 from llmstream.view.progress import Progress
@@ -17,7 +18,9 @@ class Answer:
     """An answer that was shown.
 
     text, reasoning: exactly what the model wrote. usage, timings: tokens, and times in seconds; None unless it is
-    finished. run_id: of its run. state: whether it is complete, was stopped, or failed; then `error` says why.
+    finished, or asks something. run_id: of its run. state: whether it is complete, was stopped, waits for a person, or
+    failed; then `error` says why. interrupts: what a person is asked, each with `id` and `value`; show the rest by
+    `await show(None, chain=…, thread=…, resume={id: answer})`.
     """
 
     text: str
@@ -25,8 +28,9 @@ class Answer:
     usage: Usage | None
     timings: Timings | None
     run_id: str
-    state: Literal["finished", "failed", "cancelled"]
+    state: Literal["finished", "failed", "cancelled", "interrupted"]
     error: LlmstreamError | None = None
+    interrupts: Sequence[Interrupt] = ()
     _bundle: dict[str, str] = field(default_factory=dict, repr=False)
     _shown_in: str = field(default="", repr=False)
 
@@ -47,20 +51,28 @@ class Answer:
             raise NotImplementedError  # which for IPython means: go on with _repr_mimebundle_
 
 
+_STATES: dict[type[Any], Literal["finished", "cancelled", "interrupted"]] = {
+    Finished: "finished",
+    Cancelled: "cancelled",
+    Interrupted: "interrupted",
+}
+
+
 def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
     """The answer that a run has come to.
 
     progress: of a run that has ended. shown_in: the request of the cell that it was shown in.
     """
     end = progress.ended
-    finished = end if isinstance(end, Finished) else None
+    told = end if isinstance(end, Finished | Interrupted) else None
     return Answer(
         text=progress.text,
         reasoning=progress.reasoning,
-        usage=finished.usage if finished else None,
-        timings=finished.timings if finished else None,
+        usage=told.usage if told else None,
+        timings=told.timings if told else None,
         run_id=run_id,
-        state="finished" if finished else "cancelled" if isinstance(end, Cancelled) else "failed",
+        state=_STATES.get(type(end), "failed"),
+        interrupts=end.interrupts if isinstance(end, Interrupted) else (),
         error=error_from_code(end.code, end.message) if isinstance(end, Failed) else None,
         _bundle=answer_bundle(progress),
         _shown_in=shown_in,

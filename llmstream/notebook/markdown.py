@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 
-from llmstream.events import Cancelled, Failed
+from llmstream.events import Cancelled, Failed, Interrupted
 from llmstream.view.markdown import escape_lines, inert_markdown
 from llmstream.view.progress import Part, Progress
 
@@ -54,6 +54,8 @@ def end_line(progress: Progress) -> str:
         return "⚠️ *The answer is not complete.*" if progress.text else "⚠️ *There is no answer.*"
     if progress.ended is None or isinstance(progress.ended, Cancelled):
         return "*Stopped: the answer is not complete.*" if progress.text else "*Stopped before the answer began.*"
+    if isinstance(progress.ended, Interrupted):
+        return f"*Waiting for an answer{f' · {progress.line}' if progress.line else ''}*"
     empty = next((f"{part.text} " for part in progress.parts if part.kind == "remark"), "")
     return f"*{empty}{progress.line}*" if empty or progress.line else ""
 
@@ -64,6 +66,8 @@ def _block(part: Part) -> str:
             return inert_markdown(part.text)
         case "thinking":
             return _folded(part, escape_lines(part.text), is_open=part.pending)
+        case "question":
+            return inert_markdown(part.text)
         case "note":
             return _folded(part, part.text.strip(), is_open=False)
     return ""  # how it ended stands on the line below

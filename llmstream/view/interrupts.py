@@ -56,6 +56,40 @@ def refusal_of(interrupt: Interrupt) -> Any:
     return answer_of(interrupt, [{"type": "reject"} for _ in actions]) if actions else None
 
 
+def typed_answers(interrupts: Sequence[Interrupt], text: str) -> dict[str, Any]:
+    """The answers, by the ids of the interrupts, of a person who has a line of text to answer with.
+
+    For a tool call: approve, y or yes; reject, n or no; a JSON object with other arguments, where it may be edited; any
+    other text is why it is rejected, or stands for the tool's result where it can't be rejected. To anything else, the
+    text is the answer.
+    """
+    return {each["id"]: _typed(each, text.strip()) for each in interrupts}
+
+
+def _typed(interrupt: Interrupt, text: str) -> Any:
+    actions = actions_of(interrupt)
+    return answer_of(interrupt, [_typed_decision(action, text) for action in actions]) if actions else text
+
+
+def _typed_decision(action: Action, text: str) -> Decision:
+    if text.lower() in ("approve", "y", "yes"):
+        return {"type": "approve"}
+    if text.lower() in ("reject", "n", "no"):
+        return {"type": "reject"}
+    if "edit" in action.allowed and (arguments := _json_object(text)) is not None:
+        return {"type": "edit", "edited_action": {"name": action.name, "args": arguments}}
+    can_respond = "respond" in action.allowed and "reject" not in action.allowed
+    return {"type": "respond" if can_respond else "reject", "message": text}
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def is_batch(interrupt: Interrupt) -> bool:
     """Whether an interrupt that asks about tool calls asks about all of a message together."""
     return "action_requests" in interrupt["value"]

@@ -13,30 +13,37 @@ from llmstream.events import (
     Event,
     Failed,
     Finished,
+    Interrupted,
     Reasoning,
     Started,
     Status,
+    Terminal,
     Token,
     ToolCall,
     ToolResult,
+    Withdrawn,
 )
+from llmstream.view.answer import Answer
+from llmstream.view.interrupts import in_words
 from llmstream.view.markdown import escape, fenced, source_list
 
 
 @dataclass
 class Part:
-    """A stretch of one kind; all but text have a title: thinking, a note (a tool, sources, …), and at the end an error
-    or a remark.
+    """A stretch of one kind; all but text have a title: thinking, a note (a tool, sources, …), and at the end an error,
+    a remark, or what a person is asked.
 
-    A note's text is Markdown made of escaped text. pending: whether more of it may come.
+    A note's text is Markdown made of escaped text. pending: whether more of it may come. message: of the chain, to
+    which a text, a thought or a call belongs.
     """
 
-    kind: Literal["text", "thinking", "note", "error", "remark"]
+    kind: Literal["text", "thinking", "note", "error", "remark", "question"]
     title: str = ""
     pieces: list[str] = field(default_factory=list)
     began: float = 0.0
     duration_s: float | None = None
     pending: bool = False
+    message: str | None = None
 
     @property
     def text(self) -> str:
@@ -52,7 +59,7 @@ class Progress:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self.ended: Finished | Failed | Cancelled | None = None
+        self.ended: Terminal | None = None
         self.seen = 0
         self.line = ""
         self._clock = clock
@@ -61,18 +68,19 @@ class Progress:
         self._waiting = ""
         self._cut = False
         self.parts: list[Part] = []
+        self._answer = Answer()
         self._tools: dict[str, Part] = {}
         self._output: Part | None = None
 
     @property
     def text(self) -> str:
-        """The answer so far."""
-        return self._joined("text")
+        """The answer so far, with a blank line between its messages."""
+        return self._answer.text
 
     @property
     def reasoning(self) -> str:
         """The thinking so far."""
-        return self._joined("thinking")
+        return self._answer.reasoning
 
     @property
     def streaming(self) -> bool:
@@ -82,12 +90,13 @@ class Progress:
     def put(self, events: Sequence[Event]) -> None:
         """Take events in."""
         self.seen += len(events)
+        self._answer.put(events)
         for event in events:
             match event:
-                case Token(text):
-                    self._live("text", "").pieces.append(text)
-                case Reasoning(text):
-                    self._live("thinking", "Thinking").pieces.append(text)
+                case Token(text, message):
+                    self._live("text", "", message).pieces.append(text)
+                case Reasoning(text, message):
+                    self._live("thinking", "Thinking", message).pieces.append(text)
                 case _:
                     self._put_rare(event)
 
@@ -114,9 +123,12 @@ class Progress:
             case Status(state, detail, position):
                 place = f"Waiting in line, number {position}" if position else "Waiting in line"
                 self._waiting = place if state == "queued" else detail.rstrip(".")
-            case ToolCall(id, name, arguments):
-                part = self._note(f"Tool: {name}", fenced(arguments), pending=True)
+            case ToolCall(id, name, arguments, message):
+                part = self._note(f"Tool: {name}", fenced(arguments), pending=True, message=message)
                 self._tools[id] = part
+            case Withdrawn(message):
+                self.parts[:] = [part for part in self.parts if part.message != message]
+                self._tools = {call: part for call, part in self._tools.items() if part.message != message}
             case ToolResult(id, output):
                 known = self._tools.pop(id, None) or self._note("Tool", "")
                 self._end(known)
@@ -128,10 +140,10 @@ class Progress:
                 self._output.pieces[:] = [fenced(value)]
             case Data(name, value):
                 self._note(name, fenced(value))
-            case Finished() | Failed() | Cancelled():
+            case Finished() | Failed() | Cancelled() | Interrupted():
                 self._finish(event)
 
-    def _finish(self, event: Finished | Failed | Cancelled) -> None:
+    def _finish(self, event: Terminal) -> None:
         for part in self.parts:
             self._end(part)
         self.ended = event
@@ -140,25 +152,27 @@ class Progress:
             self.parts.append(Part("error", f"⚠️ {title}", [event.message]))
         elif isinstance(event, Cancelled):
             self._remark("Stopped", "The answer was stopped here.")
+        elif isinstance(event, Interrupted):
+            self.parts.append(Part("question", "Waiting for you", [in_words(event.interrupts)]))
         elif not self.text and not self._tools and event.reason != "tool_calls":
             self._remark("Empty answer", "The model answered nothing.")
         self.line = stats_line(event, self._model, cut=self._cut)
 
-    def _live(self, kind: Literal["text", "thinking"], title: str) -> Part:
-        """The part that grows, a new one where the last is of another kind."""
+    def _live(self, kind: Literal["text", "thinking"], title: str, message: str | None) -> Part:
+        """The part that grows, a new one where the last is of another kind or message."""
         last = self.parts[-1] if self.parts else None
-        if last is not None and last.kind == kind:
+        if last is not None and (last.kind, last.message) == (kind, message):
             return last
         if last is not None and last.kind == "thinking":
             self._end(last)
-        part = Part(kind, title, began=self._clock(), pending=True)
+        part = Part(kind, title, began=self._clock(), pending=True, message=message)
         self.parts.append(part)
         return part
 
-    def _note(self, title: str, text: str, *, pending: bool = False) -> Part:
+    def _note(self, title: str, text: str, *, pending: bool = False, message: str | None = None) -> Part:
         if self.parts and self.parts[-1].kind == "thinking":
             self._end(self.parts[-1])
-        part = Part("note", title, [text], began=self._clock(), pending=pending)
+        part = Part("note", title, [text], began=self._clock(), pending=pending, message=message)
         self.parts.append(part)
         return part
 
@@ -170,22 +184,21 @@ class Progress:
             part.pending = False
             part.duration_s = round(self._clock() - part.began, 1)
 
-    def _joined(self, kind: str) -> str:
-        return "".join(piece for part in self.parts if part.kind == kind for piece in part.pieces)
 
-
-def stats_line(event: Finished | Failed | Cancelled, model: str, *, cut: bool = False) -> str:
+def stats_line(event: Terminal, model: str, *, cut: bool = False) -> str:
     """The line under an answer, in Markdown."""
-    if not isinstance(event, Finished):
+    if not isinstance(event, Finished | Interrupted):
         return ""
+    cut_short = isinstance(event, Finished) and event.reason == "length"
+    cut = cut or (isinstance(event, Finished) and event.prompt_truncated)
     timings, tokens = event.timings, event.usage.output_tokens
     parts = [
         "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
         "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
         "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
         escape(model),
-        "cut at its length limit" if event.reason == "length" else "",
-        "the conversation was cut to fit the model" if cut or event.prompt_truncated else "",
+        "cut at its length limit" if cut_short else "",
+        "the conversation was cut to fit the model" if cut else "",
     ]
     return " · ".join(part for part in parts if part)
 

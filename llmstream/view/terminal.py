@@ -24,7 +24,8 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
+from llmstream.events import Data, Event, Interrupted, Reasoning, Status, Token, ToolCall, ToolResult, Withdrawn
+from llmstream.view.answer import OneText
 from llmstream.view.markdown import FORMULA
 
 PAINT_EVERY_S = 0.1
@@ -205,6 +206,7 @@ class PlainView:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._at_start = True
+        self._text = OneText()
 
     def __enter__(self) -> Self:
         return self
@@ -214,8 +216,9 @@ class PlainView:
             self._write("\n")
 
     def show(self, event: Event) -> None:
-        """Write the text of a token; the rest is for terminals."""
-        if isinstance(event, Token) and (text := safe_text(event.text)):
+        """Write the text of a token, and what a person is asked; the rest is for terminals."""
+        text = self._text.piece(event) if isinstance(event, Token) else self._text.rare(event)
+        if text := safe_text(text):
             self._write(text)
 
     def _write(self, text: str) -> None:
@@ -235,6 +238,7 @@ class TerminalView:
         self._console = console
         self._parts: list[_Part] = []
         self._status = ""
+        self._texts = {"answer": OneText(), "thought": OneText()}
         self._printed = ""  # the kind of what was printed last
         self._gap = False  # whether a blank line is due before the next block
         self._lock = threading.Lock()
@@ -268,7 +272,12 @@ class TerminalView:
             match event:
                 case Token() | Reasoning():
                     self._status = ""
-                    self._append("thought" if isinstance(event, Reasoning) else "answer", safe_text(event.text))
+                    kind = "thought" if isinstance(event, Reasoning) else "answer"
+                    self._append(kind, safe_text(self._texts[kind].piece(event)))
+                case Withdrawn() | Interrupted():
+                    self._texts["thought"].rare(event)
+                    if text := self._texts["answer"].rare(event):
+                        self._append("answer", safe_text(text))
                 case Status():
                     self._status = event.detail
                 case _:
