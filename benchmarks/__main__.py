@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    chains,
     encoders,
     first_token,
     gradio_chat,
@@ -26,6 +27,7 @@ from benchmarks import (
 
 MEASUREMENTS: Mapping[str, Callable[..., None]] = {
     "throughput": throughput.run,
+    "chains": chains.run,
     "log": log.run,
     "encoders": encoders.run,
     "first-token": first_token.run,

@@ -84,12 +84,12 @@ def usual() -> Any:
     return app
 
 
-def _llmstream(port: int, *, gradio: bool) -> None:
+def _llmstream(port: int, *, chain: object = None, gradio: bool = False) -> None:
     from llmstream.fastapi import create_app
     from llmstream.server import Server
     from llmstream.settings import Settings
 
-    app = create_app(Settings.load())
+    app = create_app(Settings.load(), chain=chain)
     if gradio:
         from llmstream.gradio import create_chat, mount_chat
 
@@ -101,7 +101,12 @@ def main(port: int, name: str) -> None:
     """Serve until SIGTERM."""
     if name in ("llmstream", "gradio"):
         return _llmstream(port, gradio=name == "gradio")
-    app = {"pass-through": lambda: bare(_pass), "bare loop": lambda: bare(_parse), "usual way": usual}[name]()
+    apps = {"pass-through": lambda: bare(_pass), "bare loop": lambda: bare(_parse), "usual way": usual}
+    if name not in apps:
+        from benchmarks.chains import CHAINS  # brings in LangGraph, which the others are measured without
+
+        return _llmstream(port, chain=CHAINS[name]())
+    app = apps[name]()
     uvicorn.run(app, port=port, lifespan="off", loop="uvloop", http="httptools", log_level="warning", access_log=False)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -19,15 +18,15 @@ from pydantic import PrivateAttr
 
 from llmstream import concurrency
 from llmstream.concurrency import pulled, questions
-from llmstream.errors import InvalidRequest, SettingsError
+from llmstream.errors import InvalidRequest
 from llmstream.events import Status
 from llmstream.ollama.chunks import Chunk
-from llmstream.ollama.endpoint import Endpoint, basic_auth
+from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings, Thinking, parse_ollama_host, plain_ollama_host
 
 with plain_ollama_host():
-    from langchain_ollama import ChatOllama
+    from langchain_ollama import ChatOllama as _ChatOllama
 
 CONTEXT_PROMPT = "Answer from this context. If it does not hold the answer, say so.\n\n{context}"
 
@@ -35,7 +34,7 @@ CONTEXT_PROMPT = "Answer from this context. If it does not hold the answer, say 
 notify_status: ContextVar[Callable[[Status], None] | None] = ContextVar("notify_status", default=None)
 
 
-class StrictChatOllama(ChatOllama):
+class StrictChatOllama(_ChatOllama):
     """`langchain_ollama.ChatOllama` in every respect, but streaming through `llmstream.reader`.
 
     A truncated, stalled or malformed answer raises an `llmstream.errors.UpstreamError` instead of ending like a
@@ -53,16 +52,6 @@ class StrictChatOllama(ChatOllama):
         """The model itself, from now on streaming from a given server."""
         self._ollama = ollama
         return self
-
-    def request_body(self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """The body of `/api/chat` for these messages."""
-        body = {key: value for key, value in self._chat_params(messages, stop, **kwargs).items() if value is not None}
-        for message in body["messages"]:
-            if message.get("images"):
-                message["images"] = [_base64(image) for image in message["images"]]
-            else:
-                message.pop("images", None)
-        return body
 
     async def _acreate_chat_stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
@@ -82,9 +71,27 @@ class StrictChatOllama(ChatOllama):
     def _chunks(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> AsyncGenerator[list[Chunk], None]:
-        body = self.request_body(messages, stop, **kwargs)
+        body = request_body(self, messages, stop, **kwargs)
         notify = notify_status.get() or _ignore
         return pulled(lambda receive: self.ollama().chat(body, receive, notify=notify))
+
+
+# The name under which it takes the place of `langchain_ollama`'s, by one import.
+ChatOllama = StrictChatOllama
+
+
+def request_body(
+    model: _ChatOllama, messages: list[BaseMessage], /, stop: list[str] | None = None, **kwargs: Any
+) -> dict[str, Any]:
+    """The body of `/api/chat` with which a model asks for an answer to these messages."""
+    params = model._chat_params(messages, stop, **kwargs)  # noqa: SLF001 - the one place that knows what it sends
+    body = {key: value for key, value in params.items() if value is not None}
+    for message in body["messages"]:
+        if message.get("images"):
+            message["images"] = [_base64(image) for image in message["images"]]
+        else:
+            message.pop("images", None)
+    return body
 
 
 def _ignore(status: Status) -> None:
@@ -119,53 +126,8 @@ def _as_mapping(chunk: Chunk) -> dict[str, Any]:
 def _ollama_of(model: StrictChatOllama) -> Ollama:
     settings = Settings.load()
     url = parse_ollama_host(model.base_url) if model.base_url else settings.ollama_url
-    if not (model.client_kwargs or model.async_client_kwargs):
-        return Ollama.of(settings.change(ollama_url=url))
-    return _with_client_kwargs(url, settings, **{**(model.client_kwargs or {}), **(model.async_client_kwargs or {})})
-
-
-def _with_client_kwargs(url: str, settings: Settings, **kwargs: Any) -> Ollama:
-    """The server, with what httpx's client would be told of it."""
-    headers = {_text(name): _text(value) for name, value in dict(kwargs.pop("headers", None) or {}).items()}
-    cookies = dict(kwargs.pop("cookies", None) or {})
-    proxy = kwargs.pop("proxy", None)
-    verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
-    kwargs.pop("follow_redirects", None)
-    if isinstance(verify, str):
-        verify = _trusting(verify)
-    if kwargs:
-        raise SettingsError(
-            f"client_kwargs {sorted(kwargs)} can't be honoured; headers, timeout, verify, proxy, cookies and auth can."
-        )
-    if auth is not None:
-        if not (isinstance(auth, tuple) and len(auth) == 2):
-            raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
-        headers["Authorization"] = basic_auth(*auth)
-    # A number, or what `httpx.Timeout` says of reading.
-    wait_s = getattr(timeout, "read", timeout)
-    first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s
-    return Ollama(
-        Endpoint(
-            url=url,
-            connect_timeout_s=settings.connect_timeout_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=min(first_token_s, settings.token_timeout_s),
-            headers=headers,
-            cookies=cookies,
-            proxy=None if proxy is None else str(proxy),
-            tls=True if verify is None else verify,
-        )
-    )
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-@functools.lru_cache(maxsize=16)
-def _trusting(cafile: str) -> ssl.SSLContext:
-    """What trusts the certificates in a file; one for all questions, which may share a connection then."""
-    return ssl.create_default_context(cafile=cafile)
+    kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
+    return ollama_with(settings.change(ollama_url=url), kwargs)
 
 
 _CHAT_MODELS_KEPT = _CHAINS_KEPT = 64

@@ -1,116 +1,162 @@
-"""Chains that are read straight from Ollama, where nothing could tell the difference.
+"""Chains whose model is read straight from Ollama, where nothing could tell the difference.
 
-Such a chain is a prompt, if any, and a `StrictChatOllama`, with no callback or tracer listening.
+What comes before the model runs once, by LangChain, with its callbacks; from then on no object of LangChain's is made
+for any token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.globals import get_debug
-from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
+from langchain_core.language_models._utils import _normalize_messages
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import ensure_config
 from langchain_core.utils.env import env_var_is_set
+from langchain_ollama import ChatOllama
 
-from llmstream.chain import StrictChatOllama
-from llmstream.core.anatomy import ByChain
+from llmstream.chain import StrictChatOllama, request_body
+from llmstream.core.anatomy import sync_parts
 from llmstream.core.emitter import Emitter
+from llmstream.core.reader import Part, Reader, is_set_apart
+from llmstream.core.shape import Shape, shape_of
+from llmstream.core.watched import watched
+from llmstream.core.watcher import Watcher
+from llmstream.events import Usage
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.models import Ollama
+
+if TYPE_CHECKING:
+    from llmstream.core.job import Job
 
 
 @dataclass(frozen=True)
 class Fast:
-    """A chain that may be read straight from Ollama: the server and the body of its request."""
+    """How a chain is read straight from Ollama.
 
+    body: of the request; None where the steps before the model have to run first.
+    """
+
+    shape: Shape
     ollama: Ollama
-    body: Mapping[str, Any]
-    thinking: bool  # whether the model's thinking is shown: ChatOllama drops what was not asked for
+    body: Mapping[str, Any] | None
 
+    @property
+    def model(self) -> str:
+        """The name of the model that answers."""
+        return str(self.shape.kwargs.get("model", self.shape.model.model))
 
-async def read_fast(fast: Fast, emitter: Emitter) -> None:
-    """Emit what Ollama answers, to the end."""
-
-    def receive(chunks: list[Chunk]) -> None:
-        emitter.chunks(chunks, thinking=fast.thinking)
-        emitter.check()
-        if chunks[-1].done:
-            emitter.finish_ollama(cast("LastChunk", chunks[-1]))
-
-    await fast.ollama.chat(fast.body, receive, notify=emitter.status)
+    @cached_property
+    def sync_parts(self) -> Sequence[str]:
+        """What a stop can't end."""
+        return sync_parts(self.shape.before) if self.shape.before is not None else ()
 
 
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     """How to read this chain straight from Ollama, where nothing could tell the difference."""
-    shape = _shapes.get(chain)
-    if shape is None or shape.model.rate_limiter or shape.model.disable_streaming:
+    shape = shape_of(chain)
+    if shape is None or _is_special(shape.model) or _is_observed(shape.model):
         return None
-    if _observed(shape.model, shape.prompt):
-        return None
-    prompt, model, kwargs = shape.prompt, shape.model, shape.kwargs
+    ollama = shape.ollama or cast("StrictChatOllama", shape.model).ollama()
+    if shape.before is not None:
+        return Fast(shape, ollama, None)
+    prompt = shape.prompt
     try:
         if isinstance(prompt, str):
-            messages = value[prompt]
+            messages = _normalized(value[prompt])
+        elif prompt is not None:
+            messages = _normalized((await prompt.aformat_prompt(**value)).to_messages())
         else:
-            messages = (await prompt.aformat_prompt(**value)).to_messages() if prompt is not None else value
-        # Content blocks take LangChain's normalizing.
-        is_text = all(isinstance(message.content, str) for message in messages)
+            messages = _messages(shape.model, value)
+        body = request_body(shape.model, messages, **shape.kwargs)
     except Exception:  # the chain will fail by itself, and be told of as any other that does
         return None
-    if not is_text:
-        return None
-    thinking = bool(kwargs.get("reasoning", model.reasoning))
-    return Fast(model.ollama(), model.request_body(messages, **kwargs), thinking)
+    return Fast(shape, ollama, body)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """A chain that is a prompt, if any, a model that streams through the reader, and what is bound to it.
+async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
+    """Emit what the chain answers, to the end; raises what it fails with."""
+    if fast.body is not None:
+        return await _read(fast, fast.body, emitter)
+    shape = fast.shape
+    watcher = Watcher(emitter, _BeforeReader(emitter, named=False))
+    async with watched(watcher, job.settings):
+        said = await _run_before(shape, job.chain_input, watcher, emitter)
+        if not said:  # the model is not asked then
+            return emitter.finish("stop", watcher.usage, calls_left=False)
+        body = request_body(shape.model, _messages(shape.model, said[0]), **shape.kwargs)
+    await _read(fast, body, emitter, watcher)
 
-    prompt: the name of the variable where it hands on messages as they are, as the default one does.
+
+async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: Watcher | None = None) -> None:
+    """Emit what Ollama answers, to the end; before: has counted what the steps before the model took."""
+    model, kwargs = fast.shape.model, fast.shape.kwargs
+    thinking = bool(kwargs.get("reasoning", model.reasoning))  # ChatOllama drops what was not asked for
+
+    def receive(chunks: list[Chunk]) -> None:
+        emitter.chunks(chunks, thinking=thinking)
+        emitter.check()
+        if chunks[-1].done:
+            last = cast("LastChunk", chunks[-1])
+            usage = Usage(last.prompt_eval_count, last.eval_count)
+            emitter.finish_ollama(last, before.used(usage) if before else usage)
+
+    await fast.ollama.chat(body, receive, notify=emitter.status)
+
+
+async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitter) -> list[Any]:
+    """What the steps before the model make for it, put together as LangChain does for a step that takes it whole.
+
+    Empty where they yield nothing. Source: langchain_core/runnables/base.py (Runnable.atransform).
     """
-
-    prompt: BasePromptTemplate[Any] | str | None
-    model: StrictChatOllama
-    kwargs: Mapping[str, Any]
-
-
-def _shape(chain: Runnable[Any, Any]) -> _Shape | None:
-    prompt: BasePromptTemplate[Any] | None = None
-    rest: Any = chain
-    if type(chain) is RunnableSequence:
-        if len(chain.steps) != 2 or not isinstance(chain.first, BasePromptTemplate):
-            return None
-        prompt, rest = chain.first, chain.last
-    kwargs: Mapping[str, Any] = {}
-    # By its id: what a chat model's `bind` gives is a RunnableBinding of another class.
-    if isinstance(rest, RunnableBinding) and rest.lc_id() == RunnableBinding.lc_id() and not _configured(rest):
-        rest, kwargs = rest.bound, rest.kwargs
-    return _Shape(_handed_on(prompt) or prompt, rest, kwargs) if type(rest) is StrictChatOllama else None
+    before = cast("Runnable[Any, Any]", shape.before)
+    whole: list[Any] = []
+    async with aclosing(before.astream(value, {**shape.config, "callbacks": [watcher]})) as items:  # type: ignore[type-var]
+        async for item in items:
+            try:
+                whole = [whole[0] + item] if whole else [item]
+            except TypeError:
+                whole = [item]
+            emitter.check()
+    return whole
 
 
-def _handed_on(prompt: BasePromptTemplate[Any] | None) -> str | None:
-    """The variable whose messages are all that a prompt makes; None where it makes something of its own."""
-    if type(prompt) is not ChatPromptTemplate or prompt.metadata or prompt.tags or prompt.partial_variables:
-        return None
-    only = prompt.messages[0] if len(prompt.messages) == 1 else None
-    if type(only) is not MessagesPlaceholder or only.optional or only.n_messages is not None:
-        return None
-    return only.variable_name
+class _BeforeReader(Reader):
+    """Tells what the steps before the model find and do; what models say among them is no part of the answer."""
+
+    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+        """What a model asks for may be carried out by the steps after it."""
+        if message is not None and not part.is_inner:
+            self.calls.ask(getattr(message, "tool_calls", ()))
 
 
-# Looking at a chain takes a tenth of what there is to do before a question is on its way.
-_shapes = ByChain(_shape)
+def _messages(model: ChatOllama, value: Any) -> list[BaseMessage]:
+    """The messages that a chat model makes of what it is given."""
+    return _normalized(model._convert_input(value).to_messages())  # noqa: SLF001 - what its `astream` begins with
 
 
-def _configured(binding: RunnableBinding[Any, Any]) -> bool:
-    return bool(binding.config or binding.config_factories)
+def _normalized(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """Messages with their content blocks as LangChain hands them to a model's own code."""
+    is_text = all(isinstance(message.content, str) for message in messages)
+    return messages if is_text else _normalize_messages(messages)
 
 
-def _observed(model: StrictChatOllama, prompt: BasePromptTemplate[Any] | str | None) -> bool:
+def _is_special(model: ChatOllama) -> bool:
+    """Whether LangChain would do more for the model than ask it and hand on what it says."""
+    return bool(
+        model.rate_limiter
+        or model.disable_streaming
+        or model.cache
+        or is_set_apart(model.tags or (), model.metadata or {})
+    )
+
+
+def _is_observed(model: ChatOllama) -> bool:
     """Whether a callback or a tracer would hear of a call.
 
     Looks where LangChain looks for them (`_configure` in langchain_core/callbacks/manager.py), but makes no callback
@@ -118,8 +164,6 @@ def _observed(model: StrictChatOllama, prompt: BasePromptTemplate[Any] | str | N
     """
     from langchain_core.tracers.context import _configure_hooks, _tracing_v2_is_enabled  # brings in langsmith, 130 ms
 
-    if isinstance(prompt, BasePromptTemplate) and (prompt.metadata or prompt.tags):
-        return True
     around = ensure_config().get("callbacks")  # a list, or a manager
     if getattr(around, "handlers", around) or model.callbacks or model.verbose or get_debug():
         return True

@@ -167,9 +167,9 @@ class Emitter:
         if self._over is not None:
             raise self._over
 
-    def finish_ollama(self, last: LastChunk) -> None:
-        """The end, as Ollama's last line tells it."""
-        usage = Usage(last.prompt_eval_count, last.eval_count)
+    def finish_ollama(self, last: LastChunk, usage: Usage | None = None) -> None:
+        """The end, as Ollama's last line tells it; usage: of all models, where others answered before."""
+        usage = usage or Usage(last.prompt_eval_count, last.eval_count)
         speed = last.eval_count / last.eval_duration * 1e9 if last.eval_count and last.eval_duration else None
         load_s = round(last.load_duration / 1e9, 6) if last.load_duration else None
         self.finish(last.done_reason or "", usage, load_s=load_s, tokens_per_s=speed)

@@ -19,18 +19,13 @@ from langchain_core.runnables.base import coerce_to_runnable
 from llmstream.chain import aopen_chain
 from llmstream.core.anatomy import has_memory, model_name, sync_parts
 from llmstream.core.demanded import DemandedCall
-from llmstream.core.direct import (
-    fast_way,
-    read_fast,
-)
+from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
 from llmstream.core.inputs import Input, Question, chain_input, to_messages
 from llmstream.core.job import Job
-from llmstream.core.langchain import (
-    chain_failed,
-    run_chain,
-)
+from llmstream.core.langchain import run_chain
 from llmstream.core.threads import Thread, remembers, thread_config, thread_id
+from llmstream.core.watched import chain_failed
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,
@@ -85,8 +80,8 @@ async def prepare(
     config = thread_config(runnable, thread_id(thread, caller))
     value, run_config = await _input(runnable, question, config, resume=resume, context=context, history=history)
     fast = None if run_config or answer_nodes else await fast_way(runnable, value)
-    model_said = str(fast.body["model"]) if fast else model_name(runnable)
-    parts = () if fast else sync_parts(runnable)
+    model_said = fast.model if fast else model_name(runnable)
+    parts = fast.sync_parts if fast else sync_parts(runnable)
     memory = has_memory(runnable)
     return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory, demanded)
 
@@ -136,7 +131,7 @@ async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
     waiting = asyncio.get_running_loop().call_later(WAITING_AFTER_S, _tell_waiting, job, emitter)
     try:
         async with asyncio.timeout(job.settings.max_run_s) as limit:
-            await (read_fast(job.fast, emitter) if job.fast else run_chain(job, emitter))
+            await (read_fast(job, job.fast, emitter) if job.fast else run_chain(job, emitter))
     except TimeoutError as error:
         if limit.expired():
             emitter.fail(LimitExceeded(f"The answer took more than {job.settings.max_run_s:g} s and was cut."))

@@ -8,10 +8,11 @@ from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import answering_step, final_parser, is_cumulative
+from llmstream.core.anatomy import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
 from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, text_of
@@ -49,6 +50,7 @@ class ItemsReader(Reader):
         self._raw: list[BaseMessage] = []  # under "raw": of `with_structured_output(include_raw=True)`, as it seems
         self._has_parsed = False
         self._state: list[BaseMessage] = []  # under "messages": of a graph inside the chain, or of the input
+        self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
         self._reached: list[str] = []  # the calls that are a part of the answer
 
     # What the callbacks tell
@@ -61,9 +63,10 @@ class ItemsReader(Reader):
             self._keys.update(_keys_of(part))
         self._texts[part].append(text)
         if reasoning and not part.is_inner:
-            if self._step is not None and self._step == _step_of(part):
+            step = _step_of(part)
+            if self._step == step:
                 self._think(part, reasoning)
-            else:
+            elif not (self._step and 0 < step < self._step):  # what an earlier step thinks is its own affair
                 self._thoughts[part] = self._thoughts.get(part, "") + reasoning
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
@@ -118,6 +121,8 @@ class ItemsReader(Reader):
         outer = [part for part in self._models if not part.is_inner]
         self.shown = shown or outer[-1:]
         self.calls.leave(self._reached)
+        if self._is_text:  # what it leaves out of the model's message are calls that nobody has read
+            self.calls.leave(self.calls.id_of(call) for call in getattr(self._whole_message, "tool_calls", ()))
 
     def _whole(self, item: Any) -> None:
         """An item that holds all that came before: now and then, since each is sent whole, and the last one."""

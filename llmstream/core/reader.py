@@ -50,13 +50,17 @@ class Part:
     @property
     def is_inner(self) -> bool:
         """Whether a model works for another part, so that what it says is no part of the answer."""
-        return (
-            "nostream" in self.tags
-            or "langsmith:nostream" in self.tags
-            or "ls_structured_output_format" in self.metadata
-            or self.metadata.get("lc_source") == "summarization"
-            or self.is_under("tool", "retriever")
-        )
+        return is_set_apart(self.tags, self.metadata) or self.is_under("tool", "retriever")
+
+
+def is_set_apart(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
+    """Whether tags or metadata say that what a model says is no part of the answer."""
+    return (
+        "nostream" in tags
+        or "langsmith:nostream" in tags
+        or "ls_structured_output_format" in metadata
+        or metadata.get("lc_source") == "summarization"
+    )
 
 
 class Reader:

@@ -44,6 +44,11 @@ class Watcher(BaseCallbackHandler):
         """The run was left or has failed: a branch that LangChain has left behind ends at its next call."""
         self._over = True
 
+    def used(self, more: Usage) -> Usage:
+        """The usage so far and what one more model used."""
+        before = self.usage
+        return Usage(_sum(before.input_tokens, more.input_tokens), _sum(before.output_tokens, more.output_tokens))
+
     def status(self, status: Status) -> None:
         """A model tells what it had to do to its prompt."""
         self._call(self._emitter.status, status)
@@ -95,8 +100,11 @@ class Watcher(BaseCallbackHandler):
         part.truncated = part.is_ollama and not part.reason and generation is not None
         self.load_s = round(info["load_duration"] / 1e9, 6) if info.get("load_duration") else self.load_s
         usage = getattr(message, "usage_metadata", None) or {}
-        self._add(
-            usage.get("input_tokens", info.get("prompt_eval_count")), usage.get("output_tokens", info.get("eval_count"))
+        self.usage = self.used(
+            Usage(
+                usage.get("input_tokens", info.get("prompt_eval_count")),
+                usage.get("output_tokens", info.get("eval_count")),
+            )
         )
         self._call(self._reader.model_ended, part, message)
 
@@ -173,10 +181,6 @@ class Watcher(BaseCallbackHandler):
     def _model_over(self, run_id: UUID) -> Part | None:
         self._parts.pop(run_id, None)
         return self.models.pop(run_id, None)
-
-    def _add(self, input_tokens: int | None, output_tokens: int | None) -> None:
-        before = self.usage
-        self.usage = Usage(_sum(before.input_tokens, input_tokens), _sum(before.output_tokens, output_tokens))
 
     def _call(self, method: Any, *args: Any) -> None:
         if threading.get_ident() == self._thread:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from llmstream.core.generate import generate
 from llmstream.core.job import Job
-from llmstream.core.langchain import chain_failed
+from llmstream.core.watched import chain_failed
 from llmstream.errors import LlmstreamError
 from llmstream.events import (
     Cancelled,

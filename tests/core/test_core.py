@@ -38,7 +38,7 @@ from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Event, Started, Status, Token
 from llmstream.settings import Settings
 from tests.support import ROOT
-from tests.support.answering import CLOSE, PROMPT, events_of, outline
+from tests.support.answering import CLOSE, PROMPT, events_of, listened_to, outline
 
 ANSWER = [("token", SENTENCE), ("finished", "stop")]
 Make = Callable[[str, str], Any]
@@ -84,6 +84,8 @@ CHAINS: dict[str, Make] = {
     "callback": lambda model, url: strict(model, callbacks=[BaseCallbackHandler()]),
     "parser": lambda model, url: strict(model) | StrOutputParser(),
     "ChatOllama": own,
+    "ChatOllama-callback": lambda model, url: listened_to(own(model, url)),
+    "before": lambda model, url: {"question": RunnablePassthrough()} | own(model, url),
     "assign": lambda model, url: RunnableParallel(question=RunnablePassthrough()).assign(
         answer=strict(model) | StrOutputParser()
     ),
@@ -409,16 +411,16 @@ async def test_default_chain_is_read_straight(ollama: DemoOllama, thinking: bool
         await prepare("hi", chain=strict("demo")),
         await prepare("hi", chain=StrictChatOllama(model="demo")),
         await prepare("hi", chain=PROMPT | StrictChatOllama(model="demo").bind(stop=["x"])),
-    ]
-    around = [
-        await prepare("hi", chain=strict("demo") | StrOutputParser()),
-        await prepare("hi", chain=strict("demo", callbacks=[BaseCallbackHandler()])),
-        await prepare("hi", chain=strict("demo").with_config(callbacks=[BaseCallbackHandler()])),
         await prepare("hi", chain=own("demo", ollama.url)),
     ]
+    around = [
+        await prepare("hi", chain=strict("demo", callbacks=[BaseCallbackHandler()])),
+        await prepare("hi", chain=listened_to(strict("demo"))),
+        await prepare("hi", chain=listened_to(own("demo", ollama.url))),
+    ]
 
-    assert [True] * 4 == [job.fast is not None for job in straight]
-    assert [True] * 4 == [job.fast is None for job in around]
+    assert [True] * 5 == [job.fast is not None for job in straight]
+    assert [True] * 3 == [job.fast is None for job in around]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from llmstream.chain import StrictChatOllama
 from llmstream.events import Event, Failed, Finished, Token
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
-from tests.support.answering import PROMPT, events_of, outline
+from tests.support.answering import PROMPT, events_of, listened_to, outline
 from tests.support.real_ollama import RealOllama
 
 SKY = "What color is the sky?"
@@ -44,7 +44,7 @@ async def ask(settings: Settings, question: Any, *, way: str = "default", **chan
         reasoning=changes.pop("thinking", False),
         **options,
     )
-    return await events_of(question, settings=settings, chain=chain | StrOutputParser(), **changes)
+    return await events_of(question, settings=settings, chain=listened_to(chain | StrOutputParser()), **changes)
 
 
 @pytest.mark.parametrize("way", WAYS)

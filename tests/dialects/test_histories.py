@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from llmstream.chain import StrictChatOllama
+from llmstream.chain import StrictChatOllama, request_body
 from llmstream.core.inputs import to_messages
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.fastapi import create_app
@@ -230,7 +230,7 @@ async def test_which_files_are_text(url: str, text: str | None, ask: Callable[..
 )
 def test_base64_with_line_ends(part: Any) -> None:
     """Base64 as MIME writes it, in lines, is the same image."""
-    body = StrictChatOllama(model="m").request_body(to_messages([{"role": "user", "content": [part]}]))
+    body = request_body(StrictChatOllama(model="m"), to_messages([{"role": "user", "content": [part]}]))
     assert ["".join(PICTURE.split())] == body["messages"][0]["images"]
 
 

@@ -65,13 +65,23 @@ def strict_with_callback(model: str, **fields: Any) -> Runnable[Any, Any]:
 
 
 def strict_with_parser(model: str, **fields: Any) -> Runnable[Any, Any]:
-    """The same with a parser behind it, which goes through LangChain."""
-    return PROMPT | StrictChatOllama(model=model, **fields) | StrOutputParser()
+    """The same with a parser behind it, and a callback, so that it goes through LangChain."""
+    return listened_to(PROMPT | StrictChatOllama(model=model, **fields) | StrOutputParser())
+
+
+def usual(model: str, **fields: Any) -> Runnable[Any, Any]:
+    """The chain that everybody writes, which is read straight from Ollama."""
+    return PROMPT | ChatOllama(model=model, **fields) | StrOutputParser()
+
+
+def listened_to(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """The chain with a callback that does nothing: it goes through LangChain then."""
+    return chain.with_config(callbacks=[BaseCallbackHandler()])
 
 
 def own_chat_ollama(model: str, **fields: Any) -> Runnable[Any, Any]:
-    """A person's own `langchain_ollama.ChatOllama`."""
-    return PROMPT | ChatOllama(model=model, client_kwargs=CLOSE, **fields)
+    """A person's own `langchain_ollama.ChatOllama`, with a callback, so that it goes through LangChain."""
+    return listened_to(PROMPT | ChatOllama(model=model, client_kwargs=CLOSE, **fields))
 
 
 def own_legacy_ollama(model: str, **fields: Any) -> Runnable[Any, Any]:
@@ -95,6 +105,7 @@ WAYS: dict[str, Callable[..., dict[str, Any]]] = {
     "prompt-model": of(strict),
     "callback": of(strict_with_callback),
     "parser": of(strict_with_parser),
+    "usual": of(usual),
 }
 
 

@@ -1,0 +1,153 @@
+"""The model that answers, where a chain shows it and hands on what it says as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import Runnable, RunnableBinding, RunnablePassthrough, RunnableSequence
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import RunnableConfig, merge_configs
+from langchain_core.runnables.retry import RunnableRetry
+from langchain_ollama import ChatOllama
+
+from llmstream.chain import StrictChatOllama
+from llmstream.core.anatomy import ByChain, is_sync_only
+from llmstream.core.reader import is_set_apart
+from llmstream.errors import SettingsError
+from llmstream.ollama.client_kwargs import ollama_with
+from llmstream.ollama.models import Ollama
+from llmstream.settings import Settings, parse_ollama_host
+
+# By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what
+# streams (`RunnableRetry` has no `astream` of its own).
+_TRANSPARENT = (RunnableBinding.lc_id(), RunnableRetry.lc_id())
+# What a model is given that changes how a part of it is told.
+_FOR_TRACERS = ("ls_structured_output_format", "structured_output_format")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A chain that is a model, what comes before it, and nothing after it that changes what it says.
+
+    prompt: makes the messages; the name of a variable where it hands on messages as they are, as the default one does.
+    before: any other steps that make them, run with `config`. ollama: where a plain `ChatOllama` has its server.
+    kwargs: what is bound to the model.
+    """
+
+    prompt: BasePromptTemplate[Any] | str | None
+    before: Runnable[Any, Any] | None
+    model: ChatOllama
+    ollama: Ollama | None
+    kwargs: Mapping[str, Any]
+    config: RunnableConfig
+
+
+def shape_of(chain: Runnable[Any, Any]) -> Shape | None:
+    """The shape of a chain; None for any other chain, and where a callback is bound to one of its parts."""
+    return _shapes.get(chain)
+
+
+def _find(chain: Runnable[Any, Any]) -> Shape | None:
+    whole = _opened(chain)
+    if whole is None:
+        return None
+    steps = [chain]
+    if type(whole.inner) is RunnableSequence:
+        if whole.kwargs:  # they go to the first step
+            return None
+        steps = list(whole.inner.steps)
+        while len(steps) > 1 and _hands_on(steps[-1]):
+            steps.pop()
+    model = _opened(steps.pop())
+    if model is None or type(model.inner) not in (ChatOllama, StrictChatOllama) or _is_apart(model, whole):
+        return None
+    ollama = None if isinstance(model.inner, StrictChatOllama) else _server_of(model.inner)
+    if ollama is None and not isinstance(model.inner, StrictChatOllama):
+        return None
+    prompt, before = _parted(steps)
+    if before is not None and is_sync_only(before):
+        return None
+    return Shape(prompt, before, model.inner, ollama, model.kwargs, whole.config)
+
+
+# Looking at a chain takes a tenth of what there is to do before a question is on its way.
+_shapes = ByChain(_find)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What is inside bindings, and what they bind to it."""
+
+    inner: Any
+    kwargs: Mapping[str, Any]
+    config: RunnableConfig
+
+
+def _opened(step: Any) -> _Opened | None:
+    """A step without its bindings; None where one of them has somebody listen, or is made anew for each call."""
+    kwargs: Mapping[str, Any] = {}
+    config: RunnableConfig = {}
+    while isinstance(step, RunnableBindingBase) and step.lc_id() in _TRANSPARENT:
+        if step.config_factories or step.config.get("callbacks"):
+            return None
+        kwargs, config = {**step.kwargs, **kwargs}, merge_configs(step.config, config)
+        step = step.bound
+    return _Opened(step, kwargs, config)
+
+
+def _is_apart(model: _Opened, whole: _Opened) -> bool:
+    """Whether what the model says would not be told as an answer."""
+    configs = (model.config, whole.config)
+    return any(name in model.kwargs for name in _FOR_TRACERS) or any(
+        is_set_apart(config.get("tags") or (), config.get("metadata") or {}) for config in configs
+    )
+
+
+def _hands_on(step: Any) -> bool:
+    """Whether a step behind the model hands on what it says as it is."""
+    inner = opened.inner if (opened := _opened(step)) else None
+    if type(inner) is RunnablePassthrough:
+        return not (inner.func or inner.afunc)
+    return type(inner) is StrOutputParser
+
+
+def _parted(steps: Sequence[Any]) -> tuple[BasePromptTemplate[Any] | str | None, Runnable[Any, Any] | None]:
+    """What comes before the model, as a prompt or as a chain."""
+    if not steps:
+        return None, None
+    if len(steps) > 1:
+        return None, RunnableSequence(*steps)
+    only = steps[0]
+    return (_variable_of(only) or only, None) if isinstance(only, BasePromptTemplate) else (None, only)
+
+
+def _variable_of(prompt: BasePromptTemplate[Any]) -> str | None:
+    """The variable whose messages are all that a prompt makes; None where it makes something of its own."""
+    if type(prompt) is not ChatPromptTemplate or prompt.partial_variables:
+        return None
+    only = prompt.messages[0] if len(prompt.messages) == 1 else None
+    if type(only) is not MessagesPlaceholder or only.optional or only.n_messages is not None:
+        return None
+    return only.variable_name
+
+
+def _server_of(model: ChatOllama) -> Ollama | None:
+    """The server that a plain model asks, which its client knows; None where our reader would reach it another way."""
+    client: Any = model._async_client._client  # noqa: SLF001 - nothing else knows the environment it was made in
+    url = str(client.base_url)
+    parts = urlsplit(url)
+    kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
+    if "proxy" not in kwargs and parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
+        return None  # its client obeys the environment
+    if authorization := client.headers.get("authorization"):  # of the URL, or of the environment
+        kwargs["headers"] = {**dict(kwargs.get("headers") or {}), "authorization": authorization}
+    try:
+        return ollama_with(Settings.load().change(ollama_url=parse_ollama_host(url)), kwargs)
+    except SettingsError:
+        return None

@@ -1,0 +1,58 @@
+"""What surrounds a chain while LangChain runs it: its faults as errors, its silence, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from llmstream.chain import notify_status
+from llmstream.core.foreign import translate
+from llmstream.core.leftovers import end_leftovers
+from llmstream.core.stall import StallGuard
+from llmstream.core.watcher import Watcher
+from llmstream.errors import ChainFailed
+from llmstream.settings import Settings
+from llmstream.telling import logger
+
+
+@asynccontextmanager
+async def watched(watcher: Watcher, settings: Settings) -> AsyncGenerator[None]:
+    """Within it a chain runs whose callbacks `watcher` hears; raises what the chain fails with."""
+    notify_status.set(watcher.status)
+    stall = StallGuard(watcher, settings)
+    try:
+        yield
+    except BaseException as error:
+        watcher.end()
+        end_leftovers(watcher, error, lambda: bool(watcher.models))
+        if isinstance(error, asyncio.CancelledError):
+            stall.raise_if_expired()
+            if not _is_cancelled():  # the chain waited for something that was cancelled
+                raise chain_failed(error) from error
+        elif isinstance(error, Exception) and (ours := translate(error, from_model=watcher.model_failed)) is not None:
+            raise ours from error
+        raise
+    finally:
+        stall.stop()
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def chain_failed(error: BaseException) -> ChainFailed:
+    """The error for an exception of the chain's own: its text goes to the log, under an id, and to nobody else."""
+    incident = secrets.token_hex(4)
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
+    logger.error("chain failed [%s] %s at %s: %.500r", incident, type(error).__name__, where, str(error))
+    logger.debug("chain failed [%s]", incident, exc_info=error)
+    failure = ChainFailed(f"The chain failed. The server's log says why, under {incident}.")
+    failure.__cause__ = error
+    return failure
