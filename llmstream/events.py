@@ -40,7 +40,7 @@ class Status(msgspec.Struct, frozen=True, gc=False, tag="status", omit_defaults=
     position: int | None = None
 
 
-class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning", omit_defaults=True):
+class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning", omit_defaults=True, repr_omit_defaults=True):
     """A piece of the model's thinking."""
 
     text: str
@@ -48,7 +48,7 @@ class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning", omit_def
     name: str | None = None
 
 
-class Token(msgspec.Struct, frozen=True, gc=False, tag="token", omit_defaults=True):
+class Token(msgspec.Struct, frozen=True, gc=False, tag="token", omit_defaults=True, repr_omit_defaults=True):
     """A piece of the answer; the pieces joined, with a blank line between messages, are the answer."""
 
     text: str
@@ -62,7 +62,7 @@ class Withdrawn(msgspec.Struct, frozen=True, gc=False, tag="withdrawn"):
     message: str
 
 
-class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", omit_defaults=True):
+class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", omit_defaults=True, repr_omit_defaults=True):
     """The model asks for a tool to be called."""
 
     id: str

@@ -94,7 +94,8 @@ class GraphReader(JudgedReader):
         drafts = [draft.message for draft in self._drafts.values()]
         judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
         if kept and (last := self.last_draft()) is not None:
-            kept += judgement.beside_messages(last)
+            said = {each.text for each in kept}
+            kept += [each for each in judgement.beside_messages(last) if each.text not in said]
         elif not kept and not self.interrupts:
             kept = judgement.kept()
         self.settle(kept, removed=self._removed, final=True)

@@ -193,7 +193,8 @@ class ItemsReader(Reader):
         return self._said[key]
 
     def _add(self, key: str, value: Any) -> None:
-        """Pieces of an object that add up, such as lists, are told as one."""
+        """Pieces of an object that add up, such as lists, are told as one, and count as they come."""
+        self.emitter.count(len(str(value)))
         try:
             self._data[key] = self._data[key] + value if key in self._data else value
         except TypeError:

@@ -38,7 +38,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "AG-UI and CopilotKit": "agui",
         "OpenAI": "compatible base_url openai python package sdk open webui librechat connect",
         "Ollama": "ollama run client python package protocol editor",
-        "Any client of server-sent events": "sse EventSource eventsource parser httpx_sse library",
+        "Any client of server-sent events": "EventSource eventsource parser httpx_sse library",
     },
     "deploy.md": {
         "All settings": "list every configuration timeout limit number concurrent default",
@@ -58,7 +58,7 @@ ALIASES: dict[str, dict[str, str]] = {
     },
     "http.md": {
         "HTTP: endpoints, events, errors": "routes api urls list difference between",
-        "Server-sent events": "sse stream streaming",
+        "Server-sent events": "what SSE sse stream streaming",
         "A run request": "body fields json parameters send options",
         "Typed events": "event types kinds native protocol format token finished wire",
         "Plain-text events": "plain text sse done",

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from langchain_core.output_parsers import StrOutputParser
 
 from llmstream.errors import UpstreamBusy, UpstreamProtocol
-from llmstream.events import Data, Failed, ToolCall
+from llmstream.events import Failed, ToolCall
 from llmstream.fastapi import create_app
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.models import Ollama
@@ -128,18 +128,18 @@ async def test_tool_calls_without_end_are_cut(parser: bool) -> None:
 
 async def test_data_without_end_is_cut() -> None:
     """So does whatever else a chain hands out."""
-    closed: list[bool] = []
+    closed_after: list[int] = []
 
     async def endless(pieces: AsyncIterator[str]) -> AsyncIterator[list[str]]:
+        count = 0
         try:
-            for _ in range(10_000):
+            for count in range(10_000):  # noqa: B007 - how far it came is what is asked
                 yield ["y" * 1000]
         finally:
-            closed.append(True)
+            closed_after.append(count)
 
     events = await events_of(chain=endless, settings=Settings(max_run_bytes=50_000, demo="never"))
 
     assert isinstance(events[-1], Failed)
     assert "limit_exceeded" == events[-1].code
-    assert 40 < sum(isinstance(event, Data) for event in events) < 100
-    assert [True] == closed
+    assert 40 < closed_after[0] < 100
