@@ -27,7 +27,8 @@ export const equal: { [K in All]: K extends keyof Server & keyof Client ? Equal<
 
 def events() -> dict[str, Schema]:
     """The schema of each event, by its type."""
-    streamed = typed_stream()["text/event-stream"]["schema"]["oneOf"]
+    message = typed_stream()["content"]["text/event-stream"]["itemSchema"]
+    streamed = message["properties"]["data"]["contentSchema"]["oneOf"]
     found: dict[str, Schema] = {schema["properties"]["type"]["enum"][0]: schema for schema in streamed}
     for kind, schema in found.items():
         numbers: Schema = {"run": {"type": "string"}} | ({} if kind == "reset" else {"seq": {"type": "integer"}})
