@@ -17,6 +17,7 @@ from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
 from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, text_of
 from llmstream.core.sources import are_documents
+from llmstream.events import json_value
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
 ANSWER_KEYS = (
@@ -194,7 +195,7 @@ class ItemsReader(Reader):
 
     def _add(self, key: str, value: Any) -> None:
         """Pieces of an object that add up, such as lists, are told as one, and count as they come."""
-        self.emitter.count(len(str(value)))
+        self.emitter.count(len(str(json_value(value))))
         try:
             self._data[key] = self._data[key] + value if key in self._data else value
         except TypeError:
