@@ -3,6 +3,7 @@
 PORT ?= 8000
 PYTHON ?= python3
 WORKERS ?= 3
+MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -84,9 +85,10 @@ fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 bench: $(DEV) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## 10,000 random cuts and resumes, and as many runs with random faults
+soak: $(DEV) ## 10,000 random cuts and resumes, as many runs with random faults, odd conditions, an hour of load
 	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 \
-		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py --timeout 3600 $(ARGS)
+		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py tests/soak/odd.py --timeout 3600 $(ARGS)
+	$(BIN)/python -m tests.soak.long --minutes $(MINUTES)
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist llmstream/page $(REACT)/node_modules

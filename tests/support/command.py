@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ def served(upstream: DemoOllama, **environ: str) -> Iterator[Process]:
                 break
         else:
             raise AssertionError("the server did not start")
+        threading.Thread(target=process.stdout.read, daemon=True).start()  # else a full pipe would stop the server
         yield Process(match[1], process)
     finally:
         process.kill()
