@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,15 +16,30 @@ HEARTBEAT = b": ping\n"
 RETRY = "retry: 1000\n"
 
 
+# Why an answer was stopped, for those who read a failure as text.
+STOPPED = {
+    "stop": "The answer was stopped.",
+    "left": "The answer was stopped: nobody was reading it.",
+    "replaced": "The answer was replaced by a newer question.",
+}
+
+
+def dumps(fields: object) -> str:
+    """JSON on one line, in ASCII."""
+    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
 class Encoder(Protocol):
     """Turns batches of one run's events into bytes, for a client that has everything up to `after`.
 
     start: the number after which it must be fed. An encoder with a memory is fed from the first event (0) and drops
     what the client already has. numbered: whether the client can come back with the id of what it had last.
+    heartbeat: what is sent when nothing else was for a while.
     """
 
     start: int
     numbered: bool
+    heartbeat: bytes
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The bytes for events numbered from `first` on; may be empty."""

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from llmstream.errors import LlmstreamError, RunCancelled, error_from_code
 from llmstream.events import Event, Failed, Finished, Interrupted, Started, failed
-from llmstream.http.encoder import HEARTBEAT, OPEN, Encoder
+from llmstream.http.encoder import OPEN, Encoder
 from llmstream.http.errors import ErrorForm, error_response
 from llmstream.runs.log import END_OF_LOST, Follower, PositionLost
 from llmstream.runs.run import Run
@@ -121,7 +121,7 @@ class EventStream(Response):
         while True:
             # What this dialect does not show may hide a long silence on the wire.
             if not body and now() - sender.sent_at >= self._settings.heartbeat_s:
-                body = HEARTBEAT
+                body = self._encoder.heartbeat
             if body:
                 sender.sent_at, sender.sending = now(), True
                 await sender.raw(_piece(body))

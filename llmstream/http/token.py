@@ -20,6 +20,8 @@ def check_token(scope: Scope, headers: Fields, token: str | None) -> str | None:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and _equal(given.strip(), token):
         return None
+    if _equal(headers.get("x-api-key", ""), token):  # as Anthropic's clients send it
+        return None
     name, value = _cookie(token)
     if _equal(HTTPConnection(scope).cookies.get(name, ""), value):
         return None

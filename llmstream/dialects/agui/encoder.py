@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from llmstream.dialects.agui.said import Said
-from llmstream.dialects.native.encoder import dumps
 from llmstream.events import (
     Cancelled,
     Data,
@@ -30,6 +29,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
+from llmstream.http.encoder import HEARTBEAT, dumps
 from llmstream.view.interrupts import actions_of, answer_schema, calls_of, in_words
 
 
@@ -41,6 +41,7 @@ class AguiEncoder:
     """
 
     numbered = True
+    heartbeat = HEARTBEAT
 
     def __init__(
         self,

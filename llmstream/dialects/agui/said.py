@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from llmstream.dialects.native.encoder import dumps
 from llmstream.events import Reasoning, Token, ToolCall
+from llmstream.http.encoder import dumps
 
 Message = dict[str, Any]
 

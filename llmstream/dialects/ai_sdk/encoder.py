@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from llmstream.dialects.native.encoder import dumps
 from llmstream.events import (
     Cancelled,
     Data,
@@ -28,6 +27,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
+from llmstream.http.encoder import HEARTBEAT, dumps
 from llmstream.view.interrupts import calls_of, is_batch
 
 # By this header assistant-ui knows the stream.
@@ -50,6 +50,7 @@ class AiSdkEncoder:
     """
 
     numbered = False
+    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, *, message_id: str | None = None, calls: Collection[str] = ()) -> None:
         self.start = 0

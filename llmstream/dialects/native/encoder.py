@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
 from llmstream import sse
 from llmstream.events import Event, Reasoning, Reset, Started, Token, to_dict
-from llmstream.http.encoder import RETRY
+from llmstream.http.encoder import HEARTBEAT, RETRY, dumps
 from llmstream.runs.log import END_OF_LOST
 
 
@@ -17,6 +16,7 @@ class NativeEncoder:
     """See `encoder.Encoder`."""
 
     numbered = True
+    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, after: int = 0) -> None:
         self.start = after
@@ -57,8 +57,3 @@ def native_dict(run_id: str, seq: int, event: Event) -> dict[str, Any]:
     """The event as the native dialect writes it: its type, run and number, then its own fields."""
     fields = to_dict(event)
     return {"type": fields.pop("type"), "run": run_id, "seq": seq, **fields}
-
-
-def dumps(fields: object) -> str:
-    """JSON on one line, in ASCII."""
-    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

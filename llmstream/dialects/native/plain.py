@@ -22,20 +22,15 @@ from llmstream.events import (
     Terminal,
     Token,
 )
-from llmstream.http.encoder import RETRY
+from llmstream.http.encoder import HEARTBEAT, RETRY, STOPPED
 from llmstream.view.answer import OneText
-
-_STOPPED = {
-    "stop": "The answer was stopped.",
-    "left": "The answer was stopped: nobody was reading it.",
-    "replaced": "The answer was replaced by a newer question.",
-}
 
 
 class PlainEncoder:
     """See `encoder.Encoder`; fed from the first event, because what is held back depends on what came before."""
 
     numbered = True
+    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, after: int = 0) -> None:
         self.start = 0
@@ -88,7 +83,7 @@ class PlainEncoder:
         if isinstance(event, Finished | Interrupted):
             # An empty `data` line, or a browser would not dispatch the event at all.
             return sse.encode("", event="done", id=self._id(seq))
-        message = event.message if isinstance(event, Failed) else _STOPPED[event.by]
+        message = event.message if isinstance(event, Failed) else STOPPED[event.by]
         return sse.encode(message, event="FatalError", id=self._id(seq))
 
     def _id(self, seq: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmstream.dialects.openai.encoder import Calls
 from llmstream.errors import InvalidRequest, RunCancelled, error_from_code
 from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Status, Token, Usage
 from llmstream.ollama_server import backend
 from llmstream.ollama_server.backend import Piece
 from llmstream.view.answer import OneText
+from llmstream.view.open_calls import OpenCalls
 
 
 class OllamaPieces:
@@ -20,7 +20,7 @@ class OllamaPieces:
 
     def __init__(self, *, truncate: bool = True) -> None:
         self._truncate = truncate
-        self._calls = Calls()
+        self._calls = OpenCalls()
         self._answer, self._thinking = OneText(), OneText()
 
     def read(self, events: Sequence[Event]) -> Iterator[Piece]:
@@ -52,7 +52,7 @@ class OllamaPieces:
         if isinstance(event, Interrupted):  # the calls it waits with are not the client's
             yield _end("stop", event.usage)
         elif isinstance(event, Finished):
-            for call in self._calls.unanswered():
+            for call in self._calls.by_id("").values():
                 yield Piece(tool_calls=(backend.ToolCall(call.name, call.arguments),))
             yield _end("length" if event.reason == "length" else "stop", event.usage)
         elif isinstance(event, Failed):

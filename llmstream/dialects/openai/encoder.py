@@ -6,11 +6,10 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming, and what 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
-from llmstream.dialects.native.encoder import dumps
 from llmstream.events import (
     Cancelled,
     Event,
@@ -22,19 +21,13 @@ from llmstream.events import (
     Timings,
     Token,
     ToolCall,
-    ToolResult,
     Usage,
-    Withdrawn,
 )
+from llmstream.http.encoder import HEARTBEAT, STOPPED, dumps
 from llmstream.view.answer import Answer, OneText, whole_text
+from llmstream.view.open_calls import OpenCalls
 
 DONE = "data: [DONE]\n\n"
-
-STOPPED = {
-    "stop": "The answer was stopped.",
-    "left": "The answer was stopped: nobody was reading it.",
-    "replaced": "The answer was replaced by a newer question.",
-}
 
 _REASONS = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -48,6 +41,7 @@ class OpenAIEncoder:
     """
 
     numbered = False
+    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, *, model: str, include_usage: bool = False, max_calls: int | None = None) -> None:
         self.start = 0
@@ -55,7 +49,7 @@ class OpenAIEncoder:
         self._model = model
         self._include_usage = include_usage
         self._head = ""
-        self._calls = Calls(max_calls)
+        self._calls = OpenCalls(max_calls)
         self._answer, self._thinking = OneText(), OneText()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
@@ -101,7 +95,7 @@ class OpenAIEncoder:
         return ""
 
     def _finish(self, event: Finished) -> str:
-        calls = self._calls.to_json(self._run_id)
+        calls = calls_body(self._calls.by_id(self._run_id))
         frames = [self._chunk({"tool_calls": [{"index": n, **call}]}) for n, call in enumerate(calls)]
         return "".join([*frames, self._end(event.usage, _reason(event, calls))])
 
@@ -125,46 +119,17 @@ def _head(run_id: str, created: int, model: str) -> str:
     return f"data: {dumps(fields)[:-1]}"
 
 
-class Calls:
-    """The tool calls of an answer that the chain has not answered or withdrawn: those the client is asked to make.
-
-    max_calls: how many of them it takes; the model asks for the others again.
-    """
-
-    def __init__(self, max_calls: int | None = None) -> None:
-        self._max_calls = max_calls
-        self._open: dict[str, ToolCall] = {}
-        self._count = 0
-
-    def note(self, event: Event) -> None:
-        """An event that may be a call, a result, or a message taken back with its calls."""
-        if isinstance(event, ToolCall):
-            self._count += 1
-            self._open[event.id or f"{self._count}"] = event
-        elif isinstance(event, ToolResult):
-            self._open.pop(event.id, None)
-        elif isinstance(event, Withdrawn):
-            self._open = {key: call for key, call in self._open.items() if call.message != event.message}
-
-    def unanswered(self) -> list[ToolCall]:
-        """The calls as they came."""
-        return list(self._open.values())
-
-    def to_json(self, run_id: str) -> list[dict[str, Any]]:
-        """The calls in OpenAI's form; one without an id of its own gets one."""
-        return [
-            {
-                "id": call.id or f"call_{run_id[:8]}_{key}",
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-            }
-            for key, call in list(self._open.items())[: self._max_calls]
-        ]
+def calls_body(calls: Mapping[str, ToolCall]) -> list[dict[str, Any]]:
+    """The calls by their ids in OpenAI's form."""
+    return [
+        {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": json.dumps(call.arguments)}}
+        for call_id, call in calls.items()
+    ]
 
 
 def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    calls, created, last = Calls(max_calls), 0, Finished("other", Usage(), Timings())
+    calls, created, last = OpenCalls(max_calls), 0, Finished("other", Usage(), Timings())
     answer = Answer()
     answer.put(events)
     for event in events:
@@ -174,9 +139,9 @@ def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: i
         elif isinstance(event, Finished):
             last = event
         elif isinstance(event, Interrupted):
-            last, calls = Finished("stop", event.usage, event.timings), Calls()
+            last, calls = Finished("stop", event.usage, event.timings), OpenCalls()
     text, thinking = whole_text(events), answer.reasoning
-    made = calls.to_json(run_id)
+    made = calls_body(calls.by_id(run_id))
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not made else None}
     if thinking:
         message |= {"reasoning_content": thinking, "reasoning": thinking}

@@ -1,0 +1,1 @@
+"""Anthropic's Messages, as its own clients and Claude Code speak it."""

@@ -1,0 +1,185 @@
+"""Anthropic's Messages: a stream of content blocks, or one message.
+
+Source: https://docs.anthropic.com/en/docs/build-with-claude/streaming, and what the official clients raise on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii as escape
+from typing import Any
+
+from llmstream.events import (
+    Cancelled,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Reasoning,
+    Started,
+    Timings,
+    Token,
+    ToolCall,
+    Usage,
+)
+from llmstream.http.encoder import STOPPED, dumps
+from llmstream.view.answer import Answer, OneText, whole_text
+from llmstream.view.open_calls import OpenCalls
+
+# Claude Code takes a silence of some minutes for a dead connection, and comments for silence.
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
+_TYPES = {
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
+}  # fmt: skip
+
+
+class MessagesEncoder:
+    """See `encoder.Encoder`; fed from the first event, because a tool call is told only once nobody here answered it.
+
+    model: the name the client used. max_calls: how many calls it takes at once; None for any number.
+    """
+
+    numbered = False
+    heartbeat = PING
+
+    def __init__(self, run_id: str, *, model: str, max_calls: int | None = None) -> None:
+        self.start = 0
+        self._run_id = run_id
+        self._model = model
+        self._calls = OpenCalls(max_calls)
+        self._texts = {Token: OneText(), Reasoning: OneText()}
+        self._index = 0
+        self._open: type[Event] | None = None  # what the block that is open holds
+        self._delta = ""
+
+    def encode(self, first: int, events: Sequence[Event]) -> bytes:
+        """The messages for these events."""
+        frames: list[str] = []
+        for event in events:
+            if type(event) is Token or type(event) is Reasoning:
+                if type(event) is not self._open:
+                    frames.append(self._begin_text(type(event)))
+                frames.append(f"{self._delta}{escape(self._texts[type(event)].piece(event))}}}}}\n\n")
+            else:
+                frames.append(self._rare(event))
+        return "".join(frames).encode("ascii")
+
+    def _rare(self, event: Event) -> str:
+        self._calls.note(event)
+        self._texts[Reasoning].rare(event)
+        if isinstance(event, Started):
+            return _frame("message_start", message=_message(self._run_id, self._model, [], None, Usage(0, 0)))
+        if isinstance(event, Failed | Cancelled):
+            return error_frame(*_failure_of(event))
+        text = self._texts[Token].rare(event)
+        said = "" if not text else f"{self._begin_text(Token)}{self._delta}{escape(text)}}}}}\n\n"
+        if isinstance(event, Finished | Interrupted):
+            return said + self._finish(event)
+        return said
+
+    def _begin_text(self, kind: type[Event]) -> str:
+        if kind is self._open:
+            return ""
+        ended = self._end_block()
+        self._open = kind
+        name, block = ("text", {"text": ""}) if kind is Token else ("thinking", {"thinking": "", "signature": ""})
+        self._delta = (
+            "event: content_block_delta\n"
+            f'data: {{"type":"content_block_delta","index":{self._index},"delta":{{"type":"{name}_delta","{name}":'
+        )
+        return ended + _frame("content_block_start", index=self._index, content_block={"type": name, **block})
+
+    def _end_block(self) -> str:
+        if self._open is None:
+            return ""
+        self._open, index = None, self._index
+        self._index += 1
+        return _frame("content_block_stop", index=index)
+
+    def _finish(self, event: Finished | Interrupted) -> str:
+        # The calls that a graph waits with are not the client's.
+        calls = self._calls.by_id(self._run_id) if isinstance(event, Finished) else {}
+        frames = [self._end_block()]
+        for call_id, call in calls.items():
+            part = {"type": "input_json_delta", "partial_json": json.dumps(call.arguments)}
+            frames.append(
+                _frame("content_block_start", index=self._index, content_block=_call_block(call_id, call, {}))
+            )
+            frames.append(_frame("content_block_delta", index=self._index, delta=part))
+            frames.append(_frame("content_block_stop", index=self._index))
+            self._index += 1
+        delta = {"stop_reason": _reason(event, calls), "stop_sequence": None}
+        frames.append(_frame("message_delta", delta=delta, usage=_usage(event.usage)))
+        return "".join([*frames, _frame("message_stop")])
+
+    def lost(self, reason: str) -> bytes:
+        """An error: a client of this dialect never comes back."""
+        return error_frame(f"This answer can't be continued from there ({reason}). Ask again.", 404).encode("ascii")
+
+
+def message_body(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
+    """The one body of an answer that is complete, or asks something."""
+    open_calls, answer = OpenCalls(max_calls), Answer()
+    answer.put(events)
+    last: Finished | Interrupted = Finished("other", Usage(), Timings())
+    for event in events:
+        open_calls.note(event)
+        if isinstance(event, Finished | Interrupted):
+            last = event
+    calls = open_calls.by_id(run_id) if isinstance(last, Finished) else {}
+    blocks: list[dict[str, Any]] = []
+    if answer.reasoning:
+        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
+    if text := whole_text(events):
+        blocks.append({"type": "text", "text": text})
+    blocks += [_call_block(call_id, call, call.arguments) for call_id, call in calls.items()]
+    return _message(run_id, model, blocks, _reason(last, calls), last.usage)
+
+
+def error_body(message: str, status: int) -> dict[str, Any]:
+    """An error as the official clients read it."""
+    return {"type": "error", "error": {"type": _TYPES.get(status, "api_error"), "message": message}}
+
+
+def error_frame(message: str, status: int) -> str:
+    """An error in the middle of a stream."""
+    return f"event: error\ndata: {dumps(error_body(message, status))}\n\n"
+
+
+def _frame(kind: str, **fields: Any) -> str:
+    return f"event: {kind}\ndata: {dumps({'type': kind, **fields})}\n\n"
+
+
+def _message(run_id: str, model: str, blocks: list[dict[str, Any]], reason: str | None, usage: Usage) -> dict[str, Any]:
+    return {
+        "id": f"msg_{run_id}",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": blocks,
+        "stop_reason": reason,
+        "stop_sequence": None,
+        "usage": _usage(usage),
+    }
+
+
+def _call_block(id: str, call: ToolCall, arguments: object) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id, "name": call.name, "input": arguments}
+
+
+def _reason(event: Finished | Interrupted, calls: object) -> str:
+    if calls:
+        return "tool_use"
+    return "end_turn" if isinstance(event, Interrupted) else _REASONS.get(event.reason, "end_turn")
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens or 0, "output_tokens": usage.output_tokens or 0}
+
+
+def _failure_of(event: Failed | Cancelled) -> tuple[str, int]:
+    return (event.message, 500) if isinstance(event, Failed) else (STOPPED[event.by], 409)
