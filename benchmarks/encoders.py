@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmarks.report import table, target
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
+from llmstream.dialects.anthropic.encoder import MessagesEncoder
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.ollama.pieces import OllamaPieces
@@ -29,6 +30,7 @@ ENCODERS: Mapping[str, Callable[[], Encode]] = {
     "plain": lambda: PlainEncoder(_RUN).encode,
     "AI SDK": lambda: AiSdkEncoder(_RUN).encode,
     "OpenAI": lambda: OpenAIEncoder(_RUN, model="demo").encode,
+    "Anthropic": lambda: MessagesEncoder(_RUN, model="demo").encode,
     "AG-UI": lambda: AguiEncoder(_RUN, thread_id="t", agent_run_id="r").encode,
     "Ollama, up to its lines": _ollama,
 }
