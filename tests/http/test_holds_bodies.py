@@ -23,6 +23,7 @@ PATHS = {
     "/nostream": '"question":"hi",',
     "/v1/chat/completions": '"model":"chain",',
     "/api/chat": '"id":"c",',
+    "/v1/messages": '"model":"chain","max_tokens":9,',
     "/agui": '"threadId":"t","runId":"r",',
     "/ollama/api/chat": '"model":"chain",',
     "/ollama/api/generate": '"model":"chain","prompt":"hi",',
