@@ -89,7 +89,7 @@ def _llmstream(port: int, *, chain: object = None, gradio: bool = False) -> None
     from llmstream.server import Server
     from llmstream.settings import Settings
 
-    app = create_app(Settings.load(), chain=chain)
+    app = create_app(Settings(), chain=chain)
     if gradio:
         from llmstream.gradio import create_chat, mount_chat
 

@@ -17,13 +17,14 @@ from langchain_core.runnables import Runnable
 from pydantic import PrivateAttr
 
 from llmstream import concurrency
+from llmstream.addresses import parse_ollama_host
 from llmstream.concurrency import pulled, questions
 from llmstream.errors import InvalidRequest
 from llmstream.events import Status
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
-from llmstream.settings import Settings, Thinking, parse_ollama_host, plain_ollama_host
+from llmstream.settings import Settings, Thinking, plain_ollama_host
 
 with plain_ollama_host():
     from langchain_ollama import ChatOllama as _ChatOllama
@@ -124,7 +125,7 @@ def _as_mapping(chunk: Chunk) -> dict[str, Any]:
 
 
 def _ollama_of(model: StrictChatOllama) -> Ollama:
-    settings = Settings.load()
+    settings = Settings()
     url = parse_ollama_host(model.base_url) if model.base_url else settings.ollama_url
     kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
     return ollama_with(settings.change(ollama_url=url), kwargs)
@@ -164,7 +165,7 @@ def open_chain(
     model: None takes the settings' one, else chooses (see `Ollama.choose_model`); asks Ollama, blocking.
     thinking: None takes the settings' one. options: Ollama's, over the settings'.
     """
-    settings = settings or Settings.load()
+    settings = settings or Settings()
     return concurrency.run(
         aopen_chain(settings, model=model, thinking=thinking, options=options, with_context=with_context)
     )

@@ -89,7 +89,7 @@ def create_app(
     answer_nodes: Sequence[str] = (),
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
-    settings = settings or Settings.load()
+    settings = settings or Settings()
     runs = runs or Runs(settings)
     fallback = Fallback(settings, lambda changed: setattr(runs, "settings", changed)) if chain is None else None
 

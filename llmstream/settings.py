@@ -6,22 +6,21 @@ separated by commas. `OLLAMA_HOST` is read as Ollama's own tools read it.
 
 from __future__ import annotations
 
-import math
+import functools
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
-from ipaddress import IPv6Address, ip_address
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
+import msgspec
+from msgspec import Meta
+
+from llmstream.addresses import DEFAULT_OLLAMA_URL, LOOPBACK_HOSTS, parse_host, parse_ollama_host, parse_origin
 from llmstream.errors import SettingsError
 
-DEFAULT_OLLAMA_URL = "http://127.0.0.1:11434"
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 SAMPLING_OPTIONS = (
     "temperature", "num_predict", "seed", "stop", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n",
     "repeat_penalty", "presence_penalty", "frequency_penalty", "mirostat", "mirostat_eta", "mirostat_tau",
@@ -29,10 +28,46 @@ SAMPLING_OPTIONS = (
 
 Thinking = bool | Literal["low", "medium", "high"]
 
+# The types check a value, and their descriptions are what an error says that the field takes.
+_MAX = sys.float_info.max  # so that infinity is refused
+_Seconds = Annotated[float, Meta(gt=0, le=_MAX, description="a number of seconds above 0")]
+_SecondsOrNone = Annotated[float, Meta(ge=0, le=_MAX, description="a number of seconds, 0 or more")]
+_Size = Annotated[int, Meta(gt=0, description="a whole number above 0")]
+_Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
+_Names = Annotated[tuple[str, ...], Meta(description='a tuple of texts, such as ("a", "b")')]
+_Temperature = Annotated[float, Meta(ge=0, le=_MAX, description="a number, 0 or more")]
+_Thinking = Annotated[Thinking, Meta(description="one of true, 1, false, 0, low, medium, high")]
+_Demo = Annotated[Literal["auto", "never", "always"], Meta(description="one of auto, never, always")]
+_Prefix = Annotated[str, Meta(pattern=r"\A[a-z0-9_.-]{1,64}\Z", description="1 to 64 of a-z, 0-9, _, . and -")]
+# What stands behind `Authorization: Bearer`.
+_Token = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[!-~](?:[ -~]*[!-~])?\Z",
+        description="a secret of printable ASCII characters, all that a header can carry, without a space at its ends: "
+        "`openssl rand -hex 16` makes one. Leave it out (LLMSTREAM_TOKEN unset, None) to let everybody in",
+    ),
+]
 
+
+def _reading_environment(cls: type[Settings]) -> type[Settings]:
+    """Lets the constructor take from the environment what it is not given."""
+    plain = cls.__init__
+
+    @functools.wraps(plain)
+    def init(self: Settings, **given: Any) -> None:
+        plain(self, **_filled(given, os.environ))
+
+    cls.__init__ = init  # type: ignore[method-assign]
+    return cls
+
+
+@_reading_environment
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Everything that can be set, with its default.
+    """Everything that can be set, with its default; what is not given is taken from the environment.
+
+    Raises `SettingsError` naming the field, its variable, what it takes and what it was given.
 
     ollama_url: where Ollama is, as `http://host:port[/path]`, read from OLLAMA_HOST.
     ollama_api_key: what a server that wants one is sent as `Authorization: Bearer …`, read from OLLAMA_API_KEY.
@@ -63,138 +98,106 @@ class Settings:
     ollama_url: str = field(default=DEFAULT_OLLAMA_URL, repr=False)
     ollama_api_key: str | None = field(default=None, repr=False)
     model: str | None = None
-    allowed_models: tuple[str, ...] = ()
-    allowed_options: tuple[str, ...] = SAMPLING_OPTIONS
+    allowed_models: _Names = ()
+    allowed_options: _Names = SAMPLING_OPTIONS
     system_prompt: str | None = None
-    temperature: float | None = None
-    num_ctx: int | None = None
-    thinking: Thinking = False
-    connect_timeout_s: float = 5
-    first_token_timeout_s: float = 300
-    token_timeout_s: float = 60
-    heartbeat_s: float = 15
-    hold_s: float = 1
-    send_timeout_s: float = 30
-    request_timeout_s: float = 30
-    grace_s: float = 5
-    max_unwatched_s: float = 600
-    replay_s: float = 600
-    max_run_events: int = 200_000
-    max_run_bytes: int = 16 * 2**20
-    max_run_s: float = 3600
-    max_log_bytes: int = 256 * 2**20
-    max_body_bytes: int = 2**20
-    max_question_bytes: int = 64 * 2**10
-    max_active_runs: int = 16
-    max_queued_runs: int = 64
-    max_caller_runs: int = 0
-    drain_s: float = 10
-    allowed_hosts: tuple[str, ...] = LOOPBACK_HOSTS
-    allowed_origins: tuple[str, ...] = ()
-    token: str | None = field(default=None, repr=False)
+    temperature: _Temperature | None = None
+    num_ctx: _Count | None = None
+    thinking: _Thinking = False
+    connect_timeout_s: _Seconds = 5
+    first_token_timeout_s: _Seconds = 300
+    token_timeout_s: _Seconds = 60
+    heartbeat_s: _Seconds = 15
+    hold_s: _SecondsOrNone = 1
+    send_timeout_s: _Seconds = 30
+    request_timeout_s: _Seconds = 30
+    grace_s: _SecondsOrNone = 5
+    max_unwatched_s: _SecondsOrNone = 600
+    replay_s: _SecondsOrNone = 600
+    max_run_events: _Size = 200_000
+    max_run_bytes: _Size = 16 * 2**20
+    max_run_s: _Seconds = 3600
+    max_log_bytes: _Size = 256 * 2**20
+    max_body_bytes: _Size = 2**20
+    max_question_bytes: _Size = 64 * 2**10
+    max_active_runs: _Size = 16
+    max_queued_runs: _Count = 64
+    max_caller_runs: _Count = 0
+    drain_s: _SecondsOrNone = 10
+    allowed_hosts: _Names = LOOPBACK_HOSTS
+    allowed_origins: _Names = ()
+    token: _Token | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
-    redis_prefix: str = "llmstream"
-    lease_s: float = 6
-    store_timeout_s: float = 2
-    demo: Literal["auto", "never", "always"] = "auto"
+    redis_prefix: _Prefix = "llmstream"
+    lease_s: _Seconds = 6
+    store_timeout_s: _Seconds = 2
+    demo: _Demo = "auto"
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            _check_number(each.name, getattr(self, each.name))
-        if self.token is not None and not self.token.strip():
-            raise SettingsError(
-                "token is empty, which would let everybody in. Leave it out (LLMSTREAM_TOKEN unset, None) for that, or "
-                "set a secret: `openssl rand -hex 16` makes one."
-            )
-        if self.token is not None and not _TOKEN.fullmatch(self.token):
-            raise SettingsError(
-                "token (LLMSTREAM_TOKEN) holds what no header can carry: it takes printable ASCII characters, and no "
-                "space at its ends. `openssl rand -hex 16` makes one."
-            )
-        if not _PREFIX.fullmatch(self.redis_prefix):
-            raise SettingsError(
-                "redis_prefix (LLMSTREAM_REDIS_PREFIX) takes 1 to 64 small letters, digits, '_', '.' and '-', "
-                f"got {self.redis_prefix!r}."
-            )
-        # What people write becomes what a browser sends.
-        object.__setattr__(self, "allowed_hosts", tuple(_host(text) for text in self.allowed_hosts))
-        object.__setattr__(self, "allowed_origins", tuple(_origin(text) for text in self.allowed_origins))
+        changed = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not each.default}
+        values = {name: _checked(name, value, f"{name} ({_VARIABLES[name][0]})") for name, value in changed.items()}
+        # What people write becomes what a browser sends, and what one can connect to.
+        for name, parse in (("allowed_hosts", parse_host), ("allowed_origins", parse_origin)):
+            if name in values:
+                values[name] = tuple(map(parse, values[name]))
+        if "ollama_url" in values:
+            values["ollama_url"] = parse_ollama_host(values["ollama_url"], variable="ollama_url (LLMSTREAM_OLLAMA_URL)")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Settings:
-        """The settings of the environment, with `changes` over them; a change of None is no change.
-
-        Raises `SettingsError` naming the variable, what it takes and what it held.
-        """
-        environ = os.environ if environ is None else environ
-        values: dict[str, Any] = {"ollama_url": parse_ollama_host(environ.get("OLLAMA_HOST", ""))}
-        if key := environ.get("OLLAMA_API_KEY", "").strip():
-            values["ollama_api_key"] = key
-        for each in fields(cls):
-            text = environ.get(f"LLMSTREAM_{each.name.upper()}", "").strip()
-            if text:
-                values[each.name] = _parse(each, text)
-        for override in _overrides:
-            values |= override
-        values |= {name: value for name, value in changes.items() if value is not None}
-        return cls(**values)
+        """The settings of an environment, with `changes` over them; a change of None is no change."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        return cls(**_filled(given, os.environ if environ is None else environ))
 
     def change(self, **changes: Any) -> Settings:
         """A copy with these fields changed."""
         return replace(self, **changes)
 
 
-_POSITIVE = (
-    "connect_timeout_s", "first_token_timeout_s", "token_timeout_s", "heartbeat_s", "send_timeout_s",
-    "request_timeout_s", "max_run_events", "max_run_bytes", "max_run_s", "max_log_bytes", "max_body_bytes",
-    "max_question_bytes", "max_active_runs", "lease_s", "store_timeout_s",
-)  # fmt: skip
-
-# A name or an address, in lower case, and a port.
-HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
-# What stands behind `Authorization: Bearer`.
-_TOKEN = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_ORIGIN = re.compile(rf"(?P<origin>[a-z][a-z0-9+.-]*://{HOST.pattern})/?")
-
-_PREFIX = re.compile(r"[a-z0-9_.-]{1,64}")
-
+_TYPES = get_type_hints(Settings, include_extras=True)
+_SECRETS = {each.name for each in fields(Settings) if not each.repr}
 _overrides: list[dict[str, Any]] = []
 
-
-def _check_number(name: str, value: object) -> None:
-    if not isinstance(value, int | float):
-        return
-    if not math.isfinite(value):
-        wanted = "a finite number"
-    elif name in _POSITIVE and value <= 0:
-        wanted = "above 0"
-    elif value < 0:
-        wanted = "0 or more"
-    else:
-        return
-    raise SettingsError(f"{name} (LLMSTREAM_{name.upper()}) must be {wanted}, got {value}.")
+# The variables that a field is read from; the first one that is set counts.
+_VARIABLES: dict[str, tuple[str, ...]] = {name: (f"LLMSTREAM_{name.upper()}",) for name in _TYPES}
+_VARIABLES["ollama_url"] += ("OLLAMA_HOST",)
+_VARIABLES["ollama_api_key"] += ("OLLAMA_API_KEY",)
 
 
-def _host(text: str) -> str:
-    """A name as it stands in `allowed_hosts`: any port is answered, so one that is given goes."""
-    text = text.lower()
-    match = HOST.fullmatch(f"[{text}]" if text.count(":") > 1 and "[" not in text else text)
-    if match is None:
-        raise SettingsError(
-            f"allowed_hosts (LLMSTREAM_ALLOWED_HOSTS) takes exact names such as chat.example.com, got {text!r}."
-        )
-    return match["name"]
+def _filled(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Every field: as given, else as overridden, else as the environment has it, else its default."""
+    values: dict[str, Any] = {}
+    for said in (*_overrides, given):
+        values |= said
+    for each in fields(Settings):
+        if each.name not in values:
+            values[each.name] = _read(each.name, environ, each.default)
+    return values
 
 
-def _origin(text: str) -> str:
-    """An origin as a browser sends it: no slash at the end, no port that goes without saying."""
-    match = _ORIGIN.fullmatch(text.lower())
-    if match is None:
-        raise SettingsError(
-            "allowed_origins (LLMSTREAM_ALLOWED_ORIGINS) takes exact origins such as https://chat.example.com, "
-            f"without a path, got {text!r}."
-        )
-    return without_default_port(match["origin"])
+def _read(name: str, environ: Mapping[str, str], default: Any) -> Any:
+    for variable in _VARIABLES[name]:
+        if text := environ.get(variable, "").strip():
+            if name == "ollama_url":
+                return parse_ollama_host(text, variable=variable)
+            if _TYPES[name] == _Names:
+                return tuple(part.strip() for part in text.split(",") if part.strip())
+            text = text.lower() if _TYPES[name] in (_Thinking, _Demo) else text
+            return _checked(name, text, variable, strict=False)
+    return default
+
+
+def _checked(name: str, value: object, label: str, *, strict: bool = True) -> Any:
+    """The value as its field's type has it; raises `SettingsError`. Not strict: a text may be read as a number."""
+    try:
+        return msgspec.convert(value, _TYPES[name], strict=strict)
+    except msgspec.ValidationError:
+        parts = (_TYPES[name], *get_args(_TYPES[name]))  # one of them None, where that may be
+        takes = [meta.description for part in parts for meta in getattr(part, "__metadata__", ())]
+        got = "" if name in _SECRETS else f", got {value!r}"
+        raise SettingsError(f"{label} takes {(takes or ['a text'])[0]}{got}.") from None
 
 
 def worker_count() -> int:
@@ -208,17 +211,10 @@ def worker_count() -> int:
     return max((int(text) for text in said if text.isdecimal()), default=1)
 
 
-def without_default_port(origin: str) -> str:
-    """An origin without the port that its scheme has anyway."""
-    port = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0])
-    return origin.removesuffix(port) if port else origin
-
-
 def unknown_variables() -> list[str]:
     """The variables of the environment that look like settings and are none."""
-    known = {f"LLMSTREAM_{each.name.upper()}" for each in fields(Settings)}
-    given = (name for name, value in os.environ.items() if name.startswith("LLMSTREAM_") and value)
-    return sorted(name for name in given if name not in known and "_TEST_" not in name)
+    given = {name for name, value in os.environ.items() if name.startswith("LLMSTREAM_") and value}
+    return sorted(name for name in given.difference(*_VARIABLES.values()) if "_TEST_" not in name)
 
 
 def misspelled(variable: str) -> str:
@@ -228,7 +224,7 @@ def misspelled(variable: str) -> str:
 
 @contextmanager
 def override(**values: Any) -> Iterator[None]:
-    """What `Settings.load()` gives everywhere in this process while the block runs, over the environment."""
+    """What settings take instead of the environment, everywhere in this process, while the block runs."""
     _overrides.append(values)
     try:
         yield
@@ -251,71 +247,3 @@ def plain_ollama_host() -> Iterator[None]:
         yield
     finally:
         os.environ["OLLAMA_HOST"] = given
-
-
-def _parse(each: Field[Any], text: str) -> Any:
-    variable = f"LLMSTREAM_{each.name.upper()}"
-    default = each.default
-    if isinstance(default, tuple):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if each.name == "ollama_url":
-        return parse_ollama_host(text, variable=variable)
-    if each.name == "thinking":
-        return _choice(variable, text, {"true": True, "1": True, "false": False, "0": False}, "low", "medium", "high")
-    if each.name == "demo":
-        return _choice(variable, text, {}, "auto", "never", "always")
-    kind = _OPTIONAL_NUMBERS.get(each.name) or (type(default) if default is not MISSING else str)
-    if kind in (int, float):
-        try:
-            # A time of 15 may be given as 0.5 too, whatever the default's own type is.
-            return int(text) if kind is int and not each.name.endswith("_s") else float(text)
-        except ValueError:
-            raise SettingsError(f"{variable} takes a number, got {text!r}.") from None
-    return text
-
-
-_OPTIONAL_NUMBERS: Mapping[str, type] = {"temperature": float, "num_ctx": int}
-
-
-def _choice(variable: str, text: str, special: Mapping[str, Any], *plain: str) -> Any:
-    value = {**{name: name for name in plain}, **special}.get(text.lower())
-    if value is None:
-        raise SettingsError(f"{variable} takes one of {', '.join([*special, *plain])}, got {text!r}.")
-    return value
-
-
-def parse_ollama_host(text: str, *, variable: str = "OLLAMA_HOST") -> str:
-    """OLLAMA_HOST as a base URL, by the rules of Ollama's own tools.
-
-    Scheme, port and path may each be missing; `http` means port 80 and `https` 443 only where they are written. An
-    address to listen on (0.0.0.0, [::]) becomes the loopback address one can connect to.
-    Source: https://github.com/ollama/ollama/blob/main/envconfig/config.go (Host).
-    """
-    text = text.strip().strip("\"'").strip()
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest, port = "http", text, 11434
-    elif scheme in ("http", "https"):
-        port = 80 if scheme == "http" else 443
-    else:
-        raise SettingsError(f"{variable} takes an http or https address, got {text!r}.")
-    if re.fullmatch(r"[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.]*", rest):
-        rest = f"[{rest}]"  # a bare IPv6 address, which Ollama takes too
-    try:
-        parts = urlsplit(f"{scheme}://{rest}")
-        port = parts.port or port
-        host = _connectable(parts.hostname or "127.0.0.1")
-    except ValueError:
-        raise SettingsError(f"{variable} takes host, host:port or a URL, got {text!r}.") from None
-    user = f"{parts.username}:{parts.password or ''}@" if parts.username else ""
-    return f"{scheme}://{user}{host}:{port}{parts.path.rstrip('/')}"
-
-
-def _connectable(host: str) -> str:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if address.is_unspecified:
-        return "[::1]" if isinstance(address, IPv6Address) else "127.0.0.1"
-    return f"[{host}]" if isinstance(address, IPv6Address) else host

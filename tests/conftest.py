@@ -35,14 +35,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings, tracers or proxies of the person who runs it."""
-    for name in list(os.environ):
-        if name.startswith(("LLMSTREAM_", "OLLAMA_", "LANGCHAIN_", "LANGSMITH_")) and "_TEST_" not in name:
-            monkeypatch.delenv(name)
-    # Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
-    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+# No test sees the settings, tracers or proxies of the person who runs it; nor does what is made before the first one.
+for name in list(os.environ):
+    if name.startswith(("LLMSTREAM_", "OLLAMA_", "LANGCHAIN_", "LANGSMITH_")) and "_TEST_" not in name:
+        del os.environ[name]
+# Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
+os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
 
 
 @pytest.fixture

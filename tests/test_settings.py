@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import llmstream
+from llmstream.addresses import LOOPBACK_HOSTS, parse_ollama_host
 from llmstream.errors import SettingsError
 from llmstream.ollama.endpoint import Endpoint
-from llmstream.settings import LOOPBACK_HOSTS, Settings, override, parse_ollama_host
+from llmstream.settings import Settings, override
 
 VARIABLES: dict[str, tuple[str, Any]] = {
     "ollama_url": ("http://10.0.0.1:1", "http://10.0.0.1:1"),
@@ -52,18 +53,19 @@ def test_each_field_is_described(name: str) -> None:
     assert name in (Settings.__doc__ or "")
 
 
-def test_defaults() -> None:
+def test_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty environment gives the defaults, and an empty variable is none."""
+    monkeypatch.delenv("OLLAMA_HOST")
     assert Settings() == load() == load(LLMSTREAM_MODEL="", LLMSTREAM_TOKEN_TIMEOUT_S="  ", OLLAMA_HOST="")
 
 
 @pytest.mark.parametrize(
     ("variable", "text", "expected"),
     [
-        ("LLMSTREAM_TOKEN_TIMEOUT_S", "fast", "takes a number, got 'fast'"),
-        ("LLMSTREAM_MAX_ACTIVE_RUNS", "1.5", "takes a number, got '1.5'"),
-        ("LLMSTREAM_NUM_CTX", "x", "takes a number, got 'x'"),
-        ("LLMSTREAM_TEMPERATURE", "warm", "takes a number, got 'warm'"),
+        ("LLMSTREAM_TOKEN_TIMEOUT_S", "fast", "takes a number of seconds above 0, got 'fast'"),
+        ("LLMSTREAM_MAX_ACTIVE_RUNS", "1.5", "takes a whole number above 0, got '1.5'"),
+        ("LLMSTREAM_NUM_CTX", "x", "takes a whole number, 0 or more, got 'x'"),
+        ("LLMSTREAM_TEMPERATURE", "warm", "takes a number, 0 or more, got 'warm'"),
         ("LLMSTREAM_THINKING", "hard", "takes one of true, 1, false, 0, low, medium, high, got 'hard'"),
         ("LLMSTREAM_DEMO", "yes", "takes one of auto, never, always, got 'yes'"),
         ("OLLAMA_HOST", "ftp://x", "takes an http or https address, got 'ftp://x'"),
@@ -117,6 +119,65 @@ def test_values_that_make_no_sense(changes: dict[str, Any]) -> None:
     if text.strip():  # a variable of nothing is none
         with pytest.raises(SettingsError, match=variable):
             load(**{variable: text})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "takes"),
+    [
+        ("heartbeat_s", "abc", "a number of seconds above 0, got 'abc'"),
+        ("heartbeat_s", "5", "a number of seconds above 0, got '5'"),
+        ("heartbeat_s", None, "a number of seconds above 0, got None"),
+        ("max_active_runs", 1.5, "a whole number above 0, got 1.5"),
+        ("max_queued_runs", True, "a whole number, 0 or more, got True"),
+        ("allowed_hosts", "a,b", 'a tuple of texts, such as ("a", "b"), got \'a,b\''),
+        ("allowed_models", ("a", 1), 'a tuple of texts, such as ("a", "b"), got (\'a\', 1)'),
+        ("model", 7, "a text, got 7"),
+        ("thinking", "hard", "one of true, 1, false, 0, low, medium, high, got 'hard'"),
+        ("demo", "perhaps", "one of auto, never, always, got 'perhaps'"),
+        ("redis_prefix", "My chat", "1 to 64 of a-z, 0-9, _, . and -, got 'My chat'"),
+        ("ollama_url", "host:port", "host, host:port or a URL, got 'host:port'"),
+    ],
+)
+def test_values_of_another_type(name: str, value: Any, takes: str) -> None:
+    """A value in code is checked as one in the environment is, and nothing is guessed of it."""
+    for make in (Settings, Settings().change, Settings.load):
+        if value is None and make == Settings.load:  # there it is no change
+            continue
+        with pytest.raises(SettingsError) as caught:
+            make(**{name: value})
+
+        assert f"{name} (LLMSTREAM_{name.upper()}) takes {takes}." == str(caught.value)
+
+
+@pytest.mark.parametrize("value", [b"my-secret", "my-secret\n", "mein Schlüssel my-secret"])
+def test_an_error_shows_no_secret(value: Any) -> None:
+    """What can't be a token may be one all the same, so it is not told."""
+    with pytest.raises(SettingsError, match="LLMSTREAM_TOKEN") as caught:
+        Settings(token=value)
+
+    assert "my-secret" not in str(caught.value)
+
+
+def test_the_environment_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings made in code take from the environment what they are not given; None is a value as others are."""
+    monkeypatch.setenv("LLMSTREAM_MODEL", "a")
+    monkeypatch.setenv("LLMSTREAM_NUM_CTX", "5")
+    monkeypatch.setenv("OLLAMA_HOST", "b:1")
+    settings = Settings(system_prompt="Be brief.", num_ctx=None)
+    monkeypatch.setenv("LLMSTREAM_MODEL", "c")
+
+    assert ("Be brief.", "a", None) == (settings.system_prompt, settings.model, settings.num_ctx)
+    assert "http://b:1" == settings.ollama_url
+    assert "a" == settings.change(temperature=0).model
+
+
+def test_what_is_given_needs_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that can't be read is no error where nobody reads it."""
+    monkeypatch.setenv("LLMSTREAM_GRACE_S", "soon")
+
+    assert 2 == Settings(grace_s=2).grace_s
+    with pytest.raises(SettingsError, match="LLMSTREAM_GRACE_S"):
+        Settings()
 
 
 def test_an_empty_token_is_no_door() -> None:
@@ -245,10 +306,12 @@ def test_override() -> None:
     with override(ollama_url="http://b:1", model=None):
         with override(ollama_url="http://c:1"):
             inner = Settings.load(environ)
+            given = Settings(model="x")
         outer = Settings.load(environ)
     after = Settings.load(environ)
 
     assert ["http://c:1", "http://b:1", "http://a:11434"] == [each.ollama_url for each in (inner, outer, after)]
+    assert ("http://c:1", "x") == (given.ollama_url, given.model)
     assert [None, None, "m"] == [each.model for each in (inner, outer, after)]
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from llmstream import __version__
 from llmstream.cli.log_lines import log_to_stderr
 from llmstream.errors import LlmstreamError, SettingsError
-from llmstream.settings import Settings
 
 if TYPE_CHECKING:
     from llmstream.ollama.models import Model
@@ -190,6 +189,7 @@ def _models(arguments: argparse.Namespace) -> int:
     from llmstream.demo_ollama.fallback import Fallback
     from llmstream.ollama.models import NO_MODEL, Ollama
     from llmstream.ollama.names import same_model
+    from llmstream.settings import Settings
     from llmstream.view.terminal import one_line, open_console
 
     wanted = Settings.load(demo=arguments.demo)

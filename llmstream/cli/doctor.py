@@ -59,7 +59,7 @@ def examine() -> Iterator[Finding]:
     yield Finding(enough, f"Python {found}" + ("" if enough else f": llmstream needs {wanted} or later"), needed=True)
     yield Finding(True, f"llmstream {__version__}")
     try:
-        settings = Settings.load()
+        settings = Settings()
     except SettingsError as error:
         yield Finding(False, f"settings: {error.message}", needed=True)
         return

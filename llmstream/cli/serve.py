@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from llmstream import __version__
+from llmstream.addresses import LOOPBACK_HOSTS
 from llmstream.cli import lazy_gradio
 from llmstream.cli.lazy_gradio import LazyChat
 from llmstream.cli.log_lines import log_to_stderr
@@ -28,7 +29,7 @@ from llmstream.ollama.names import same_model
 from llmstream.ollama.response import model_not_found
 from llmstream.runs.owner import Runs, open_log
 from llmstream.server import Server
-from llmstream.settings import LOOPBACK_HOSTS, Settings, misspelled, unknown_variables
+from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.terminal import announce, say
 
 

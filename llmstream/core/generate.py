@@ -60,7 +60,7 @@ async def prepare(
 
     Raises `LlmstreamError`: everything that can be told before an answer begins.
     """
-    settings = settings or Settings.load()
+    settings = settings or Settings()
     if chain is None:
         runnable = await aopen_chain(
             settings,

@@ -16,13 +16,14 @@ from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langchain_core.runnables.retry import RunnableRetry
 from langchain_ollama import ChatOllama
 
+from llmstream.addresses import parse_ollama_host
 from llmstream.chain import StrictChatOllama
 from llmstream.core.anatomy import ByChain, is_sync_only
 from llmstream.core.reader import is_set_apart
 from llmstream.errors import SettingsError
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
-from llmstream.settings import Settings, parse_ollama_host
+from llmstream.settings import Settings
 
 # By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what
 # streams (`RunnableRetry` has no `astream` of its own).
@@ -148,6 +149,6 @@ def _server_of(model: ChatOllama) -> Ollama | None:
     if authorization := client.headers.get("authorization"):  # of the URL, or of the environment
         kwargs["headers"] = {**dict(kwargs.get("headers") or {}), "authorization": authorization}
     try:
-        return ollama_with(Settings.load().change(ollama_url=parse_ollama_host(url)), kwargs)
+        return ollama_with(Settings().change(ollama_url=parse_ollama_host(url)), kwargs)
     except SettingsError:
         return None

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
+from llmstream.addresses import HOST, LOOPBACK_HOSTS, without_default_port
 from llmstream.errors import Forbidden, HostNotAllowed, SettingsError
 from llmstream.http.headers import Fields, first_of_each, opens_page
-from llmstream.settings import HOST, LOOPBACK_HOSTS, Settings, without_default_port
+from llmstream.settings import Settings
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
 _LOCAL_ORIGIN = re.compile(LOCAL_ORIGIN)

@@ -14,6 +14,7 @@ from fastapi import Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from llmstream.addresses import LOOPBACK_HOSTS
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.http.body import JsonBody, limit_body, unreadable
 from llmstream.http.errors import ErrorForm, error_response
@@ -22,7 +23,6 @@ from llmstream.http.ignored import begin_request, ignored_header
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.security import CALLER, identify_caller
 from llmstream.http.service import Service
-from llmstream.settings import LOOPBACK_HOSTS
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume after this event.")]
 IdempotencyKey = Annotated[

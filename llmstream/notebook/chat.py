@@ -102,7 +102,7 @@ class Chat:
         elif (model := self._panel.model()) != DEFAULT_MODEL:
             arguments["model"] = model
         try:
-            arguments["settings"] = self._settings or Settings.load()
+            arguments["settings"] = self._settings or Settings()
             await turn.follow(self._runs, arguments)
         finally:
             if text := turn.progress.text:
@@ -113,7 +113,7 @@ class Chat:
     async def _look(self) -> None:
         """Offer the models that there are."""
         with suppress(LlmstreamError):  # the first answer will say what is wrong
-            models = await Ollama.of(self._settings or Settings.load()).models()
+            models = await Ollama.of(self._settings or Settings()).models()
             self._panel.offer([model.name for model in models if not is_cloud(model.name)])
 
     def _transcript(self) -> dict[str, str]:

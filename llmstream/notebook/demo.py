@@ -18,7 +18,7 @@ def ensure_ollama() -> str:
     whether that may be: auto, never or always. Raises `UpstreamUnreachable`, or `ModelNotFound` where an Ollama has no
     model.
     """
-    settings = Settings.load()
+    settings = Settings()
     ollama = Ollama.of(settings)
     if settings.demo == "always" or (settings.demo == "auto" and not concurrency.run(ollama.running())):
         demo = DemoOllama().start()
@@ -27,6 +27,6 @@ def ensure_ollama() -> str:
         os.environ.pop("LLMSTREAM_OLLAMA_URL", None)
         os.environ.pop("LLMSTREAM_MODEL", None)
         print(f"No Ollama at {ollama.endpoint.shown_url}: the demo answers, from llmstream's own pages.")  # noqa: T201
-        settings = Settings.load()
+        settings = Settings()
         ollama = Ollama.of(settings)
     return settings.model or concurrency.run(ollama.choose_model())

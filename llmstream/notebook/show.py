@@ -58,7 +58,7 @@ async def _show(
     """asked: in whose cell it is shown; places: where, if not as outputs of the cell."""
     if runs is None:
         runs = shared_runs()
-        arguments.setdefault("settings", Settings.load())
+        arguments.setdefault("settings", Settings())
     following = Following(runs, question, arguments)
     screen: Screen | TerminalScreen | None = None
 
@@ -161,7 +161,7 @@ def _batches(question: Input, arguments: Arguments) -> Generator[str | Sequence[
 
 async def _events(question: Input, arguments: Arguments) -> AsyncGenerator[str | Sequence[Event], None]:
     """The id of a run, and its events in lists; something comes every tenth of a second, be it an empty list."""
-    arguments.setdefault("settings", Settings.load())
+    arguments.setdefault("settings", Settings())
     starting = asyncio.ensure_future(shared_runs().start(question, grace_s=0, **arguments))
     try:
         while not starting.done():

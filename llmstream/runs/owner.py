@@ -48,7 +48,7 @@ class Runs:
     """
 
     def __init__(self, settings: Settings | None = None, *, log: RunLog | None = None) -> None:
-        self.settings = settings or Settings.load()
+        self.settings = settings or Settings()
         self.log = log or open_log(self.settings)
         self.closing = False
         self.identify: Any = None

@@ -285,7 +285,10 @@ def test_a_models_name_can_not_steer_the_terminal(upstream: DemoOllama, call: Ca
 def test_a_wrong_setting_is_told(call: Call) -> None:
     """The variable, what it takes and what it held; exit code 2."""
     done = call("ask", "Q?", ollama="127.0.0.1:9", LLMSTREAM_GRACE_S="soon")
-    assert ("llmstream: LLMSTREAM_GRACE_S takes a number, got 'soon'.\n", 2) == (done.stderr, done.returncode)
+    assert ("llmstream: LLMSTREAM_GRACE_S takes a number of seconds, 0 or more, got 'soon'.\n", 2) == (
+        done.stderr,
+        done.returncode,
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process on Windows: run it elsewhere")

@@ -83,7 +83,10 @@ def test_doctor_tells_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, capsys: p
     """A value that can't be used is a finding, not an error of the doctor's."""
     monkeypatch.setenv("LLMSTREAM_GRACE_S", "soon")
     assert 1 == main(["doctor"])
-    assert "MISSING  settings: LLMSTREAM_GRACE_S takes a number, got 'soon'." in capsys.readouterr().out
+    assert (
+        "MISSING  settings: LLMSTREAM_GRACE_S takes a number of seconds, 0 or more, got 'soon'."
+        in capsys.readouterr().out
+    )
 
 
 @pytest.mark.usefixtures("with_ollama")

@@ -39,10 +39,10 @@ async def test_request_key_during_the_drain(settings: Settings) -> None:
     await draining
 
 
-@pytest.mark.parametrize("token", ["s\u00e9cret", "sec\nret", "secret\0", " secret", "\U0001f511"])
+@pytest.mark.parametrize("token", ["s\u00e9cret", "sec\nret", "secret\0", " my-secret", "\U0001f511"])
 def test_token_that_no_header_can_carry(token: str) -> None:
     """It is refused at the start, without being shown."""
-    with pytest.raises(SettingsError, match="no header can carry") as refused:
+    with pytest.raises(SettingsError, match="all that a header can carry") as refused:
         Settings(token=token)
     assert token not in refused.value.message
 

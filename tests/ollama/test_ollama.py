@@ -19,6 +19,7 @@ import pytest
 from langchain_core.output_parsers import StrOutputParser
 
 from llmstream import open_chain
+from llmstream.addresses import parse_ollama_host
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import SENTENCE
@@ -35,7 +36,7 @@ from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import is_cloud, same_model
-from llmstream.settings import Settings, parse_ollama_host
+from llmstream.settings import Settings
 from tests.support.answering import PROMPT, events_of, outline, raw_server
 from tests.support.serving import post
 
