@@ -10,11 +10,11 @@ Read from uvicorn 0.54 (protocols/http/httptools_impl.py) and httptools 0.9, who
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from llmstream.concurrency import Watchdog
 from llmstream.http.stream import ABORT
 
 # How much may wait for a client that reads slowly before its stream waits too: one write is up to 40 kB.
@@ -44,7 +44,8 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, *args: Any, timeout_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self._timeout_s = timeout_s
-        self._timer: asyncio.TimerHandle | None = None
+        self._watchdog = Watchdog()
+        self._moved_at = 0.0
         self._in_head = self._got_body = self._refused = False
         self._idle_bytes = self._body_bytes = self._seen_bytes = 0
 
@@ -54,7 +55,7 @@ class Protocol(HttpToolsProtocol):
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._watchdog.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -85,31 +86,29 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._got_body = True
         self._body_bytes += len(body)
+        if self._body_bytes - self._seen_bytes >= _PROGRESS_BYTES and not self._answered:
+            self._seen_bytes, self._moved_at = self._body_bytes, self.loop.time()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._got_body = True  # what comes now is the next request's
-        self._stop_timer()
+        self._watchdog.stop()
         super().on_message_complete()
 
     def _begin(self) -> None:
         """A request is to come."""
         self._in_head = True
         self._idle_bytes = self._body_bytes = self._seen_bytes = 0
-        self._stop_timer()
-        self._timer = self.loop.call_later(self._timeout_s, self._look)
+        self._moved_at = self.loop.time()
+        self._watchdog.start(self._due, self._expire)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _due(self) -> float:
+        if self.flow.read_paused and not self._answered:  # for the app, which has not read what came
+            self._moved_at = self.loop.time()
+        return self._moved_at + self._timeout_s
 
-    def _look(self) -> None:
-        waits = self.flow.read_paused  # for the app, which has not read what came
-        if not self._answered and (waits or self._body_bytes - self._seen_bytes >= _PROGRESS_BYTES):
-            self._seen_bytes = self._body_bytes
-            self._timer = self.loop.call_later(self._timeout_s, self._look)
-        elif not self._in_head and self._answered:
+    def _expire(self) -> None:
+        if self._answered:
             self.transport.abort()
         else:
             self._refuse(_TOO_SLOW)

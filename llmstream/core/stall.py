@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
+from llmstream.concurrency import Watchdog
+from llmstream.core.reader import Part
 from llmstream.core.watcher import Watcher
 from llmstream.errors import LlmstreamError, UpstreamStalled, UpstreamTimeout
 from llmstream.settings import Settings
@@ -20,30 +23,33 @@ class StallGuard:
         self._loop = asyncio.get_running_loop()
         self._expired: LlmstreamError | None = None
         self._look_every_s = min(settings.first_token_timeout_s, settings.token_timeout_s)
-        self._timer = self._loop.call_later(self._look_every_s, self._look)
+        self._watchdog = Watchdog()
+        self._watchdog.start(self._due, self._expire)
 
     def stop(self) -> None:
         """No more looking."""
-        self._timer.cancel()
+        self._watchdog.stop()
 
     def raise_if_expired(self) -> None:
         """In the task, after it was cancelled: raise what the silence means, if it was the silence."""
         if self._expired is not None and self._task is not None and self._task.uncancel() == 0:
             raise self._expired
 
-    def _look(self) -> None:
-        next_look_s = self._look_every_s
-        for model in self._watcher.models.values():
-            # While a call of a tool is generated Ollama sends nothing, so there only the longer limit holds.
-            in_answer = model.streaming and not model.has_tools
-            limit_s = self._settings.token_timeout_s if in_answer else self._settings.first_token_timeout_s
-            left_s = model.heard_at + limit_s - time.monotonic()
-            if model.is_ollama and left_s <= 0:
-                kind = UpstreamStalled if model.streaming else UpstreamTimeout
-                self._expired = kind(f"Ollama sent nothing for {limit_s:g} s. Ask again.")
-                if self._task is not None:
-                    self._task.cancel()
-                return
-            if model.is_ollama:
-                next_look_s = min(next_look_s, left_s)
-        self._timer = self._loop.call_later(next_look_s, self._look)
+    def _due(self) -> float:
+        left_s = min((model.heard_at + self._limit_s(model) for model in self._watched()), default=math.inf)
+        return self._loop.time() + min(left_s - time.monotonic(), self._look_every_s)
+
+    def _expire(self) -> None:
+        model = min(self._watched(), key=lambda model: model.heard_at + self._limit_s(model))
+        kind = UpstreamStalled if model.streaming else UpstreamTimeout
+        self._expired = kind(f"Ollama sent nothing for {self._limit_s(model):g} s. Ask again.")
+        if self._task is not None:
+            self._task.cancel()
+
+    def _watched(self) -> list[Part]:
+        return [model for model in list(self._watcher.models.values()) if model.is_ollama]
+
+    def _limit_s(self, model: Part) -> float:
+        # While a call of a tool is generated Ollama sends nothing, so there only the longer limit holds.
+        in_answer = model.streaming and not model.has_tools
+        return self._settings.token_timeout_s if in_answer else self._settings.first_token_timeout_s

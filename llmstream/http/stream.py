@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from llmstream.concurrency import Watchdog
 from llmstream.errors import LlmstreamError, RunCancelled, error_from_code
 from llmstream.events import Event, Failed, Finished, Interrupted, Started, failed
 from llmstream.http.encoder import OPEN, Encoder
@@ -168,16 +169,15 @@ class _Sender:
         self._expired = False
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._watchdog = Watchdog()
 
     def __enter__(self) -> None:
         self._task = asyncio.current_task()
         self.sent_at = self._loop.time()
-        self._timer = self._loop.call_later(self._timeout_s, self._look)
+        self._watchdog.start(self._due, self._expire)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watchdog.stop()
         if not self._expired or kind is not asyncio.CancelledError or self._task is None or self._task.uncancel():
             return False
         if self._abort is not None:
@@ -185,13 +185,13 @@ class _Sender:
             self.aborted = True
         return True
 
-    def _look(self) -> None:
-        due = (self.sent_at if self.sending else self._loop.time()) + self._timeout_s
-        if due <= self._loop.time() and self._task is not None:
+    def _due(self) -> float:
+        return (self.sent_at if self.sending else self._loop.time()) + self._timeout_s
+
+    def _expire(self) -> None:
+        if self._task is not None:
             self._expired = True
             self._task.cancel()
-        else:
-            self._timer = self._loop.call_at(due, self._look)
 
 
 async def all_events(run: Run, request: Request) -> list[Event]:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from llmstream.concurrency import Watchdog
 from llmstream.errors import (
     ModelNotFound,
     UpstreamBusy,
@@ -20,9 +21,6 @@ from llmstream.errors import (
 )
 from llmstream.ollama.chunks import Chunk, LastChunk, decode, not_ollama, safe_text
 from llmstream.ollama.endpoint import Endpoint
-
-# How long a loop that was held up itself has to read what came meanwhile.
-_LAST_LOOK_S = 0.01
 
 # How long the text of an error may take after its status, and how many bytes of it are looked at.
 _ERROR_S = 1
@@ -58,18 +56,19 @@ class ChatResponse:
         self._model = str(body.get("model", ""))
         self._receive = receive
         self._status = 0
-        self._started = self._paused = self._last_look = False
+        self._started = self._paused = False
         self._begun: list[bytes] = []  # of a line whose end has not come, or of an error's text
         self._size = 0
         # A tool call is generated in silence, so there only the first token's limit can tell a stall.
         self._silence_s = endpoint.first_token_timeout_s if body.get("tools") else endpoint.token_timeout_s
         self._limit_s = endpoint.first_token_timeout_s
         self._heard_at = self._loop.time()
-        self._timer = self._check_in(self._limit_s)
+        self._watchdog = Watchdog()
+        self._watchdog.start(self._due, self._expire)
 
     def leave(self) -> None:
         """Nobody waits any more."""
-        self._timer.cancel()
+        self._watchdog.stop()
         if self.last.done() and not self.last.cancelled():
             self.last.exception()  # who was cancelled meanwhile did not see it, and asyncio would complain
 
@@ -171,26 +170,13 @@ class ChatResponse:
 
     def _limit(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._last_look = False
-        self._timer.cancel()
-        self._timer = self._check_in(limit_s)
+        self._watchdog.start(self._due, self._expire)
 
-    def _check_in(self, delay_s: float) -> asyncio.TimerHandle:
-        # asyncio keeps a timer that is cancelled to its time, and the context with it, which would keep a run's things.
-        return self._loop.call_later(delay_s, self._check, context=contextvars.Context())
+    def _due(self) -> float:
+        return (self._loop.time() if self._paused else self._heard_at) + self._limit_s
 
-    def _check(self) -> None:
-        self._run(self._look_at_the_time)
-
-    def _look_at_the_time(self) -> None:
-        left_s = self._limit_s if self._paused else self._heard_at + self._limit_s - self._loop.time()
-        if left_s > 0:
-            self._last_look = False
-            self._timer = self._check_in(left_s)
-        elif not self._last_look:  # where the loop was held up itself, there may be something to read
-            self._last_look = True
-            self._timer = self._check_in(_LAST_LOOK_S)
-        elif self._status not in (0, 200):
+    def _expire(self) -> None:
+        if self._status not in (0, 200):
             self._fail(self._refusal())
         elif self._started:
             self._fail(

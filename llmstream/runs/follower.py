@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
+from llmstream.concurrency import Watchdog
 from llmstream.events import is_terminal
 from llmstream.runs.log import Batch, Follower
 from llmstream.runs.record import Followed
@@ -41,7 +42,7 @@ class MemoryFollower(Follower):
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._heard_at = self._loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._watchdog = Watchdog()
         run.add(self)
         if watching:
             run.joined()
@@ -54,9 +55,7 @@ class MemoryFollower(Follower):
     @idle_s.setter
     def idle_s(self, idle_s: float) -> None:
         self._idle_s = idle_s
-        if self._timer is not None:  # set for the time that held until now
-            self._timer.cancel()
-            self._timer = None
+        self._watchdog.stop()  # set for the time that held until now
 
     async def __anext__(self) -> Batch:
         run, first = self._run, self._position + 1
@@ -73,8 +72,8 @@ class MemoryFollower(Follower):
             # Another thread may have appended just before it could see the future.
             if len(run.events) >= first or run.closed:
                 continue
-            if self._timer is None:
-                self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
+            if not self._watchdog.running:
+                self._watchdog.start(self._due, self._idle)
             if not await future:
                 return Batch(first, [])
 
@@ -100,24 +99,19 @@ class MemoryFollower(Follower):
             self._told = future  # once is enough, however much is appended until it hears of it
             self._loop.call_soon_threadsafe(_resolve, future, True)
 
-    def _look(self) -> None:
-        self._timer = None
-        future = self._future
-        if future is None or future.done():
-            return
-        now = self._loop.time()
-        if now < self._heard_at + self._idle_s:
-            self._timer = self._loop.call_at(self._heard_at + self._idle_s, self._look)
-        else:
-            self._heard_at = now
-            _resolve(future, False)
+    def _due(self) -> float:
+        return self._heard_at + self._idle_s
+
+    def _idle(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._heard_at = self._loop.time()
+            self._future.set_result(False)
 
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watchdog.stop()
         self._run.remove(self)
         self.wake()
         if self._watching:
