@@ -14,7 +14,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
@@ -141,7 +141,7 @@ class _End:
         self.error = error
 
 
-def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
+def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, None]:
     """The items of an async generator that runs on the background loop.
 
     The generator runs ahead of its consumer. Closing the iterator (or an interrupt while it waits) closes the

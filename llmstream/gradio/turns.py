@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.events import Cancelled, Interrupt, Interrupted
+from llmstream.events import Interrupt, Interrupted
 from llmstream.gradio.view import View
 from llmstream.http.ask import Ask
 from llmstream.http.service import Service
-from llmstream.runs.following import leave
+from llmstream.runs.following import Following
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import Run
 from llmstream.view.interrupts import typed_answers
@@ -45,16 +46,14 @@ class _Thread:
 class _Turn:
     """One answer a page waits for."""
 
-    def __init__(self) -> None:
-        self.left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.run: Run | None = None
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> None:
+        self.following = Following(start)
         self.replaced = False
 
     async def stop(self) -> None:
-        if not self.left.done():
-            self.left.set_result(None)
-        if self.run is not None:
-            await self.run.stop()
+        self.following.stop()
+        if self.following.run is not None:
+            await self.following.run.stop()
 
 
 class Turns:
@@ -94,24 +93,13 @@ class Turns:
         what can go wrong with an answer.
         """
         await self.leave(session)
-        turn = self._turns[session] = _Turn()
         thread, fields = self._on_thread(session, fields)
-        starting = asyncio.ensure_future(self._start(session[0], fields))
+        turn = self._turns[session] = _Turn(partial(self._start, session[0], fields))
         view = View()
         try:
-            while not starting.done() and not turn.left.done():
-                yield view
-                either: list[asyncio.Future[Any]] = [starting, turn.left]
-                await asyncio.wait(either, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED)
-            if not starting.done():
-                view.put([Cancelled("stop")])
-            elif isinstance(error := starting.exception(), LlmstreamError):
-                view.fail(error.code, error.message, retryable=error.retryable)
-            else:
-                turn.run = starting.result()
-                async with aclosing(self._follow(turn, turn.run, view)) as views:
-                    async for view in views:
-                        yield view
+            async with aclosing(_views(turn, view)) as views:
+                async for _ in views:
+                    yield view
             if isinstance(view.ended, Interrupted):
                 thread.asked = view.ended.interrupts
             if not turn.replaced:
@@ -119,7 +107,6 @@ class Turns:
         finally:
             if self._turns.get(session) is turn:
                 del self._turns[session]
-            leave(starting)
 
     def _on_thread(self, session: Session, fields: Mapping[str, Any]) -> tuple[_Thread, Mapping[str, Any]]:
         """The page's thread, a new one where a conversation begins; and what is asked on it, or answered."""
@@ -148,22 +135,22 @@ class Turns:
             ask = Ask(messages=ask.messages, context=ask.context, thread=ask.thread, resume=ask.resume)
         return await self._service.start(ask, caller=caller, grace_s=0)
 
-    async def _follow(self, turn: _Turn, run: Run, view: View) -> AsyncGenerator[View, None]:
-        """The view of a run each time it should be shown, but for the last one."""
-        view.run_id = run.id
-        follower = run.follower(idle_s=KEEP_ALIVE_S)
-        try:
-            if turn.left.done():
-                await run.stop()
-            while True:
-                view.put((await anext(follower)).events)
-                _, last = await run.position()
-                while view.seen < last:  # what is there already
-                    view.put((await anext(follower)).events)
+
+async def _views(turn: _Turn, view: View) -> AsyncGenerator[View, None]:
+    """The view of an answer each time it should be shown, but for the last one."""
+    try:
+        async with aclosing(turn.following.lists(KEEP_ALIVE_S)) as lists:
+            async for events in lists:
+                view.run_id = turn.following.run_id
+                view.put(events)
+                if turn.following.run is not None:
+                    _, last = await turn.following.run.position()
+                    while view.seen < last:  # what is there already
+                        view.put(await anext(lists))
                 if view.ended is not None or turn.replaced:
                     return
                 yield view
                 if view.streaming:
                     await asyncio.sleep(PERIOD_S)
-        finally:
-            follower.close()
+    except LlmstreamError as error:
+        view.fail(error.code, error.message, retryable=error.retryable)

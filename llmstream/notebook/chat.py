@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped]
@@ -17,9 +17,10 @@ from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, Place, clo
 from llmstream.notebook.kernel import attended
 from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line, plain_line
 from llmstream.notebook.screen import Painter
-from llmstream.notebook.show import Following, shared_runs
+from llmstream.notebook.show import follow_into, shared_runs
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import is_cloud
+from llmstream.runs.following import Following
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from llmstream.view.markdown import escape, escape_lines
@@ -148,8 +149,8 @@ class _Turn:
         """Show the answer as it comes, to its end, also a bad one."""
         self._tell("Waiting for the answer")
         try:
-            self._following = Following(runs, self.question, arguments)
-            await self._following.into(self._painter.put)
+            self._following = Following(partial(runs.start, self.question, grace_s=0, **arguments))
+            await follow_into(self._painter.put, self._following)
         except LlmstreamError as error:
             self.progress.fail(error.code, error.message)
         finally:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
 from typing import Any, Unpack
 
@@ -20,9 +19,8 @@ from llmstream.notebook.interrupt import interrupts
 from llmstream.notebook.kernel import cell_id, request, request_id, shown_in
 from llmstream.notebook.screen import Places, Screen, TerminalScreen, open_screen
 from llmstream.notebook.showing import Showing
-from llmstream.runs.following import leave
+from llmstream.runs.following import Following
 from llmstream.runs.owner import Runs
-from llmstream.runs.run import Run
 from llmstream.settings import Settings
 
 _TICK_S = 0.1
@@ -59,18 +57,19 @@ async def _show(
     if runs is None:
         runs = shared_runs()
         arguments.setdefault("settings", Settings())
-    following = Following(runs, question, arguments)
+    following = Following(functools.partial(runs.start, question, grace_s=0, **arguments))
     screen: Screen | TerminalScreen | None = None
 
     def put(events: Sequence[Event]) -> None:
         nonlocal screen
-        with shown_in(asked):
-            screen = screen or open_screen(following.stop, places)
-            screen.put(events)
+        if events or screen:
+            with shown_in(asked):
+                screen = screen or open_screen(following.stop, places)
+                screen.put(events)
 
     try:
         with interrupts(following.stop), _in_this_cell(following.stop):
-            await following.into(put)
+            await follow_into(put, following)
     except LlmstreamError as error:
         raise plainly(error) from error.__cause__
     finally:
@@ -79,72 +78,50 @@ async def _show(
     return _checked(answer)
 
 
+async def follow_into(put: Callable[[Sequence[Event]], None], following: Following) -> None:
+    """Hand over the events of a run, in lists, an empty one every tenth of a second; the last event is terminal.
+
+    Raises what made the run impossible. Leaving this stops the run.
+    """
+    try:
+        async with aclosing(_lists(following)) as lists:
+            async for events in lists:
+                put(events)
+    except asyncio.CancelledError:
+        put([Cancelled("left")])
+        raise
+
+
 def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
+    arguments.setdefault("settings", Settings())
     screen: Screen | TerminalScreen | None = None
-    run_id, places = "", places_in_output()
-    # Not by a KeyboardInterrupt, which could come in the middle of showing something.
-    stopped = threading.Event()
+    places = places_in_output()
+    following = Following(lambda: shared_runs().start(question, grace_s=0, **arguments))
     try:
-        with interrupts(stopped.set), closing(_batches(question, arguments)) as lists:
-            for item in lists:
-                if isinstance(item, str):
-                    run_id, screen = item, open_screen(None, places)
-                elif screen is not None:
-                    screen.put(item)
-                if stopped.is_set():
-                    break
-        if stopped.is_set() and not (screen and screen.ended):
-            screen = screen or open_screen(None, places)
-            screen.put([Cancelled("stop")])
+        # Not by a KeyboardInterrupt, which could come in the middle of showing something.
+        with interrupts(following.stop), closing(concurrency.iterate(lambda: _lists(following))) as lists:
+            for events in lists:
+                if events or screen:
+                    screen = screen or open_screen(None, places)
+                    screen.put(events)
     except LlmstreamError as error:
         if screen is None:
             raise plainly(error) from error.__cause__
         screen.put([failed(error)])
-    return _checked(screen.close(run_id) if screen else None)
+    return _checked(screen.close(following.run_id) if screen else None)
 
 
-class Following:
-    """A run that is being started, followed, and stopped; in one event loop, but for `stop`."""
+async def _lists(following: Following) -> AsyncGenerator[Sequence[Event], None]:
+    """The events of a run, in lists, an empty one every tenth of a second.
 
-    def __init__(self, runs: Runs, question: Input, arguments: Arguments) -> None:
-        self.run_id = ""
-        self._loop = asyncio.get_running_loop()
-        self._starting = asyncio.ensure_future(runs.start(question, grace_s=0, **arguments))
-        self._stopped: asyncio.Future[None] = self._loop.create_future()
-
-    def stop(self) -> None:
-        """End it, also while it is only being started; from any thread, and from a signal handler."""
-        self._loop.call_soon_threadsafe(self._stop)
-
-    async def into(self, put: Callable[[Sequence[Event]], None]) -> None:
-        """Hand over its events, in lists, an empty one every tenth of a second; the last event is terminal.
-
-        Raises what made the run impossible. Leaving this stops the run.
-        """
-        try:
-            either: list[asyncio.Future[Run] | asyncio.Future[None]] = [self._starting, self._stopped]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if self._starting.done():
-                await self._follow(self._starting.result(), put)
-            else:
-                put([Cancelled("stop")])
-        except asyncio.CancelledError:
-            put([Cancelled("left")])
-            raise
-        finally:
-            leave(self._starting)
-
-    async def _follow(self, run: Run, put: Callable[[Sequence[Event]], None]) -> None:
-        self.run_id = run.id
-        async with aclosing(_lists(run)) as lists:
-            async for events in lists:
-                put(events)
-
-    def _stop(self) -> None:
-        if not self._stopped.done():
-            self._stopped.set_result(None)
-            leave(self._starting, "stop")
+    Tokens that come within that time are in one list: to be woken for each would cost more than the token.
+    """
+    async with aclosing(following.lists(_TICK_S)) as lists:
+        async for events in lists:
+            yield events
+            if events and isinstance(events[-1], Token | Reasoning):
+                await asyncio.sleep(_TICK_S)
 
 
 def _checked(answer: Answer | None) -> Answer:
@@ -153,42 +130,6 @@ def _checked(answer: Answer | None) -> Answer:
     if answer.error is not None:
         raise plainly(answer.error, answer)
     return answer
-
-
-def _batches(question: Input, arguments: Arguments) -> Generator[str | Sequence[Event], None, None]:
-    yield from concurrency.iterate(lambda: _events(question, arguments))
-
-
-async def _events(question: Input, arguments: Arguments) -> AsyncGenerator[str | Sequence[Event], None]:
-    """The id of a run, and its events in lists; something comes every tenth of a second, be it an empty list."""
-    arguments.setdefault("settings", Settings())
-    starting = asyncio.ensure_future(shared_runs().start(question, grace_s=0, **arguments))
-    try:
-        while not starting.done():
-            yield []
-            await asyncio.wait([starting], timeout=_TICK_S)
-        run = starting.result()
-        yield run.id
-        async with aclosing(_lists(run)) as lists:
-            async for events in lists:
-                yield events
-    finally:
-        leave(starting, "stop")
-
-
-async def _lists(run: Run) -> AsyncGenerator[Sequence[Event], None]:
-    """The events of a run, in lists, an empty one every tenth of a second.
-
-    Tokens that come within that time are in one list: to be woken for each would cost more than the token.
-    """
-    follower = run.follower(idle_s=_TICK_S)
-    try:
-        async for batch in follower:
-            yield batch.events
-            if batch.events and isinstance(batch.events[-1], Token | Reasoning):
-                await asyncio.sleep(_TICK_S)
-    finally:
-        follower.close()
 
 
 @contextmanager
