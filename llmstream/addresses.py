@@ -44,6 +44,12 @@ def without_default_port(origin: str) -> str:
     return origin.removesuffix(port) if port else origin
 
 
+def shown_url(url: str) -> str:
+    """An address without the user and the password that it may hold."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
 def parse_ollama_host(text: str, *, variable: str = "OLLAMA_HOST") -> str:
     """OLLAMA_HOST as a base URL, by the rules of Ollama's own tools.
 

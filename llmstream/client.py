@@ -20,6 +20,7 @@ from typing import Any, Self, TypeAlias
 import aiohttp
 
 from llmstream import concurrency, sse
+from llmstream.addresses import shown_url
 from llmstream.errors import (
     LlmstreamError,
     RunCancelled,
@@ -28,15 +29,7 @@ from llmstream.errors import (
     UpstreamUnreachable,
     error_from_code,
 )
-from llmstream.events import (
-    Cancelled,
-    Event,
-    Failed,
-    Reset,
-    Token,
-    from_dict,
-    is_terminal,
-)
+from llmstream.events import Cancelled, Event, Failed, Reset, Token, from_dict, is_terminal
 from llmstream.view.answer import OneText
 
 # A question; messages; or None where a graph goes on with what a person answered.
@@ -81,7 +74,7 @@ class AsyncClient:
             except (aiohttp.ClientError, OSError) as error:
                 pause_s = next(pauses, 0.0)
                 if not pause_s:
-                    where = _shown(self.url)
+                    where = shown_url(self.url)
                     raise UpstreamUnreachable(f"No llmstream server answers at {where}. Is it running?") from error
             await asyncio.sleep(pause_s)
 
@@ -253,9 +246,3 @@ class Client:
                     raise RunCancelled
                 case _ if rest := text.rare(event):
                     yield rest
-
-
-def _shown(url: str) -> str:
-    """The address without the user and the password that it may hold."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

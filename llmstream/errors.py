@@ -25,10 +25,14 @@ from typing import ClassVar
 
 
 class LlmstreamError(Exception):
-    """The base of all errors; `str(error)` may be shown to a user."""
+    """The base of all errors; `str(error)` may be shown to a user. text: the message where none is given."""
 
     code: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
+    text: ClassVar[str] = ""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.text)
 
     @property
     def message(self) -> str:
@@ -100,9 +104,7 @@ class RunNotFound(LlmstreamError):
     """The run is unknown, expired, or another caller's: the three can't be told apart."""
 
     code = "run_not_found"
-
-    def __init__(self) -> None:
-        super().__init__("There is no such run, or it has expired. Start a new one.")
+    text = "There is no such run, or it has expired. Start a new one."
 
 
 class KeyConflict(LlmstreamError):
@@ -115,9 +117,7 @@ class RunCancelled(LlmstreamError):
     """The answer was stopped before its end, so it is not complete."""
 
     code = "cancelled"
-
-    def __init__(self) -> None:
-        super().__init__("The answer was stopped before its end.")
+    text = "The answer was stopped before its end."
 
 
 class Busy(LlmstreamError):
@@ -129,7 +129,7 @@ class Busy(LlmstreamError):
     code = "busy"
     retryable = True
 
-    def __init__(self, message: str, *, retry_after_s: int = 2) -> None:
+    def __init__(self, message: str = "", *, retry_after_s: int = 2) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
@@ -144,27 +144,21 @@ class StoreUnavailable(Busy):
     """The store that several processes share does not answer."""
 
     code = "store_unavailable"
-
-    def __init__(self) -> None:
-        super().__init__("The server can't reach its store just now. Ask again in a moment.")
+    text = "The server can't reach its store just now. Ask again in a moment."
 
 
 class StoreFull(StoreUnavailable):
     """The store that several processes share has no room."""
 
     code = "store_full"
-
-    def __init__(self) -> None:
-        Busy.__init__(self, "The server's store is full. Ask again in a moment.")
+    text = "The server's store is full. Ask again in a moment."
 
 
 class StoreCorrupt(LlmstreamError):
     """What lies in the store was not written by this library, or not whole."""
 
     code = "store_corrupt"
-
-    def __init__(self) -> None:
-        super().__init__("What was stored of this answer can't be read. Ask again.")
+    text = "What was stored of this answer can't be read. Ask again."
 
 
 class OwnerLost(LlmstreamError):
@@ -172,9 +166,7 @@ class OwnerLost(LlmstreamError):
 
     code = "owner_lost"
     retryable = True
-
-    def __init__(self) -> None:
-        super().__init__("The server process that made this answer was lost. Ask again.")
+    text = "The server process that made this answer was lost. Ask again."
 
 
 class ServerShutdown(LlmstreamError):
@@ -182,9 +174,7 @@ class ServerShutdown(LlmstreamError):
 
     code = "server_shutdown"
     retryable = True
-
-    def __init__(self) -> None:
-        super().__init__("The server is shutting down. Ask again in a moment.")
+    text = "The server is shutting down. Ask again in a moment."
 
 
 class UpstreamError(LlmstreamError):
@@ -249,17 +239,10 @@ class ChainFailed(LlmstreamError):
     code = "chain_failed"
 
 
-def _subclasses(cls: type[LlmstreamError]) -> list[type[LlmstreamError]]:
-    return [cls, *(below for child in cls.__subclasses__() for below in _subclasses(child))]
-
-
-_BY_CODE = {cls.code: cls for cls in _subclasses(LlmstreamError)}
+_CLASSES = [each for each in globals().values() if isinstance(each, type) and issubclass(each, LlmstreamError)]
+_BY_CODE = {each.code: each for each in _CLASSES}
 
 
 def error_from_code(code: str, message: str) -> LlmstreamError:
     """The exception for a `code` that came over the wire; an unknown code gives a plain `LlmstreamError`."""
-    error = LlmstreamError.__new__(_BY_CODE.get(code, LlmstreamError))
-    Exception.__init__(error, message)
-    if isinstance(error, Busy):
-        error.retry_after_s = 2
-    return error
+    return _BY_CODE.get(code, LlmstreamError)(message)

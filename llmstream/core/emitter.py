@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from llmstream.core.demanded import DemandedCall
+from llmstream.core.pieces import MAX_TEXT, Pieces
 from llmstream.core.think_tags import ThinkTags
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
@@ -25,7 +26,6 @@ from llmstream.events import (
     ToolCall,
     ToolResult,
     Usage,
-    Withdrawn,
     failed,
     json_value,
     size_of,
@@ -33,8 +33,6 @@ from llmstream.events import (
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.settings import Settings
 
-# So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
-MAX_TEXT = 1300
 Sink = Callable[[list[Event]], object]
 
 _REASONS: dict[str, FinishReason] = {
@@ -64,8 +62,7 @@ class Emitter:
         self._begun = time.monotonic()
         self._first_token_at: float | None = None
         self._tokens = 0
-        self._held = ""
-        self._held_as: tuple[type[Token] | type[Reasoning], str | None, str | None] = (Token, None, None)
+        self._texts = Pieces()
         self._prompt_truncated = False
         self._tool_called = False
         self._over: LimitExceeded | None = None
@@ -119,10 +116,6 @@ class Emitter:
         """A piece of the model's thinking."""
         self._put(self._pieces(Reasoning, text, message, name))
 
-    def withdraw(self, message: str) -> None:
-        """A message is taken back."""
-        self.emit([Withdrawn(message)])
-
     def tool_call(self, id: str, name: str, arguments: object) -> None:
         """A call that the model asks for."""
         self.emit([self._tool_call(id, name, arguments)])
@@ -145,7 +138,7 @@ class Emitter:
             if thinking and message.thinking:
                 events += self._pieces(Reasoning, message.thinking)
             if text:
-                if text.isascii() and len(text) <= MAX_TEXT and not self._held:
+                if text.isascii() and len(text) <= MAX_TEXT and not self._texts.held:
                     events.append(Token(text))
                     size += len(text)
                     tokens += 1
@@ -207,7 +200,7 @@ class Emitter:
     def end(self, event: Terminal) -> None:
         """The terminal event; only the first one counts."""
         if not self.ended:
-            events: list[Event] = self._release() if self._demanded is None else []
+            events: list[Event] = [*self._texts.release()] if self._demanded is None else []
             if self._think_tags is not None:
                 events = [*self._think_tags.put(events), *self._think_tags.end(event)]
             events.append(event)
@@ -235,26 +228,11 @@ class Emitter:
         self, kind: type[Token] | type[Reasoning], text: str, message: str | None = None, name: str | None = None
     ) -> list[Event]:
         """Events for a text of any length that may hold halves of surrogate pairs."""
-        events: list[Event] = []
-        if self._held and (kind, message, name) != self._held_as:
-            events += self._release()
-        text, self._held = self._held + text, ""
-        if text and "\ud800" <= text[-1] <= "\udbff":  # its other half may come next
-            text, self._held, self._held_as = text[:-1], text[-1], (kind, message, name)
-        if not text:
-            return events
-        raw = text.encode("utf-16-le", "surrogatepass")
-        text = raw.decode("utf-16-le", "replace")
-        self._count(len(text.encode()))
-        pieces = [kind(text[start : start + MAX_TEXT], message, name) for start in range(0, len(text), MAX_TEXT)]
-        self._tokens += len(pieces)
-        return [*events, *pieces]
-
-    def _release(self) -> list[Event]:
-        """What is still held back: half of a pair whose other half never came."""
-        held, self._held = self._held, ""
-        kind, message, name = self._held_as
-        return [kind("\ufffd", message, name)] if held else []
+        pieces = self._texts.cut(kind, text, message, name)
+        if pieces:
+            self._count(sum(len(piece.text.encode()) for piece in pieces))
+            self._tokens += len(pieces)
+        return [*pieces]
 
     def _tool_call(self, id: str, name: str, arguments: object) -> ToolCall:
         self._tool_called = True

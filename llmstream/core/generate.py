@@ -21,9 +21,10 @@ from llmstream.core.anatomy import has_memory, model_name, sync_parts
 from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
-from llmstream.core.inputs import Input, Question, chain_input, to_messages
+from llmstream.core.inputs import Input, chain_input
 from llmstream.core.job import Job
 from llmstream.core.langchain import run_chain
+from llmstream.core.question import Question, to_messages
 from llmstream.core.threads import Thread, remembers, thread_config, thread_id
 from llmstream.core.watched import chain_failed
 from llmstream.errors import (

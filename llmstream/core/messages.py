@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from llmstream.core.emitter import Emitter
+from llmstream.events import Withdrawn
 
 
 class Message:
@@ -90,7 +91,7 @@ class Messages:
         if message in self._waiting:
             self._waiting.remove(message)
         if message.told and message.id is not None:
-            self._emitter.withdraw(message.id)
+            self._emitter.emit([Withdrawn(message.id)])
         if message is self._speaker:
             self._advance()
 

@@ -17,7 +17,8 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.gradio.page import STYLE, Page
+from llmstream.gradio.page import Page
+from llmstream.gradio.style import STYLE
 from llmstream.http.origins import check_public
 from llmstream.http.security import CALLER, Security
 from llmstream.runs.owner import Runs

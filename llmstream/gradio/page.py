@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import gradio as gr
 
-from llmstream.errors import LlmstreamError
-from llmstream.gradio.code import KEEP_TEXT
 from llmstream.gradio.messages import (
     ANSWER,
     chosen_example,
@@ -23,16 +20,12 @@ from llmstream.gradio.messages import (
     text_of,
     without_options,
 )
+from llmstream.gradio.models import AT_ONCE, QUIET, Models
+from llmstream.gradio.style import PREPARE, SWITCH_THEME
 from llmstream.gradio.turns import Session, Turns
 from llmstream.http.security import CALLER
-from llmstream.ollama.models import Ollama
-from llmstream.ollama.names import same_model
-from llmstream.runs.limits import is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
-
-# How often the page looks for a missing Ollama, in seconds.
-_LOOK_EVERY_S = 5.0
 
 _LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
@@ -40,45 +33,8 @@ _LATEX: list[dict[str, str | bool]] = [
     {"left": r"\(", "right": r"\)", "display": False},
 ]
 
-# Of every event: nothing for programs (they have the HTTP API), no spinner.
-_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-_AT_ONCE: dict[str, Any] = {**_QUIET, "queue": False}
 _RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}
 
-STYLE = """
-#title h1 { font-size: 1.35rem; margin: 0; }
-#title p { margin: 0.25rem 0 0; color: var(--body-text-color-subdued); }
-#notice { background: #fff3cd; border-radius: 6px; padding: 8px 12px; }
-#notice, #notice * { color: #4d3800 !important; }
-#chat { --llmstream: 1; border-style: none !important; background: none; }
-#chat .bubble-wrap { background: none; padding-inline: 0; }
-#chat .message-row { margin-inline: 0; max-width: 100%; }
-#chat .message-buttons .icon-button-wrapper { margin-inline: 0; }
-#chat .message-row:has(.thought-group) { margin-block: 8px; }
-#chat .message-row .flex-wrap, #chat .message, #chat .message > div { min-width: 0; max-width: 100%; }
-#chat .message-content { overflow-wrap: anywhere; }
-#chat pre { overflow-x: auto; }
-#chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }
-/* Notes (thinking, tools, sources, errors) have nothing to copy. */
-#chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
-#chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
-#line, #line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
-#under-box { align-items: center; flex-wrap: nowrap; }
-#model { flex: 0 1 280px; margin: 0 !important; }
-#theme { flex: none; margin-left: auto; font-weight: normal; color: var(--body-text-color-subdued); }
-"""
-# In somebody else's Blocks the page has no style of ours, and the conversation no window to fill.
-_IN_PLACE = "#chat { height: min(70dvh, 640px) !important; }"
-_PREPARE = f"""() => {{
-  ({KEEP_TEXT})();
-  const chat = document.querySelector("#chat");
-  if (!chat || getComputedStyle(chat).getPropertyValue("--llmstream")) return;
-  const style = document.createElement("style");
-  style.textContent = {json.dumps(STYLE + _IN_PLACE)};
-  document.head.append(style);
-}}"""
-
-_SWITCH_THEME = "() => { document.body.classList.toggle('dark') }"
 _IDLE: dict[str, Any] = {"submit_btn": True, "stop_btn": False}
 _BUSY: dict[str, Any] = {"submit_btn": False, "stop_btn": True}
 State = tuple[Any, Any]  # for the chat and the line under it
@@ -92,61 +48,25 @@ class Page:
         self, blocks: gr.Blocks, runs: Runs, chain: object, *, notice: Callable[[], str | None], **texts: Any
     ) -> None:
         self._runs = runs
-        self._notice_text = notice
         self._turns = Turns(runs, chain)
         self._panel: list[Any] = []
         self._lay_out(texts, default_chain=chain is None)
         self._wire()
-        blocks.load(None, js=_PREPARE, **_AT_ONCE)
+        blocks.load(None, js=PREPARE, **AT_ONCE)
         if chain is None:
-            self._wire_models(blocks)
+            Models(runs, notice).offer(blocks, self._picker, self._notice, self._thinking)
 
     def _lay_out(self, texts: dict[str, Any], *, default_chain: bool) -> None:
         self._header(texts["title"], texts["description"])
-        examples: Sequence[str] = texts["examples"] or ()
-        self._chat: Any = gr.Chatbot(
-            show_label=False,
-            label="Conversation",
-            container=False,
-            elem_id="chat",
-            scale=1,
-            height=200,  # and what the window has left
-            editable="user",
-            latex_delimiters=_LATEX,
-            buttons=["copy"],
-            sanitize_html=True,
-            allow_tags=False,
-            feedback_options=None,
-            layout="bubble",
-            group_consecutive_messages=False,
-            placeholder=texts["placeholder"],
-            examples=[{"text": example, "display_text": example} for example in examples] or None,
-        )
+        self._chat: Any = _conversation(texts["placeholder"], texts["examples"] or ())
         self._line: Any = gr.Markdown(elem_id="line", container=False)
-        self._box: Any = gr.Textbox(
-            show_label=False,
-            label="Message",
-            placeholder="Ask something",
-            lines=1,
-            max_lines=8,
-            autofocus=True,
-            elem_id="box",
-            **_IDLE,
-        )
+        self._box: Any = _message_box()
         with gr.Row(elem_id="under-box"):
             if default_chain:
-                self._picker: Any = gr.Dropdown(
-                    choices=[],
-                    value=None,
-                    show_label=False,
-                    label="Model",
-                    container=False,
-                    elem_id="model",
-                    min_width=120,
-                )
+                self._picker: Any = _model_picker()
             # Gradio follows the system, and keeps its own switch in a menu that is not shown.
             theme = gr.Button("Light or dark", size="sm", scale=0, min_width=110, elem_id="theme")
-            theme.click(None, js=_SWITCH_THEME, **_AT_ONCE)
+            theme.click(None, js=SWITCH_THEME, **AT_ONCE)
         if default_chain:
             self._settings_panel(self._runs.settings)
 
@@ -181,9 +101,9 @@ class Page:
         self._asks(chat.edit, edited, [chat])
         self._asks(chat.example_select, chosen_example, [chat])
         self._asks(chat.option_select, chosen_option, [chat], answers=True)
-        box.stop(self._stop, None, None, **_AT_ONCE)
-        chat.undo(self._undo, [chat], [box, chat, self._line], **_AT_ONCE, **_RAW)
-        chat.clear(self._clear, None, [box, chat, self._line], **_AT_ONCE, **_RAW)
+        box.stop(self._stop, None, None, **AT_ONCE)
+        chat.undo(self._undo, [chat], [box, chat, self._line], **AT_ONCE, **_RAW)
+        chat.clear(self._clear, None, [box, chat, self._line], **AT_ONCE, **_RAW)
 
     def _asks(
         self, listen: Any, read: Read, inputs: list[Any], *, clear_box: bool = False, answers: bool = False
@@ -204,24 +124,16 @@ class Page:
             metadata = ANSWER if answers and self._turns.is_asked(_session(request)) else None
             return gr.update(**box), [*before, message("user", text, metadata)]
 
-        asked = listen(ask, inputs, [self._box, self._chat], **_AT_ONCE, **_RAW)
+        asked = listen(ask, inputs, [self._box, self._chat], **AT_ONCE, **_RAW)
         answering = asked.then(
             self._answer,
             [self._chat, *self._panel],
             [self._chat, self._line],
             concurrency_limit=None,  # the runs have a limit and a queue of their own, with its place shown
-            **_QUIET,
+            **QUIET,
             **_RAW,
         )
-        answering.then(self._answered, None, [self._box], **_AT_ONCE, **_RAW)
-
-    def _wire_models(self, blocks: Any) -> None:
-        timer = gr.Timer(_LOOK_EVERY_S, active=False)
-        shown = [self._picker, self._notice, timer, self._thinking]
-        look = {**_AT_ONCE, "preprocess": False}
-        blocks.load(self._look, [self._picker], shown, **look)
-        timer.tick(self._look, [self._picker], shown, **look)
-        self._picker.input(self._picked, [self._picker], [self._thinking], **look)
+        answering.then(self._answered, None, [self._box], **AT_ONCE, **_RAW)
 
     async def _answer(self, request: gr.Request, history: Any, *panel: Any) -> AsyncGenerator[State, None]:
         """Answer the question that stands last, if one does."""
@@ -263,36 +175,45 @@ class Page:
         await self._turns.leave(_session(request))
         return gr.update(**_IDLE), [], ""
 
-    async def _look(self, picked: Any) -> tuple[Any, Any, Any, Any]:
-        """The models there are, what should be known of the Ollama that answers, whether to look again."""
-        settings = self._runs.settings
-        notice = self._notice_text()
-        names: list[str] = []
-        chosen: str | None = None
-        try:
-            ollama = Ollama.of(settings)
-            names = [model.name for model in await ollama.models() if is_allowed(model.name, settings)]
-            if settings.model and not any(same_model(name, settings.model) for name in names):
-                names.insert(0, settings.model)  # asking it tells how to get it
-            wanted = picked or settings.model or (await ollama.choose_model() if names else "")
-            chosen = next((name for name in names if same_model(name, wanted)), names[0] if names else None)
-        except LlmstreamError as error:
-            notice = notice or error.message
-        return (
-            gr.update(choices=[(name, name) for name in names], value=chosen),
-            gr.update(value=notice or "", visible=bool(notice)),
-            gr.Timer(active=bool(notice)),
-            await self._picked(chosen),
-        )
 
-    async def _picked(self, name: Any) -> Any:
-        """Thinking can be asked of a model that can."""
-        try:
-            able = await Ollama.of(self._runs.settings).capabilities(name) if isinstance(name, str) else frozenset()
-        except LlmstreamError:
-            able = frozenset()
-        can_think = "thinking" in able
-        return gr.update(visible=can_think, value=can_think and bool(self._runs.settings.thinking))
+def _conversation(placeholder: str | None, examples: Sequence[str]) -> Any:
+    return gr.Chatbot(
+        show_label=False,
+        label="Conversation",
+        container=False,
+        elem_id="chat",
+        scale=1,
+        height=200,  # and what the window has left
+        editable="user",
+        latex_delimiters=_LATEX,
+        buttons=["copy"],
+        sanitize_html=True,
+        allow_tags=False,
+        feedback_options=None,
+        layout="bubble",
+        group_consecutive_messages=False,
+        placeholder=placeholder,
+        examples=[{"text": example, "display_text": example} for example in examples] or None,
+    )
+
+
+def _message_box() -> Any:
+    return gr.Textbox(
+        show_label=False,
+        label="Message",
+        placeholder="Ask something",
+        lines=1,
+        max_lines=8,
+        autofocus=True,
+        elem_id="box",
+        **_IDLE,
+    )
+
+
+def _model_picker() -> Any:
+    return gr.Dropdown(
+        choices=[], value=None, show_label=False, label="Model", container=False, elem_id="model", min_width=120
+    )
 
 
 def _session(request: Any) -> Session:

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from llmstream.ollama_server.backend import Backend, ChatRequest, Model, OllamaError, PullProgress
 from llmstream.ollama_server.checks import check_options, full_name, read_chat, read_json
 from llmstream.ollama_server.limits import limited
-from llmstream.ollama_server.lines import AnswerLines
+from llmstream.ollama_server.lines import AnswerLines, merged_lines
 from llmstream.ollama_server.loaded import LoadedModels, details_json
 from llmstream.ollama_server.responses import LinesResponse, WholeResponse, json_response, refused
 
@@ -126,7 +126,7 @@ class OllamaApi:
         if not chat.messages:
             return json_response(AnswerLines(chat).empty("load"))
         lines = _answer_lines(self._backend, chat, context_length)
-        return LinesResponse(lines) if chat.stream else WholeResponse(lines, merge=_merge_answer)
+        return LinesResponse(lines) if chat.stream else WholeResponse(lines, merge=merged_lines)
 
 
 @dataclass(frozen=True)
@@ -196,24 +196,6 @@ async def _pull_lines(progress: AsyncGenerator[PullProgress, None]) -> AsyncGene
         async for step in progress:
             numbers = {"digest": step.digest, "total": step.total, "completed": step.completed}
             yield {"status": step.status, **{name: value for name, value in numbers.items() if value}}
-
-
-def _merge_answer(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one body of ``stream: false``: the last line with the text of all."""
-    merged, parts = lines[-1], [line.get("message", line) for line in lines]
-    target = merged.get("message", merged)
-    text_key = "content" if "message" in merged else "response"
-    target[text_key] = "".join(part[text_key] for part in parts)
-    if thinking := "".join(part.get("thinking", "") for part in parts):
-        target["thinking"] = thinking
-    if calls := [call for part in parts for call in part.get("tool_calls", ())]:
-        target["tool_calls"] = calls
-    return merged if "message" in merged else _generate_order(merged)
-
-
-def _generate_order(line: dict[str, Any]) -> dict[str, Any]:
-    first = ("model", "created_at", "response", "thinking")
-    return {key: line[key] for key in first if key in line} | line
 
 
 def _last(lines: list[dict[str, Any]]) -> dict[str, Any]:

@@ -133,3 +133,21 @@ class AnswerLines:
         calls = [tool_call_json(call, self._calls + n) for n, call in enumerate(piece.tool_calls)]
         self._calls += len(calls)
         return {"tool_calls": calls} if calls else {}
+
+
+def merged_lines(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The one body of ``stream: false``: the last line with the text of all."""
+    merged, parts = lines[-1], [line.get("message", line) for line in lines]
+    target = merged.get("message", merged)
+    text_key = "content" if "message" in merged else "response"
+    target[text_key] = "".join(part[text_key] for part in parts)
+    if thinking := "".join(part.get("thinking", "") for part in parts):
+        target["thinking"] = thinking
+    if calls := [call for part in parts for call in part.get("tool_calls", ())]:
+        target["tool_calls"] = calls
+    return merged if "message" in merged else _generate_order(merged)
+
+
+def _generate_order(line: dict[str, Any]) -> dict[str, Any]:
+    first = ("model", "created_at", "response", "thinking")
+    return {key: line[key] for key in first if key in line} | line

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmstream.core.emitter import MAX_TEXT, Emitter
+from llmstream.core.emitter import Emitter
+from llmstream.core.pieces import MAX_TEXT
 from llmstream.errors import ChainFailed, LimitExceeded, LlmstreamError
 from llmstream.events import (
     Cancelled,

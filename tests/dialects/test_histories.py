@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from llmstream.chain import StrictChatOllama, request_body
-from llmstream.core.inputs import to_messages
+from llmstream.core.question import to_messages
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings

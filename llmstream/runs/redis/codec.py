@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from llmstream.events import Data, Event, Token, from_dict, json_value
 # What one entry of the log holds at most, in events and about in bytes; one event alone may be larger.
 ENTRY_EVENTS = 256
 ENTRY_BYTES = 16 * 2**10
+_ID = re.compile(rb"(\d{1,9})-(\d{1,9})")
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[list[str | Event]] = msgspec.json.Decoder(list[str | Event])
@@ -70,3 +72,11 @@ def _known(item: Any) -> Event:
     if not isinstance(item, dict) or not isinstance(item.get("type"), str):
         raise StoreCorrupt
     return from_dict(item) or Data("unknown", item)
+
+
+def numbers(id_: bytes) -> tuple[int, int]:
+    """The last number of an entry, and how many events it holds, by its id; raises `StoreCorrupt`."""
+    match = _ID.fullmatch(id_)
+    if match is None:
+        raise StoreCorrupt
+    return int(match[1]), int(match[2])

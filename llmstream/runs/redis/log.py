@@ -19,11 +19,12 @@ from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.address import connections_to
 from llmstream.runs.redis.callers import Callers
 from llmstream.runs.redis.connection import Link
+from llmstream.runs.redis.doubts import Doubts
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.leaving import Leaving
 from llmstream.runs.redis.nodes import Nodes
 from llmstream.runs.redis.reader import Reader
-from llmstream.runs.redis.scripts import ASK, UNDO
+from llmstream.runs.redis.scripts import ASK
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.writer import Owned, Writer
 from llmstream.settings import Settings
@@ -49,7 +50,6 @@ class RedisLog(RunLog):
         connections_to(settings.redis_url or "", name="", timeout_s=1)  # raises where that is no address
         self._keys = Keys(settings.redis_prefix)
         self._times = Times.of(settings)
-        self._undo: dict[str, NewRun] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
 
@@ -71,12 +71,13 @@ class RedisLog(RunLog):
             self.nodes = nodes = Nodes(
                 link, keys, node, about, writer, reader, subscription, self._times, settings.lease_s
             )
+            self._doubts = Doubts(link, keys, node)
             self._callers = Callers(link, keys, self._times.ttl)
             self._leaving = Leaving(link, self.local, writer, nodes)
             reader.order = nodes.order
             nodes.on_unwatched = self._leaving.unwatched
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
-            link.on_up += [writer.compare, reader.read_all, self._undo_behind]
+            link.on_up += [writer.compare, reader.read_all, self._doubts.clear]
         link.spawn(link.live(nodes.work(), subscription.listen(), writer.work()))
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
@@ -147,8 +148,7 @@ class RedisLog(RunLog):
             del self.writer.owned[run.id]
             self._callers.dismiss(run)
             if not isinstance(error, KeyConflict | TooManyRuns):
-                self._undo[run.id] = run  # it may be there, although nobody said so
-                self._undo_behind()
+                self._doubts.add(run)
             raise
         if found != run.id:
             del self.writer.owned[run.id]
@@ -157,19 +157,6 @@ class RedisLog(RunLog):
         await self.local.create(dataclasses.replace(run, on_cancel=lambda by: self._leaving.left(owned)))
         owned.events = self.local.recorded(run.id)
         return run.id
-
-    def _undo_behind(self) -> None:
-        self.link.spawn(self._undo_all())
-
-    async def _undo_all(self) -> None:
-        for run_id, run in list(self._undo.items()):
-            meta = self._keys.meta(run_id)
-            key = meta if run.key is None else self._keys.key(run.caller, run.key)
-            try:
-                await self.link.run(UNDO, [meta, key], self.node, run_id)
-            except StoreUnavailable:
-                return
-            self._undo.pop(run_id, None)
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
         self.local.append(run_id, events)

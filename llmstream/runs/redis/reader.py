@@ -7,7 +7,6 @@ numbers can't show, a subscription that has gone deaf, is found out by `nodes`, 
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 from llmstream.errors import RunNotFound, StoreCorrupt, StoreUnavailable
 from llmstream.runs.log import END_OF_LOST, PositionLost
+from llmstream.runs.redis.codec import numbers
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
 from llmstream.runs.redis.mirror import MOST_AHEAD, Mirror, MirrorFollower
@@ -26,7 +26,6 @@ _KEPT_S = 5.0
 _PAGE_ENTRIES = 256
 # Runs that are read at once, where many have to be.
 _READS = 4
-_ID = re.compile(rb"(\d{1,9})-(\d{1,9})")
 
 
 class Reader:
@@ -194,7 +193,7 @@ class Reader:
 
     def _put(self, mirror: Mirror, entries: list[bytes]) -> None:
         for id_, data in zip(entries[::2], entries[1::2], strict=True):
-            last, count = _numbers(id_)
+            last, count = numbers(id_)
             if last != END_OF_LOST and last - count > mirror.have:
                 if mirror.have:
                     return mirror.fail(PositionLost("trimmed"))
@@ -226,14 +225,14 @@ class Reader:
         caller, owner, last, state, id_, entries = found
         first = 0
         if id_:
-            number, size = _numbers(id_)
+            number, size = numbers(id_)
             first = number - size + 1
         return caller.decode(), owner.decode(), int(last), state.decode(), first, entries
 
     def _news(self, mirror: Mirror, message: bytes) -> None:
         id_, _, data = message.partition(b" ")
         try:
-            last, count = _numbers(id_)
+            last, count = numbers(id_)
             if last <= mirror.have and count:
                 return
             if last == END_OF_LOST or not data or not mirror.owner or not mirror.put(last, count, data):
@@ -242,10 +241,3 @@ class Reader:
             mirror.fail(error)
         if mirror.closed:
             self._unsubscribe(mirror)
-
-
-def _numbers(id_: bytes) -> tuple[int, int]:
-    match = _ID.fullmatch(id_)
-    if match is None:
-        raise StoreCorrupt
-    return int(match[1]), int(match[2])

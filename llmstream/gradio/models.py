@@ -1,0 +1,69 @@
+"""The models that a chat page offers, and what it says of the Ollama that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from llmstream.errors import LlmstreamError
+from llmstream.ollama.models import Ollama
+from llmstream.ollama.names import same_model
+from llmstream.runs.limits import is_allowed
+from llmstream.runs.owner import Runs
+
+# How often the page looks for a missing Ollama, in seconds.
+_LOOK_EVERY_S = 5.0
+
+# Of every event: nothing for programs (they have the HTTP API), no spinner.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
+
+
+class Models:
+    """Keeps a page's choice of models as it is in Ollama. notice: gives what there is to say, or None."""
+
+    def __init__(self, runs: Runs, notice: Callable[[], str | None]) -> None:
+        self._runs = runs
+        self._notice_text = notice
+
+    def offer(self, blocks: Any, picker: Any, notice: Any, thinking: Any) -> None:
+        """Fill these components when the page is loaded, and again until an Ollama answers."""
+        timer = gr.Timer(_LOOK_EVERY_S, active=False)
+        shown = [picker, notice, timer, thinking]
+        look = {**AT_ONCE, "preprocess": False}
+        blocks.load(self._look, [picker], shown, **look)
+        timer.tick(self._look, [picker], shown, **look)
+        picker.input(self._picked, [picker], [thinking], **look)
+
+    async def _look(self, picked: Any) -> tuple[Any, Any, Any, Any]:
+        """The models there are, what should be known of the Ollama that answers, whether to look again."""
+        settings = self._runs.settings
+        notice = self._notice_text()
+        names: list[str] = []
+        chosen: str | None = None
+        try:
+            ollama = Ollama.of(settings)
+            names = [model.name for model in await ollama.models() if is_allowed(model.name, settings)]
+            if settings.model and not any(same_model(name, settings.model) for name in names):
+                names.insert(0, settings.model)  # asking it tells how to get it
+            wanted = picked or settings.model or (await ollama.choose_model() if names else "")
+            chosen = next((name for name in names if same_model(name, wanted)), names[0] if names else None)
+        except LlmstreamError as error:
+            notice = notice or error.message
+        return (
+            gr.update(choices=[(name, name) for name in names], value=chosen),
+            gr.update(value=notice or "", visible=bool(notice)),
+            gr.Timer(active=bool(notice)),
+            await self._picked(chosen),
+        )
+
+    async def _picked(self, name: Any) -> Any:
+        """Thinking can be asked of a model that can."""
+        try:
+            able = await Ollama.of(self._runs.settings).capabilities(name) if isinstance(name, str) else frozenset()
+        except LlmstreamError:
+            able = frozenset()
+        can_think = "thinking" in able
+        return gr.update(visible=can_think, value=can_think and bool(self._runs.settings.thinking))
