@@ -31,8 +31,8 @@ Thinking = bool | Literal["low", "medium", "high"]
 # The types check a value, and their descriptions are what an error says that the field takes.
 _MAX = sys.float_info.max  # so that infinity is refused
 _Seconds = Annotated[float, Meta(gt=0, le=_MAX, description="a number of seconds above 0")]
-_SecondsOrNone = Annotated[float, Meta(ge=0, le=_MAX, description="a number of seconds, 0 or more")]
-_Size = Annotated[int, Meta(gt=0, description="a whole number above 0")]
+_SecondsOrZero = Annotated[float, Meta(ge=0, le=_MAX, description="a number of seconds, 0 or more")]
+_Positive = Annotated[int, Meta(gt=0, description="a whole number above 0")]
 _Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
 _Names = Annotated[tuple[str, ...], Meta(description='a tuple of texts, such as ("a", "b")')]
 _Temperature = Annotated[float, Meta(ge=0, le=_MAX, description="a number, 0 or more")]
@@ -108,22 +108,22 @@ class Settings:
     first_token_timeout_s: _Seconds = 300
     token_timeout_s: _Seconds = 60
     heartbeat_s: _Seconds = 15
-    hold_s: _SecondsOrNone = 1
+    hold_s: _SecondsOrZero = 1
     send_timeout_s: _Seconds = 30
     request_timeout_s: _Seconds = 30
-    grace_s: _SecondsOrNone = 5
-    max_unwatched_s: _SecondsOrNone = 600
-    replay_s: _SecondsOrNone = 600
-    max_run_events: _Size = 200_000
-    max_run_bytes: _Size = 16 * 2**20
+    grace_s: _SecondsOrZero = 5
+    max_unwatched_s: _SecondsOrZero = 600
+    replay_s: _SecondsOrZero = 600
+    max_run_events: _Positive = 200_000
+    max_run_bytes: _Positive = 16 * 2**20
     max_run_s: _Seconds = 3600
-    max_log_bytes: _Size = 256 * 2**20
-    max_body_bytes: _Size = 2**20
-    max_question_bytes: _Size = 64 * 2**10
-    max_active_runs: _Size = 16
+    max_log_bytes: _Positive = 256 * 2**20
+    max_body_bytes: _Positive = 2**20
+    max_question_bytes: _Positive = 64 * 2**10
+    max_active_runs: _Positive = 16
     max_queued_runs: _Count = 64
     max_caller_runs: _Count = 0
-    drain_s: _SecondsOrNone = 10
+    drain_s: _SecondsOrZero = 10
     allowed_hosts: _Names = LOOPBACK_HOSTS
     allowed_origins: _Names = ()
     token: _Token | None = field(default=None, repr=False)

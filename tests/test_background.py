@@ -40,7 +40,7 @@ def test_leaving_closes_the_generator() -> None:
     items = concurrency.iterate(lambda: numbers(closed, 5))
 
     assert [0, 1, 2] == [next(items) for _ in range(3)]
-    items.close()  # type: ignore[attr-defined]
+    items.close()
     assert closed.is_set()
 
 
