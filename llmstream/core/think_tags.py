@@ -37,7 +37,8 @@ class ThinkTags:
             if type(event) is Token and not self.done:
                 found += self._text(event)
             else:
-                found.append(event)
+                found += [*self._held, event]
+                self._held = []
         return found
 
     def end(self, end: Terminal | None) -> list[Event]:
