@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import sqlite3
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +17,13 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
 from llmstream import Runs, Settings, astream_events
-from llmstream.errors import InvalidRequest
+from llmstream.errors import ChainFailed, InvalidRequest
 from llmstream.events import Finished, Interrupted, ToolCall, ToolResult
 from llmstream.runs.run import Run
 from tests.support.scripted_model import asks, says, see, weather
@@ -230,6 +232,18 @@ async def test_a_pause_outlives_the_process(tmp_path: Path) -> None:
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
         second = await see(asking(saver), None, thread="t", resume={first.interrupts[0]["id"]: "yes"})
     assert ["To whom?"] == [each["value"] for each in second.interrupts]
+
+
+async def test_savers_that_can_not_be_used(tmp_path: Path) -> None:
+    """A saver for sync code is named with the one to take; one that fails is the chain's failure."""
+    runs, connection = Runs(Settings(demo="never")), sqlite3.connect(":memory:", check_same_thread=False)
+    with pytest.raises(InvalidRequest, match="AsyncSqliteSaver"):
+        await runs.start("x", chain=asking(SqliteSaver(connection)), thread="t")
+    connection.close()
+    (tmp_path / "threads.db").write_text("This is no database. " * 100)
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
+        with pytest.raises(ChainFailed):
+            await runs.start("x", chain=asking(saver), thread="t")
 
 
 DECISIONS: list[tuple[dict[str, Any], str]] = [
