@@ -13,6 +13,7 @@ from llmstream.errors import LlmstreamError
 from llmstream.gradio.code import KEEP_TEXT
 from llmstream.gradio.messages import (
     ANSWER,
+    EDIT,
     chosen_example,
     chosen_option,
     conversation,
@@ -30,6 +31,7 @@ from llmstream.ollama.names import same_model
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
+from llmstream.view.interrupts import arguments_to_edit
 
 # How often the page looks for a missing Ollama, in seconds.
 _LOOK_EVERY_S = 5.0
@@ -62,6 +64,8 @@ STYLE = """
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 #chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
 #chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
+#chat .options { display: flex; flex-wrap: wrap; justify-content: flex-start; margin: 0; padding: 8px 0; gap: 8px; }
+#chat .option { width: auto; padding: 8px 16px; border-style: solid; }
 #line, #line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
 #under-box { align-items: center; flex-wrap: nowrap; }
 #model { flex: 0 1 280px; margin: 0 !important; }
@@ -78,6 +82,7 @@ _PREPARE = f"""() => {{
   document.head.append(style);
 }}"""
 
+_TYPE_ON = "() => { document.querySelector('#box textarea').focus() }"
 _SWITCH_THEME = "() => { document.body.classList.toggle('dark') }"
 _IDLE: dict[str, Any] = {"submit_btn": True, "stop_btn": False}
 _BUSY: dict[str, Any] = {"submit_btn": False, "stop_btn": True}
@@ -199,9 +204,12 @@ class Page:
             text, history = read(event, *values)
             if not isinstance(text, str) or not text.strip() or self._turns.is_busy(_session(request)):
                 return gr.skip(), gr.skip()
+            waiting = self._turns.asked(_session(request)) if answers else ()
+            if waiting and text == EDIT:
+                return gr.update(value=arguments_to_edit(waiting)), gr.skip()
             before = [without_options(each) for each in history or ()]
             box: dict[str, Any] = {**_BUSY, "value": ""} if clear_box else _BUSY
-            metadata = ANSWER if answers and self._turns.is_asked(_session(request)) else None
+            metadata = ANSWER if waiting else None
             return gr.update(**box), [*before, message("user", text, metadata)]
 
         asked = listen(ask, inputs, [self._box, self._chat], **_AT_ONCE, **_RAW)
@@ -214,6 +222,8 @@ class Page:
             **_RAW,
         )
         answering.then(self._answered, None, [self._box], **_AT_ONCE, **_RAW)
+        if answers:
+            answering.then(None, js=_TYPE_ON, **_AT_ONCE)
 
     def _wire_models(self, blocks: Any) -> None:
         timer = gr.Timer(_LOOK_EVERY_S, active=False)
