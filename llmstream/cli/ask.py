@@ -170,8 +170,8 @@ def _asked_for(interrupts: Sequence[Interrupt]) -> str:
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""
     arguments = one_line(arguments_to_edit(interrupts))
-    ways = f"y, n, other arguments than {arguments}, or a text" if arguments else "y, n, or a text"
-    print(f"Your answer ({ways}): ", end="", file=sys.stderr, flush=True)
+    others = f"arguments other than {arguments}, " if arguments else ""
+    print(f"Your answer (y, n, {others}or a text): ", end="", file=sys.stderr, flush=True)
     return well_formed(sys.stdin.readline()).strip()
 
 
