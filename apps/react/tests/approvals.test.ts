@@ -35,6 +35,7 @@ describe("a call that is asked about by itself", () => {
     expect(decided({ [fieldOf("i1", 0, "decision")]: "approve" })).toEqual({ i1: { type: "approve" } });
     const fields = { [fieldOf("i1", 0, "decision")]: "respond", [fieldOf("i1", 0, "message")]: "It is sent." };
     expect(decided(fields)).toEqual({ i1: { type: "respond", message: "It is sent." } });
+    expect(() => decided({ ...fields, [fieldOf("i1", 0, "message")]: " " })).toThrow("Write what send_mail shall say.");
   });
 });
 

@@ -35,7 +35,7 @@ export function fieldOf(id: string, at: number, field: "decision" | "args" | "me
   return `${id} ${at} ${field}`;
 }
 
-/** The answers in the form; throws a SyntaxError where arguments are no JSON object. */
+/** The answers in the form; throws a SyntaxError where arguments are no JSON object, or a text is missing. */
 export function answersIn(form: FormData, interrupts: readonly Interrupt[]): Answers {
   const text = (name: string) => String(form.get(name) ?? "");
   const entries = interrupts.map(({ id, value }) => {
@@ -44,6 +44,7 @@ export function answersIn(form: FormData, interrupts: readonly Interrupt[]): Ans
         text(fieldOf(id, at, field)),
       );
       if (decision === "edit") return { type: "edit", edited_action: { name, args: objectIn(args ?? "", name) } };
+      if (decision === "respond" && message?.trim() === "") throw new SyntaxError(`Write what ${name} shall say.`);
       return decision === "respond" || (decision === "reject" && message)
         ? { type: decision, message }
         : { type: decision };
