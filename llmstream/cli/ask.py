@@ -169,8 +169,7 @@ def _asked_for(interrupts: Sequence[Interrupt]) -> str:
     """What the person at the terminal answers; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""
-    arguments = one_line(arguments_to_edit(interrupts))
-    others = f"arguments other than {arguments}, " if arguments else ""
+    others = f"arguments other than {one_line(known)}, " if (known := arguments_to_edit(interrupts)) else ""
     print(f"Your answer (y, n, {others}or a text): ", end="", file=sys.stderr, flush=True)
     return well_formed(sys.stdin.readline()).strip()
 

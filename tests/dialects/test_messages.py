@@ -227,8 +227,12 @@ def test_ai_sdk_message_that_goes_on_without_a_text() -> None:
 
 def test_agui_call_that_a_person_has_changed() -> None:
     """The client gets the messages anew where the arguments are others, whatever spaces its own have."""
-    sent = {"id": "c", "type": "function", "function": {"name": "send_mail", "arguments": '{ "to": "ann" }'}}
-    asked = [{"id": "a", "role": "assistant", "toolCalls": [sent]}]
+    sent: dict[str, Any] = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "send_mail", "arguments": '{ "to": "ann" }'},
+    }
+    asked: list[dict[str, Any]] = [{"id": "a", "role": "assistant", "toolCalls": [sent]}]
 
     def told(to: str) -> list[dict[str, Any]]:
         encoder = AguiEncoder(RUN, thread_id="t", agent_run_id="r", asked=asked)
