@@ -19,11 +19,21 @@ from llmstream import concurrency
 from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
-from llmstream.events import Event, Failed, Finished, Interrupted, Started, Terminal, is_terminal, well_formed
+from llmstream.events import (
+    Event,
+    Failed,
+    Finished,
+    Interrupt,
+    Interrupted,
+    Started,
+    Terminal,
+    is_terminal,
+    well_formed,
+)
 from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
 from llmstream.settings import Settings
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
-from llmstream.view.interrupts import typed_answers
+from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.terminal import on_terminal, one_line, open_console, open_view, say
 
 INTERRUPTED = 130
@@ -48,9 +58,9 @@ class Outcome:
 
 def ask(arguments: argparse.Namespace) -> int:
     """Answer the question of the command line, or of stdin."""
-    question = _read_question(arguments.question)
+    asked = {"role": "user", "content": _read_question(arguments.question)}
     with open_source(arguments) as source:
-        return answer(source, [{"role": "user", "content": question}]).exit_code
+        return answer(source, [asked]).exit_code
 
 
 def _read_question(argument: str | None) -> str:
@@ -137,7 +147,7 @@ def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
         outcome = _show(source.events(messages, thread=thread))
         if not (isinstance(outcome.end, Failed) and source.pull_missing(outcome.end)):
             break
-    while isinstance(outcome.end, Interrupted) and (typed := _asked_for()):
+    while isinstance(outcome.end, Interrupted) and (typed := _asked_for(outcome.end.interrupts)):
         answers = typed_answers(outcome.end.interrupts, typed)
         resumed = _show(source.events(None, thread=thread, resume=answers))
         outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
@@ -155,11 +165,12 @@ def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
     return outcome
 
 
-def _asked_for() -> str:
+def _asked_for(interrupts: Sequence[Interrupt]) -> str:
     """What the person at the terminal answers; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""
-    print("Your answer (y, n, or a text): ", end="", file=sys.stderr, flush=True)
+    others = f"arguments other than {one_line(known)}, " if (known := arguments_to_edit(interrupts)) else ""
+    print(f"Your answer (y, n, {others}or a text): ", end="", file=sys.stderr, flush=True)
     return well_formed(sys.stdin.readline()).strip()
 
 

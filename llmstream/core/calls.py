@@ -31,10 +31,14 @@ class Calls:
         return str(call["id"])
 
     def begin(self, id: str | None, name: str, arguments: object) -> str | None:
-        """A tool begins to run. The id of the call that it carries out; None where no model asked for it."""
+        """A tool begins to run. The id of the call that it carries out; None where no model asked for it.
+
+        What the tool is given is what is told: a person may have changed what the model had asked for.
+        """
         if id is None:
             return self._begin_unnamed(name, arguments)
-        self._asked.setdefault(id, (name, arguments))
+        if id not in self._asked or isinstance(arguments, Mapping):
+            self._asked[id] = name, arguments
         self._tell(id)
         return id
 

@@ -146,7 +146,7 @@ class GraphReader(JudgedReader):
         for key, value in state.items() if isinstance(state, Mapping) else ():
             if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
                 continue
-            if messages_in_list(value) or are_documents(value) or key == "remaining_steps":
+            if messages_in_list(value) or are_documents(value) or key in {"remaining_steps", *self._structure.private}:
                 continue
             plain = json_value(value)
             if plain != self._told_data.get(key) and plain not in ([], {}):

@@ -25,13 +25,15 @@ class Structure:
     shown: the nodes that can end the graph. A text that has left can't be taken back from most clients, so that of the
     others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said. is_function:
     whether the graph is a function of the functional API. routers: the functions of conditional edges, each as its node
-    and its own name; LangGraph runs them as a part of the node that they start from.
+    and its own name; LangGraph runs them as a part of the node that they start from. private: the keys of the state
+    that are no part of what the graph gives back.
     """
 
     shown: frozenset[str]
     is_rewritten: bool
     is_function: bool
     routers: frozenset[tuple[str, str]]
+    private: frozenset[str]
 
     def is_router(self, part: Part) -> bool:
         """Whether a part runs in the function of a conditional edge."""
@@ -52,7 +54,14 @@ def _structure(chain: Runnable[Any, Any]) -> Structure:
         is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
         is_function=builder is None,
         routers=frozenset((str(node), str(name)) for node, names in _branches(builder).items() for name in names),
+        private=_keys(chain, "stream_channels_list") - _keys(chain, "output_channels"),
     )
+
+
+def _keys(chain: Any, channels: str) -> frozenset[str]:
+    """The keys of a state in these channels; a state that is one value has none."""
+    found = getattr(chain, channels)
+    return frozenset() if isinstance(found, str) else frozenset(map(str, found))
 
 
 def _branches(builder: Any) -> Mapping[Any, Any]:

@@ -16,6 +16,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 
 from llmstream.core.anatomy import is_graph, unbound
 from llmstream.core.reader import text_of
+from llmstream.core.watched import chain_failed
 from llmstream.errors import InvalidRequest
 
 
@@ -67,7 +68,7 @@ class Thread:
         A conversation that leaves out what the thread has goes on from where the two part: an answer is asked for
         again, or an earlier question was changed. Raises `InvalidRequest` where the thread has no such point.
         """
-        state = await self._graph.aget_state(self._config)
+        state = await self._state()
         have = _conversation(state.values)
         if not have or len(messages) == 1:
             return list(messages), self._config
@@ -86,7 +87,7 @@ class Thread:
 
     async def resumed(self, answers: Mapping[str, Any]) -> Any:
         """The graph's input for the answers to what it waits for; raises `InvalidRequest` unless they are all there."""
-        state = await self._graph.aget_state(self._config)
+        state = await self._state()
         waiting = {interrupt.id for interrupt in state.interrupts}
         if not waiting:
             raise InvalidRequest("This thread waits for no answer. Ask a question instead of `resume`.")
@@ -95,6 +96,16 @@ class Thread:
         from langgraph.types import Command
 
         return Command(resume=dict(answers))
+
+    async def _state(self) -> Any:
+        try:
+            return await self._graph.aget_state(self._config)
+        except NotImplementedError as error:  # of a saver for sync code; what it says names the one for async code
+            raise InvalidRequest(
+                f"The graph's checkpointer can't be used here. {str(error).splitlines()[0]}"
+            ) from error
+        except Exception as error:
+            raise chain_failed(error) from error
 
 
 def _conversation(values: Any) -> list[tuple[str, str]]:

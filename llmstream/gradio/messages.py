@@ -8,6 +8,9 @@ from typing import Any
 Message = dict[str, Any]
 TRY_AGAIN = "Try again"
 
+# The option that has the person change the arguments of a call, in the message box.
+EDIT = "edit"
+
 # The metadata of what a graph asks a person, and of the answer: a chain has them in its thread.
 QUESTION, ANSWER = {"id": "question"}, {"id": "answer"}
 

@@ -10,6 +10,7 @@ import gradio as gr
 
 from llmstream.gradio.messages import (
     ANSWER,
+    EDIT,
     chosen_example,
     chosen_option,
     conversation,
@@ -21,11 +22,12 @@ from llmstream.gradio.messages import (
     without_options,
 )
 from llmstream.gradio.models import AT_ONCE, QUIET, Models
-from llmstream.gradio.style import PREPARE, SWITCH_THEME
+from llmstream.gradio.style import PREPARE, SWITCH_THEME, TYPE_ON
 from llmstream.gradio.turns import Session, Turns
 from llmstream.http.security import CALLER
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
+from llmstream.view.interrupts import arguments_to_edit
 
 _LATEX: list[dict[str, str | bool]] = [
     {"left": "$$", "right": "$$", "display": True},
@@ -119,9 +121,12 @@ class Page:
             text, history = read(event, *values)
             if not isinstance(text, str) or not text.strip() or self._turns.is_busy(_session(request)):
                 return gr.skip(), gr.skip()
+            waiting = self._turns.asked(_session(request)) if answers else ()
+            if waiting and text == EDIT:
+                return gr.update(value=arguments_to_edit(waiting)), gr.skip()
             before = [without_options(each) for each in history or ()]
             box: dict[str, Any] = {**_BUSY, "value": ""} if clear_box else _BUSY
-            metadata = ANSWER if answers and self._turns.is_asked(_session(request)) else None
+            metadata = ANSWER if waiting else None
             return gr.update(**box), [*before, message("user", text, metadata)]
 
         asked = listen(ask, inputs, [self._box, self._chat], **AT_ONCE, **_RAW)
@@ -134,6 +139,8 @@ class Page:
             **_RAW,
         )
         answering.then(self._answered, None, [self._box], **AT_ONCE, **_RAW)
+        if answers:
+            answering.then(None, js=TYPE_ON, **AT_ONCE)
 
     async def _answer(self, request: gr.Request, history: Any, *panel: Any) -> AsyncGenerator[State, None]:
         """Answer the question that stands last, if one does."""

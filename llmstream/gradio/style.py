@@ -23,6 +23,8 @@ STYLE = """
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 #chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
 #chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
+#chat .options { display: flex; flex-wrap: wrap; justify-content: flex-start; margin: 0; padding: 8px 0; gap: 8px; }
+#chat .option { width: auto; padding: 8px 16px; border-style: solid; }
 #line, #line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
 #under-box { align-items: center; flex-wrap: nowrap; }
 #model { flex: 0 1 280px; margin: 0 !important; }
@@ -40,3 +42,4 @@ PREPARE = f"""() => {{
 }}"""
 
 SWITCH_THEME = "() => { document.body.classList.toggle('dark') }"
+TYPE_ON = "() => { document.querySelector('#box textarea').focus() }"

@@ -71,9 +71,9 @@ class Turns:
         """Whether the page waits for an answer."""
         return session in self._turns
 
-    def is_asked(self, session: Session) -> bool:
-        """Whether the chain waits for the page's answer."""
-        return session in self._threads and bool(self._threads[session].asked)
+    def asked(self, session: Session) -> Sequence[Interrupt]:
+        """What the chain wants to know from the page."""
+        return self._threads[session].asked if session in self._threads else ()
 
     async def stop(self, session: Session) -> None:
         """End the page's answer and free the model; what came stays."""

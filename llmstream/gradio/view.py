@@ -11,11 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llmstream.events import Failed, Finished, Interrupted, Terminal
-from llmstream.gradio.messages import QUESTION, TRY_AGAIN, Message, message
+from llmstream.gradio.messages import EDIT, QUESTION, TRY_AGAIN, Message, message
 from llmstream.view.interrupts import actions_of
 from llmstream.view.progress import Part, Progress
 
 GO_ON = "Go on."
+
+# What can be decided by a click; for any other decision the person writes.
+_BUTTONS = ("approve", EDIT, "reject")
 
 
 class View(Progress):
@@ -62,6 +65,6 @@ def _options(ended: Terminal | None) -> list[dict[str, str]] | None:
         return [{"value": GO_ON, "label": "Go on"}]
     if isinstance(ended, Interrupted):
         actions = [action for each in ended.interrupts for action in actions_of(each)]
-        offered = [kind for kind in ("approve", "reject") if actions and all(kind in each.allowed for each in actions)]
+        offered = [kind for kind in _BUTTONS if actions and all(kind in each.allowed for each in actions)]
         return [{"value": kind, "label": kind.capitalize()} for kind in offered] or None
     return None

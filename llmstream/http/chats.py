@@ -20,9 +20,13 @@ class Chats:
         self._dialect = dialect
 
     async def start(self, chat: str, ask: Ask, *, caller: str, key: str | None, note: str = "", **options: Any) -> Run:
-        """Start a run in a chat; `note` is kept with it."""
+        """Start a run in a chat; `note` is kept with it.
+
+        An answer to what the chain has asked replaces no run: what goes on may come of somebody else's answer.
+        """
         log = self._service.runs.log
-        if key is None or await log.find(caller, key, options["fingerprint"]) is None:
+        is_new = key is None or await log.find(caller, key, options["fingerprint"]) is None
+        if is_new and ask.resume is None:
             await self.stop(caller, chat, "replaced")
         run = await self._service.start(ask, caller=caller, key=key, **options)
         before = await log.swap(caller, self._named(chat), run.id, note)

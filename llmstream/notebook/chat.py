@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
-import ipywidgets  # type: ignore[import-untyped]
 from IPython.display import display, update_display
 
 from llmstream.core.inputs import Arguments
 from llmstream.errors import LlmstreamError
-from llmstream.events import Failed, Finished
-from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, Place, close_widgets
+from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
 from llmstream.notebook.kernel import attended
-from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line, plain_line
-from llmstream.notebook.screen import Painter
-from llmstream.notebook.show import follow_into, shared_runs
+from llmstream.notebook.markdown import MARKDOWN, PLAIN
+from llmstream.notebook.show import shared_runs
+from llmstream.notebook.turn import Turn
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import is_cloud
-from llmstream.runs.following import Following
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
-from llmstream.view.markdown import escape, escape_lines
-from llmstream.view.progress import Progress
 
 _HINT = "A chat panel: run the cell to use it."
 
@@ -32,7 +29,8 @@ _HINT = "A chat panel: run the cell to use it."
 class Chat:
     """A conversation in a panel: history, input, stop, retry, and the model where the chain is the default one.
 
-    As the last expression of a cell it is shown there. chain: any LangChain Runnable; None is the default chain.
+    As the last expression of a cell it is shown there. A chain that remembers has it as one thread; what a graph asks
+    stands below its answer, with a form to answer it. chain: any LangChain Runnable; None is the default chain.
     runs: to share one. settings: None reads the environment for each answer.
     """
 
@@ -45,7 +43,8 @@ class Chat:
         self._chain = chain
         self._runs = runs or shared_runs()
         self._settings = settings
-        self._turns: list[_Turn] = []
+        self._thread = secrets.token_urlsafe()
+        self._turns: list[Turn] = []
         self._display: Any = None
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -80,24 +79,33 @@ class Chat:
         return self._task is not None and not self._task.done()
 
     def _ask(self, question: str) -> None:
-        if not question.strip() or self._busy():
-            return
-        turn = _Turn(question, self.messages)
+        if question.strip() and not self._busy():
+            self._begin(Turn(question, self.messages))
+
+    def _resume(self, answers: Mapping[str, Any], words: str) -> None:
+        if not self._busy():
+            self._begin(Turn(words, self.messages, answers))
+
+    def _begin(self, turn: Turn) -> None:
+        if self._turns:
+            self._turns[-1].hide_form()
         self._turns.append(turn)
         self._panel.show(turn.box)
         self._task = self._loop.create_task(self._answer(turn))
 
     def _retry(self) -> None:
+        """Ask the last question again; what a graph asked after it, it asks again too."""
         if not self._turns or self._busy():
             return
-        turn = self._turns.pop()
-        self.messages = turn.before
+        while (turn := self._turns.pop()).resume is not None:
+            self._panel.remove(turn.box)
         self._panel.remove(turn.box)
+        self.messages = turn.before
         self._ask(turn.question)
 
-    async def _answer(self, turn: _Turn) -> None:
+    async def _answer(self, turn: Turn) -> None:
         self._panel.answering(True)
-        arguments: Arguments = {"history": self.messages}
+        arguments: Arguments = {"thread": self._thread}
         if self._chain is not None:
             arguments["chain"] = self._chain
         elif (model := self._panel.model()) != DEFAULT_MODEL:
@@ -106,10 +114,9 @@ class Chat:
             arguments["settings"] = self._settings or Settings()
             await turn.follow(self._runs, arguments)
         finally:
-            if text := turn.progress.text:
-                said = [{"role": "user", "content": turn.question}, {"role": "assistant", "content": text}]
-                self.messages = [*self.messages, *said]
+            self.messages = [*self.messages, *turn.said()]
             self._panel.answering(False)
+            turn.show_form(lambda *answered: self._loop.call_soon_threadsafe(self._resume, *answered))
 
     async def _look(self) -> None:
         """Offer the models that there are."""
@@ -122,63 +129,3 @@ class Chat:
             MARKDOWN: "\n\n".join(turn.markdown() for turn in self._turns),
             PLAIN: "\n\n".join(turn.plain() for turn in self._turns),
         }
-
-
-class _Turn:
-    """A question and its answer in the panel; before: the conversation up to it."""
-
-    def __init__(self, question: str, before: list[dict[str, str]]) -> None:
-        self.question = question
-        self.before = before
-        asked, answer, self._line = Place(), Place(), Place()
-        asked.put({MARKDOWN: _asked(question), PLAIN: question})
-        self.box = ipywidgets.VBox([asked.widget, answer.widget, self._line.widget])
-        self._painter = Painter(answer.put, self._tell)
-        self._following: Following | None = None
-
-    @property
-    def progress(self) -> Progress:
-        """The answer so far."""
-        return self._painter.progress
-
-    def stop(self) -> None:
-        if self._following is not None:
-            self._following.stop()
-
-    async def follow(self, runs: Runs, arguments: Arguments) -> None:
-        """Show the answer as it comes, to its end, also a bad one."""
-        self._tell("Waiting for the answer")
-        try:
-            self._following = Following(partial(runs.start, self.question, grace_s=0, **arguments))
-            await follow_into(self._painter.put, self._following)
-        except LlmstreamError as error:
-            self.progress.fail(error.code, error.message)
-        finally:
-            line = _end(self.progress)
-            self._line.put({MARKDOWN: line, PLAIN: line})
-
-    def markdown(self) -> str:
-        """Question and answer, and what is wrong with it."""
-        parts = (_asked(self.question), answer_markdown(self.progress), self._fault())
-        return "\n\n".join(filter(None, parts))
-
-    def plain(self) -> str:
-        """The same as plain text."""
-        parts = (f"> {self.question}", self.progress.text, plain_line(self._fault()))
-        return "\n\n".join(filter(None, parts))
-
-    def _fault(self) -> str:
-        return "" if isinstance(self.progress.ended, Finished) else _end(self.progress)
-
-    def _tell(self, status: str) -> None:
-        self._line.put({MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
-
-
-def _asked(question: str) -> str:
-    return f"**You:** {escape_lines(question)}"
-
-
-def _end(progress: Progress) -> str:
-    failure = progress.ended
-    said = f" {escape(failure.message)}" if isinstance(failure, Failed) else ""
-    return end_line(progress) + said

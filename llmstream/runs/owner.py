@@ -16,6 +16,7 @@ from llmstream.events import (
     Terminal,
     failed,
 )
+from llmstream.runs.answering import Answering
 from llmstream.runs.log import NewRun, RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.metrics import Metrics
@@ -54,6 +55,7 @@ class Runs:
         self.identify: Any = None
         self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
         self._running: dict[str, Running] = {}
+        self._answering = Answering()
         self._warned: set[str] = set()
         self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue), self.log.figures)
 
@@ -79,14 +81,18 @@ class Runs:
             return earlier
         self._check_open()
         arguments.setdefault("settings", self.settings)
-        job = await prepare(question, caller=caller, **arguments)
-        self._warn(job)
-        if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
-            return earlier  # it was started meanwhile, and must not count twice
-        # Nothing is awaited between these checks and taking the place: others start runs at the same time.
-        self._check_open()
-        self._check_caller(caller)
-        running = Running(job, self._places.take(), caller, log=self.log, metrics=self.metrics, on_end=self._ended)
+        thread, resume = arguments.get("thread") or "", arguments.get("resume") or ()
+        with self._answering.hold([(caller, thread, interrupt) for interrupt in resume], request_key) as held:
+            job = await prepare(question, caller=caller, **arguments)
+            self._warn(job)
+            if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
+                return earlier  # it was started meanwhile, and must not count twice
+            # Nothing is awaited between these checks and taking the place: others start runs at the same time.
+            self._check_open()
+            self._check_caller(caller)
+            ticket = self._places.take()
+            running = Running(job, ticket, caller, log=self.log, metrics=self.metrics, on_end=self._ended)
+            running.held = held.pop_all()
         self._running[running.id] = running
         try:
             new = NewRun(

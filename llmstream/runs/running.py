@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from llmstream.core.generate import generate
 from llmstream.core.job import Job
@@ -26,7 +27,10 @@ from llmstream.runs.places import Ticket
 
 
 class Running:
-    """One run that goes on: its task, its place, its end."""
+    """One run that goes on: its task, its place, its end.
+
+    held: what nobody else may answer meanwhile.
+    """
 
     def __init__(
         self,
@@ -40,6 +44,7 @@ class Running:
     ) -> None:
         self.id = secrets.token_hex(16)
         self.caller = caller
+        self.held = ExitStack()
         self.task: asyncio.Task[None] | None = None
         self._log, self._metrics, self._on_end = log, metrics, on_end
         self._job = job
@@ -99,8 +104,9 @@ class Running:
                 self.release()
 
     def release(self) -> None:
-        """Give the place back."""
+        """Give back the place, and what is held."""
         self._ticket.release()
+        self.held.close()
 
 
 def _queued(position: int) -> Status:

@@ -59,35 +59,62 @@ def refusal_of(interrupt: Interrupt) -> Any:
 def typed_answers(interrupts: Sequence[Interrupt], text: str) -> dict[str, Any]:
     """The answers, by the ids of the interrupts, of a person who has a line of text to answer with.
 
-    For a tool call: approve, y or yes; reject, n or no; a JSON object with other arguments, where it may be edited; any
-    other text is why it is rejected, or stands for the tool's result where it can't be rejected. To anything else, the
-    text is the answer.
+    For tool calls: approve, y or yes; reject, n or no; other arguments as JSON, in the form of `arguments_to_edit`,
+    where they may be edited; any other text is why they are rejected, or stands for the tool's result where a call
+    can't be rejected. To anything else, the text is the answer.
     """
-    return {each["id"]: _typed(each, text.strip()) for each in interrupts}
+    text = text.strip()
+    edited = iter(_edited_arguments(interrupts, text))
+    return {each["id"]: _typed(each, text, edited) for each in interrupts}
 
 
-def _typed(interrupt: Interrupt, text: str) -> Any:
+def arguments_to_edit(interrupts: Sequence[Interrupt]) -> str:
+    """The arguments as JSON, for a person to change: an object, or a list of them where there are several calls.
+
+    Empty where there is no call, or one that may not be edited.
+    """
+    actions = _editable(interrupts)
+    found = [dict(action.arguments) for action in actions]
+    return _json(found[0] if len(found) == 1 else found) if found else ""
+
+
+def _editable(interrupts: Sequence[Interrupt]) -> list[Action]:
+    actions = [action for each in interrupts for action in actions_of(each)]
+    return actions if all("edit" in action.allowed for action in actions) else []
+
+
+def _edited_arguments(interrupts: Sequence[Interrupt], text: str) -> list[dict[str, Any]]:
+    """The arguments of each call in a text; none where it is something else."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return []
+    found = value if isinstance(value, list) else [value]
+    is_whole = len(found) == len(_editable(interrupts)) and all(isinstance(each, dict) for each in found)
+    return found if is_whole else []
+
+
+def _typed(interrupt: Interrupt, text: str, edited: Iterator[dict[str, Any]]) -> Any:
     actions = actions_of(interrupt)
-    return answer_of(interrupt, [_typed_decision(action, text) for action in actions]) if actions else text
+    if not actions:
+        return text
+    return answer_of(interrupt, [_typed_decision(action, text, next(edited, None)) for action in actions])
 
 
-def _typed_decision(action: Action, text: str) -> Decision:
+def _typed_decision(action: Action, text: str, edited: dict[str, Any] | None) -> Decision:
+    if edited is not None:
+        return edit_of(action, edited)
     if text.lower() in ("approve", "y", "yes"):
         return {"type": "approve"}
     if text.lower() in ("reject", "n", "no"):
         return {"type": "reject"}
-    if "edit" in action.allowed and (arguments := _json_object(text)) is not None:
-        return {"type": "edit", "edited_action": {"name": action.name, "args": arguments}}
     can_respond = "respond" in action.allowed and "reject" not in action.allowed
     return {"type": "respond" if can_respond else "reject", "message": text}
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
+def edit_of(action: Action, arguments: Mapping[str, Any]) -> Decision:
+    """The decision that a tool is to be called with other arguments."""
+    return {"type": "edit", "edited_action": {"name": action.name, "args": dict(arguments)}}
 
 
 def is_batch(interrupt: Interrupt) -> bool:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
 from llmstream.cli.ask import RemoteSource, answer
-from llmstream.events import Interrupted
+from llmstream.events import Finished, Interrupted, ToolResult
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from llmstream.view.interrupts import typed_answers
+from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from tests.support.asking_graphs import mail_graph
 from tests.support.message_runs import REQUEST, interrupt
+from tests.support.real_agent import QUESTION, RESULTS, weather_agent
 from tests.support.serving import Served
 
 ASKED = [{"role": "user", "content": "Mail ann."}]
@@ -58,6 +60,39 @@ def test_an_answer_goes_on_with_the_graph(source: RemoteSource) -> None:
 def test_what_a_typed_text_means(text: str, decision: dict[str, object]) -> None:
     """A word decides, an object changes the arguments, any other text is why a call is rejected."""
     assert {"i": {"decisions": [decision]}} == typed_answers([interrupt("i", REQUEST)], text)
+
+
+def test_several_calls_are_edited_together() -> None:
+    """Other arguments for two calls are a list of them; fewer, or some for a call that may not be edited, are none."""
+    calls = [{"name": "send_mail", "args": {"to": to}} for to in ("ann", "cid")]
+    config: Any = REQUEST["review_configs"]
+    asked = [interrupt(f"i{n}", {"action_requests": [call], "review_configs": config}) for n, call in enumerate(calls)]
+    assert '[{"to": "ann"}, {"to": "cid"}]' == arguments_to_edit(asked)
+    found = typed_answers(asked, '[{"to": "bob"}, {"to": "dan"}]')
+    edited = [each["decisions"][0]["edited_action"]["args"]["to"] for each in found.values()]
+    assert ["bob", "dan"] == edited
+    for asks in (
+        asked,
+        [interrupt("i", {**REQUEST, "review_configs": [{**config[0], "allowed_decisions": ["reject"]}]})],
+    ):
+        decided = [each["decisions"][0]["type"] for each in typed_answers(asks, '{"to": "bob"}').values()]
+        assert {"reject"} == set(decided)
+    assert "" == arguments_to_edit([interrupt("j", "Which year?")])
+
+
+@pytest.mark.parametrize(
+    ("decision", "text"), [("approve", "y"), ("edit", '{"city": "Oslo"}'), ("reject", "18 degrees and rainy")]
+)
+def test_a_real_agent(serve: Callable[[FastAPI], Served], real_settings: Settings, decision: str, text: str) -> None:
+    """What is typed decides on the call of `create_agent` on a real Ollama."""
+    served = serve(create_app(real_settings, chain=weather_agent(real_settings.ollama_url)))
+    source = RemoteSource(served.url, real_settings, argparse.Namespace(thinking=None, model=None))
+    *_, end = source.events([{"role": "user", "content": QUESTION}], thread="t")
+    assert isinstance(end, Interrupted)
+    assert '{"city": "Paris"}' == arguments_to_edit(end.interrupts)
+    events = list(source.events(None, thread="t", resume=typed_answers(end.interrupts, text)))
+    assert RESULTS[decision] in str([event.output for event in events if isinstance(event, ToolResult)])
+    assert isinstance(events[-1], Finished)
 
 
 def test_a_tool_that_only_a_person_answers_for() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
+import sqlite3
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +17,15 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
-from llmstream import Runs, Settings
-from llmstream.errors import InvalidRequest
-from llmstream.events import Interrupted
+from llmstream import Runs, Settings, astream_events
+from llmstream.errors import ChainFailed, InvalidRequest
+from llmstream.events import Finished, Interrupted, ToolCall, ToolResult
+from llmstream.runs.run import Run
 from tests.support.scripted_model import asks, says, see, weather
 
 
@@ -153,6 +157,68 @@ async def test_answers_that_do_not_fit(arguments: dict[str, Any], part: str) -> 
         await runs.start(None, chain=graph, **arguments)
 
 
+async def test_asked_twice() -> None:
+    """A question that is asked again has a new id, and the old one's answer is refused; the thread loses nothing."""
+    graph = asking(InMemorySaver())
+    first = await see(graph, "Mail it", thread="t")
+    again = await see(graph, "Mail it", thread="t")
+    runs = Runs(Settings(demo="never"))
+    with pytest.raises(InvalidRequest, match="takes an answer for each of"):
+        await runs.start(None, chain=graph, thread="t", resume={first.interrupts[0]["id"]: "yes"})
+    second = await see(graph, None, thread="t", resume={again.interrupts[0]["id"]: "yes"})
+    assert ["To whom?"] == [each["value"] for each in second.interrupts]
+
+
+async def test_two_people_answer_at_once() -> None:
+    """One of them is heard, and the other told so, while the run goes on and after it; the tool runs once."""
+    sent: list[str] = []
+    go_on = asyncio.Event()
+
+    async def node(state: MessagesState) -> Any:
+        sent.append(interrupt("Send it?"))
+        await go_on.wait()
+        return {"messages": [AIMessage("Sent.")]}
+
+    graph = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile(InMemorySaver())
+    runs = Runs(Settings(demo="never"))
+    run = await runs.start("Mail it", chain=graph, thread="t")
+    *_, end = [event async for event in run.follow()]
+    assert isinstance(end, Interrupted)
+    ids = [each["id"] for each in end.interrupts]
+    answers = [runs.start(None, chain=graph, thread="t", resume=dict.fromkeys(ids, who)) for who in ("ann", "bob")]
+    first, refused = await asyncio.gather(*answers, return_exceptions=True)
+    assert isinstance(refused, InvalidRequest)
+    assert "being answered already" in refused.message
+    go_on.set()
+    assert isinstance(first, Run)
+    assert isinstance([event async for event in first.follow()][-1], Finished)
+    with pytest.raises(InvalidRequest, match="waits for no answer"):
+        await runs.start(None, chain=graph, thread="t", resume=dict.fromkeys(ids, "bob"))
+    assert ["ann"] == sent
+
+
+async def test_an_answer_that_was_stopped_can_be_given_again() -> None:
+    """A run that ends before the graph has used the answer leaves the question open."""
+    go_on, is_heard = asyncio.Event(), asyncio.Event()
+
+    async def node(state: MessagesState) -> Any:
+        answer = interrupt("Send it?")
+        is_heard.set()
+        await go_on.wait()
+        return {"messages": [AIMessage(answer)]}
+
+    graph = StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile(InMemorySaver())
+    first = await see(graph, "Mail it", thread="t")
+    answers = {first.interrupts[0]["id"]: "yes"}
+    runs = Runs(Settings(demo="never"))
+    run = await runs.start(None, chain=graph, thread="t", resume=answers)
+    await is_heard.wait()
+    await run.stop()
+    await runs.drain(0)
+    go_on.set()
+    assert "yes" == (await see(graph, None, thread="t", resume=answers)).text
+
+
 async def test_resume_without_memory() -> None:
     """A chain that keeps no threads says so."""
     with pytest.raises(InvalidRequest, match="checkpointer"):
@@ -166,6 +232,18 @@ async def test_a_pause_outlives_the_process(tmp_path: Path) -> None:
     async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
         second = await see(asking(saver), None, thread="t", resume={first.interrupts[0]["id"]: "yes"})
     assert ["To whom?"] == [each["value"] for each in second.interrupts]
+
+
+async def test_savers_that_can_not_be_used(tmp_path: Path) -> None:
+    """A saver for sync code is named with the one to take; one that fails is the chain's failure."""
+    runs, connection = Runs(Settings(demo="never")), sqlite3.connect(":memory:", check_same_thread=False)
+    with pytest.raises(InvalidRequest, match="AsyncSqliteSaver"):
+        await runs.start("x", chain=asking(SqliteSaver(connection)), thread="t")
+    connection.close()
+    (tmp_path / "threads.db").write_text("This is no database. " * 100)
+    async with AsyncSqliteSaver.from_conn_string(str(tmp_path / "threads.db")) as saver:
+        with pytest.raises(ChainFailed):
+            await runs.start("x", chain=asking(saver), thread="t")
 
 
 DECISIONS: list[tuple[dict[str, Any], str]] = [
@@ -185,6 +263,14 @@ async def test_a_person_in_the_loop(decision: dict[str, Any], result: str) -> No
     assert ("Let me look.", []) == (first.text, first.results)
     asked = first.interrupts[0]
     assert ["weather"] == [action["name"] for action in asked["value"]["action_requests"]]
-    second = await see(graph, None, thread="t", resume={asked["id"]: {"decisions": [decision]}})
-    assert ("It is fine.", "stop") == (second.text, second.reason)
-    assert result in str(second.results)
+    resume = {asked["id"]: {"decisions": [decision]}}
+    events = [event async for event in astream_events(None, chain=graph, thread="t", resume=resume)]
+    _, call, answer, *tokens, end = events
+    called = {"city": "Rome" if decision["type"] == "edit" else "Paris"}
+    assert isinstance(answer, ToolResult)
+    assert (ToolCall("c1", "weather", called), "c1") == (call, answer.id)
+    assert result in str(answer.output)
+    assert ("It is fine.", "stop") == (
+        "".join(getattr(each, "text", "?") for each in tokens),
+        getattr(end, "reason", ""),
+    )

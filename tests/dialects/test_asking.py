@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from langchain_core.messages import AIMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.types import interrupt
 
 from llmstream.client import Client
 from llmstream.errors import InvalidRequest
@@ -223,3 +229,29 @@ def test_agui_any_question(serve: Serve, settings: Settings) -> None:
     assert ("input_required", "Which year?") == (asked["reason"], asked["message"])
     found = agui(served, resume=[{"interruptId": asked["id"], "status": "cancelled"}])
     assert "In None it was." == "".join(each["delta"] for each in found if each["type"] == "TEXT_MESSAGE_CONTENT")
+
+
+def test_two_people_answer_at_once(serve: Serve, settings: Settings) -> None:
+    """In a chat, too, the first answer is heard and the second one refused, without an end to the first one's run."""
+    is_heard, go_on = threading.Event(), threading.Event()
+    heard: list[Any] = []
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        heard.append(interrupt("Which year?"))
+        is_heard.set()
+        assert go_on.wait(30)
+        return {"messages": [AIMessage(f"In {heard[-1]} it was.")]}
+
+    graph = StateGraph(MessagesState).add_node("ask", ask).add_edge(START, "ask").compile(checkpointer=InMemorySaver())
+    served = serve(create_app(settings, chain=graph))
+    (asked,) = agui(served)[-1]["outcome"]["interrupts"]
+    answer = {"interruptId": asked["id"], "status": "resolved"}
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(agui, served, resume=[{**answer, "payload": 1990}])
+        assert is_heard.wait(30)
+        body = {"threadId": "t", "runId": "r", "messages": [], "resume": [{**answer, "payload": 2000}]}
+        refused = post(f"{served.url}/agui", json=body)
+        go_on.set()
+        said = "".join(each["delta"] for each in first.result() if each["type"] == "TEXT_MESSAGE_CONTENT")
+    assert (400, True) == (refused.status_code, "being answered already" in refused.text)
+    assert ("In 1990 it was.", [1990]) == (said, heard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from ag_ui.core import Event as AguiEvent
@@ -204,6 +205,45 @@ def test_ai_sdk_result_of_a_call_in_the_message_that_goes_on() -> None:
     body = encoder.encode(1, [START, ToolResult("c", "sent"), Token("Done."), END])
     found = [json.loads(each.data) for each in messages(body)[:-1]]
     assert {"type": "tool-output-available", "toolCallId": "c", "output": "sent"} in found
+
+
+def test_ai_sdk_changed_call_in_the_message_that_goes_on() -> None:
+    """A page looks for a call in the open step alone: what became of it comes before the next one begins."""
+    encoder = AiSdkEncoder(RUN, message_id="m", calls=["c"])
+    call = ToolCall("c", "send_mail", {"to": "bob"})
+    body = encoder.encode(1, [START, call, ToolResult("c", "sent"), Token("Done."), END])
+    kinds = [json.loads(each.data)["type"] for each in messages(body)[:-1]]
+    said = ["text-start", "text-delta", "text-end", "finish-step", "finish"]
+    assert ["start", "tool-input-available", "tool-output-available", "start-step", *said] == kinds
+
+
+def test_ai_sdk_message_that_goes_on_without_a_text() -> None:
+    """It ends in a step of its own: else the page would take the calls' results for answers to send back."""
+    encoder = AiSdkEncoder(RUN, message_id="m", calls=["c"])
+    body = encoder.encode(1, [START, ToolResult("c", "sent"), END])
+    kinds = [json.loads(each.data)["type"] for each in messages(body)[:-1]]
+    assert ["start", "tool-output-available", "start-step", "finish-step", "finish"] == kinds
+
+
+def test_agui_call_that_a_person_has_changed() -> None:
+    """The client gets the messages anew where the arguments are others, whatever spaces its own have."""
+    sent: dict[str, Any] = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "send_mail", "arguments": '{ "to": "ann" }'},
+    }
+    asked: list[dict[str, Any]] = [{"id": "a", "role": "assistant", "toolCalls": [sent]}]
+
+    def told(to: str) -> list[dict[str, Any]]:
+        encoder = AguiEncoder(RUN, thread_id="t", agent_run_id="r", asked=asked)
+        body = encoder.encode(1, [START, ToolCall("c", "send_mail", {"to": to}), END])
+        return [json.loads(each.data) for each in messages(body)[1:-1]]
+
+    assert [] == told("ann")
+    (snapshot,) = told("bob")
+    (call,) = snapshot["messages"][0]["toolCalls"]
+    assert ("MESSAGES_SNAPSHOT", {"to": "bob"}) == (snapshot["type"], json.loads(call["function"]["arguments"]))
+    assert '{ "to": "ann" }' == sent["function"]["arguments"]
 
 
 def test_per_call_approval() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -66,6 +68,20 @@ def test_program_prints_the_answer(code: str, snippet: Callable[[str, str], Path
 def test_page_shows_the_answer(code: str, snippet: Callable[[str, str], Path]) -> None:
     """A page's code shows the answer."""
     assert ANSWER in run_node(built(CLIENTS) / "page.mjs", snippet("snippet.tsx", code), ANSWER)
+
+
+def test_a_graph_asks_in_react(serve: Callable[[FastAPI], Served], tmp_path: Path) -> None:
+    """The page of docs/chains.md, over the graph above it, is asked and goes on with the answer."""
+    found = re.findall(r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "chains.md").read_text(), re.DOTALL | re.MULTILINE)
+    (graph,) = [code for kind, code in found if kind == "python" and "app = create_app(chain=graph)" in code]
+    (page,) = [code for kind, code in found if kind == "tsx"]
+    names: dict[str, Any] = {"__name__": "mail"}
+    exec(graph, names)
+    (tmp_path / "node_modules").symlink_to(built(CLIENTS) / "node_modules")
+    shutil.copytree(ROOT / "apps" / "react" / "src" / "llmstream", tmp_path / "llmstream")
+    path = tmp_path / "snippet.tsx"
+    path.write_text(page.replace("http://localhost:8000", serve(names["app"]).url))
+    assert "AskSent." == run_node(built(CLIENTS) / "page.mjs", path, "Sent.", "Ask", "Yes").replace(" ", "")
 
 
 def test_command_prints_the_answer(serve: Callable[[FastAPI], Served], tmp_path: Path) -> None:

@@ -34,11 +34,11 @@ async def test_an_approval_goes_on_with_the_graph(settings: Settings) -> None:
     assert isinstance(view.ended, Interrupted)
     question = view.messages()[-1]
     assert "Send this mail?" in question["content"][0]["text"]
-    assert ["approve", "reject"] == [option["value"] for option in question["options"]]
-    assert turns.is_asked(PAGE)
+    assert ["approve", "edit", "reject"] == [option["value"] for option in question["options"]]
+    assert turns.asked(PAGE)
     view = await ended(turns, messages=asked("Mail ann.", "I would send a mail."), answer="approve")
     assert isinstance(view.ended, Finished)
-    assert ("The mail was sent to ann.", False) == (view.text, turns.is_asked(PAGE))
+    assert ("The mail was sent to ann.", False) == (view.text, bool(turns.asked(PAGE)))
     said = asked("Mail ann.", "I would send a mail.")
     said += [{"role": "assistant", "content": "The mail was sent to ann."}, {"role": "user", "content": "Again."}]
     assert isinstance((await ended(turns, messages=said)).ended, Interrupted)

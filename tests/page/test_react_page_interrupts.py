@@ -112,7 +112,7 @@ def test_calls_are_edited_and_rejected(pages: Pages) -> None:
         expect(chat.alert).to_contain_text("The arguments of send_mail must be a JSON object")
         arguments.fill('{"to": "bob@example.com"}')
         file.get_by_label("Reject").check()
-        file.get_by_label("Why not").fill("I need it.")
+        file.get_by_label("What the model is told").fill("I need it.")
         chat.button("Continue").click()
         chat.shows("It is done.").ends()
         expect(chat.answer).to_contain_text("Your answer")

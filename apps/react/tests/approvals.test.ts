@@ -26,6 +26,19 @@ describe("what is asked", () => {
   });
 });
 
+describe("a call that is asked about by itself", () => {
+  const value = { type: "tool_approval", tool_call_id: "c1", name: "send_mail", args: { to: "ann" }, description: "" };
+  const decided = (fields: Record<string, string>) => answersIn(form(fields), [{ id: "i1", value }]);
+
+  it("may be decided in any way, and the decision is the answer", () => {
+    expect(actionsOf(value)?.[0]?.allowed).toEqual(["approve", "edit", "reject", "respond"]);
+    expect(decided({ [fieldOf("i1", 0, "decision")]: "approve" })).toEqual({ i1: { type: "approve" } });
+    const fields = { [fieldOf("i1", 0, "decision")]: "respond", [fieldOf("i1", 0, "message")]: "It is sent." };
+    expect(decided(fields)).toEqual({ i1: { type: "respond", message: "It is sent." } });
+    expect(() => decided({ ...fields, [fieldOf("i1", 0, "message")]: " " })).toThrow("Write what send_mail shall say.");
+  });
+});
+
 describe("what is answered", () => {
   const interrupts = [
     { id: "i1", value: TWO },

@@ -115,8 +115,8 @@ class AguiEncoder:
                 return [frame("CUSTOM", name="status", value=msgspec.to_builtins(event))]
             case Data():
                 return [frame("CUSTOM", name=event.name, value=event.value)]
-            case ToolCall() if self._said.has_call(event.id):  # which a person has decided on
-                return []
+            case ToolCall() if self._said.has_call(event.id):  # which a person has decided on, and maybe changed
+                return [frame("MESSAGES_SNAPSHOT", messages=self._said.messages)] if self._said.change(event) else []
             case ToolCall():
                 return [*self._close(), *self._call(event)]
             case ToolResult():

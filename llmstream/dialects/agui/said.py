@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ class Said:
     """What an answer has said so far, message by message; asked: the messages that the client sent."""
 
     def __init__(self, asked: Sequence[Mapping[str, Any]] = ()) -> None:
-        self._asked = asked
+        self._asked = [dict(message) for message in asked]
         # Each with the message of the chain that it belongs to; a text is a list of its pieces.
         self._said: list[tuple[str | None, Message]] = []
         self._open: dict[str, ToolCall] = {}
@@ -48,6 +49,18 @@ class Said:
         """Whether the client was told of a call."""
         return call_id in self._known
 
+    def change(self, call: ToolCall) -> bool:
+        """Give a call that the client sent the arguments that a person has chosen; False where they are no others."""
+        arguments = dumps(call.arguments)
+        for message in self._asked:
+            for place, made in enumerate(message.get("toolCalls") or ()):
+                if made["id"] == call.id and _compact(made["function"].get("arguments")) != arguments:
+                    calls = [*message["toolCalls"]]
+                    calls[place] = {**made, "function": {**made["function"], "arguments": arguments}}
+                    message["toolCalls"] = calls
+                    return True
+        return False
+
     @property
     def open_calls(self) -> Collection[ToolCall]:
         """The calls without a result."""
@@ -63,7 +76,15 @@ class Said:
     @property
     def messages(self) -> list[Message]:
         """All of them, in order."""
-        return [*map(dict, self._asked), *(_whole(message) for _, message in self._said)]
+        return [*self._asked, *(_whole(message) for _, message in self._said)]
+
+
+def _compact(arguments: str | None) -> str | None:
+    """Arguments as they are told here, whatever spaces a client has put between them."""
+    try:
+        return dumps(json.loads(arguments or "{}"))
+    except ValueError:
+        return arguments
 
 
 def _whole(message: Message) -> Message:

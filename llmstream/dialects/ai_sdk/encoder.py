@@ -63,6 +63,8 @@ class AiSdkEncoder:
         self._blocks = 0
         self._delta = ""
         self._known = set(calls)  # the calls that the client was told of
+        # What becomes of the calls in a message that goes on belongs to the step that they stand in.
+        self._in_step = not self._known
         self._calls: dict[str, ToolCall | None] = {}  # of this step; None once the chain has answered one
         self._told: set[str | None] = set()  # the messages of the chain
 
@@ -85,6 +87,7 @@ class AiSdkEncoder:
     def _open(self, kind: str, event: Token | Reasoning) -> str:
         """The start of a block of text or thought; the one before is over, and so may the step be."""
         before = self._close() + self._next_step(another=bool(self._told) and event.message != self._message)
+        before += self._begin_step()
         self._blocks += 1
         self._block, self._id, self._message = kind, f"{kind}-{self._blocks}", event.message
         self._told.add(event.message)
@@ -113,17 +116,21 @@ class AiSdkEncoder:
         self._calls.clear()
         return frame("finish-step") + frame("start-step")
 
+    def _begin_step(self) -> str:
+        is_begun, self._in_step = self._in_step, True
+        return "" if is_begun else frame("start-step")
+
     def _rare(self, event: Event) -> str:
         match event:
             case Started():
                 self._model = event.model
-                metadata = {"model": event.model}
-                return frame("start", messageId=self._message_id, messageMetadata=metadata) + frame("start-step")
+                start = frame("start", messageId=self._message_id, messageMetadata={"model": event.model})
+                return start + (frame("start-step") if self._in_step else "")
             case Status():
                 return frame("data-status", data=msgspec.to_builtins(event), transient=True)
             case ToolCall() if event.id in self._known:  # which a person has decided on, and maybe changed
                 call = {"toolCallId": event.id, "toolName": event.name}
-                return frame("tool-input-available", **call, input=event.arguments)
+                return "" if self._in_step else frame("tool-input-available", **call, input=event.arguments)
             case ToolCall():
                 return self._close() + self._next_step() + self._call(event)
             case ToolResult() if event.id in self._known:
@@ -142,13 +149,14 @@ class AiSdkEncoder:
         return ""
 
     def _call(self, event: ToolCall) -> str:
+        begin = self._begin_step()
         self._blocks += 1
         call_id = event.id or f"{self._run_id}-{self._blocks}"
         call = {"toolCallId": call_id, "toolName": event.name}
         self._known.add(call_id)
         self._calls[call_id] = msgspec.structs.replace(event, id=call_id)
         self._told.add(event.message)
-        return frame("tool-input-start", **call) + frame("tool-input-available", **call, input=event.arguments)
+        return begin + frame("tool-input-start", **call) + frame("tool-input-available", **call, input=event.arguments)
 
     def _answered(self, call_id: str) -> None:
         if call_id in self._calls:
@@ -193,7 +201,7 @@ class AiSdkEncoder:
             return frame("error", errorText=event.message)
         if isinstance(event, Cancelled):  # the hook takes no note of an abort, but the page can see the metadata
             return frame("message-metadata", messageMetadata={"cancelled": event.by}) + frame("abort")
-        step = self._next_step() + frame("finish-step")
+        step = self._next_step() + self._begin_step() + frame("finish-step")
         reason = "tool-calls" if any(self._calls.values()) else _REASONS.get(event.reason, "stop")
         metadata = {"model": self._model, **numbers(event)}
         return step + frame("finish", finishReason=reason, messageMetadata=metadata)

@@ -50,7 +50,7 @@ function Question({ id, value }: { id: string; value: unknown }) {
   );
 }
 
-const WORDS: Record<Decision, string> = { approve: "Approve", edit: "Edit", reject: "Reject" };
+const WORDS: Record<Decision, string> = { approve: "Approve", edit: "Edit", reject: "Reject", respond: "Respond" };
 
 /** A call to approve, edit or reject; what belongs to a decision is shown by the style sheet where it is chosen. */
 function Review({ id, at, action }: { id: string; at: number; action: Action }) {
@@ -85,7 +85,12 @@ function Review({ id, at, action }: { id: string; at: number; action: Action }) 
         rows={written.split("\n").length}
         spellCheck={false}
       />
-      <input className="reject" name={fieldOf(id, at, "message")} aria-label="Why not" placeholder="Why not" />
+      <input
+        className="message"
+        name={fieldOf(id, at, "message")}
+        aria-label="What the model is told"
+        placeholder="What the model is told"
+      />
     </fieldset>
   );
 }

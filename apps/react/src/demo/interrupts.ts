@@ -1,6 +1,6 @@
 import type { Answers, Interrupt } from "../llmstream";
 
-const DECISIONS = ["approve", "edit", "reject"] as const;
+const DECISIONS = ["approve", "edit", "reject", "respond"] as const;
 export type Decision = (typeof DECISIONS)[number];
 
 /** A call that LangChain's HumanInTheLoopMiddleware asks about. */
@@ -11,14 +11,18 @@ export interface Action {
   allowed: Decision[];
 }
 
+/** What it asks about all calls of a message together, or about one. */
 interface Review {
-  action_requests: Omit<Action, "allowed">[];
+  action_requests?: Omit<Action, "allowed">[];
   review_configs?: { action_name: string; allowed_decisions: string[] }[];
+  type?: string;
 }
 
 /** The calls that this value asks about; undefined where it asks for something else. */
 export function actionsOf(value: unknown): Action[] | undefined {
-  const { action_requests: requests, review_configs: configs = [] } = (value ?? {}) as Review;
+  const review = (value ?? {}) as Review;
+  if (review.type === "tool_approval") return [{ ...(value as Action), allowed: [...DECISIONS] }];
+  const { action_requests: requests, review_configs: configs = [] } = review;
   if (!Array.isArray(requests) || !Array.isArray(configs)) return undefined;
   return requests.map((request) => {
     const config = configs.find(({ action_name }) => action_name === request.name);
@@ -31,7 +35,7 @@ export function fieldOf(id: string, at: number, field: "decision" | "args" | "me
   return `${id} ${at} ${field}`;
 }
 
-/** The answers in the form; throws a SyntaxError where arguments are no JSON object. */
+/** The answers in the form; throws a SyntaxError where arguments are no JSON object, or a text is missing. */
 export function answersIn(form: FormData, interrupts: readonly Interrupt[]): Answers {
   const text = (name: string) => String(form.get(name) ?? "");
   const entries = interrupts.map(({ id, value }) => {
@@ -40,9 +44,13 @@ export function answersIn(form: FormData, interrupts: readonly Interrupt[]): Ans
         text(fieldOf(id, at, field)),
       );
       if (decision === "edit") return { type: "edit", edited_action: { name, args: objectIn(args ?? "", name) } };
-      return decision === "reject" && message ? { type: decision, message } : { type: decision };
+      if (decision === "respond" && message?.trim() === "") throw new SyntaxError(`Write what ${name} shall say.`);
+      return decision === "respond" || (decision === "reject" && message)
+        ? { type: decision, message }
+        : { type: decision };
     });
-    return [id, decisions === undefined ? text(id) : { decisions }];
+    if (decisions === undefined) return [id, text(id)];
+    return [id, (value as Review).action_requests === undefined ? decisions[0] : { decisions }];
   });
   return Object.fromEntries(entries);
 }

@@ -11,7 +11,7 @@ import "./style/wire.css";
 
 // Outside React, so that going to the wire panel and back leaves the answer under way alone.
 const client = createClient();
-const chat = createChat({ client, storage: sessionStorage });
+const chat = createChat({ client, storage: sessionStorage, threads: true });
 
 const watched = new URLSearchParams(location.hash.slice(1)).get("run");
 if (watched !== null) {
