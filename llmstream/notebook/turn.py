@@ -55,7 +55,8 @@ class Turn:
         try:
             question = self.question if self.resume is None else None
             begun: Arguments = {"history": self.before} if self.resume is None else {"resume": self.resume}
-            start = partial(runs.start, question, grace_s=0, **{**begun, **arguments})
+            begun |= arguments
+            start = partial(runs.start, question, grace_s=0, **begun)
             self._following = Following(start)
             await follow_into(self._painter.put, self._following)
         except LlmstreamError as error:
