@@ -129,7 +129,7 @@ def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
         )
     if isinstance(first, BaseLanguageModel) or _hands_on_messages(chain, first):
         return _Takes("messages")
-    if (state := state_types(chain)) is not None:
+    if (state := state_types(first)) is not None:
         return _of_state(state)
     if is_classic(chain):
         return _of_classic(unbound(chain))
