@@ -44,7 +44,7 @@ def _find(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
 _readable = ByChain(_find)
 
 
-class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef] - of pydantic's plugin, for the field `kwargs`
+class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
     """A graph that a chain ends in: its items tell all of its run."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
@@ -66,7 +66,7 @@ class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef] - of pyda
         return Runnable.atransform(self, input, config, **more)
 
 
-class _Late(_Answering):  # type: ignore[no-redef] - of pydantic's plugin, for the field `kwargs`
+class _Late(_Answering):  # type: ignore[no-redef]
     """Such a graph whose items come when it has ended: where it fails, a fallback takes its place."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
@@ -79,7 +79,7 @@ class _Late(_Answering):  # type: ignore[no-redef] - of pydantic's plugin, for t
             yield item
 
 
-class _Whole(_Answering):  # type: ignore[no-redef] - of pydantic's plugin, for the field `kwargs`
+class _Whole(_Answering):  # type: ignore[no-redef]
     """A graph with steps behind it: its one item is its final state."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:

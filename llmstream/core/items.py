@@ -51,6 +51,7 @@ class ItemsReader(Reader):
         self._raw: list[BaseMessage] = []  # under "raw": of `with_structured_output(include_raw=True)`, as it seems
         self._has_parsed = False
         self._states: dict[str, list[BaseMessage]] = {}  # of graphs inside the chain, or of the input, by their key
+        self._results: list[str] = []  # of tools, as long as nothing has been said after them
         self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
         self._reached: list[str] = []  # the calls that are a part of the answer
 
@@ -98,6 +99,8 @@ class ItemsReader(Reader):
             self.sources.add([item])
         elif are_documents(item):
             self.sources.add(item)
+        elif messages_in_list(item) and any(isinstance(each, AIMessage | ToolMessage) for each in item):
+            self._states.setdefault("", []).extend(item)
         elif item is not None:
             self._add("item", item)
 
@@ -112,6 +115,8 @@ class ItemsReader(Reader):
             self._message(message, "raw")
         if not self._said:
             self._of_state()
+        for text in () if "structured_response" in self._data else self._results:
+            self.messages.tell(text)
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
@@ -136,6 +141,7 @@ class ItemsReader(Reader):
 
     def _message(self, message: BaseMessage, key: str | None = None) -> None:
         if isinstance(message, ToolMessage):
+            self._results.append(text_of(message))
             return self.tool_message(message)
         calls = [*getattr(message, "tool_calls", ()), *getattr(message, "tool_call_chunks", ())]
         self._reached += [str(call["id"]) for call in calls if call.get("id")]
@@ -176,6 +182,7 @@ class ItemsReader(Reader):
                     self._message(message)
 
     def _say(self, key: str | None, text: str) -> None:
+        self._results.clear()
         for part, thoughts in list(self._thoughts.items()):
             if text and text in "".join(self._texts[part]):
                 del self._thoughts[part]

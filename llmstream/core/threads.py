@@ -19,7 +19,6 @@ from llmstream.core.reader import text_of
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt
 
-
 # What is asked where a graph stops by `interrupt_before` or `interrupt_after`, and asks nothing itself.
 BREAKPOINT = Interrupt(id="breakpoint", value="Go on? Answer yes to do so.")
 _YES = ("yes", "y", "approve", "ok")
