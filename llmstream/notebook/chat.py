@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -32,16 +33,24 @@ class Chat:
     """A conversation in a panel: history, input, stop, retry, and the model where the chain is the default one.
 
     As the last expression of a cell it is shown there. chain: any LangChain Runnable; None is the default chain.
-    runs: to share one. settings: None reads the environment for each answer.
+    answer_nodes: see `astream`. runs: to share one. settings: None reads the environment for each answer.
     """
 
-    def __init__(self, chain: object = None, *, runs: Runs | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        chain: object = None,
+        *,
+        answer_nodes: Sequence[str] = (),
+        runs: Runs | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("A Chat lives in a notebook. In a terminal, use `llmstream chat`.") from None
         self.messages: list[dict[str, str]] = []
         self._chain = chain
+        self._answer_nodes = answer_nodes
         self._runs = runs or shared_runs()
         self._settings = settings
         self._turns: list[_Turn] = []
@@ -98,7 +107,7 @@ class Chat:
         self._panel.answering(True)
         arguments: Arguments = {"history": self.messages}
         if self._chain is not None:
-            arguments["chain"] = self._chain
+            arguments |= {"chain": self._chain, "answer_nodes": self._answer_nodes}
         elif (model := self._panel.model()) != DEFAULT_MODEL:
             arguments["model"] = model
         try:
