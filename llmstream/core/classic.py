@@ -21,8 +21,8 @@ _STEPS = ("actions", "steps", "intermediate_steps", "messages")
 
 
 class ClassicReader(JudgedReader):
-    """An `AgentExecutor` keeps what it says between its steps, unless that is parsed for what to do; the others keep what
-    stands under their output keys.
+    """An `AgentExecutor` keeps what it says between its steps, unless that is parsed for what to do; the others keep
+    what stands under their output keys.
     """
 
     def __init__(self, emitter: Emitter, chain: Runnable[Any, Any]) -> None:
