@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
-from llmstream.core.anatomy import first_step, is_graph, steps, unbound
+from llmstream.core.anatomy import ByChain, first_step, is_graph, steps, unbound
 from llmstream.core.reader import text_of
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt
@@ -35,13 +36,35 @@ def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
 
     It reaches every part of the chain. What somebody has bound himself (`with_config`) stays.
     """
-    parts = steps(chain)
-    names = [name for part in parts for name in _names(part)]
-    bound = {
-        name for part in parts if isinstance(part, RunnableBindingBase) for name in part.config.get("configurable", {})
-    }
-    configurable = {name: id for name in names if name not in bound}
-    return {"configurable": configurable} if configurable else {}
+    names = _memory.get(chain).names
+    return {"configurable": dict.fromkeys(names, id)} if names else {}
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What in a chain remembers: the names of its ids; the graph that the chain begins with, where it is the only one;
+    whether it begins with anything that remembers.
+    """
+
+    names: Sequence[str]
+    graph: Runnable[Any, Any] | None
+    is_first: bool
+
+
+def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
+    parts, first = steps(chain), first_step(chain)
+    bindings = [part for part in parts if isinstance(part, RunnableBindingBase)]
+    bound = {name for binding in bindings for name in binding.config.get("configurable", {})}
+    graphs = [part for part in parts if remembers(part) and not isinstance(part, RunnableBindingBase)]
+    return _Memory(
+        names=[name for part in parts for name in _names(part) if name not in bound],
+        graph=chain if remembers(chain) else first if graphs == [first] else None,
+        is_first=remembers(first) or _begins_with_history(chain),
+    )
+
+
+# Looking at a chain takes longer than all else there is to do before a question is on its way.
+_memory = ByChain(_memory_of)
 
 
 def _names(part: Runnable[Any, Any]) -> list[str]:
@@ -76,11 +99,10 @@ async def new_messages(
 
     Of several graphs, or behind a history, what is new is what was said after the last answer.
     """
-    first = first_step(chain)
-    graphs = [part for part in steps(chain) if remembers(part) and not isinstance(part, RunnableBindingBase)]
-    if remembers(chain) or (remembers(first) and graphs == [first]):
-        return await Thread(chain if remembers(chain) else first, config).new_messages(messages)
-    if not remembers(first) and not _begins_with_history(chain):
+    memory = _memory.get(chain)
+    if memory.graph is not None:
+        return await Thread(memory.graph, config).new_messages(messages)
+    if not memory.is_first:
         return messages, config
     answers = [place for place, message in enumerate(messages[:-1]) if isinstance(message, AIMessage)]
     return messages[answers[-1] + 1 if answers else 0 :], config
