@@ -16,8 +16,8 @@ from langchain_core.runnables import (
     RunnableSequence,
     RunnableWithFallbacks,
 )
-from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.configurable import DynamicRunnable
+from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
+from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
 
 T = TypeVar("T")
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
@@ -48,36 +48,46 @@ def unbound(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     return chain
 
 
-def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """What a chain begins with, inside its sequences, bindings, fallbacks, branches and choices."""
-    while (inner := _first_of(chain)) is not None:
-        chain = inner
-    return chain
-
-
-def _first_of(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
-    if isinstance(chain, RunnableSequence):
-        return chain.first
-    if isinstance(chain, RunnableBranch):
-        return chain.default
-    if isinstance(chain, DynamicRunnable):
-        return chain.default
+def ways(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """What a chain hands its input to, one of them: what it binds, its fallbacks, its branches, its choices."""
+    if isinstance(chain, RunnableBindingBase):
+        return [chain.bound]
     if isinstance(chain, RunnableWithFallbacks):
-        return chain.runnable
-    return chain.bound if isinstance(chain, RunnableBindingBase) else None
+        return list(chain.runnables)
+    if isinstance(chain, RunnableBranch):
+        return [chain.default, *(then for _, then in chain.branches)]
+    if isinstance(chain, RunnableConfigurableAlternatives):
+        return [chain.default, *(way for way in chain.alternatives.values() if isinstance(way, Runnable))]
+    return [chain.default] if isinstance(chain, DynamicRunnable) else []
+
+
+def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What a chain begins with; of several ways a graph, which takes one form of input only, else the first."""
+    firsts = _first_steps(chain)
+    return next((step for step in firsts if is_graph(step)), firsts[0])
+
+
+def _first_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    if isinstance(chain, RunnableSequence):
+        return _first_steps(chain.first)
+    return [step for way in ways(chain) for step in _first_steps(way)] or [chain]
 
 
 def last_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
-    """What a chain may end with, one for each way through its fallbacks and branches."""
+    """What a chain may end with, one for each way through it."""
     if isinstance(chain, RunnableSequence):
         return last_steps(chain.last)
-    if isinstance(chain, RunnableBindingBase):
-        return last_steps(chain.bound)
-    if isinstance(chain, RunnableWithFallbacks):
-        return [step for each in chain.runnables for step in last_steps(each)]
-    if isinstance(chain, RunnableBranch):
-        return [step for each in [*(then for _, then in chain.branches), chain.default] for step in last_steps(each)]
-    return [chain]
+    return [step for way in ways(chain) for step in last_steps(way)] or [chain]
+
+
+def has_fallbacks(chain: Runnable[Any, Any]) -> bool:
+    """Whether another part of a chain takes the place of one that fails."""
+    return any(isinstance(step, RunnableWithFallbacks) for step in steps(chain))
+
+
+def ends_in_graph(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain gives what a graph gives, whichever way it goes."""
+    return all(is_graph(step) for step in last_steps(chain))
 
 
 def answering_step(chain: Runnable[Any, Any]) -> int | None:
@@ -97,18 +107,13 @@ def has_model(chain: Runnable[Any, Any]) -> bool:
 
 
 def steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
-    """The chain and all its parts, as far as sequences, parallels and bindings show them."""
-    found: list[Runnable[Any, Any]] = [chain]
-    if isinstance(chain, RunnableBindingBase):
-        return found + steps(chain.bound)
-    if isinstance(chain, RunnableWithFallbacks):
-        return found + [step for each in chain.runnables for step in steps(each)]
-    if isinstance(chain, RunnableBranch):
-        ways = [*(then for _, then in chain.branches), chain.default]
-        return found + [step for way in ways for step in steps(way)]
+    """The chain and all its parts, as far as LangChain's own composites show them."""
     inner = getattr(chain, "steps", None) or getattr(chain, "steps__", None) or getattr(chain, "mapper", None) or ()
+    if isinstance(chain, RunnableEachBase):
+        inner = chain.bound
     parts = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, list) else [inner]
-    return found + [step for part in parts if isinstance(part, Runnable) for step in steps(part)]
+    known = [*ways(chain), *parts]
+    return [chain, *(step for part in known if isinstance(part, Runnable) for step in steps(part))]
 
 
 def sync_parts(chain: Runnable[Any, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmstream.core.emitter import Emitter
+from llmstream.core.messages import Message
 
 
 class Calls:
@@ -14,14 +15,18 @@ class Calls:
     def __init__(self, emitter: Emitter) -> None:
         self._emitter = emitter
         self._asked: dict[str, tuple[str, Any]] = {}
+        self._messages: dict[str, Message] = {}
         self._told: set[str] = set()
         self._answered: set[str] = set()
         self._count = 0
 
-    def ask(self, calls: Iterable[Mapping[str, Any]]) -> None:
-        """A model asks for these calls."""
+    def ask(self, calls: Iterable[Mapping[str, Any]], message: Message | None = None) -> None:
+        """A model asks for these calls, in a message."""
         for call in calls:
-            self._asked[self.id_of(call)] = call["name"], call["args"]
+            call_id = self.id_of(call)
+            self._asked[call_id] = call["name"], call["args"]
+            if message is not None:
+                self._messages[call_id] = message
 
     def id_of(self, call: Mapping[str, Any]) -> str:
         """The id of a call; one of its own where its model gave none."""
@@ -73,4 +78,5 @@ class Calls:
         if id in self._asked and id not in self._told:
             self._told.add(id)
             name, arguments = self._asked[id]
-            self._emitter.tool_call(id, name, arguments)
+            message = self._messages.get(id)
+            self._emitter.tool_call(id, name, arguments, message.id if message is not None else None)

@@ -8,33 +8,40 @@ from typing import Any
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import unbound
+from llmstream.core.anatomy import last_steps, unbound
 from llmstream.core.emitter import Emitter
 from llmstream.core.items import ANSWER_KEYS, INPUT_KEYS
 from llmstream.core.judged import JudgedReader, Kept
 from llmstream.core.reader import Part, text_of
 from llmstream.core.sources import are_documents
 
+# The chain that answers from documents, whatever chain it is a part of.
+_STUFFED = "StuffDocumentsChain"
 _STEPS = ("actions", "steps", "intermediate_steps", "messages")
 
 
 class ClassicReader(JudgedReader):
-    """An `AgentExecutor` keeps what it says between its steps; the others keep what stands under their output keys."""
+    """An `AgentExecutor` keeps what it says between its steps, unless that is parsed for what to do; the others keep
+    what stands under their output keys.
+    """
 
     def __init__(self, emitter: Emitter, chain: Runnable[Any, Any]) -> None:
         super().__init__(emitter)
         chain = unbound(chain)
         self._keys = [key for key in getattr(chain, "output_keys", ()) if key not in INPUT_KEYS]
         self._is_agent = type(chain).__name__ == "AgentExecutor"
+        self._speaks = self._is_agent and _calls_tools(chain)
         self._kept: list[Kept] = []
 
     def may_show(self, part: Part) -> bool:
-        """Not what rewrites the question: the model of an agent, of the chain itself, or of one over documents."""
+        """Not what rewrites the question, or is put together later: the model of an agent, of the chain itself, or of
+        one over all documents.
+        """
         above, names = part.parent, []
         while above is not None:
             names.append(above.name)
             above = above.parent
-        return self._is_agent or len(names) <= 1 or any("Documents" in name for name in names)
+        return self._speaks or (not self._is_agent and (len(names) <= 1 or _STUFFED in names))
 
     def put(self, item: Any) -> None:
         """Take in what a step, or the whole chain, gives."""
@@ -43,7 +50,7 @@ class ClassicReader(JudgedReader):
         for message in item.get("messages", ()):
             if isinstance(message, ToolMessage):
                 self.tool_message(message)
-            elif isinstance(message, AIMessage):
+            elif isinstance(message, AIMessage) and self._speaks:
                 self._keep(text_of(message), message.id)
         for key, value in item.items():
             if are_documents(value):
@@ -62,3 +69,9 @@ class ClassicReader(JudgedReader):
     def _keep(self, text: str, id: str | None = None) -> None:
         if text and all(text != each.text for each in self._kept):
             self._kept.append(Kept(id or f"{len(self._kept)}", text))
+
+
+def _calls_tools(executor: Any) -> bool:
+    """Whether an agent's model calls tools, and does not write what to do into its text."""
+    steps = last_steps(executor.agent.runnable) if hasattr(executor.agent, "runnable") else []
+    return any(type(step).__name__.startswith(("Tools", "OpenAI")) for step in steps)

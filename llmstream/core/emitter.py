@@ -116,9 +116,9 @@ class Emitter:
         """A piece of the model's thinking."""
         self._put(self._pieces(Reasoning, text, message, name))
 
-    def tool_call(self, id: str, name: str, arguments: object) -> None:
-        """A call that the model asks for."""
-        self.emit([self._tool_call(id, name, arguments)])
+    def tool_call(self, id: str, name: str, arguments: object, message: str | None = None) -> None:
+        """A call that the model asks for; message: the id of the message it belongs to, where that was told."""
+        self.emit([self._tool_call(id, name, arguments, message)])
 
     def tool_result(self, id: str, output: object) -> None:
         """What a tool gave back: the model goes on."""
@@ -234,10 +234,10 @@ class Emitter:
             self._tokens += len(pieces)
         return [*pieces]
 
-    def _tool_call(self, id: str, name: str, arguments: object) -> ToolCall:
+    def _tool_call(self, id: str, name: str, arguments: object, message: str | None = None) -> ToolCall:
         self._tool_called = True
         value = json_value(arguments)
-        return ToolCall(id, name, value if isinstance(value, dict) else {"value": value})
+        return ToolCall(id, name, value if isinstance(value, dict) else {"value": value}, message)
 
     def _ollama_call(self, call: dict[str, object]) -> ToolCall:
         function = call.get("function")

@@ -21,11 +21,12 @@ from llmstream.core.anatomy import has_memory, model_name, sync_parts
 from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
+from llmstream.core.graph_steps import with_readable_graphs
 from llmstream.core.inputs import Input, chain_input
 from llmstream.core.job import Job
 from llmstream.core.langchain import run_chain
 from llmstream.core.question import Question, to_messages
-from llmstream.core.threads import Thread, remembers, thread_config, thread_id
+from llmstream.core.threads import Thread, asking_graph, new_messages, thread_config, thread_id
 from llmstream.core.watched import chain_failed
 from llmstream.errors import (
     InvalidRequest,
@@ -77,9 +78,12 @@ async def prepare(
             "model, thinking, options, tools and format belong to the default chain; this chain brings its own."
         )
     else:
-        runnable = as_runnable(chain)
+        runnable = with_readable_graphs(as_runnable(chain))
     config = thread_config(runnable, thread_id(thread, caller))
-    value, run_config = await _input(runnable, question, config, resume=resume, context=context, history=history)
+    if resume is not None:
+        runnable, value, run_config = await _resumed(runnable, resume, config)
+    else:
+        value, run_config = await _input(runnable, question, config, context=context, history=history)
     fast = None if run_config or answer_nodes else await fast_way(runnable, value)
     model_said = fast.model if fast else model_name(runnable)
     parts = fast.sync_parts if fast else sync_parts(runnable)
@@ -87,29 +91,30 @@ async def prepare(
     return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory, demanded)
 
 
+async def _resumed(
+    chain: Runnable[Any, Any], answers: Mapping[str, Any], config: Mapping[str, Any]
+) -> tuple[Runnable[Any, Any], Any, Mapping[str, Any]]:
+    """The graph that goes on with a person's answers, what it is given, and what LangChain is told of the run."""
+    graph = asking_graph(chain)
+    if graph is None:
+        raise InvalidRequest("`resume` goes to a graph that keeps its threads (a checkpointer); this chain does not.")
+    return graph, await Thread(graph, config).resumed(answers), config
+
+
 async def _input(
     chain: Runnable[Any, Any],
     question: Input,
     config: Mapping[str, Any],
     *,
-    resume: Mapping[str, Any] | None,
     context: str | None,
     history: Sequence[Any],
 ) -> tuple[Any, Mapping[str, Any]]:
     """What the chain is given, and what LangChain is told of the run."""
-    if resume is not None:
-        if not remembers(chain):
-            raise InvalidRequest(
-                "`resume` goes to a graph that keeps its threads (a checkpointer); this chain does not."
-            )
-        return await Thread(chain, config).resumed(resume), config
     if isinstance(question, Mapping):
         if context is not None or history:
             raise InvalidRequest("A dict is the chain's whole input: put the context and the history into it.")
         return dict(question), config
-    messages = to_messages(question, history)
-    if remembers(chain):
-        messages, config = await Thread(chain, config).new_messages(messages)
+    messages, config = await new_messages(chain, to_messages(question, history), config)
     return chain_input(chain, Question(messages, context)), config
 
 

@@ -15,10 +15,11 @@ from langchain_core.runnables import Runnable
 from llmstream.core.emitter import Emitter
 from llmstream.core.items import INPUT_KEYS
 from llmstream.core.judged import JudgedReader
-from llmstream.core.reader import Part, messages_in_list, text_of
+from llmstream.core.reader import ANSWERS, Part, messages_in_list, text_of
 from llmstream.core.sources import are_documents
 from llmstream.core.state import Judgement, NewMessages, messages_in
 from llmstream.core.structure import structure
+from llmstream.core.threads import BREAKPOINT
 from llmstream.events import Interrupt, json_value
 
 
@@ -46,11 +47,11 @@ class GraphReader(JudgedReader):
 
     def name_of(self, part: Part) -> str | None:
         """The node of the outermost graph."""
-        return _namespace(part)[0] or part.metadata.get("langgraph_node")
+        return _namespace(part)[0] or part.told("langgraph_node")
 
     def is_answer(self, part: Part) -> bool:
         """Not what works for another part, chooses the next node, or stands in a node that is not asked for."""
-        if not super().is_answer(part) or self._structure.is_router(part):
+        if not super().is_answer(part) or not part.told(ANSWERS) or self._structure.is_router(part):
             return False
         return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
@@ -90,7 +91,7 @@ class GraphReader(JudgedReader):
 
     def end(self) -> None:
         """The final state judges."""
-        kept = self._new.of(self._state, self._answer_nodes, final=True)
+        kept = self._new.of(self._state, self._answer_nodes, final=not self.interrupts)
         drafts = [draft.message for draft in self._drafts.values()]
         judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
         if kept and (last := self.last_draft()) is not None:
@@ -108,7 +109,8 @@ class GraphReader(JudgedReader):
         for node, update in payload.items():
             if node == "__interrupt__":
                 if outermost:
-                    self.interrupts += [Interrupt(id=each.id, value=each.value) for each in update]
+                    asked = [Interrupt(id=each.id, value=each.value) for each in update]
+                    self.interrupts += asked or [BREAKPOINT]
                 continue
             if outermost and self._structure.is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
                 self._settle_state()
@@ -171,5 +173,5 @@ class GraphReader(JudgedReader):
 
 def _namespace(part: Part) -> list[str]:
     """The nodes in which a part runs, the outermost graph's first."""
-    namespace = str(part.metadata.get("langgraph_checkpoint_ns") or "")
+    namespace = str(part.told("langgraph_checkpoint_ns") or "")
     return [level.partition(":")[0] for level in namespace.split("|")]

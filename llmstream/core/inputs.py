@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
-from llmstream.core.anatomy import ByChain, first_step, is_classic, second_step, state_types, unbound
+from llmstream.core.anatomy import ByChain, first_step, is_classic, second_step, state_types
 from llmstream.core.demanded import DemandedCall
 from llmstream.core.question import Question
 from llmstream.errors import InvalidRequest
@@ -60,10 +60,10 @@ def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
         )
     if isinstance(first, BaseLanguageModel) or _hands_on_messages(chain, first):
         return _Takes("messages")
-    if (state := state_types(chain)) is not None:
+    if (state := state_types(first)) is not None:
         return _of_state(state)
-    if is_classic(chain):
-        return _of_classic(unbound(chain))
+    if is_classic(first):
+        return _of_classic(first)
     try:
         schema = chain.get_input_jsonschema()
     except Exception as error:  # such as pydantic's for a typing.TypedDict

@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from llmstream.core.anatomy import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
-from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, text_of
+from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, step_of, text_of
 from llmstream.core.sources import are_documents
 from llmstream.events import json_value
 
@@ -50,7 +50,8 @@ class ItemsReader(Reader):
         self._parser = final_parser(chain)
         self._raw: list[BaseMessage] = []  # under "raw": of `with_structured_output(include_raw=True)`, as it seems
         self._has_parsed = False
-        self._state: list[BaseMessage] = []  # under "messages": of a graph inside the chain, or of the input
+        self._states: dict[str, list[BaseMessage]] = {}  # of graphs inside the chain, or of the input, by their key
+        self._results: list[str] = []  # of tools, as long as nothing has been said after them
         self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
         self._reached: list[str] = []  # the calls that are a part of the answer
 
@@ -93,11 +94,13 @@ class ItemsReader(Reader):
         elif isinstance(item, Mapping):
             self._has_parsed |= "parsed" in item
             for key, value in item.items():
-                self._field(str(key), value)
+                self._field(str(key), value, "")
         elif isinstance(item, Document):
             self.sources.add([item])
         elif are_documents(item):
             self.sources.add(item)
+        elif messages_in_list(item) and any(isinstance(each, AIMessage | ToolMessage) for each in item):
+            self._states.setdefault("", []).extend(item)
         elif item is not None:
             self._add("item", item)
 
@@ -112,6 +115,8 @@ class ItemsReader(Reader):
             self._message(message, "raw")
         if not self._said:
             self._of_state()
+        for text in () if "structured_response" in self._data else self._results:
+            self.messages.tell(text)
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
@@ -136,6 +141,7 @@ class ItemsReader(Reader):
 
     def _message(self, message: BaseMessage, key: str | None = None) -> None:
         if isinstance(message, ToolMessage):
+            self._results.append(text_of(message))
             return self.tool_message(message)
         calls = [*getattr(message, "tool_calls", ()), *getattr(message, "tool_call_chunks", ())]
         self._reached += [str(call["id"]) for call in calls if call.get("id")]
@@ -150,14 +156,14 @@ class ItemsReader(Reader):
         if text and not (is_whole and key in self._said and text == self._said[key].text):  # its chunks said it
             self._say(key, text)
 
-    def _field(self, key: str, value: Any) -> None:
+    def _field(self, key: str, value: Any, above: str) -> None:
         if are_documents(value):
             self.sources.add(value)
         elif key == "messages" and messages_in_list(value):
-            self._state += value
-        elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # what a graph's node has written
+            self._states.setdefault(above, []).extend(value)
+        elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # the state of a graph
             for name, written in value.items():
-                self._field(str(name), written)
+                self._field(str(name), written, key)
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)
         elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
@@ -168,13 +174,15 @@ class ItemsReader(Reader):
             self._add(key, value)
 
     def _of_state(self) -> None:
-        """Tell what a graph has added to a conversation, where nothing else was said."""
-        asked = [place for place, message in enumerate(self._state) if isinstance(message, HumanMessage)]
-        for message in self._state[asked[-1] + 1 if asked else 0 :]:
-            if isinstance(message, AIMessage | ToolMessage):
-                self._message(message)
+        """Tell what graphs have added to their conversations, where nothing else was said."""
+        for state in self._states.values():
+            asked = [place for place, message in enumerate(state) if isinstance(message, HumanMessage)]
+            for message in state[asked[-1] + 1 if asked else 0 :]:
+                if isinstance(message, AIMessage | ToolMessage):
+                    self._message(message)
 
     def _say(self, key: str | None, text: str) -> None:
+        self._results.clear()
         for part, thoughts in list(self._thoughts.items()):
             if text and text in "".join(self._texts[part]):
                 del self._thoughts[part]
@@ -206,8 +214,7 @@ def _step_of(part: Part) -> int:
     """The step of the outermost sequence in which a part runs; 0 where there is none."""
     step, above = 0, part
     while above is not None:
-        steps = [tag for tag in above.tags if tag.startswith("seq:step:")]
-        step = int(steps[-1].rpartition(":")[2]) if steps else step
+        step = step_of(above) or step
         above = above.parent  # type: ignore[assignment]
     return step
 

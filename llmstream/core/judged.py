@@ -71,7 +71,7 @@ class JudgedReader(Reader):
         if draft is None:
             return
         if message is not None:
-            self.calls.ask(getattr(message, "tool_calls", ()))
+            self.calls.ask(getattr(message, "tool_calls", ()), draft.message)
             if draft.message.is_blank:
                 draft.message.held = True
                 self.messages.say(draft.message, message.text if isinstance(message.text, str) else "")

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from llmstream.concurrency import steps
-from llmstream.core.anatomy import is_classic, is_graph, is_sync_only
+from llmstream.core.anatomy import ends_in_graph, is_classic, is_sync_only
 from llmstream.core.classic import ClassicReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph import GraphReader
@@ -26,7 +26,7 @@ async def run_chain(job: Job, emitter: Emitter) -> None:
     reader = _reader(job, emitter)
     watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
     async with watched(watcher, job.settings):
-        async with aclosing(_items(job, watcher, graph=isinstance(reader, GraphReader))) as items:
+        async with aclosing(_items(job, watcher)) as items:
             async for item in items:
                 reader.put(item)
                 emitter.check()
@@ -36,7 +36,7 @@ async def run_chain(job: Job, emitter: Emitter) -> None:
 
 
 def _reader(job: Job, emitter: Emitter) -> Reader:
-    if is_graph(job.chain):
+    if ends_in_graph(job.chain):
         return GraphReader(emitter, job.chain, answer_nodes=job.answer_nodes)
     return ClassicReader(emitter, job.chain) if is_classic(job.chain) else ItemsReader(emitter, job.chain)
 
@@ -52,12 +52,11 @@ def _finish(reader: Reader, watcher: Watcher, emitter: Emitter) -> None:
     emitter.finish(reader.reason, watcher.usage, load_s=watcher.load_s, calls_left=reader.calls.is_left)
 
 
-def _items(job: Job, watcher: Watcher, *, graph: bool) -> AsyncGenerator[Any, None]:
+def _items(job: Job, watcher: Watcher) -> AsyncGenerator[Any, None]:
     config: Any = {**job.config, "callbacks": [watcher]}
-    extra: Any = {"stream_mode": ["custom", "updates", "values"], "subgraphs": True} if graph else {}
     if is_sync_only(job.chain):
-        return _in_thread(lambda: iter(job.chain.stream(job.chain_input, config, **extra)))
-    return job.chain.astream(job.chain_input, config, **extra)  # type: ignore[return-value]
+        return _in_thread(lambda: iter(job.chain.stream(job.chain_input, config)))
+    return job.chain.astream(job.chain_input, config)  # type: ignore[return-value]
 
 
 async def _in_thread(make: Callable[[], Any]) -> AsyncGenerator[Any, None]:

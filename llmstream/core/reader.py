@@ -17,6 +17,9 @@ from llmstream.core.messages import Messages
 from llmstream.core.sources import Sources
 from llmstream.events import Data, json_value
 
+# In the metadata of a graph that a chain ends in.
+ANSWERS = "llmstream_answers"
+
 
 @dataclass(eq=False)
 class Part:
@@ -47,10 +50,23 @@ class Part:
             above = above.parent
         return above is not None
 
+    def told(self, name: str) -> Any:
+        """What the metadata say of a part, or else of what it runs in; None where nothing is said."""
+        part: Part | None = self
+        while part is not None and name not in part.metadata:
+            part = part.parent
+        return part.metadata[name] if part is not None else None
+
     @property
     def is_inner(self) -> bool:
         """Whether a model works for another part, so that what it says is no part of the answer."""
         return is_set_apart(self.tags, self.metadata) or self.is_under("tool", "retriever")
+
+
+def step_of(part: Part) -> int:
+    """Which step of the sequence above it a part is, counted from 1; 0 where it is none."""
+    steps = [tag for tag in part.tags if tag.startswith("seq:step:")]
+    return int(steps[-1].rpartition(":")[2]) if steps else 0
 
 
 def is_set_apart(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:

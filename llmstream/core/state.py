@@ -39,20 +39,21 @@ class NewMessages:
                 self._nodes.setdefault(message.id, node)
 
     def of(self, state: Any, nodes: Collection[str], *, final: bool = False) -> list[Kept]:
-        """What the answer consists of: AI messages, and human ones that the graph made where they say who speaks.
+        """What the answer consists of: AI messages, human ones that the graph made where they say who speaks, and the
+        results of tools that end it (`return_direct`).
 
         nodes: the only ones whose messages count; empty for all. final: whether nothing comes after this state, so that
         its last message is an answer whoever speaks; before that, it is a critique or a question for the next node.
         """
         new = self._new(state)
+        last = _last_words(new, state) if final else len(new)
         kept = []
         for place, message in enumerate(new):
-            is_last = final and place == len(new) - 1
-            is_said = isinstance(message, HumanMessage) and (message.name is not None or is_last)
             is_handoff = message.response_metadata.get("__is_handoff_back")
             node = self._nodes.get(message.id or "")
             text = text_of(message)
-            if (isinstance(message, AIMessage) or is_said) and text and not is_handoff and (not nodes or node in nodes):
+            is_said = isinstance(message, AIMessage) or (isinstance(message, HumanMessage) and message.name is not None)
+            if (is_said or place >= last) and text and not is_handoff and (not nodes or node in nodes):
                 kept.append(Kept(message.id or f"#{place}", text, node or message.name))
         return kept
 
@@ -75,6 +76,19 @@ class NewMessages:
                 continue
             new.append(message)
         return new
+
+
+def _last_words(new: Sequence[BaseMessage], state: Any) -> int:
+    """The place from which on messages are the answer whoever speaks: the last one, or the results of tools at the end.
+
+    Those of a structured output only say that it was made.
+    """
+    place = len(new)
+    while place > 0 and isinstance(new[place - 1], ToolMessage):
+        place -= 1
+    if place < len(new) and isinstance(state, Mapping) and state.get("structured_response") is not None:
+        return len(new)
+    return min(place, len(new) - 1)
 
 
 class Judgement:

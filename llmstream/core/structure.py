@@ -1,7 +1,8 @@
 """The structure of a LangGraph graph: which of its nodes may say the last word.
 
 Read from LangGraph 1.2: a graph's `builder` (None for a function of the functional API) has `nodes`, `edges` (pairs),
-`waiting_edges` (from several nodes to one), and `branches`, whose `ends` are a map to nodes, or None.
+`waiting_edges` (from several nodes to one), and `branches`, whose `ends` are a map to nodes, or None. A node runs as a
+sequence, of its own steps first, and then of what writes its result and chooses the next node.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import ByChain, unbound
-from llmstream.core.reader import Part
+from llmstream.core.anatomy import ByChain, has_fallbacks, last_steps
+from llmstream.core.reader import Part, step_of
 
 _END = "__end__"
 
@@ -22,50 +23,69 @@ _END = "__end__"
 class Structure:
     """What a graph's structure says of its text.
 
-    shown: the nodes that can end the graph. A text that has left can't be taken back from most clients, so that of the
-    others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said. is_function:
-    whether the graph is a function of the functional API. routers: the functions of conditional edges, each as its node
-    and its own name; LangGraph runs them as a part of the node that they start from. private: the keys of the state
-    that are no part of what the graph gives back.
+    nodes: their names. shown: those that can end the graph. A text that has left can't be taken back from most clients,
+    so that of the others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said.
+    is_function: whether the graph is a function of the functional API. own_steps: how many steps a node has before
+    those that choose the next one, also of the nodes of subgraphs. private: the keys of the state that are no part of
+    what the graph gives back.
     """
 
+    nodes: frozenset[str]
     shown: frozenset[str]
     is_rewritten: bool
     is_function: bool
-    routers: frozenset[tuple[str, str]]
+    own_steps: Mapping[str, int]
     private: frozenset[str]
 
     def is_router(self, part: Part) -> bool:
-        """Whether a part runs in the function of a conditional edge."""
-        above = part.parent
+        """Whether a part runs in the path of a conditional edge: LangGraph runs it as a part of the node before."""
+        above: Part | None = part
         while above is not None and above.parent is not None:
-            if (above.parent.name, above.name) in self.routers:
-                return True
-            above = above.parent
+            node = above.parent
+            if any(tag.startswith("graph:step:") for tag in node.tags):
+                own = self.own_steps.get(node.name)
+                if own is not None and step_of(above) > own:
+                    return True
+            above = node
         return False
 
 
 def _structure(chain: Runnable[Any, Any]) -> Structure:
-    chain = unbound(chain)
-    builder = getattr(chain, "builder", None)
-    nodes = [str(node) for node in (builder.nodes if builder is not None else chain.get_graph().nodes)]
+    """That of a chain which ends in graphs, one of which answers."""
+    ways = [_of_graph(graph) for graph in last_steps(chain)]
+    held = {node for way in ways for node in way.nodes - way.shown}
     return Structure(
-        shown=frozenset(node for node in nodes if builder is None or _can_end(builder, node)),
-        is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
-        is_function=builder is None,
-        routers=frozenset((str(node), str(name)) for node, names in _branches(builder).items() for name in names),
-        private=_keys(chain, "stream_channels_list") - _keys(chain, "output_channels"),
+        nodes=frozenset(node for way in ways for node in way.nodes),
+        shown=frozenset(node for way in ways for node in way.shown if node not in held and not has_fallbacks(chain)),
+        is_rewritten=any(way.is_rewritten for way in ways),
+        is_function=any(way.is_function for way in ways),
+        own_steps={node: count for way in ways for node, count in way.own_steps.items()},
+        private=frozenset(key for way in ways for key in way.private),
     )
 
 
-def _keys(chain: Any, channels: str) -> frozenset[str]:
+def _of_graph(graph: Any) -> Structure:
+    builder = getattr(graph, "builder", None)
+    nodes = [str(node) for node in (builder.nodes if builder is not None else graph.get_graph().nodes)]
+    graphs = [graph, *(inner for _, inner in graph.get_subgraphs(recurse=True))]
+    return Structure(
+        nodes=frozenset(nodes),
+        shown=frozenset(node for node in nodes if builder is None or _can_end(builder, node)),
+        is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
+        is_function=builder is None,
+        own_steps={str(name): _own_steps(node) for each in reversed(graphs) for name, node in each.nodes.items()},
+        private=_keys(graph, "stream_channels_list") - _keys(graph, "output_channels"),
+    )
+
+
+def _own_steps(node: Any) -> int:
+    return len(getattr(node.bound, "steps", None) or [node.bound])
+
+
+def _keys(graph: Any, channels: str) -> frozenset[str]:
     """The keys of a state in these channels; a state that is one value has none."""
-    found = getattr(chain, channels)
+    found = getattr(graph, channels)
     return frozenset() if isinstance(found, str) else frozenset(map(str, found))
-
-
-def _branches(builder: Any) -> Mapping[Any, Any]:
-    return getattr(builder, "branches", {})
 
 
 def _can_end(builder: Any, node: str) -> bool:

@@ -7,17 +7,23 @@ Read from LangGraph 1.2: `graph.checkpointer` (None, True for a subgraph, or a s
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import Runnable
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
-from llmstream.core.anatomy import is_graph, unbound
+from llmstream.core.anatomy import ByChain, first_step, is_graph, steps, unbound
 from llmstream.core.reader import text_of
 from llmstream.core.watched import chain_failed
 from llmstream.errors import InvalidRequest
+from llmstream.events import Interrupt
+
+# What is asked where a graph stops by `interrupt_before` or `interrupt_after`, and asks nothing itself.
+BREAKPOINT = Interrupt(id="breakpoint", value="Go on? Answer yes to do so.")
+_YES = ("yes", "y", "approve", "ok")
 
 
 def thread_id(thread: str | None, caller: str) -> str:
@@ -29,30 +35,78 @@ def thread_id(thread: str | None, caller: str) -> str:
 def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
     """What LangChain is told of the thread; empty for a chain that remembers nothing.
 
-    What somebody has bound himself (`with_config`) stays.
+    It reaches every part of the chain. What somebody has bound himself (`with_config`) stays.
     """
-    bound: dict[str, Any] = {}
-    while isinstance(chain, RunnableBindingBase):
-        bound = {**chain.config.get("configurable", {}), **bound}
-        if type(chain).__name__ == "RunnableWithMessageHistory":
-            break
-        chain = chain.bound
-    names = _names(chain)
-    configurable = {name: id for name in names if name not in bound}
-    return {"configurable": configurable} if configurable else {}
+    names = _memory.get(chain).names
+    return {"configurable": dict.fromkeys(names, id)} if names else {}
 
 
-def _names(chain: Runnable[Any, Any]) -> list[str]:
-    if is_graph(chain):
-        return ["thread_id"] if remembers(chain) else []
-    history = getattr(chain, "history_factory_config", None)
-    return [spec.id for spec in history] if history else []
+@dataclass(frozen=True)
+class _Memory:
+    """What in a chain remembers: the names of its ids; the graph that the chain begins with, where it is the only one;
+    whether it begins with anything that remembers.
+    """
+
+    names: Sequence[str]
+    graph: Runnable[Any, Any] | None
+    is_first: bool
+
+
+def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
+    parts, first = steps(chain), first_step(chain)
+    bindings = [part for part in parts if isinstance(part, RunnableBindingBase)]
+    bound = {name for binding in bindings for name in binding.config.get("configurable", {})}
+    graphs = [part for part in parts if remembers(part) and not isinstance(part, RunnableBindingBase)]
+    return _Memory(
+        names=[name for part in parts for name in _names(part) if name not in bound],
+        graph=chain if remembers(chain) else first if graphs == [first] else None,
+        is_first=remembers(first) or _begins_with_history(chain),
+    )
+
+
+# Looking at a chain takes longer than all else there is to do before a question is on its way.
+_memory = ByChain(_memory_of)
+
+
+def _names(part: Runnable[Any, Any]) -> list[str]:
+    if remembers(part):
+        return ["thread_id"]
+    return [spec.id for spec in getattr(part, "history_factory_config", None) or ()]
 
 
 def remembers(chain: Runnable[Any, Any]) -> bool:
     """Whether a chain is a graph that keeps its threads."""
     chain = unbound(chain)
     return is_graph(chain) and getattr(chain, "checkpointer", None) not in (None, False, True)
+
+
+def asking_graph(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
+    """The graph at a chain's end that keeps its threads, and so can wait for an answer of a person."""
+    while isinstance(chain, RunnableSequence):
+        chain = chain.last
+    return chain if remembers(chain) else None
+
+
+def _begins_with_history(chain: Runnable[Any, Any]) -> bool:
+    while isinstance(chain, RunnableSequence):
+        chain = chain.first
+    return hasattr(chain, "history_factory_config")
+
+
+async def new_messages(
+    chain: Runnable[Any, Any], messages: Sequence[BaseMessage], config: Mapping[str, Any]
+) -> tuple[Sequence[BaseMessage], Mapping[str, Any]]:
+    """What of a conversation a chain is given that begins with what remembers it: what is new; and where to go on.
+
+    Of several graphs, or behind a history, what is new is what was said after the last answer.
+    """
+    memory = _memory.get(chain)
+    if memory.graph is not None:
+        return await Thread(memory.graph, config).new_messages(messages)
+    if not memory.is_first:
+        return messages, config
+    answers = [place for place, message in enumerate(messages[:-1]) if isinstance(message, AIMessage)]
+    return messages[answers[-1] + 1 if answers else 0 :], config
 
 
 class Thread:
@@ -89,6 +143,8 @@ class Thread:
         """The graph's input for the answers to what it waits for; raises `InvalidRequest` unless they are all there."""
         state = await self._state()
         waiting = {interrupt.id for interrupt in state.interrupts}
+        if state.next and not waiting:
+            return _beyond_breakpoint(answers)
         if not waiting:
             raise InvalidRequest("This thread waits for no answer. Ask a question instead of `resume`.")
         if waiting != set(answers):
@@ -108,14 +164,33 @@ class Thread:
             raise chain_failed(error) from error
 
 
+def _beyond_breakpoint(answers: Mapping[str, Any]) -> None:
+    """The input of a graph that stands at a breakpoint and goes on: none. Raises `InvalidRequest` unless it shall."""
+    answer = answers.get(BREAKPOINT["id"])
+    if len(answers) != 1 or (answer is not True and str(answer).strip().lower() not in _YES):
+        raise InvalidRequest('This thread stands at a breakpoint, and goes on by `resume={"breakpoint": "yes"}`.')
+
+
 def _conversation(values: Any) -> list[tuple[str, str]]:
     """What a person and the graph said, without what came between; who speaks is "" for a human message of the graph's.
 
     A graph gives a human message the name of its node, and clients know it as a part of the answer.
     """
     messages = values.get("messages", ()) if isinstance(values, Mapping) else ()
-    said = [each for each in messages if isinstance(each, HumanMessage | AIMessage) and text_of(each).strip()]
+    said = [each for each in [*_answered(messages)][::-1] if text_of(each).strip()]
     return [("" if isinstance(each, HumanMessage) and each.name else each.type, _key(each)[1]) for each in said]
+
+
+def _answered(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
+    """The messages of a person and of the graph, with the results of tools that ended an answer as such."""
+    follows: BaseMessage | None = None
+    for message in reversed(messages):
+        if not isinstance(message, ToolMessage):
+            follows = message
+        elif follows is None or isinstance(follows, HumanMessage):
+            yield AIMessage(text_of(message))
+        if isinstance(message, HumanMessage | AIMessage):
+            yield message
 
 
 def _key(message: BaseMessage) -> tuple[str, str]:

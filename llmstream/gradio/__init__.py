@@ -38,6 +38,7 @@ def create_chat(
     *,
     settings: Settings | None = None,
     runs: Runs | None = None,
+    answer_nodes: Sequence[str] = (),
     title: str = "llmstream",
     description: str | None = None,
     examples: Sequence[str] = EXAMPLES,
@@ -48,7 +49,7 @@ def create_chat(
 
     chain: any LangChain Runnable; None is the default chain, with a model picker and a panel of settings.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones, and starts the demo
-    Ollama where `settings.demo` says so and none answers.
+    Ollama where `settings.demo` says so and none answers. answer_nodes: see `astream`.
     title, description: Markdown over the conversation. examples: questions to click on.
     theme: a Gradio theme; None is a plain one that loads no fonts. notice: what to say above the page at the moment.
     """
@@ -56,6 +57,7 @@ def create_chat(
     return Chat(
         runs or Runs(settings),
         None if chain is None else as_runnable(chain),
+        answer_nodes=answer_nodes,
         own_runs=own_runs,
         notice=notice,
         theme=theme,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -66,6 +66,7 @@ class Chat(gr.Blocks):
         runs: Runs,
         chain: object,
         *,
+        answer_nodes: Sequence[str],
         own_runs: bool,
         notice: Callable[[], str | None] | None,
         theme: Any,
@@ -80,7 +81,7 @@ class Chat(gr.Blocks):
         self._root: Any = None
         self._fallback = _fallback(runs) if own_runs and chain is None else None
         with self:
-            Page(self, runs, chain, notice=notice or self._notice, **texts)
+            Page(self, runs, chain, answer_nodes=answer_nodes, notice=notice or self._notice, **texts)
         jobs = runs.settings.max_active_runs + runs.settings.max_queued_runs + _SPARE_JOBS
         self.max_threads = jobs
         self.queue()

@@ -47,10 +47,17 @@ class Page:
     """The components of one chat page; to be made inside a `gr.Blocks`."""
 
     def __init__(
-        self, blocks: gr.Blocks, runs: Runs, chain: object, *, notice: Callable[[], str | None], **texts: Any
+        self,
+        blocks: gr.Blocks,
+        runs: Runs,
+        chain: object,
+        *,
+        answer_nodes: Sequence[str],
+        notice: Callable[[], str | None],
+        **texts: Any,
     ) -> None:
         self._runs = runs
-        self._turns = Turns(runs, chain)
+        self._turns = Turns(runs, chain, answer_nodes=answer_nodes)
         self._panel: list[Any] = []
         self._lay_out(texts, default_chain=chain is None)
         self._wire()

@@ -59,11 +59,11 @@ class _Turn:
 class Turns:
     """At most one answer at a time for each page.
 
-    chain: any Runnable; None is the default chain.
+    chain: any Runnable; None is the default chain. answer_nodes: see `astream`.
     """
 
-    def __init__(self, runs: Runs, chain: object = None) -> None:
-        self._service = Service(runs, chain)
+    def __init__(self, runs: Runs, chain: object = None, *, answer_nodes: Sequence[str] = ()) -> None:
+        self._service = Service(runs, chain, answer_nodes=answer_nodes)
         self._turns: dict[Session, _Turn] = {}
         self._threads: OrderedDict[Session, _Thread] = OrderedDict()
 

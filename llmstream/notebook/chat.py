@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -31,16 +31,24 @@ class Chat:
 
     As the last expression of a cell it is shown there. A chain that remembers has it as one thread; what a graph asks
     stands below its answer, with a form to answer it. chain: any LangChain Runnable; None is the default chain.
-    runs: to share one. settings: None reads the environment for each answer.
+    answer_nodes: see `astream`. runs: to share one. settings: None reads the environment for each answer.
     """
 
-    def __init__(self, chain: object = None, *, runs: Runs | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        chain: object = None,
+        *,
+        answer_nodes: Sequence[str] = (),
+        runs: Runs | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("A Chat lives in a notebook. In a terminal, use `llmstream chat`.") from None
         self.messages: list[dict[str, str]] = []
         self._chain = chain
+        self._answer_nodes = answer_nodes
         self._runs = runs or shared_runs()
         self._settings = settings
         self._thread = secrets.token_urlsafe()
@@ -107,7 +115,7 @@ class Chat:
         self._panel.answering(True)
         arguments: Arguments = {"thread": self._thread}
         if self._chain is not None:
-            arguments["chain"] = self._chain
+            arguments |= {"chain": self._chain, "answer_nodes": self._answer_nodes}
         elif (model := self._panel.model()) != DEFAULT_MODEL:
             arguments["model"] = model
         try:

@@ -10,6 +10,7 @@ from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnableLambda
 
 from llmstream import Runs, Settings
 from tests.support.scripted_model import asks, says, see, weather
@@ -76,3 +77,21 @@ async def test_a_memory_of_its_own_is_warned_of(caplog: pytest.LogCaptureFixture
             assert [event async for event in run.follow()]
             assert text == (await run.snapshot()).text
     assert 1 == sum("memory of its own" in record.getMessage() for record in caplog.records)
+
+
+async def test_an_agent_that_writes_what_to_do() -> None:
+    """Thoughts that are parsed for the next step are not shown; what they come to is."""
+    from langchain_classic.agents import AgentExecutor, create_react_agent
+
+    prompt = PromptTemplate.from_template("{tools} {tool_names} {input} {agent_scratchpad}")
+    model = says("Thought: look\nAction: weather\nAction Input: Rome", "Thought: enough\nFinal Answer: It is warm.")
+    seen = await see(AgentExecutor(agent=create_react_agent(model, [weather], prompt), tools=[weather]))
+    assert ("It is warm.", "It is warm.") == (seen.text, seen.shown)
+
+
+async def test_an_old_chain_with_a_step_behind_it() -> None:
+    """It is given what it asks for by name, and its dict is given to the step."""
+    from langchain_classic.chains import LLMChain
+
+    old = LLMChain(llm=says("one two"), prompt=PromptTemplate.from_template("{topic}"))
+    assert "ONE TWO" == (await see(old | RunnableLambda(lambda given: given["text"].upper()))).text

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import pytest
-from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from tests.support.scripted_model import asks, says, see, weather
+from tests.support.graphs import node_that_says
+from tests.support.scripted_model import says, see
 
 
 class Graded(TypedDict):
@@ -21,7 +21,8 @@ class Graded(TypedDict):
     generation: str
 
 
-async def test_the_model_of_a_conditional_edge_is_no_answer() -> None:
+@pytest.mark.parametrize("is_chain", [False, True], ids=["a function", "a chain"])
+async def test_the_model_of_a_conditional_edge_is_no_answer(is_chain: bool) -> None:
     """A grader that chooses the next node is never shown, though its node's text streams."""
     writer, grader = says("a bad draft", "a good answer"), says("no", "yes")
 
@@ -32,9 +33,24 @@ async def test_the_model_of_a_conditional_edge_is_no_answer() -> None:
         return str((await grader.ainvoke(state["generation"])).content)
 
     graph = StateGraph(Graded).add_node(generate).add_edge(START, "generate")
-    graph.add_conditional_edges("generate", grade, {"yes": END, "no": "generate"})
+    path: Any = RunnableLambda(lambda state: state["generation"]) | grader | StrOutputParser() if is_chain else grade
+    graph.add_conditional_edges("generate", path, {"yes": END, "no": "generate"})
     seen = await see(graph.compile())
     assert ("a good answer", "a bad drafta good answer", 1) == (seen.text, seen.shown, seen.withdrawn)
+
+
+async def test_the_model_of_a_subgraphs_edge_is_no_answer() -> None:
+    """Also where the graph is a node of another."""
+
+    async def route(state: MessagesState) -> str:
+        await says("the end").ainvoke("q")
+        return END
+
+    inner = StateGraph(MessagesState).add_node("inner", node_that_says("The answer.")).add_edge(START, "inner")
+    inner.add_conditional_edges("inner", route, [END])
+    graph = StateGraph(MessagesState).add_node("agent", inner.compile()).add_edge(START, "agent")
+    seen = await see(graph.compile())
+    assert ("The answer.", "The answer.") == (seen.text, seen.shown)
 
 
 async def test_a_critique_is_no_answer() -> None:
@@ -107,17 +123,3 @@ async def test_what_a_node_makes_of_several_texts() -> None:
     graph = StateGraph(State).add_node("tell_joke", joke).add_node("tell_story", story).add_node(join)
     graph.add_edge(START, "tell_joke").add_edge(START, "tell_story").add_edge(["tell_joke", "tell_story"], "join")
     assert "Both: a joke, a story" == (await see(graph.compile())).text
-
-
-@pytest.mark.parametrize("is_called", [False, True], ids=["a step", "in a function"])
-async def test_a_graph_inside_a_chain(is_called: bool) -> None:
-    """What a graph adds to its conversation is the answer also where the graph is a part of a chain."""
-    agent: Any = create_agent(says(asks(text="Let me look.", city="Rome"), "It is warm."), [weather])
-
-    async def ask(question: Any) -> Any:
-        return await agent.ainvoke({"messages": [HumanMessage(str(question))]})
-
-    step: Any = RunnableLambda(lambda question: {"messages": [HumanMessage(str(question))]})
-    seen = await see(RunnableLambda(ask) if is_called else step | agent)
-    assert ("Let me look.\n\nIt is warm.", {}, "stop") == (seen.text, seen.data, seen.reason)
-    assert [("c1", "18 degrees in Rome")] == seen.results

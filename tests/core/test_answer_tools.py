@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
 from langchain_core.runnables import RunnableLambda
@@ -13,8 +14,17 @@ from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command
+from pydantic import BaseModel
 
+from llmstream import Settings, astream_events
+from llmstream.events import Token, ToolCall
 from tests.support.scripted_model import asks, broken, says, see, weather
+
+
+class Sky(BaseModel):
+    """A color."""
+
+    color: str
 
 
 def agent(model: Any, tools: Any) -> Any:
@@ -153,3 +163,45 @@ async def test_langchains_agent() -> None:
     seen = await see(create_agent(says(asks(city="Paris"), "It is fine."), [weather]))
     assert ("It is fine.", "stop", [("c1", "18 degrees in Paris")]) == (seen.text, seen.reason, seen.results)
     assert seen.pieces == 3
+
+
+@tool(return_direct=True)
+def timetable(line: str) -> str:
+    """When a line leaves."""
+    return f"{line} leaves at nine"
+
+
+TOOL_CALL: Any = RunnableLambda(lambda message: message.tool_calls[0])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: create_agent(says(asks("timetable", line="S1")), [timetable]),
+        lambda: says(asks("timetable", line="S1")) | TOOL_CALL | timetable,
+        lambda: says(asks("timetable", line="S1")) | RunnableLambda(lambda said: said.tool_calls) | timetable.map(),
+    ],
+    ids=["return_direct", "a chain", "a list"],
+)
+async def test_a_result_that_is_the_answer(make: Any) -> None:
+    """What ends with a tool's result answers with it."""
+    seen = await see(make())
+    assert ("S1 leaves at nine", "stop", {}) == (seen.text, seen.reason, seen.data)
+    assert [("c1", "S1 leaves at nine")] == seen.results
+
+
+async def test_a_structured_response_is_no_text() -> None:
+    """The result that only says that an object was made is not shown."""
+    agent = create_agent(says(asks("Sky", color="blue")), [], response_format=ToolStrategy(Sky))
+    seen = await see(agent)
+    assert ("", {"structured_response": {"color": "blue"}}, "stop") == (seen.text, seen.data, seen.reason)
+
+
+async def test_a_call_says_whose_it_is() -> None:
+    """A call belongs to the message that was told before it."""
+    agent = create_agent(says(asks(text="Let me look.", city="Paris"), "It is fine."), [weather])
+    events = [event async for event in astream_events("hi", chain=agent, settings=Settings(demo="never"))]
+    said = next(event for event in events if isinstance(event, Token))
+    called = next(event for event in events if isinstance(event, ToolCall))
+    assert said.message is not None
+    assert said.message == called.message

@@ -16,6 +16,7 @@ import gradio
 import httpx
 import pytest
 from fastapi import FastAPI
+from langgraph.graph import MessagesState
 
 from llmstream.cli.lazy_gradio import LazyChat
 from llmstream.demo_ollama import DemoOllama
@@ -44,6 +45,7 @@ from llmstream.gradio.view import View
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from llmstream.view.markdown import escape
+from tests.support.graphs import line, node_that_says
 from tests.support.serving import Served, answer, get, native_events, post
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
@@ -353,6 +355,13 @@ async def test_any_chain_answers(settings: Settings) -> None:
 
     view = await ask(Turns(Runs(settings), chain), {"messages": fields("x")["messages"]})
     assert "I answer" == view.text
+
+
+async def test_nodes_that_answer(settings: Settings) -> None:
+    """Of a graph's nodes those answer that the page was told of."""
+    graph = line(MessagesState, node_that_says("The answer.", "writer"), node_that_says("A farewell.", "host"))
+    turns = Turns(Runs(settings), graph, answer_nodes=["writer"])
+    assert "The answer." == (await ask(turns, {"messages": fields("x")["messages"]})).text
 
 
 @contextmanager

@@ -1,0 +1,166 @@
+"""LangGraph graphs as steps of a chain: what follows one is given its final state, as `ainvoke` gives it.
+
+LangGraph streams pieces of a state, and a step behind a graph would take the last piece for the whole; a graph that a
+chain ends in tells more of its run than its state. So a chain is read through a copy, in which each graph is bound to
+the way in which it is read. Read from langchain-core 1.7: the fields in which its composites have their parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from langchain_core.runnables import (
+    Runnable,
+    RunnableAssign,
+    RunnableBinding,
+    RunnableBranch,
+    RunnableConfig,
+    RunnableParallel,
+    RunnableSequence,
+    RunnableWithFallbacks,
+)
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
+
+from llmstream.core.anatomy import ByChain, ends_in_graph, is_graph
+from llmstream.core.reader import ANSWERS
+from llmstream.errors import ChainFailed
+
+# What a graph at the end of a chain is streamed with: its items are (namespace, mode, payload).
+_STREAMED: dict[str, Any] = {"stream_mode": ["custom", "updates", "values"], "subgraphs": True}
+_Make = Callable[[Runnable[Any, Any]], Runnable[Any, Any]]
+
+
+def with_readable_graphs(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """The chain with each of its graphs bound to the way in which it is read; the same chain where it shows none."""
+    return _readable.get(chain)
+
+
+def _find(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    return _at_end(chain, _streamed) if ends_in_graph(chain) else _inside(chain)
+
+
+_readable = ByChain(_find)
+
+
+class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
+    """A graph that a chain ends in: its items tell all of its run."""
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        """Its items, one by one."""
+        return super().stream(input, config, **{**more, **_STREAMED})
+
+    def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
+        """Its items, one by one."""
+        return super().astream(input, config, **{**more, **_STREAMED})
+
+    def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        """By way of `stream`, and not of the graph's own `transform`."""
+        return Runnable.transform(self, input, config, **more)
+
+    def atransform(
+        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **more: Any
+    ) -> AsyncIterator[Any]:
+        """By way of `astream`."""
+        return Runnable.atransform(self, input, config, **more)
+
+
+class _Late(_Answering):  # type: ignore[no-redef]
+    """Such a graph whose items come when it has ended: where it fails, a fallback takes its place."""
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        """All of its items."""
+        yield from list(super().stream(input, config, **more))
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
+        """All of its items."""
+        for item in [item async for item in super().astream(input, config, **more)]:
+            yield item
+
+
+class _Whole(_Answering):  # type: ignore[no-redef]
+    """A graph with steps behind it: its one item is its final state."""
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        """Its final state."""
+        yield _ended(self.invoke(input, config, **more))
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
+        """Its final state."""
+        yield _ended(await self.ainvoke(input, config, **more))
+
+
+def _ended(state: Any) -> Any:
+    if isinstance(state, dict) and state.get("__interrupt__"):
+        raise ChainFailed(
+            "A graph inside the chain waits for a person (`interrupt`), and steps behind it would take its state for a "
+            "whole one. Let the chain end with that graph."
+        )
+    return state
+
+
+def _streamed(graph: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    return _Answering(bound=graph, kwargs={}, config={"metadata": {ANSWERS: True}})
+
+
+def _late(graph: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    return _Late(bound=graph, kwargs={}, config={"metadata": {ANSWERS: True}})
+
+
+def _whole(graph: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    return _Whole(bound=graph, kwargs={}, config={})
+
+
+def _at_end(chain: Runnable[Any, Any], make: _Make) -> Runnable[Any, Any]:
+    """A copy of a chain that ends in graphs: `make` makes them, those before them are whole."""
+    if is_graph(chain) and not isinstance(chain, RunnableBindingBase):
+        return make(chain)
+    if isinstance(chain, RunnableSequence):
+        first, *middle = map(_inside, chain.steps[:-1])
+        return _copied(chain, first=first, middle=middle, last=_at_end(chain.last, make))
+    return _with_ways(chain, lambda way: _at_end(way, _late if isinstance(chain, RunnableWithFallbacks) else make))
+
+
+def _inside(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """A copy of a chain whose graphs are whole; the chain itself where it shows none."""
+    if is_graph(chain) and not isinstance(chain, RunnableBindingBase):
+        return _whole(chain)
+    if isinstance(chain, RunnableSequence):
+        first, *middle, last = map(_inside, chain.steps)
+        return _copied(chain, first=first, middle=middle, last=last)
+    if isinstance(chain, RunnableParallel):
+        return _copied(chain, steps__={key: _inside(step) for key, step in chain.steps__.items()})
+    if isinstance(chain, RunnableAssign):
+        return _copied(chain, mapper=_inside(chain.mapper))
+    return _with_ways(chain, _inside)
+
+
+def _with_ways(chain: Runnable[Any, Any], change: _Make) -> Runnable[Any, Any]:
+    """A copy of a chain that hands its input to one of several."""
+    if isinstance(chain, RunnableBindingBase):
+        return _copied(chain, bound=change(chain.bound))
+    if isinstance(chain, RunnableWithFallbacks):
+        return _copied(chain, runnable=change(chain.runnable), fallbacks=[change(each) for each in chain.fallbacks])
+    if isinstance(chain, RunnableBranch):
+        branches = [(condition, change(then)) for condition, then in chain.branches]
+        return _copied(chain, branches=branches, default=change(chain.default))
+    if isinstance(chain, RunnableConfigurableAlternatives):
+        others = {key: change(way) if isinstance(way, Runnable) else way for key, way in chain.alternatives.items()}
+        return _copied(chain, default=change(chain.default), alternatives=others)
+    return _copied(chain, default=change(chain.default)) if isinstance(chain, DynamicRunnable) else chain
+
+
+def _copied(chain: Any, **parts: Any) -> Runnable[Any, Any]:
+    """A copy with these parts, where one of them differs from what the chain has."""
+    is_same = all(_is_same(getattr(chain, name), part) for name, part in parts.items())
+    copy: Runnable[Any, Any] = chain if is_same else chain.model_copy(update=parts)
+    return copy
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    if isinstance(new, dict):
+        return all(_is_same(old[key], each) for key, each in new.items())
+    if isinstance(new, list | tuple):
+        return all(map(_is_same, old, new))
+    return old is new
