@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
@@ -21,7 +23,7 @@ from langchain_core.runnables.passthrough import RunnableAssign
 from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.listening import goes_its_own_way, handlers_in, is_traced
 from llmstream.chain.strict import strict_of
-from llmstream.core.anatomy import ByChain
+from llmstream.core.anatomy import ByChain, is_graph, unbound
 
 
 def strict_chain(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -32,9 +34,35 @@ def strict_chain(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
 def _copy(step: Any) -> Any:  # of whatever class it is
     if isinstance(step, BaseLanguageModel):
         return step if goes_its_own_way(step) else strict_of(step) or step
+    if is_graph(step):
+        return _graph(step)
     changes = _changes(step)
     is_same = all(getattr(step, name) is value for name, value in changes.items())
     return step if is_same else step.model_copy(update=changes)
+
+
+def _graph(graph: Any) -> Any:
+    """A LangGraph graph whose nodes are other ones, where they are chains that show their models."""
+    inner: Any = unbound(graph)
+    nodes = {}
+    for name, node in inner.nodes.items():
+        bound = _copy(node.bound)
+        nodes[name] = node if bound is node.bound else _with(node, bound=bound)
+    if all(nodes[name] is node for name, node in inner.nodes.items()):
+        return graph
+    made = _with(inner, nodes=nodes)
+    return made if graph is inner else graph.model_copy(update={"bound": made})
+
+
+def _with(original: Any, **changes: Any) -> Any:
+    """The same but for these attributes; what it has worked out from the others (`cached_property`) is forgotten."""
+    made = copy.copy(original)
+    for name, value in vars(type(original)).items():
+        if isinstance(value, cached_property):
+            vars(made).pop(name, None)
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
 
 
 def _changes(step: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Watcher(GroupListener):
     """Tells a reader what happens inside a chain, in the reader's own thread.
 
     Sync and inline, so that it works under async and sync managers alike; a chain may call it from threads.
-    models: the ones that answer now. usage: of all models, inner ones too.
+    models: the ones that answer now. usage: of all models, inner ones too. tokens_per_s: of the last one that says so.
     """
 
     run_inline = True
@@ -32,6 +32,7 @@ class Watcher(GroupListener):
     def __init__(self, emitter: Emitter, reader: Reader) -> None:
         self.usage = Usage()
         self.load_s: float | None = None
+        self.tokens_per_s: float | None = None
         self.model_failed = False
         self.models: dict[UUID, Part] = {}
         self._parts: dict[UUID, Part] = {}
@@ -116,6 +117,8 @@ class Watcher(GroupListener):
         part.reason = str(info.get("done_reason") or info.get("finish_reason") or info.get("stop_reason") or "")
         part.truncated = part.is_ollama and not part.reason and generation is not None
         self.load_s = round(info["load_duration"] / 1e9, 6) if info.get("load_duration") else self.load_s
+        if info.get("eval_count") and info.get("eval_duration") and not part.is_inner:
+            self.tokens_per_s = info["eval_count"] / info["eval_duration"] * 1e9
         usage = getattr(message, "usage_metadata", None) or {}
         self.usage = self.used(
             Usage(
