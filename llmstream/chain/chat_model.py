@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -11,7 +9,6 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import msgspec
-from langchain_core.language_models._utils import _normalize_messages
 from langchain_core.language_models.chat_models import _gen_info_and_msg_metadata, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -20,8 +17,8 @@ from pydantic import BaseModel, PrivateAttr
 
 from llmstream import concurrency
 from llmstream.chain.listening import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
+from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
-from llmstream.errors import InvalidRequest
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
@@ -57,7 +54,7 @@ class StrictChatOllama(_ChatOllama):
 
     def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of the request to Ollama for what the model is given, and what is bound to it."""
-        messages = _normalized(value if _are_messages(value) else self._convert_input(value).to_messages())
+        messages = normalized(value if are_messages(value) else self._convert_input(value).to_messages())
         return request_body(self, messages, **kwargs)
 
     def tells_thinking(self, kwargs: Mapping[str, Any]) -> bool:
@@ -209,35 +206,6 @@ def twin(model: BaseModel, cls: type[Model]) -> Model:
 ChatOllama = StrictChatOllama
 
 
-def request_body(
-    model: _ChatOllama, messages: list[BaseMessage], /, stop: list[str] | None = None, **kwargs: Any
-) -> dict[str, Any]:
-    """The body of `/api/chat` with which a model asks for an answer to these messages."""
-    params = model._chat_params(messages, stop, **kwargs)  # noqa: SLF001 - the one place that knows what it sends
-    body = {key: value for key, value in params.items() if value is not None}
-    for message in body["messages"]:
-        if message.get("images"):
-            message["images"] = [_base64(image) for image in message["images"]]
-        else:
-            message.pop("images", None)
-    return body
-
-
-def _base64(image: str) -> str:
-    """The image without the line ends that MIME puts into base64.
-
-    Checked here, because the `ollama` package would read a file where the text is the name of one.
-    """
-    image = "".join(image.split())
-    try:
-        base64.b64decode(image, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidRequest(
-            "An image must be base64 text or a data: URL; links and file names are not read."
-        ) from None
-    return image
-
-
 def _as_mapping(chunk: Chunk) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(chunk)
     message = fields.get("message") or {"content": ""}
@@ -253,13 +221,3 @@ def _ollama_of(model: StrictChatOllama) -> Ollama:
     url = parse_ollama_host(model.base_url) if model.base_url else settings.ollama_url
     kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
     return ollama_with(settings.change(ollama_url=url), kwargs)
-
-
-def _are_messages(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, BaseMessage) for each in value)
-
-
-def _normalized(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Messages with their content blocks as LangChain hands them to a model's own code."""
-    is_text = all(isinstance(message.content, str) for message in messages)
-    return messages if is_text else _normalize_messages(messages)

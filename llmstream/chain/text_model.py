@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Self
 
-from langchain_core.messages import BaseMessage
 from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables.config import RunnableConfig
 from pydantic import PrivateAttr
 
 from llmstream import concurrency
 from llmstream.chain.listening import ignore, is_heard_in_groups, notify_status
+from llmstream.chain.request import are_messages
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, LastChunk, joined
 from llmstream.ollama.models import Ollama
@@ -40,8 +40,7 @@ class StrictOllamaLLM(OllamaLLM):
 
     def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of the request to Ollama for what the model is given, and what is bound to it."""
-        is_list = isinstance(value, list) and all(isinstance(each, BaseMessage) for each in value)
-        prompt = ChatPromptValue(messages=value) if is_list else self._convert_input(value)
+        prompt = ChatPromptValue(messages=value) if are_messages(value) else self._convert_input(value)
         return self._body(prompt.to_string(), **kwargs)
 
     def tells_thinking(self, kwargs: Mapping[str, Any]) -> bool:

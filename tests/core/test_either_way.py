@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from contextlib import aclosing
+from typing import Any, TypedDict
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,9 +25,11 @@ from langchain_ollama import ChatOllama, OllamaLLM
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
+from llmstream import astream_events
 from llmstream.chain import StrictChatOllama
 from llmstream.core.strict_chain import strict_chain
 from llmstream.demo_ollama import DemoOllama
+from llmstream.events import Token
 from tests.support.answering import PROMPT, Recorder, events_of, facts
 
 Chain = Runnable[Any, Any]
@@ -135,10 +139,20 @@ def graph_of(model: Any, *, sync: bool = True) -> Any:
     return graph.compile(checkpointer=InMemorySaver())
 
 
+async def test_stopped_in_a_sync_node(upstream: DemoOllama) -> None:
+    """A model that a sync node has invoked is freed when nobody listens any more, though its thread goes on."""
+    async with aclosing(astream_events("hi", chain=graph_of(chat_model(upstream.url, "endless-100")))) as events:
+        async for event in events:
+            if isinstance(event, Token):
+                break
+
+    assert await asyncio.to_thread(upstream.wait_idle, timeout_s=5)
+
+
 def said(graph: Any) -> list[Any]:
     """The messages that a graph's checkpoints hold, without what is another one each time."""
     checkpoints = [each.checkpoint["channel_values"] for each in graph.checkpointer.list(None)]
-    messages = next((values["messages"] for values in checkpoints if "messages" in values), [])
+    messages: list[Any] = next((values["messages"] for values in checkpoints if "messages" in values), [])
     found = []
     for message in messages:
         plain = message.model_dump()
@@ -170,12 +184,25 @@ async def test_text_models_are_strict(upstream: DemoOllama, kind: str, fault: st
         assert expected[-4:] == facts(await events_of(chain=generator), third.url)[-4:]
 
 
+def node_of(model: Any) -> Any:
+    """A node that is a chain."""
+    return RunnablePassthrough.assign(answer=PROMPT | model | StrOutputParser())
+
+
+class Answered(TypedDict, total=False):
+    """The state of a graph that answers a question."""
+
+    question: str
+    answer: str
+
+
 MADE_STRICT: dict[str, Callable[[Any], Any]] = {
     "generator": lambda model: PROMPT | model | StrOutputParser() | upper,
     "fallback": lambda model: PROMPT | model.with_fallbacks([model]),
     "branch": lambda model: RunnableBranch((lambda value: not value, PROMPT), PROMPT | model),
     "parallel": lambda model: RunnableParallel(answer=PROMPT | model, question=RunnablePassthrough()),
     "assign": lambda model: RunnablePassthrough.assign(answer=PROMPT | model),
+    "node": lambda model: StateGraph(Answered).add_node("node", node_of(model)).add_edge(START, "node").compile(),
     "fields": lambda model: PROMPT | model.configurable_fields(temperature=ConfigurableField(id="t")),
     "alternatives": lambda model: (
         PROMPT | model.configurable_alternatives(ConfigurableField(id="which"), default_key="a", b=model)
@@ -200,7 +227,8 @@ async def outline_of(chain: Chain) -> list[Any]:
 @pytest.mark.parametrize(
     "chain",
     [
-        PROMPT | ChatOllama(model="demo").with_fallbacks([PROMPT], exceptions_to_handle=(ValueError,)),
+        PROMPT
+        | ChatOllama(model="demo").with_fallbacks([ChatOllama(model="demo")], exceptions_to_handle=(ValueError,)),
         PROMPT | ChatOllama(model="demo").with_config(callbacks=[Recorder()]) | RunnableLambda(text),
         PROMPT | ChatOllama(model="demo", callbacks=[Recorder()]) | RunnableLambda(text),
         PROMPT | RunnableLambda(text),

@@ -85,9 +85,8 @@ def own_chat_ollama(model: str, **fields: Any) -> Runnable[Any, Any]:
 
 
 def own_legacy_ollama(model: str, **fields: Any) -> Runnable[Any, Any]:
-    """A person's own `langchain_community.llms.Ollama`, which asks `/api/generate`."""
-    chain: Runnable[Any, Any] = PROMPT | Ollama(model=model, **fields) | StrOutputParser()
-    return chain
+    """A person's own `langchain_community.llms.Ollama`, which asks `/api/generate`; the same with a callback."""
+    return listened_to(PROMPT | Ollama(model=model, **fields) | StrOutputParser())
 
 
 def default_chain(model: str, **fields: Any) -> dict[str, Any]:
