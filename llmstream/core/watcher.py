@@ -16,7 +16,6 @@ from llmstream.chain.listening import GroupListener
 from llmstream.core.emitter import Emitter
 from llmstream.core.leftovers import end_branch
 from llmstream.core.reader import Part, Reader, reasoning_of, text_of
-from llmstream.errors import ChainFailed
 from llmstream.events import Status, Usage
 from llmstream.ollama.chunks import Chunk, joined
 
@@ -91,9 +90,8 @@ class Watcher(GroupListener):
             self._call(self._emitter.count, len(str(calls)))
 
     def heard(self, run_id: UUID, chunks: Sequence[Chunk], *, thinking: bool) -> None:
-        """A model that is invoked hands on what it says by itself; one that was left, in a thread, is ended."""
-        if self._over:
-            raise ChainFailed("The run that the model answered has ended.")
+        """A model that is invoked hands on what it says by itself."""
+        self._check()
         part = self.models.get(run_id)
         if part is None:
             return

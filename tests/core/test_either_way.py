@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from typing import Any, TypedDict
 
 import pytest
@@ -25,11 +23,9 @@ from langchain_ollama import ChatOllama, OllamaLLM
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
-from llmstream import astream_events
 from llmstream.chain import StrictChatOllama
 from llmstream.core.strict_chain import strict_chain
 from llmstream.demo_ollama import DemoOllama
-from llmstream.events import Token
 from tests.support.answering import PROMPT, Recorder, events_of, facts
 
 Chain = Runnable[Any, Any]
@@ -137,16 +133,6 @@ def graph_of(model: Any, *, sync: bool = True) -> Any:
 
     graph = StateGraph(MessagesState).add_node("node", sync_node if sync else node).add_edge(START, "node")
     return graph.compile(checkpointer=InMemorySaver())
-
-
-async def test_stopped_in_a_sync_node(upstream: DemoOllama) -> None:
-    """A model that a sync node has invoked is freed when nobody listens any more, though its thread goes on."""
-    async with aclosing(astream_events("hi", chain=graph_of(chat_model(upstream.url, "endless-100")))) as events:
-        async for event in events:
-            if isinstance(event, Token):
-                break
-
-    assert await asyncio.to_thread(upstream.wait_idle, timeout_s=5)
 
 
 def said(graph: Any) -> list[Any]:
