@@ -16,13 +16,13 @@ from langchain_core.runnables.config import RunnableConfig
 from pydantic import BaseModel, PrivateAttr
 
 from llmstream import concurrency
+from llmstream.addresses import parse_ollama_host
 from llmstream.chain.listening import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
-from llmstream.addresses import parse_ollama_host
 from llmstream.settings import Settings, plain_ollama_host
 
 with plain_ollama_host():

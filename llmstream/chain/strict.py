@@ -7,12 +7,12 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from llmstream.addresses import parse_ollama_host
 from llmstream.chain.chat_model import StrictChatOllama, twin
 from llmstream.chain.text_model import StrictCommunityOllama, StrictOllamaLLM
 from llmstream.errors import SettingsError
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
-from llmstream.addresses import parse_ollama_host
 from llmstream.settings import Settings, plain_ollama_host
 
 with plain_ollama_host():
