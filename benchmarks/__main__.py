@@ -56,12 +56,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repeats: a minute instead of ten")
     parser.add_argument("--only", action="append", choices=MEASUREMENTS, help="only this one; may be given again")
     parser.add_argument("--streams", type=int, default=500, help="how many streams `many` opens (500)")
+    parser.add_argument(
+        "--chain", default="llmstream", choices=chains.CHAINS, help="which chain `many` and `first-token` ask"
+    )
     arguments = parser.parse_args()
     print(_machine())
     cores: Any = os.sched_getaffinity(0)
     for name in arguments.only or MEASUREMENTS:
         os.sched_setaffinity(0, cores)  # a measurement may have moved this process
         measure = MEASUREMENTS[name]
+        if name in ("many", "first-token"):
+            measure = partial(measure, chain=arguments.chain)
         if name == "many":
             measure = partial(measure, streams=arguments.streams)
         measure(quick=arguments.quick)

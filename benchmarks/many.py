@@ -46,13 +46,16 @@ async def _watch_all(process: Process, source: Process, streams: int, seconds: f
     return _Figures(lateness.late_s, cpu_s / seconds, others_s / seconds)
 
 
-def run(*, quick: bool, streams: int = 500) -> None:
-    """The two servers one after the other, several times; of each the round counts that others disturbed least."""
+def run(*, quick: bool, streams: int = 500, chain: str = "llmstream") -> None:
+    """Pass-through and a chain, "llmstream" being the default one, or another of `chains.CHAINS`.
+
+    The two servers one after the other, several times; of each the round counts that others disturbed least.
+    """
     seconds, rounds = (5, 1) if quick else (10, 5)
     best: dict[str, _Figures] = {}
     limits = {"LLMSTREAM_MAX_ACTIVE_RUNS": str(streams), "LLMSTREAM_GRACE_S": "0"}
     for _ in range(rounds):
-        for name in ("pass-through", "llmstream"):
+        for name in ("pass-through", chain):
             with upstream() as source, server(name, source, **limits) as process:
                 figures = crowd.run(_watch_all(process, source, streams, seconds))
             if name not in best or figures.others < best[name].others:
@@ -70,7 +73,7 @@ def _report(best: dict[str, _Figures], streams: int) -> None:
         ("server", "tokens", "p50, ms", "p99, ms", "p99.9, ms", "max, ms", "CPU of its core", "others' CPU"),
         rows,
     )
-    ours, theirs = best["llmstream"].late_s, best["pass-through"].late_s
+    theirs, ours = (figures.late_s for figures in best.values())
     target("p99 of the lateness", percentile(ours, 99) * 1e3, 100, "ms")
     target("p99 beside pass-through", percentile(ours, 99) / percentile(theirs, 99), 2, "times")
     target("longest pause", max(ours) * 1e3, 100, "ms")

@@ -2,7 +2,7 @@
 
 The question says what the answer is: `tokens=N`, at full speed; with `rate=R`, R tokens a second, each of them `T`, the
 time in ns (CLOCK_MONOTONIC) at which it was sent, and a blank. As Ollama does, every line is an HTTP chunk of its own.
-`GET /stats` counts the chat requests and tells when the connections of unfinished answers were closed.
+`GET /stats` counts the questions and tells when the connections of unfinished answers were closed.
 
 Run as `python -m benchmarks.upstream PORT`.
 """
@@ -43,38 +43,40 @@ _PLAIN: dict[str, dict[str, Any]] = {
 stats: dict[str, Any] = {"chats": 0, "open": 0, "cut_at": []}
 
 
-def _chunk(message: dict[str, Any], **fields: Any) -> bytes:
-    line = {"model": MODEL, "created_at": "2025-01-01T00:00:00.123456Z", "message": message, "done": False, **fields}
+def _chunk(text: str, path: str, **fields: Any) -> bytes:
+    said = {"response": text} if path == "/api/generate" else {"message": {"role": "assistant", "content": text}}
+    line = {"model": MODEL, "created_at": "2025-01-01T00:00:00.123456Z", **said, "done": False, **fields}
     data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def _token(text: str) -> bytes:
-    return _chunk({"role": "assistant", "content": text})
-
-
 @lru_cache
-def _whole(tokens: int) -> tuple[bytes, ...]:
+def _whole(tokens: int, path: str) -> tuple[bytes, ...]:
     """An answer in blocks of about 64 KiB."""
-    words = [_token(word) for word in _WORDS]
-    body = b"".join(words[number % len(words)] for number in range(tokens)) + _end(tokens)
+    words = [_chunk(word, path) for word in _WORDS]
+    body = b"".join(words[number % len(words)] for number in range(tokens)) + _end(tokens, path)
     return tuple(body[start : start + _BLOCK] for start in range(0, len(body), _BLOCK))
 
 
-def _end(tokens: int) -> bytes:
+def _end(tokens: int, path: str) -> bytes:
     counts = {"prompt_eval_count": 9, "eval_count": tokens, "eval_duration": 10**9, "total_duration": 10**9}
-    return _chunk({"role": "assistant", "content": ""}, done=True, done_reason="stop", **counts) + b"0\r\n\r\n"
+    return _chunk("", path, done=True, done_reason="stop", **counts) + b"0\r\n\r\n"
 
 
-_HEAD, _TAIL = _token("#").split(b"#")
 # A stamp has always as many digits, so that its chunk has always the same length.
 _STAMP_DIGITS = 16
-_SIZE = b"%x" % (int(_HEAD.split(b"\r\n")[0], 16) - 1 + _STAMP_DIGITS + 2)
-_HEAD = _SIZE + _HEAD[_HEAD.index(b"\r\n") :]
 
 
-def _stamped() -> bytes:
-    return b"%bT%0*d %b" % (_HEAD, _STAMP_DIGITS, time.monotonic_ns(), _TAIL)
+@lru_cache
+def _around_stamp(path: str) -> tuple[bytes, bytes]:
+    head, tail = _chunk("#", path).split(b"#")
+    size = b"%x" % (int(head.split(b"\r\n")[0], 16) - 1 + _STAMP_DIGITS + 2)
+    return size + head[head.index(b"\r\n") :], tail
+
+
+def _stamped(path: str) -> bytes:
+    head, tail = _around_stamp(path)
+    return b"%bT%0*d %b" % (head, _STAMP_DIGITS, time.monotonic_ns(), tail)
 
 
 class Upstream(asyncio.Protocol):
@@ -116,14 +118,15 @@ class Upstream(asyncio.Protocol):
             return
         self._received = rest[size:]
         path = head.split(b" ", 2)[1].decode()
-        if path == "/api/chat":
-            self._chat(rest[:size])
+        if path in ("/api/chat", "/api/generate"):
+            self._path = path
+            self._answer(rest[:size])
         else:
             body = json.dumps(stats if path == "/stats" else _PLAIN[path]).encode()
             answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
             self._transport.write(answer % (len(body), body))
 
-    def _chat(self, body: bytes) -> None:
+    def _answer(self, body: bytes) -> None:
         asked = _ASKED.search(body)
         tokens, rate = (int(asked[1]), int(asked[2] or 0)) if asked else (100, 0)
         stats["chats"] += 1
@@ -134,7 +137,7 @@ class Upstream(asyncio.Protocol):
             self._pace_s, self._due = 1 / rate, self._loop.time()
             self._tick()
         else:
-            self._blocks = list(reversed(_whole(tokens)))
+            self._blocks = list(reversed(_whole(tokens, self._path)))
             self._write_blocks()
 
     def _write_blocks(self) -> None:
@@ -144,14 +147,14 @@ class Upstream(asyncio.Protocol):
                 stats["open"] -= 1
 
     def _tick(self) -> None:
-        self._transport.write(_stamped())
+        self._transport.write(_stamped(self._path))
         self._left -= 1
         self._due += self._pace_s
         if self._left:
             self._timer = self._loop.call_at(self._due, self._tick)
         else:
             stats["open"] -= 1
-            self._transport.write(_end(self._tokens))
+            self._transport.write(_end(self._tokens, self._path))
 
 
 async def serve(port: int) -> None:

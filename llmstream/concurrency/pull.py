@@ -9,16 +9,20 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 # What the generator gives at a time: a consumer may take a long time for each item without ever waiting.
-_AT_A_TIME = 64
+AT_A_TIME = 64
 
 # With how many items that nobody has asked for it says that it is full.
-_FULL = 1024
+FULL = 1024
 
 
 async def pulled(
     start: Callable[[Callable[[list[T]], asyncio.Future[None] | None]], Coroutine[Any, Any, None]],
+    *,
+    at_a_time: int = AT_A_TIME,
 ) -> AsyncGenerator[list[T], None]:
     """What the coroutine that `start` makes hands over, in lists of what came together or while nobody asked.
+
+    at_a_time: how many items a list has at most.
 
     The function it hands them to gives a future, done when there is room again, once there is a lot that nobody has
     asked for. Raises what the coroutine raises, after what it handed over before. Closing the generator cancels it, and
@@ -32,7 +36,7 @@ async def pulled(
         nonlocal room
         items.extend(more)
         ready.set()
-        if len(items) >= _FULL and room is None:
+        if len(items) >= FULL and room is None:
             room = asyncio.get_running_loop().create_future()
         return room
 
@@ -41,9 +45,9 @@ async def pulled(
     try:
         while items or not task.done():
             ready.clear()
-            batch = items[:_AT_A_TIME]
-            del items[:_AT_A_TIME]
-            if room is not None and len(items) < _FULL:
+            batch = items[:at_a_time]
+            del items[:at_a_time]
+            if room is not None and len(items) < FULL:
                 room.set_result(None)
                 room = None
             if batch:

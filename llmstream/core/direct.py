@@ -12,15 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.globals import get_debug
-from langchain_core.language_models._utils import _normalize_messages
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import ensure_config
-from langchain_core.utils.env import env_var_is_set
-from langchain_ollama import ChatOllama
 
-from llmstream.chain import StrictChatOllama, request_body
+from llmstream.chain.listening import goes_its_own_way, handlers_in, is_traced
 from llmstream.core.anatomy import sync_parts
 from llmstream.core.emitter import Emitter
 from llmstream.core.reader import Part, Reader, is_set_apart
@@ -60,20 +56,20 @@ class Fast:
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     """How to read this chain straight from Ollama, where nothing could tell the difference."""
     shape = shape_of(chain)
-    if shape is None or _is_special(shape.model) or _is_observed(shape.model):
+    if shape is None or goes_its_own_way(shape.model) or is_traced() or handlers_in(ensure_config()):
         return None
-    ollama = shape.ollama or cast("StrictChatOllama", shape.model).ollama()
+    if is_set_apart(shape.model.tags or (), shape.model.metadata or {}):
+        return None
+    ollama = shape.model.ollama()
     if shape.before is not None:
         return Fast(shape, ollama, None)
     prompt = shape.prompt
     try:
         if isinstance(prompt, str):
-            messages = _normalized(value[prompt])
+            value = value[prompt]
         elif prompt is not None:
-            messages = _normalized((await prompt.aformat_prompt(**value)).to_messages())
-        else:
-            messages = _messages(shape.model, value)
-        body = request_body(shape.model, messages, **shape.kwargs)
+            value = await prompt.aformat_prompt(**value)
+        body = shape.model.body_of(value, shape.kwargs)
     except Exception:  # the chain will fail by itself, and be told of as any other that does
         return None
     return Fast(shape, ollama, body)
@@ -89,14 +85,13 @@ async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
         said = await _run_before(shape, job.chain_input, watcher, emitter)
         if not said:  # the model is not asked then
             return emitter.finish("stop", watcher.usage, calls_left=False)
-        body = request_body(shape.model, _messages(shape.model, said[0]), **shape.kwargs)
+        body = shape.model.body_of(said[0], shape.kwargs)
     await _read(fast, body, emitter, watcher)
 
 
 async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: Watcher | None = None) -> None:
     """Emit what Ollama answers, to the end; before: has counted what the steps before the model took."""
-    model, kwargs = fast.shape.model, fast.shape.kwargs
-    thinking = bool(kwargs.get("reasoning", model.reasoning))  # ChatOllama drops what was not asked for
+    thinking = fast.shape.model.tells_thinking(fast.shape.kwargs)
 
     def receive(chunks: list[Chunk]) -> None:
         emitter.chunks(chunks, thinking=thinking)
@@ -133,39 +128,3 @@ class _BeforeReader(Reader):
         """What a model asks for may be carried out by the steps after it."""
         if message is not None and not part.is_inner:
             self.calls.ask(getattr(message, "tool_calls", ()))
-
-
-def _messages(model: ChatOllama, value: Any) -> list[BaseMessage]:
-    """The messages that a chat model makes of what it is given."""
-    return _normalized(model._convert_input(value).to_messages())  # noqa: SLF001 - what its `astream` begins with
-
-
-def _normalized(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Messages with their content blocks as LangChain hands them to a model's own code."""
-    is_text = all(isinstance(message.content, str) for message in messages)
-    return messages if is_text else _normalize_messages(messages)
-
-
-def _is_special(model: ChatOllama) -> bool:
-    """Whether LangChain would do more for the model than ask it and hand on what it says."""
-    return bool(
-        model.rate_limiter
-        or model.disable_streaming
-        or model.cache
-        or is_set_apart(model.tags or (), model.metadata or {})
-    )
-
-
-def _is_observed(model: ChatOllama) -> bool:
-    """Whether a callback or a tracer would hear of a call.
-
-    Looks where LangChain looks for them (`_configure` in langchain_core/callbacks/manager.py), but makes no callback
-    manager, which would take a third of the time until a question is on its way.
-    """
-    from langchain_core.tracers.context import _configure_hooks, _tracing_v2_is_enabled  # brings in langsmith, 130 ms
-
-    around = ensure_config().get("callbacks")  # a list, or a manager
-    if getattr(around, "handlers", around) or model.callbacks or model.verbose or get_debug():
-        return True
-    hooks = (var.get() is not None or (name and env_var_is_set(name)) for var, _, _, name in _configure_hooks)
-    return bool(_tracing_v2_is_enabled()) or any(hooks)

@@ -26,6 +26,7 @@ from llmstream.core.inputs import Input, chain_input
 from llmstream.core.job import Job
 from llmstream.core.langchain import run_chain
 from llmstream.core.question import Question, to_messages
+from llmstream.core.strict_chain import strict_chain
 from llmstream.core.threads import Thread, asking_graph, new_messages, thread_config, thread_id
 from llmstream.core.watched import chain_failed
 from llmstream.errors import (
@@ -88,6 +89,7 @@ async def prepare(
     model_said = fast.model if fast else model_name(runnable)
     parts = fast.sync_parts if fast else sync_parts(runnable)
     memory = has_memory(runnable)
+    runnable = runnable if fast else strict_chain(runnable)
     return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory, demanded)
 
 

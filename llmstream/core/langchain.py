@@ -49,7 +49,13 @@ def _finish(reader: Reader, watcher: Watcher, emitter: Emitter) -> None:
         raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
     if isinstance(reader, GraphReader) and reader.interrupts:
         return emitter.interrupt(reader.interrupts, watcher.usage)
-    emitter.finish(reader.reason, watcher.usage, load_s=watcher.load_s, calls_left=reader.calls.is_left)
+    emitter.finish(
+        reader.reason,
+        watcher.usage,
+        load_s=watcher.load_s,
+        tokens_per_s=watcher.tokens_per_s,
+        calls_left=reader.calls.is_left,
+    )
 
 
 def _items(job: Job, watcher: Watcher) -> AsyncGenerator[Any, None]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate, MessagesPlaceholder
@@ -14,16 +12,10 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnablePassthro
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langchain_core.runnables.retry import RunnableRetry
-from langchain_ollama import ChatOllama
 
-from llmstream.addresses import parse_ollama_host
-from llmstream.chain import StrictChatOllama
+from llmstream.chain.strict import Strict, strict_of
 from llmstream.core.anatomy import ByChain, is_sync_only
 from llmstream.core.reader import is_set_apart
-from llmstream.errors import SettingsError
-from llmstream.ollama.client_kwargs import ollama_with
-from llmstream.ollama.models import Ollama
-from llmstream.settings import Settings
 
 # By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what
 # streams (`RunnableRetry` has no `astream` of its own).
@@ -37,14 +29,12 @@ class Shape:
     """A chain that is a model, what comes before it, and nothing after it that changes what it says.
 
     prompt: makes the messages; the name of a variable where it hands on messages as they are, as the default one does.
-    before: any other steps that make them, run with `config`. ollama: where a plain `ChatOllama` has its server.
-    kwargs: what is bound to the model.
+    before: any other steps that make them, run with `config`. kwargs: what is bound to the model.
     """
 
     prompt: BasePromptTemplate[Any] | str | None
     before: Runnable[Any, Any] | None
-    model: ChatOllama
-    ollama: Ollama | None
+    model: Strict
     kwargs: Mapping[str, Any]
     config: RunnableConfig
 
@@ -66,15 +56,12 @@ def _find(chain: Runnable[Any, Any]) -> Shape | None:
         while len(steps) > 1 and _hands_on(steps[-1]):
             steps.pop()
     model = _opened(steps.pop())
-    if model is None or type(model.inner) not in (ChatOllama, StrictChatOllama) or _is_apart(model, whole):
-        return None
-    ollama = None if isinstance(model.inner, StrictChatOllama) else _server_of(model.inner)
-    if ollama is None and not isinstance(model.inner, StrictChatOllama):
+    if model is None or _is_apart(model, whole) or (strict := strict_of(model.inner)) is None:
         return None
     prompt, before = _parted(steps)
     if before is not None and is_sync_only(before):
         return None
-    return Shape(prompt, before, model.inner, ollama, model.kwargs, whole.config)
+    return Shape(prompt, before, strict, model.kwargs, whole.config)
 
 
 # Looking at a chain takes a tenth of what there is to do before a question is on its way.
@@ -136,19 +123,3 @@ def _variable_of(prompt: BasePromptTemplate[Any]) -> str | None:
     if type(only) is not MessagesPlaceholder or only.optional or only.n_messages is not None:
         return None
     return only.variable_name
-
-
-def _server_of(model: ChatOllama) -> Ollama | None:
-    """The server that a plain model asks, which its client knows; None where our reader would reach it another way."""
-    client: Any = model._async_client._client  # noqa: SLF001 - nothing else knows the environment it was made in
-    url = str(client.base_url)
-    parts = urlsplit(url)
-    kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
-    if "proxy" not in kwargs and parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
-        return None  # its client obeys the environment
-    if authorization := client.headers.get("authorization"):  # of the URL, or of the environment
-        kwargs["headers"] = {**dict(kwargs.get("headers") or {}), "authorization": authorization}
-    try:
-        return ollama_with(Settings().change(ollama_url=parse_ollama_host(url)), kwargs)
-    except SettingsError:
-        return None

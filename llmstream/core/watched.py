@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from llmstream.chain import notify_status
+from llmstream.chain.listening import notify_status
 from llmstream.core.foreign import translate
 from llmstream.core.leftovers import end_leftovers
 from llmstream.core.stall import StallGuard

@@ -9,21 +9,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.outputs import ChatGeneration, LLMResult
 
+from llmstream.chain.listening import GroupListener
 from llmstream.core.emitter import Emitter
 from llmstream.core.leftovers import end_branch
 from llmstream.core.reader import Part, Reader, reasoning_of, text_of
 from llmstream.events import Status, Usage
+from llmstream.ollama.chunks import Chunk, joined
 
 
-class Watcher(BaseCallbackHandler):
+class Watcher(GroupListener):
     """Tells a reader what happens inside a chain, in the reader's own thread.
 
     Sync and inline, so that it works under async and sync managers alike; a chain may call it from threads.
-    models: the ones that answer now. usage: of all models, inner ones too.
+    models: the ones that answer now. usage: of all models, inner ones too. tokens_per_s: of the last one that says so.
     """
 
     run_inline = True
@@ -31,6 +32,7 @@ class Watcher(BaseCallbackHandler):
     def __init__(self, emitter: Emitter, reader: Reader) -> None:
         self.usage = Usage()
         self.load_s: float | None = None
+        self.tokens_per_s: float | None = None
         self.model_failed = False
         self.models: dict[UUID, Part] = {}
         self._parts: dict[UUID, Part] = {}
@@ -87,6 +89,22 @@ class Watcher(BaseCallbackHandler):
         if calls := getattr(message, "tool_call_chunks", None):  # told of when they are whole; endless ones never are
             self._call(self._emitter.count, len(str(calls)))
 
+    def heard(self, run_id: UUID, chunks: Sequence[Chunk], *, thinking: bool) -> None:
+        """A model that is invoked hands on what it says by itself."""
+        self._check()
+        part = self.models.get(run_id)
+        if part is None:
+            return
+        part.streaming, part.heard_at = True, time.monotonic()
+        for chunk in joined(chunks):
+            if (message := chunk.message) is None:
+                continue
+            self._call(self._reader.model_said, part, message.content or "", (thinking and message.thinking) or "")
+            if message.tool_calls:
+                self._call(self._emitter.count, len(str(message.tool_calls)))
+        if threading.get_ident() == self._thread:
+            self._emitter.check()
+
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """A model has answered."""
         part = self._model_over(run_id)
@@ -99,6 +117,8 @@ class Watcher(BaseCallbackHandler):
         part.reason = str(info.get("done_reason") or info.get("finish_reason") or info.get("stop_reason") or "")
         part.truncated = part.is_ollama and not part.reason and generation is not None
         self.load_s = round(info["load_duration"] / 1e9, 6) if info.get("load_duration") else self.load_s
+        if info.get("eval_count") and info.get("eval_duration") and not part.is_inner:
+            self.tokens_per_s = info["eval_count"] / info["eval_duration"] * 1e9
         usage = getattr(message, "usage_metadata", None) or {}
         self.usage = self.used(
             Usage(

@@ -1,4 +1,4 @@
-"""The strict reader of Ollama's chat stream: a request out, typed chunks in, every fault an error.
+"""The strict reader of an answer of Ollama's: a request out, typed chunks in, every fault an error.
 
 What the usual stack takes for a complete answer (no `done: true`, no `done_reason`) is `UpstreamTruncated` here; a line
 that is no JSON is `UpstreamProtocol`; silence is `UpstreamTimeout` or `UpstreamStalled`. All lines that came in one
@@ -28,15 +28,18 @@ _DRAIN_S = 0.1
 
 
 async def read_chat(endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
-    """One request to `/api/chat`: `receive` gets its chunks, in lists of those that came together.
+    """One request to `/api/chat`, or to `/api/generate` where the body has a prompt.
+
+    `receive` gets its chunks, in lists of those that came together.
 
     Returns after the one that ends with a `LastChunk`. Cancelling closes the connection, which makes Ollama stop.
     Raises the `UpstreamError` subclasses, `ModelNotFound`, `PromptTooLong`, and whatever `receive` raises; what came
     before the fault was handed over before.
     """
     response = ChatResponse(endpoint, body, receive)
+    path = "/api/generate" if "prompt" in body else "/api/chat"
     try:
-        async with request(endpoint, "POST", "/api/chat", response, body=_encode(body)) as transport:
+        async with request(endpoint, "POST", path, response, body=_encode(body)) as transport:
             response.transport = transport
             await response.last
             if not response.eof.done():

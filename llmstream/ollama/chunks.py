@@ -1,8 +1,13 @@
-"""Lines of Ollama's chat stream → typed chunks; pure, no I/O. Every departure from the protocol is an error."""
+"""Lines of Ollama's streams → typed chunks; pure, no I/O. Every departure from the protocol is an error.
+
+The lines of `/api/generate` hold their text in `response`, beside `thinking`: they become chunks too.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -54,11 +59,24 @@ class LastChunk(Chunk, gc=False, omit_defaults=True):
     eval_duration: int | float | None = 0
 
 
+class _Generated(msgspec.Struct, gc=False):
+    """One line of `/api/generate`."""
+
+    response: str | None = None
+    thinking: str | None = ""
+    done: bool | None = None
+    done_reason: str | None = None
+    error: Any = None
+    logprobs: list[Any] | None = None
+
+
 def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
     """The chunks of complete lines, up to the one with `done: true` or the first fault, and that fault."""
     try:
         chunks = _decode_lines(lines) if b"\n" in lines else [_decode_chunk(lines)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if chunks[0].message is None:
+            chunks = [_chunk_of(line) for line in _decode_generated(lines)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
         return _decode_one_by_one(lines)
     if len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
         return _decode_one_by_one(lines)
@@ -70,6 +88,36 @@ def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
 
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
 _decode_lines = msgspec.json.Decoder(Chunk).decode_lines
+_decode_generated = msgspec.json.Decoder(_Generated).decode_lines
+
+
+def _chunk_of(line: _Generated) -> Chunk:
+    message = None if line.response is None else Message(line.response, line.thinking)
+    return Chunk(message, line.done, line.done_reason, line.error, line.logprobs)
+
+
+def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """The chunks, those whose texts follow each other as one; what holds anything else stays as it is."""
+    found: list[Chunk] = []
+    for is_text, group in itertools.groupby(chunks, _is_text):
+        run = list(group)
+        if is_text is None or len(run) == 1:
+            found += run
+            continue
+        messages = [chunk.message for chunk in run if chunk.message is not None]
+        text = "".join((each.content if is_text else each.thinking) or "" for each in messages)
+        found.append(Chunk(Message(text) if is_text else Message(thinking=text)))
+    return found
+
+
+def _is_text(chunk: Chunk) -> bool | None:
+    """Whether a chunk is text and nothing else; False for one that is thinking, None for any other."""
+    message = chunk.message
+    if message is None or chunk.done or chunk.logprobs is not None or message.tool_calls:
+        return None
+    if message.thinking:
+        return None if message.content else False
+    return True
 
 
 def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
@@ -93,13 +141,17 @@ def _decode_line(line: bytes) -> Chunk:
     try:
         chunk = msgspec.json.decode(line, type=Chunk)
         if _is_last(chunk):
-            return _last(msgspec.json.decode(line, type=LastChunk))
+            return _last(msgspec.json.decode(line, type=LastChunk), msgspec.json.decode(line, type=_Generated))
+        if chunk.message is None:
+            chunk = _chunk_of(msgspec.json.decode(line, type=_Generated))
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Invalid UTF-8 becomes U+FFFD; a lone surrogate may find its other half in the next chunk.
         fields = json.loads(line.decode("utf-8", "replace"))
         chunk = msgspec.convert(fields, Chunk)
         if _is_last(chunk):
-            return _last(msgspec.convert(fields, LastChunk))
+            return _last(msgspec.convert(fields, LastChunk), msgspec.convert(fields, _Generated))
+        if chunk.message is None:
+            chunk = _chunk_of(msgspec.convert(fields, _Generated))
     if chunk.message is None and chunk.error is None:
         raise ValueError("a line without a message")
     return chunk
@@ -109,9 +161,11 @@ def _is_last(chunk: Chunk) -> bool:
     return bool(chunk.done or (chunk.done is None and chunk.done_reason))
 
 
-def _last(chunk: LastChunk) -> LastChunk:
+def _last(chunk: LastChunk, line: _Generated) -> LastChunk:
     """The last line, which says so."""
     chunk.done = True
+    if chunk.message is None:
+        chunk.message = _chunk_of(line).message
     return chunk
 
 

@@ -90,11 +90,12 @@ class Ollama:
 
         Where it gives a future, nothing more is read until that is done.
 
-        body: of `/api/chat`. What it asks for is checked against the model's capabilities first. Where it does not
-        say otherwise, a prompt that is too long is truncated only after asking without truncation, and `notify` is
-        told so. Before the first chunk a full queue is retried for 5 s, and an answer that only loaded the model once.
+        body: of `/api/chat`, or of `/api/generate`, which has a prompt. What it asks for is checked against the model's
+        capabilities first. Where it does not say otherwise, a prompt that is too long is truncated only after asking
+        without truncation, and `notify` is told so. Before the first chunk a full queue is retried for 5 s, and an
+        answer that only loaded the model once.
         """
-        if not body.get("messages"):
+        if not body.get("messages") and "prompt" not in body:
             raise InvalidRequest("There is nothing to answer: the messages are empty.")
         await self._check(body)
         request = {"truncate": False, **body}
@@ -113,7 +114,7 @@ class Ollama:
 
     async def _check(self, body: Mapping[str, Any]) -> None:
         wanted = {
-            "vision": any(message.get("images") for message in body["messages"]),
+            "vision": any(each.get("images") for each in (body, *body.get("messages", ()))),
             "tools": bool(body.get("tools")),
             "thinking": bool(body.get("think")),
         }

@@ -118,9 +118,9 @@ async def test_closing_stops_the_model(ollama: DemoOllama, name: str, model: str
     for count in (1, 2, 3):
         taken = 0
         async with aclosing(llmstream.astream("hi", **arguments(name, model, ollama.url))) as pieces:
-            async for _ in pieces:
-                taken += 1
-                if taken == count:
+            async for piece in pieces:
+                taken += len(piece.split())
+                if taken >= count:
                     break
         assert await idle(ollama)
     assert all(request.closed for request in ollama.requests if request.path == "/api/chat")
@@ -279,7 +279,7 @@ def test_closing_the_sync_twin(ollama: DemoOllama, name: str) -> None:
     """Closing a sync generator stops the model, and so does leaving its loop."""
     asked = arguments(name, "demo:stall-3", ollama.url)
     pieces = llmstream.stream("hi", **asked)
-    assert " 1" == next(pieces)
+    assert next(pieces).startswith(" 1")
     pieces.close()
     assert ollama.wait_idle(timeout_s=1)
     for _ in llmstream.stream_events("hi", **asked):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,8 +27,8 @@ from llmstream.chain import StrictChatOllama
 from llmstream.core.generate import prepare
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.events import Event, Failed, Finished, Status
-from tests.support.answering import PROMPT, events_of, listened_to, outline
+from llmstream.events import Finished
+from tests.support.answering import PROMPT, events_of, facts, listened_to, outline
 
 Chain = Runnable[Any, Any]
 Make = Callable[[Any], Any]
@@ -124,16 +124,6 @@ FAULTS = (
     "busy-1", "newlines", "split-surrogate", "nonsense",
 )  # fmt: skip
 FAULTS_OF_ALL = ("one-chunk", "thinking", "error-line")
-
-
-def facts(events: Sequence[Event], url: str) -> list[Any]:
-    """All that an answer of the server at `url` tells, but for its times and how it was cut into pieces."""
-    last = events[-1]
-    said = [event for event in events if isinstance(event, Status) and event.state != "waiting"]
-    usage = (last.usage, last.prompt_truncated) if isinstance(last, Finished) else None
-    own_words = isinstance(last, Failed) and last.code not in ("chain_failed", "upstream_timeout", "upstream_stalled")
-    message = last.message if isinstance(last, Failed) and own_words else ""
-    return [*outline(events), said, usage, message.replace(url, "")]
 
 
 @pytest.mark.parametrize(

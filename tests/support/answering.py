@@ -85,9 +85,8 @@ def own_chat_ollama(model: str, **fields: Any) -> Runnable[Any, Any]:
 
 
 def own_legacy_ollama(model: str, **fields: Any) -> Runnable[Any, Any]:
-    """A person's own `langchain_community.llms.Ollama`, which asks `/api/generate`."""
-    chain: Runnable[Any, Any] = PROMPT | Ollama(model=model, **fields) | StrOutputParser()
-    return chain
+    """A person's own `langchain_community.llms.Ollama`, which asks `/api/generate`; the same with a callback."""
+    return listened_to(PROMPT | Ollama(model=model, **fields) | StrOutputParser())
 
 
 def default_chain(model: str, **fields: Any) -> dict[str, Any]:
@@ -153,6 +152,32 @@ def _row(event: Event) -> tuple[Any, ...] | None:
         case Cancelled(by):
             return ("cancelled", by)
     return None
+
+
+def facts(events: Sequence[Event], url: str) -> list[Any]:
+    """All that an answer of the server at `url` tells, but for its times and how it was cut into pieces."""
+    last = events[-1]
+    said = [event for event in events if isinstance(event, Status) and event.state != "waiting"]
+    usage = (last.usage, last.prompt_truncated) if isinstance(last, Finished) else None
+    own_words = isinstance(last, Failed) and last.code not in ("chain_failed", "upstream_timeout", "upstream_stalled")
+    message = last.message if isinstance(last, Failed) and own_words else ""
+    return [*outline(events), said, usage, message.replace(url, "")]
+
+
+class Recorder(BaseCallbackHandler):
+    """Hears each token of each model."""
+
+    def __init__(self) -> None:
+        self.models = 0
+        self.tokens: list[str] = []
+
+    def on_chat_model_start(self, *arguments: Any, **kwargs: Any) -> None:
+        """See `BaseCallbackHandler`."""
+        self.models += 1
+
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        """See `BaseCallbackHandler`."""
+        self.tokens.append(str(token))
 
 
 Script = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]

@@ -1,0 +1,223 @@
+"""A `ChatOllama` that answers through the strict reader."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import msgspec
+from langchain_core.language_models.chat_models import _gen_info_and_msg_metadata, generate_from_stream
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables.config import RunnableConfig
+from pydantic import BaseModel, PrivateAttr
+
+from llmstream import concurrency
+from llmstream.addresses import parse_ollama_host
+from llmstream.chain.listening import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
+from llmstream.chain.request import are_messages, normalized, request_body
+from llmstream.concurrency import AT_A_TIME, FULL, pulled
+from llmstream.ollama.chunks import Chunk, joined
+from llmstream.ollama.client_kwargs import ollama_with
+from llmstream.ollama.models import Ollama
+from llmstream.settings import Settings, plain_ollama_host
+
+with plain_ollama_host():
+    from langchain_ollama import ChatOllama as _ChatOllama
+
+
+class StrictChatOllama(_ChatOllama):
+    """`langchain_ollama.ChatOllama` in every respect, but answering through `llmstream.ollama`'s reader.
+
+    A truncated, stalled or malformed answer raises an `llmstream.errors.UpstreamError` instead of ending like a
+    complete one, there is no limit of 100 connections, and what the request needs (images, tools, thinking) is checked
+    against the model first. Of `client_kwargs` it honours headers, timeout, verify, proxy, cookies and auth.
+
+    Where nobody but llmstream listens, tokens that are ready together come together, and a model that is invoked hands
+    them to llmstream by itself: LangChain gets the whole message.
+    """
+
+    _ollama: Ollama | None = PrivateAttr(default=None)
+    _in_groups: bool = PrivateAttr(default=False)
+
+    def ollama(self) -> Ollama:
+        """The server this model streams from."""
+        return self._ollama or _ollama_of(self)
+
+    def through(self, ollama: Ollama) -> Self:
+        """The model itself, from now on streaming from a given server."""
+        self._ollama = ollama
+        return self
+
+    def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of the request to Ollama for what the model is given, and what is bound to it."""
+        messages = normalized(value if are_messages(value) else self._convert_input(value).to_messages())
+        return request_body(self, messages, **kwargs)
+
+    def tells_thinking(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the thinking was asked for: LangChain drops what was not."""
+        return bool(kwargs.get("reasoning", self.reasoning))
+
+    async def astream(
+        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """See `ChatOllama.astream`."""
+        async with aclosing(super(StrictChatOllama, self._for(config)).astream(input, config, **kwargs)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                yield chunk
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessageChunk]:
+        """See `ChatOllama.stream`."""
+        yield from super(StrictChatOllama, self._for(config)).stream(input, config, **kwargs)
+
+    def _for(self, config: RunnableConfig | None) -> Self:
+        if self.output_version == "v1" or not is_heard_in_groups(self, config):
+            return self
+        _ = self._serialized  # takes long, and is kept for all copies
+        model = copy.copy(self)
+        model._in_groups = True  # noqa: SLF001 - of its own class
+        return model
+
+    async def _acreate_chat_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> AsyncIterator[Mapping[str, Any] | str]:
+        async with aclosing(self._chunks(messages, stop, kwargs)) as reads:
+            async for chunks in reads:
+                for chunk in chunks:
+                    yield _as_mapping(chunk)
+
+    def _create_chat_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> Iterator[Mapping[str, Any] | str]:
+        reads = self._chunks(messages, stop, kwargs)
+        for chunks in concurrency.iterate(lambda: reads):
+            yield from map(_as_mapping, chunks)
+
+    async def _chunks(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> AsyncGenerator[list[Chunk], None]:
+        body = request_body(self, messages, stop, **kwargs)
+        notify = notify_status.get() or ignore
+        reads: AsyncGenerator[list[Chunk], None] = pulled(
+            lambda receive: self.ollama().chat(body, receive, notify=notify),
+            at_a_time=FULL if self._in_groups else AT_A_TIME,
+        )
+        async with aclosing(reads):
+            async for chunks in reads:
+                yield joined(chunks) if self._in_groups else chunks
+
+    def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
+        return not self._hearing(run_manager, kwargs) and super()._should_stream(
+            async_api=async_api, run_manager=run_manager, **kwargs
+        )
+
+    def _hearing(self, run_manager: Any, kwargs: Mapping[str, Any]) -> list[GroupListener]:
+        """Those to whom a model that is invoked hands its chunks; none where LangChain's way is another one."""
+        if self.output_version == "v1" or self._streaming_disabled(**kwargs):
+            return []
+        return group_listeners(run_manager)
+
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        hearing = self._hearing(run_manager, kwargs)
+        if not hearing:
+            return await super()._agenerate(messages, stop, run_manager, **kwargs)
+        body = request_body(self, messages, stop, **kwargs)
+        told: list[Chunk] = []
+        await self._tell(body, hearing, run_manager.run_id, told, thinking=self.tells_thinking(kwargs))
+        return self._result(told, run_manager.run_id, kwargs)
+
+    def _generate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        hearing = self._hearing(run_manager, kwargs)
+        if not hearing:
+            return super()._generate(messages, stop, run_manager, **kwargs)
+        body = request_body(self, messages, stop, **kwargs)
+        told: list[Chunk] = []
+        concurrency.run(self._tell(body, hearing, run_manager.run_id, told, thinking=self.tells_thinking(kwargs)))
+        return self._result(told, run_manager.run_id, kwargs)
+
+    async def _tell(
+        self,
+        body: Mapping[str, Any],
+        hearing: Sequence[GroupListener],
+        run_id: UUID,
+        told: list[Chunk],
+        *,
+        thinking: bool,
+    ) -> None:
+        """Hand on the answer as it comes, and keep it in `told`."""
+
+        def receive(chunks: list[Chunk]) -> None:
+            for listener in hearing:
+                listener.heard(run_id, chunks, thinking=thinking)
+            told.extend(joined(chunks))
+
+        await self.ollama().chat(body, receive, notify=notify_status.get() or ignore)
+
+    def _result(self, told: Sequence[Chunk], run_id: UUID, kwargs: Mapping[str, Any]) -> ChatResult:
+        """The whole message, as LangChain makes it of a stream's chunks."""
+        replay = _Replay.of(self, joined(told))
+        chunks = list(replay._iterate_over_stream([], **kwargs))  # noqa: SLF001 - what its `stream` is made of
+        for chunk in chunks:
+            chunk.message.id = f"lc_run--{run_id}"
+            chunk.message.response_metadata = _gen_info_and_msg_metadata(chunk)
+        end = AIMessageChunk(content="", chunk_position="last", id=f"lc_run--{run_id}")
+        return generate_from_stream(iter([*chunks, ChatGenerationChunk(message=end)]))
+
+
+class _Replay(_ChatOllama):
+    """A model whose answer is there already."""
+
+    _told: Sequence[Chunk] = PrivateAttr(default=())
+
+    @staticmethod
+    def of(model: _ChatOllama, told: Sequence[Chunk]) -> _Replay:
+        """The model, with this answer."""
+        replay = twin(model, _Replay)
+        replay._told = told  # noqa: SLF001 - of its own class
+        return replay
+
+    def _create_chat_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
+    ) -> Iterator[Mapping[str, Any] | str]:
+        return map(_as_mapping, self._told)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def twin(model: BaseModel, cls: type[Model]) -> Model:
+    """A model of another class with the same fields, also when one of them is changed later."""
+    made = cls.__new__(cls)
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__"):
+        object.__setattr__(made, name, getattr(model, name))
+    private = {name: attribute.get_default() for name, attribute in cls.__private_attributes__.items()}
+    object.__setattr__(made, "__pydantic_private__", private | (model.__pydantic_private__ or {}))
+    return made
+
+
+# The name under which it takes the place of `langchain_ollama`'s, by one import.
+ChatOllama = StrictChatOllama
+
+
+def _as_mapping(chunk: Chunk) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(chunk)
+    message = fields.get("message") or {"content": ""}
+    given = {key: value for key, value in message.items() if value is not None}
+    fields["message"] = {"role": "assistant", "content": "", **given}
+    if chunk.logprobs is None:
+        fields.pop("logprobs", None)
+    return fields
+
+
+def _ollama_of(model: StrictChatOllama) -> Ollama:
+    settings = Settings()
+    url = parse_ollama_host(model.base_url) if model.base_url else settings.ollama_url
+    kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
+    return ollama_with(settings.change(ollama_url=url), kwargs)

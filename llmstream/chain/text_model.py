@@ -1,0 +1,139 @@
+"""Text models that answer through the strict reader: LangChain's `OllamaLLM`, and the community's `Ollama`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
+from typing import Any, Self
+
+from langchain_core.prompt_values import ChatPromptValue
+from langchain_core.runnables.config import RunnableConfig
+from pydantic import PrivateAttr
+
+from llmstream import concurrency
+from llmstream.chain.listening import ignore, is_heard_in_groups, notify_status
+from llmstream.chain.request import are_messages
+from llmstream.concurrency import AT_A_TIME, FULL, pulled
+from llmstream.ollama.chunks import Chunk, LastChunk, joined
+from llmstream.ollama.models import Ollama
+from llmstream.settings import plain_ollama_host
+
+with plain_ollama_host():
+    from langchain_ollama import OllamaLLM
+
+
+class StrictOllamaLLM(OllamaLLM):
+    """`langchain_ollama.OllamaLLM`, but answering through the strict reader; `strict_of` makes one."""
+
+    _ollama: Ollama = PrivateAttr()
+    _in_groups: bool = PrivateAttr(default=False)
+
+    def ollama(self) -> Ollama:
+        """The server this model streams from."""
+        return self._ollama
+
+    def through(self, ollama: Ollama) -> Self:
+        """The model itself, from now on streaming from a given server."""
+        self._ollama = ollama
+        return self
+
+    def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of the request to Ollama for what the model is given, and what is bound to it."""
+        prompt = ChatPromptValue(messages=value) if are_messages(value) else self._convert_input(value)
+        return self._body(prompt.to_string(), **kwargs)
+
+    def tells_thinking(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the thinking is told: what LangChain makes of a text model's answer is text alone."""
+        return False
+
+    def _body(self, prompt: str, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        params = self._generate_params(prompt, stop, **kwargs)
+        params["options"] = params["options"].model_dump(exclude_none=True)
+        return {key: value for key, value in params.items() if value is not None}
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[str]:
+        """See `OllamaLLM.astream`."""
+        async with aclosing(super(StrictOllamaLLM, self._for(config)).astream(input, config, **kwargs)) as pieces:  # type: ignore[type-var]
+            async for piece in pieces:
+                yield piece
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[str]:
+        """See `OllamaLLM.stream`."""
+        yield from super(StrictOllamaLLM, self._for(config)).stream(input, config, **kwargs)
+
+    def _for(self, config: RunnableConfig | None) -> Self:
+        if not is_heard_in_groups(self, config):
+            return self
+        _ = self._serialized  # takes long, and is kept for all copies
+        model = copy.copy(self)
+        model._in_groups = True  # noqa: SLF001 - of its own class
+        return model
+
+    async def _acreate_generate_stream(
+        self, prompt: str, stop: list[str] | None = None, **kwargs: Any
+    ) -> AsyncIterator[Mapping[str, Any] | str]:
+        async with aclosing(self._chunks(prompt, stop, kwargs)) as reads:
+            async for chunks in reads:
+                for chunk in chunks:
+                    yield _as_mapping(chunk)
+
+    def _create_generate_stream(
+        self, prompt: str, stop: list[str] | None = None, **kwargs: Any
+    ) -> Iterator[Mapping[str, Any] | str]:
+        reads = self._chunks(prompt, stop, kwargs)
+        for chunks in concurrency.iterate(lambda: reads):
+            yield from map(_as_mapping, chunks)
+
+    async def _chunks(
+        self, prompt: str, stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> AsyncGenerator[list[Chunk], None]:
+        body = self._body(prompt, stop, **kwargs)
+        notify = notify_status.get() or ignore
+        reads: AsyncGenerator[list[Chunk], None] = pulled(
+            lambda receive: self._ollama.chat(body, receive, notify=notify),
+            at_a_time=FULL if self._in_groups else AT_A_TIME,
+        )
+        async with aclosing(reads):
+            async for chunks in reads:
+                yield joined(chunks) if self._in_groups else chunks
+
+
+class StrictCommunityOllama(StrictOllamaLLM):
+    """`langchain_community.llms.Ollama`, but answering through the strict reader."""
+
+    _original: Any = PrivateAttr()
+
+    @staticmethod
+    def of(original: Any, ollama: Ollama) -> StrictCommunityOllama:
+        """The model that asks what the original would ask."""
+        names = ("model", "name", "cache", "callbacks", "tags", "metadata", "verbose")
+        made = StrictCommunityOllama.model_construct(**{name: getattr(original, name) for name in names})
+        made._original = original  # noqa: SLF001 - of its own class
+        return made.through(ollama)
+
+    def _body(self, prompt: str, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The same as `_OllamaCommon._acreate_stream` makes (langchain_community/llms/ollama.py)."""
+        original = self._original
+        if original.stop is not None and stop is not None:
+            raise ValueError("`stop` found in both the input and default params.")
+        images = kwargs.pop("images", None)
+        defaults = original._default_params  # noqa: SLF001 - the one place that knows them
+        params = {**defaults, **{key: value for key, value in kwargs.items() if key in defaults}}
+        if "options" not in kwargs:
+            own = {key: value for key, value in kwargs.items() if key not in defaults}
+            params["options"] |= {"stop": original.stop or stop, **own}
+        given = {key: value for key, value in params["options"].items() if value is not None}
+        body = {"prompt": prompt, "images": images, **params, "options": given}
+        return {key: value for key, value in body.items() if value is not None}
+
+
+def _as_mapping(chunk: Chunk) -> dict[str, Any]:
+    message = chunk.message
+    line: dict[str, Any] = {"done": bool(chunk.done)}
+    if isinstance(chunk, LastChunk):
+        names = (name for name in chunk.__struct_fields__ if name not in ("message", "error", "logprobs"))
+        line = {name: value for name in names if (value := getattr(chunk, name)) is not None}
+    if message is not None and message.thinking:
+        line["thinking"] = message.thinking
+    return {**line, "response": (message.content if message is not None else None) or ""}
