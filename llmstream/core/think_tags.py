@@ -36,9 +36,11 @@ class ThinkTags:
         for event in events:
             if type(event) is Token and not self.done:
                 found += self._text(event)
-            else:
+            elif type(event) is Reasoning:  # a model that tells its thinking apart does not write tags
                 found += [*self._held, event]
                 self._held = []
+            else:
+                found.append(event)
         return found
 
     def end(self, end: Terminal | None) -> list[Event]:

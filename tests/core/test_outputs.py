@@ -69,7 +69,7 @@ LOOP.append(LOOP)
         (DOCUMENTS[0], [("data", "sources", SOURCES[:1])]),
         (DOCUMENTS, [("data", "sources", SOURCES)]),
         ({"documents": DOCUMENTS, "answer": "x"}, [("data", "sources", SOURCES), ("token", "x")]),
-        (ToolMessage("18", tool_call_id="a"), [("tool_result", "18")]),
+        (ToolMessage("18", tool_call_id="a"), [("tool_result", "18"), ("token", "18")]),
         (AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "a"}]), [("tool_call", "f", {})]),
         (AIMessage("x", additional_kwargs={"reasoning_content": "y"}), [("reasoning", "y"), ("token", "x")]),
         (AIMessage([{"type": "reasoning", "reasoning": "y"}, {"type": "text", "text": "x"}]),

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from llmstream.chain import StrictChatOllama, request_body
+from llmstream.chain import StrictChatOllama
+from llmstream.chain.request import request_body
 from llmstream.core.question import to_messages
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.fastapi import create_app
