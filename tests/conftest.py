@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,20 @@ for name in list(os.environ):
         del os.environ[name]
 # Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
+def pytest_collection_finish() -> None:
+    """What the test modules have imported is for good: each server that starts would walk all of it for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings, tracers or proxies of the person who runs it."""
+    for name in list(os.environ):
+        if name.startswith(("LLMSTREAM_", "OLLAMA_", "LANGCHAIN_", "LANGSMITH_")) and "_TEST_" not in name:
+            monkeypatch.delenv(name)
+    # Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
 
 
 @pytest.fixture
