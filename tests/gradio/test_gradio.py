@@ -53,9 +53,9 @@ PAGE = ("", "page")
 DONE = Finished("stop", Usage(11, 3), Timings(0.25, 1.25, None, 3.0))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_loops_left() -> Iterator[None]:
-    """What Gradio leaves is collected here, not in another test."""
+    """What Gradio leaves is collected here, not in another module's test."""
     yield
     with warnings.catch_warnings(action="ignore"):
         asyncio.set_event_loop(None)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from llmstream.runs.log import END_OF_LOST, NewRun, PositionLost
 from llmstream.runs.redis.log import RedisLog
 from llmstream.settings import Settings
 from tests.support import ROOT
+from tests.support.forked import Forked
 from tests.support.redis import RedisServer, free_port
 
 END = Finished("stop", Usage(), Timings())
@@ -105,33 +104,13 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.05)
 
 
-@contextmanager
-def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Iterator[subprocess.Popen[str]]:
+def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Forked:
     """A process of `redis_owner`."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.support.redis_owner",
-        url or server.url,
-        "llmstream",
-        str(LEASE_S),
-        str(count),
-        run,
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    return Forked("tests.support.redis_owner", url or server.url, "llmstream", str(LEASE_S), str(count), run)
 
 
-async def says(process: subprocess.Popen[str], word: str) -> None:
+async def says(process: Forked, word: str) -> None:
     """Wait until the process writes this."""
-    assert process.stdout is not None
     while (line := await asyncio.to_thread(process.stdout.readline)) != f"{word}\n":
         assert line, "it ended"
 
