@@ -17,6 +17,12 @@ from tests.support.scripted_model import asks, says, see, weather
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def classic() -> None:
+    """Imported before any test: it has every deprecation shown from then on, whatever a test's own filters say."""
+    import langchain_classic.chains  # noqa: F401
+
+
 class Library(BaseRetriever):
     """Finds one document."""
 

@@ -15,6 +15,7 @@ from llmstream.demo_ollama import DemoOllama
 from tests.support import ROOT
 from tests.support.forked import Forked
 
+TIMEOUT_S = 60
 COMMAND = [sys.executable, "-m", "llmstream"]
 
 

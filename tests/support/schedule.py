@@ -7,6 +7,7 @@ from typing import Any
 # What these share is dear: a Chromium, a pair of kernels.
 _TOGETHER = {
     "tests/page/test_react_page": "pages",
+    "tests/clients/test_browser": "browser",
     "tests/notebook/test_notebook_": "kernels",
     "tests/notebook/test_notebook.": "kernels",
 }
@@ -20,9 +21,9 @@ def place_of(nodeid: str) -> int:
 
 def make_schedule(config: Any, log: Any) -> Any:
     """The scheduler of pytest-xdist: the tests of a file, or of files that share something dear, in one process."""
-    from xdist.scheduler import LoadFileScheduling
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-    class Schedule(LoadFileScheduling):
+    class Schedule(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return next((name for start, name in _TOGETHER.items() if nodeid.startswith(start)), nodeid.split("::")[0])
 
