@@ -28,11 +28,7 @@ from tests.support.parsers import alike, ours, parsed
 from tests.support.serving import generations, post
 
 pytestmark = pytest.mark.timeout(180)  # the first test builds the pages
-
-
 STREAMING = WAYS[:4]
-
-
 ENDPOINTS = {
     EVENT_SOURCE: ("GET", "/stream-with-get"),
     GET: ("GET", "/stream-with-get"),

@@ -19,11 +19,7 @@ from tests.support.ollama_targets import (
 )
 
 JSON = "application/json; charset=utf-8"
-
-
 WEATHER_QUESTION = "What is the weather in Paris?"
-
-
 TOOL = {
     "type": "function",
     "function": {
@@ -35,29 +31,13 @@ TOOL = {
 
 
 COUNTS = ["total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"]
-
-
 CHAT = ["model", "created_at", "message", "done"]
-
-
 MESSAGE = ["role", "content"]
-
-
 THOUGHT = ["role", "content", "thinking"]
-
-
 CHAT_DONE = [*CHAT, "done_reason", *COUNTS]
-
-
 GENERATE = ["model", "created_at", "response", "done"]
-
-
 GENERATE_DONE = [*GENERATE, "done_reason", "context", *COUNTS]
-
-
 HI = [{"role": "user", "content": "hi"}]
-
-
 LONG = [{"role": "user", "content": "word " * 3000}]
 
 
@@ -185,8 +165,6 @@ EMPTY = {
 
 
 THINK_RULE = '"high", "medium", "low", "max", true, or false)'
-
-
 ERRORS = {
     "no-such-model": refused(404, "model 'nope' not found", recording="error-no-such-model", model="nope", messages=HI),
     "no-such-tag": refused(404, "model '{chat}:other' not found", model="{chat}:other", messages=HI),

@@ -26,8 +26,6 @@ from llmstream.view.markdown import escape
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
 DONE = Finished("stop", Usage(11, 3), Timings(0.25, 1.25, None, 3.0))
 
 

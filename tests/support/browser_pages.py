@@ -18,8 +18,6 @@ EVENT_SOURCE, GET, POST, READER, NO_STREAM = WAYS = (
 
 
 QUESTION = "Wie färbt man den Himmel? 100% & +1 = 🙂"
-
-
 ANSWER = (
     "  Two spaces, then: naïve café, 日本語, עברית, \u00a0 and 👩\u200d👩\u200d👧\u200d👦 👍🏽 🇪🇺.\n"
     "\n"
@@ -41,8 +39,6 @@ ANSWER = (
 
 
 FOREIGN = ("evil.test", "evil.localhost")
-
-
 INTRANET = "intranet.test"
 
 

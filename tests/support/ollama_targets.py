@@ -14,17 +14,9 @@ import pytest
 from tests.support import DATA
 
 RECORDINGS = DATA / "recordings"
-
-
 NDJSON = "application/x-ndjson"
-
-
 SKY = "What color is the sky?"
-
-
 SKY_ANSWER = "The sky is blue because air scatters blue light more than red light."
-
-
 COUNT = ", ".join(str(n) for n in range(1, 21)) + "."
 
 

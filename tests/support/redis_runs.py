@@ -11,11 +11,7 @@ from llmstream.runs.log import END_OF_LOST, NewRun
 from llmstream.runs.redis.log import RedisLog
 
 END = Finished("stop", Usage(), Timings())
-
-
 LEASE_S = 0.9
-
-
 MakeLog = Callable[..., RedisLog]
 
 

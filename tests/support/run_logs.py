@@ -11,8 +11,6 @@ from llmstream.runs.log import Follower, NewRun, RunInfo, RunLog
 from llmstream.runs.redis.log import RedisLog
 
 MakeLog = Callable[..., RunLog]
-
-
 END = Finished("stop", Usage(), Timings())
 
 
