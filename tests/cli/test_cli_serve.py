@@ -13,15 +13,14 @@ import pytest
 from llmstream import __version__
 from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama
-from tests.support.command import TIMEOUT_S, piped
+from tests.support.command import TIMEOUT_S, forked, piped
 from tests.support.faultkit import ask
 
 
 def test_serve_says_where_and_what(upstream: DemoOllama) -> None:
     """One line each for the address, Ollama and the pages, the Gradio chat among them; SIGINT ends it."""
-    with piped("serve", "--port", "0", ollama=upstream.url) as process:
-        assert process.stdout is not None
-        lines = [process.stdout.readline().decode().strip() for _ in range(3)]
+    with forked("serve", "--port", "0", ollama=upstream.url) as process:
+        lines = [process.stdout.readline().strip() for _ in range(3)]
         address = lines[0].removeprefix(f"llmstream {__version__} listens on ")
         pages = f"The chat: {address}  With Gradio: {address}/gradio  The documentation: {address}/docs"
         expected = [lines[0], f"Ollama at {upstream.url} answers, with demo:latest", pages]
@@ -81,9 +80,8 @@ def test_serve_refuses_what_is_no_path(path: str, capsys: pytest.CaptureFixture[
 
 def test_serve_says_that_its_model_is_missing(upstream: DemoOllama) -> None:
     """And how to get it."""
-    with piped("serve", "--port", "0", "--model", "nope", ollama=upstream.url) as process:
-        assert process.stdout is not None
-        line = [process.stdout.readline().decode().strip() for _ in range(2)][1]
+    with forked("serve", "--port", "0", "--model", "nope", ollama=upstream.url) as process:
+        line = [process.stdout.readline().strip() for _ in range(2)][1]
     missing = "The model 'nope' is not there. Get it with `ollama pull nope`."
     assert f"Ollama at {upstream.url} answers. {missing}" == line
 
@@ -98,9 +96,8 @@ def test_serve_refuses_the_network_without_a_token(capsys: pytest.CaptureFixture
 def test_serve_answers_to_the_name_it_listens_on(upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that was asked for needs no second setting, and those of a setting come to the loopback names."""
     monkeypatch.setenv("LLMSTREAM_ALLOWED_HOSTS", "chat.example.com")
-    with piped("serve", "--host", "127.0.0.2", "--port", "0", ollama=upstream.url) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().decode().split()[-1]
+    with forked("serve", "--host", "127.0.0.2", "--port", "0", ollama=upstream.url) as process:
+        address = process.stdout.readline().split()[-1]
         names = ("127.0.0.2", "127.0.0.1", "localhost", "[::1]", "chat.example.com", "evil.example")
         answers = [ask(f"{address}/health", headers={"host": name}).status for name in names]
     assert [200, 200, 200, 200, 200, 421] == answers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import langchain_classic  # noqa: F401 - it has deprecations shown; in a test that would undo the filter below
 import pytest
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
@@ -15,12 +16,6 @@ from llmstream import Runs, Settings
 from tests.support.scripted_model import asks, says, see, weather
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def classic() -> None:
-    """Imported before any test: it has every deprecation shown from then on, whatever a test's own filters say."""
-    import langchain_classic.chains  # noqa: F401
 
 
 class Library(BaseRetriever):

@@ -19,7 +19,7 @@ from llmstream.events import Token
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support import ROOT
-from tests.support.command import piped, served
+from tests.support.command import forked, served
 from tests.support.faultkit import Exchange, Fault, Proxy, ask
 from tests.support.nginx import nginx
 from tests.support.page import chromium, opening
@@ -76,9 +76,8 @@ def below(upstream: DemoOllama, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LLMSTREAM_TOKEN", TOKEN)
     monkeypatch.setenv("LLMSTREAM_ALLOWED_HOSTS", "chat.example.com")
     arguments = ("serve", "--port", "0", "--no-demo", "--root-path", "/llm/")
-    with piped(*arguments, ollama=upstream.url) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().decode().split()[-1]
+    with forked(*arguments, ollama=upstream.url) as process:
+        url = process.stdout.readline().split()[-1]
         with nginx(url, tmp_path, location=documented(url)) as front:
             yield f"{front}/llm"
 

@@ -37,6 +37,11 @@ def piped(*arguments: str, ollama: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def forked(*arguments: str, ollama: str) -> Forked:
+    """The command in a process that takes no second to start."""
+    return Forked("llmstream", *arguments, environment=environment(ollama))
+
+
 @dataclass
 class Process:
     """`llmstream serve` in a process of its own."""
