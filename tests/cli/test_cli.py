@@ -322,12 +322,11 @@ def test_another_server_is_asked(
     upstream: DemoOllama,
     settings: Settings,
     serve: Callable[[FastAPI], Served],
-    call: Call,
 ) -> None:
     """With --url the run is the server's."""
     upstream.answers["Q?"] = "Over there."
     served = serve(create_app(settings))
-    done = call("ask", "Q?", "--url", served.url, ollama="127.0.0.1:9")
+    done = run("ask", "Q?", "--url", served.url, ollama="127.0.0.1:9")
     assert ("Over there.\n", "", 0) == (done.stdout, done.stderr, done.returncode)
 
 
