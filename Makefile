@@ -59,7 +59,7 @@ lab: $(DEV) ## JupyterLab on the notebooks
 		--LabApp.default_url=/lab/tree/notebooks/01-first-stream.ipynb $(ARGS)
 
 test: $(DEV) $(PAGE) ## run the tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/ruff check .

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx._transports.default as transports
 import pytest
@@ -18,6 +19,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.settings import Settings
 from tests.support.lacking import lacking
 from tests.support.real_ollama import RealOllama, find_ollama
+from tests.support.schedule import make_schedule, place_of
 from tests.support.serving import Served, serving
 
 if TYPE_CHECKING:
@@ -34,13 +36,29 @@ sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
 # No test sees the settings, tracers or proxies of the person who runs it; nor does what is made before the first one.
 for name in list(os.environ):
     if name.startswith(("LLMSTREAM_", "OLLAMA_", "LANGCHAIN_", "LANGSMITH_")) and "_TEST_" not in name:
         del os.environ[name]
 # Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where there are several processes, `-n` alone is enough."""
+    return make_schedule(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest is begun first, so that no process waits for another one at the end."""
+    items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """What the test modules have imported is for good: each server that starts would walk all of it for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -63,12 +64,17 @@ class JsonBody(Generic[M]):
 
     def documented(self) -> dict[str, Any]:
         """The body as OpenAPI describes it."""
-        schema = self._model.model_json_schema()
-        content = {"application/json": {"schema": inlined(schema, schema.pop("$defs", {}))}}
-        return {"required": True, "content": content}
+        return {"required": True, "content": {"application/json": {"schema": _schema(self._model)}}}
 
     def _refused(self, what: str) -> InvalidRequest:
         return InvalidRequest(f"{what} {self._hint}".strip())
+
+
+@functools.cache
+def _schema(model: type[BaseModel]) -> Any:
+    """The JSON Schema of a model without references, made once: every app documents the same few bodies."""
+    schema = model.model_json_schema()
+    return inlined(schema, schema.pop("$defs", {}))
 
 
 def unreadable(error: RequestValidationError | ValidationError) -> str:

@@ -186,14 +186,18 @@ class Ollama:
         except ModelNotFound:
             return False
 
-    async def answers(self, model: str) -> bool:
-        """Whether a model that is loaded makes a token in ten seconds.
+    async def answers(self, model: str, *, within_s: float = _ADMIN_TIMEOUT_S) -> bool:
+        """Whether a model that is loaded makes a token in that time.
 
         Ollama may never free the place of a client that left (https://github.com/ollama/ollama/issues/17131).
         """
         options = {"num_predict": 1}
         try:
-            await self._ask(lambda client: client.generate(model, "Hi", options=options, keep_alive=None), model=model)
+            await self._ask(
+                lambda client: client.generate(model, "Hi", options=options, keep_alive=None),
+                model=model,
+                timeout_s=within_s,
+            )
         except UpstreamTimeout:
             return False
         return True
@@ -219,10 +223,12 @@ class Ollama:
             asking.add_done_callback(lambda done: self._asking.pop(key) and (done.cancelled() or done.exception()))
         return await asyncio.shield(asking)
 
-    async def _ask(self, question: Callable[[ollama.Client], Any], *, model: str = "") -> Any:
+    async def _ask(
+        self, question: Callable[[ollama.Client], Any], *, model: str = "", timeout_s: float = _ADMIN_TIMEOUT_S
+    ) -> Any:
         def ask() -> Any:
             with _translated(self.endpoint, model):
-                return question(self._client(_ADMIN_TIMEOUT_S))
+                return question(self._client(timeout_s))
 
         return await questions.run(ask)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import langchain_classic  # noqa: F401 - it has deprecations shown; in a test that would undo the filter below
 import pytest
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document

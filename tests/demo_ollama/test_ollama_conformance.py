@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
+from tests.support.ollama_targets import (
+    COUNT,
+    NDJSON,
+    SKY,
+    SKY_ANSWER,
+    SUM,
+    SUM_ANSWER,
+    Case,
+    Target,
+    cases,
+    chat,
+)
 
-from llmstream.demo_ollama import DemoOllama
-from llmstream.ollama_server.lines import go_json
-from tests.support import DATA
-
-RECORDINGS = DATA / "recordings"
 JSON = "application/json; charset=utf-8"
-NDJSON = "application/x-ndjson"
-SKY = "What color is the sky?"
-SKY_ANSWER = "The sky is blue because air scatters blue light more than red light."
-COUNT = ", ".join(str(n) for n in range(1, 21)) + "."
-SUM, SUM_ANSWER = "What is 7 times 8?", "7 times 8 is 56."
 WEATHER_QUESTION = "What is the weather in Paris?"
 TOOL = {
     "type": "function",
@@ -31,6 +28,8 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
+
+
 COUNTS = ["total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"]
 CHAT = ["model", "created_at", "message", "done"]
 MESSAGE = ["role", "content"]
@@ -40,49 +39,6 @@ GENERATE = ["model", "created_at", "response", "done"]
 GENERATE_DONE = [*GENERATE, "done_reason", "context", *COUNTS]
 HI = [{"role": "user", "content": "hi"}]
 LONG = [{"role": "user", "content": "word " * 3000}]
-
-
-@dataclass
-class Answer:
-    """An answer as it came: ``chunked`` says whether it came without its length."""
-
-    status: int
-    content_type: str
-    chunked: bool
-    body: bytes
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """The JSON of each line."""
-        return [json.loads(line) for line in self.body.splitlines()]
-
-
-@dataclass
-class Target:
-    """An Ollama to ask, or recordings; ``names`` are its models that think, that can do nothing, that call tools."""
-
-    names: dict[str, str]
-    ask: Callable[[Case], Answer]
-
-
-@dataclass
-class Case:
-    """A request, with ``{chat}``, ``{plain}`` and ``{tool}`` for the models; ``recording`` if it was recorded."""
-
-    body: dict[str, Any] | bytes | None
-    path: str = "/api/chat"
-    method: str = "POST"
-    recording: str = ""
-    expect: dict[str, Any] = field(default_factory=dict)
-
-
-def chat(question: str, *, model: str = "{chat}", expect: dict[str, Any], recording: str = "", **fields: Any) -> Case:
-    """A question at temperature 0, without thinking unless the fields say so."""
-    options = {"temperature": 0, **fields.pop("options", {})}
-    messages = [{"role": "user", "content": question}]
-    think = {"think": False} if "think" not in fields and model != "{plain}" else {}
-    body = {"model": model, "messages": messages, "options": options, **think, **fields}
-    return Case({name: value for name, value in body.items() if value is not ...}, recording=recording, expect=expect)
 
 
 def refused(status: int, error: str, *, recording: str = "", path: str = "/api/chat", **body: Any) -> Case:
@@ -169,6 +125,8 @@ ANSWERS = {
         expect={"reason": "length", "eval_count": 2, "keys": [GENERATE, None, [*GENERATE, "done_reason", *COUNTS]]},
     ),
 }
+
+
 BODIES = {
     "chat": chat(
         SKY, recording="chat-not-streamed", stream=False, expect={"text": SKY_ANSWER, "keys": [CHAT_DONE, MESSAGE]}
@@ -193,6 +151,8 @@ BODIES = {
         },
     ),
 }
+
+
 EMPTY = {
     "load": Case({"model": "{chat}", "messages": []}, recording="load", expect={"reason": "load"}),
     "unload": Case(
@@ -202,6 +162,8 @@ EMPTY = {
     "generate-load": Case({"model": "{chat}"}, path="/api/generate", expect={"reason": "load"}),
     "generate-unload": Case({"model": "{chat}", "keep_alive": "0"}, path="/api/generate", expect={"reason": "unload"}),
 }
+
+
 THINK_RULE = '"high", "medium", "low", "max", true, or false)'
 ERRORS = {
     "no-such-model": refused(404, "model 'nope' not found", recording="error-no-such-model", model="nope", messages=HI),
@@ -282,89 +244,6 @@ ERRORS = {
     "show-no-model": refused(400, "model is required", path="/api/show"),
     "pull-no-model": refused(400, "invalid model name", path="/api/pull"),
 }
-TARGETS = ("recorded", "real", "demo")
-
-
-def cases(table: dict[str, Case]) -> pytest.MarkDecorator:
-    """Every case of the table on every target that has an answer to it."""
-    rows = [
-        pytest.param(target, case, id=f"{name}-{target}")
-        for name, case in table.items()
-        for target in TARGETS
-        if target != "recorded" or case.recording
-    ]
-    return pytest.mark.parametrize(("target", "case"), rows, indirect=["target"])
-
-
-@pytest.fixture
-def target(request: pytest.FixtureRequest) -> Target:
-    """A recorded, a real or a demo Ollama."""
-    if request.param == "recorded":
-        return Target(
-            {"chat": "tiny-chat", "plain": "tiny-plain", "tool": "tiny-chat"},
-            lambda case: read_recording(case.recording),
-        )
-    if request.param == "real":
-        url = request.getfixturevalue("real_ollama").url
-        return live({"chat": "tiny-chat", "plain": "tiny-plain", "tool": "tiny-chat"}, url)
-    url = request.getfixturevalue("scripted_demo").url
-    return live({"chat": "demo-thinking", "plain": "demo", "tool": "demo:tool-call"}, url)
-
-
-@pytest.fixture(scope="module")
-def scripted_demo() -> Iterator[DemoOllama]:
-    """A demo Ollama that knows what tiny-chat knows."""
-    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
-        server.answers.update({SKY: SKY_ANSWER, "Count to 20.": COUNT, SUM: SUM_ANSWER, "hi": "Hello there, hello."})
-        yield server
-
-
-def live(names: dict[str, str], url: str) -> Target:
-    """A server to ask over HTTP."""
-
-    def ask(case: Case) -> Answer:
-        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
-        connection.request(case.method, case.path, filled(case.body, names))
-        with connection.getresponse() as response:
-            answer = to_answer(response)
-        connection.close()
-        return answer
-
-    return Target(names, ask)
-
-
-def filled(value: Any, names: dict[str, str]) -> bytes | None:
-    """The body of a request with the names of the models in it."""
-    if value is None or isinstance(value, bytes):
-        return value
-    text = json.dumps(value)
-    for kind, name in names.items():
-        text = text.replace(f"{{{kind}}}", name)
-    return text.encode()
-
-
-def read_recording(name: str) -> Answer:
-    """A recorded answer, read as HTTP."""
-    return to_answer(read_http((RECORDINGS / f"{name}.http").read_bytes()))
-
-
-def read_http(data: bytes) -> http.client.HTTPResponse:
-    """An HTTP answer from its bytes."""
-
-    class Bytes:
-        def makefile(self, *_: Any) -> io.BytesIO:
-            return io.BytesIO(data)
-
-    response = http.client.HTTPResponse(Bytes())  # type: ignore[arg-type]
-    response.begin()
-    return response
-
-
-def to_answer(response: http.client.HTTPResponse) -> Answer:
-    """What an HTTP answer says, read to its end."""
-    content_type = response.headers["content-type"]
-    chunked = response.headers["transfer-encoding"] == "chunked"
-    return Answer(response.status, content_type, chunked, response.read())
 
 
 def text_of(lines: list[dict[str, Any]], key: str) -> str:
@@ -454,104 +333,3 @@ def test_prompt_too_long(target: Target, case: Case) -> None:
 
     assert (400, "application/json", True) == (answer.status, answer.content_type, answer.chunked)
     assert b'{"error":"the input length exceeds the context length"}' == answer.body
-
-
-@cases({"root": Case(None, method="GET", path="/", recording="root")})
-def test_root(target: Target, case: Case) -> None:
-    """The root says that Ollama is running."""
-    answer = target.ask(case)
-
-    assert (200, "text/plain; charset=utf-8", b"Ollama is running") == (answer.status, answer.content_type, answer.body)
-
-
-@cases({"root": Case(None, method="HEAD", path="/"), "version": Case(None, method="HEAD", path="/api/version")})
-def test_head(target: Target, case: Case) -> None:
-    """HEAD is answered like GET, without a body."""
-    answer = target.ask(case)
-
-    assert (200, b"") == (answer.status, answer.body)
-
-
-@cases({"version": Case(None, method="GET", path="/api/version", recording="version")})
-def test_version(target: Target, case: Case) -> None:
-    """The version is a number of three parts, or more behind them."""
-    [body] = target.ask(case).lines
-
-    assert ["version"] == list(body)
-    assert all(part.isdigit() for part in body["version"].partition("-")[0].split("."))
-
-
-@cases({"tags": Case(None, method="GET", path="/api/tags", recording="tags")})
-def test_tags(target: Target, case: Case) -> None:
-    """The list of models has their full names, sizes, digests and details."""
-    [body] = target.ask(case).lines
-    details = ["parent_model", "format", "family", "families", "parameter_size", "quantization_level"]
-
-    assert {f"{target.names[kind]}:latest" for kind in ("chat", "plain")} == {model["name"] for model in body["models"]}
-    for model in body["models"]:
-        assert ["name", "model", "modified_at", "size", "digest", "details"] == list(model)
-        assert details == list(model["details"])
-        assert 64 == len(model["digest"])
-
-
-@cases({"show": Case({"model": "{chat}"}, path="/api/show", recording="show")})
-def test_show(target: Target, case: Case) -> None:
-    """A model shows what it can do and how long its context is."""
-    [body] = target.ask(case).lines
-    keys = ["modelfile", "parameters", "template", "details", "model_info", "tensors", "capabilities", "modified_at"]
-    family = body["model_info"]["general.architecture"]
-
-    assert keys == list(body)
-    assert {"completion", "thinking"} <= set(body["capabilities"])
-    assert body["model_info"][f"{family}.context_length"] > 0
-
-
-@cases({"ps": Case(None, method="GET", path="/api/ps", recording="ps")})
-def test_ps(target: Target, case: Case) -> None:
-    """The list of loaded models says until when and with which context."""
-    target.ask(Case({"model": "{chat}", "messages": []}, recording="load"))
-    models = target.ask(case).lines[0]["models"]
-    keys = ["name", "model", "size", "digest", "details", "expires_at", "size_vram", "context_length"]
-
-    assert keys == list(models[0])
-    assert f"{target.names['chat']}:latest" in [model["name"] for model in models]
-
-
-@cases({"pull": Case({"model": "127.0.0.1:1/x/nope", "insecure": True}, path="/api/pull")})
-def test_pull_fails_inside_a_stream(target: Target, case: Case) -> None:
-    """A pull that fails says so in an error line, with status 200."""
-    answer = target.ask(case)
-    first, last = answer.lines
-
-    assert (200, NDJSON, True) == (answer.status, answer.content_type, answer.chunked)
-    assert {"status": "pulling manifest"} == first
-    assert ["error"] == list(last)
-    assert last["error"].startswith("pull model manifest: ")
-
-
-@cases({"not-found": Case(None, method="GET", path="/nope"), "not-allowed": Case(None, method="GET", path="/api/chat")})
-def test_no_route(target: Target, case: Case) -> None:
-    """Paths and methods that don't exist are refused in plain text."""
-    answer = target.ask(case)
-    expected = {"/nope": (404, b"404 page not found"), "/api/chat": (405, b"405 method not allowed")}[case.path]
-
-    assert (*expected, "text/plain") == (answer.status, answer.body, answer.content_type)
-
-
-@pytest.mark.parametrize(
-    "name", sorted(path.stem for path in RECORDINGS.glob("*.http") if path.stem not in ("root", "show"))
-)
-def test_lines_are_encoded_as_ollama_encodes_them(name: str) -> None:
-    """Every recorded line, decoded and encoded again, gives the same bytes."""
-    body = read_recording(name).body
-
-    assert body.splitlines(keepends=True) == [
-        go_json(json.loads(line)) + line[len(line.rstrip(b"\n")) :] for line in body.splitlines(keepends=True)
-    ]
-
-
-def test_escapes_of_go() -> None:
-    """HTML's signs and the two line separators are escaped, U+0085 stays, a lone surrogate becomes U+FFFD."""
-    assert b'"\\u003ca\\u003e\\u0026\\u2028\\u2029\xc2\x85\xef\xbf\xbd\xf0\x9f\x98\x80"' == go_json(
-        "<a>&\u2028\u2029\x85\ud83d\ud83d\ude00"
-    )

@@ -45,12 +45,6 @@ _event: TypeAdapter[Any] = TypeAdapter(AguiEvent)
 DONE = Finished("stop", Usage(3, 4), Timings())
 
 
-@pytest.fixture
-def served(serve: Serve, settings: Settings) -> Served:
-    """A server over the default chain."""
-    return serve(create_app(settings.change(model="demo")))
-
-
 def body(**changes: Any) -> dict[str, Any]:
     """A request as HttpAgent sends it."""
     said = [{"id": "m1", "role": "user", "content": "Why?"}]

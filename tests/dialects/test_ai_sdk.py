@@ -44,12 +44,6 @@ Frames = list[dict[str, Any]]
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
-@pytest.fixture
-def served(serve: Serve, settings: Settings) -> Served:
-    """A server over the default chain."""
-    return serve(create_app(settings.change(model="demo")))
-
-
 def user(text: str = "Why?", **changes: Any) -> dict[str, Any]:
     """A message as useChat makes it."""
     return {"id": "m1", "role": "user", "parts": [{"type": "text", "text": text}], **changes}

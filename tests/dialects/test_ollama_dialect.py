@@ -44,12 +44,6 @@ async def echo(question: str) -> str:
 
 
 @pytest.fixture
-def served(serve: Serve, settings: Settings) -> Served:
-    """A server over the default chain."""
-    return serve(create_app(settings.change(model="demo")))
-
-
-@pytest.fixture
 def client(served: Served) -> Iterator[ollama.Client]:
     """The `ollama` package's client."""
     with closing(ollama.Client(host=f"{served.url}/ollama")) as made:

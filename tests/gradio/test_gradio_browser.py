@@ -7,7 +7,7 @@ import gc
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import gradio
@@ -62,6 +62,11 @@ class Chat:
         self.page.get_by_role("combobox", name="Model").click()
         self.page.get_by_role("option", name=model, exact=True).click()
 
+    def has_models(self) -> None:
+        """Waits until there are models to choose from."""
+        models = self.page.get_by_role("combobox", name="Model")
+        expect(models).to_have_value(re.compile(".+"), timeout=TIMEOUT_MS)
+
     def shows(self, text: str) -> None:
         """Waits for a text in the conversation."""
         expect(self.page.get_by_role("log")).to_contain_text(text, timeout=TIMEOUT_MS)
@@ -100,8 +105,8 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def upstream() -> Iterator[DemoOllama]:
+@pytest.fixture(scope="module")
+def ollama() -> Iterator[DemoOllama]:
     """A demo Ollama whose scenarios can be picked."""
     with DemoOllama(tokens_per_s=300, scenarios=True) as server:
         for name in (*SILENT, "demo:length", "demo:error-line"):
@@ -110,28 +115,50 @@ def upstream() -> Iterator[DemoOllama]:
 
 
 @pytest.fixture
-def open_chat(browser: Browser, settings: Settings) -> Iterator[Open]:
-    """Opens a chat page of its own server, or one more window of an open one."""
+def upstream(ollama: DemoOllama) -> Iterator[DemoOllama]:
+    """The demo Ollama, which is left idle and forgets what a test has taught it."""
+    yield ollama
+    ollama.answers.clear()
+    assert ollama.wait_idle()
+
+
+@contextmanager
+def launched(blocks: gradio.Blocks) -> Iterator[str]:
+    """The address of a launched page."""
+    blocks.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        yield str(blocks.local_url)
+    finally:
+        blocks.close(verbose=False)
+        with warnings.catch_warnings(action="ignore"):
+            asyncio.set_event_loop(None)
+            gc.collect()
+
+
+@pytest.fixture(scope="module")
+def chat_url(ollama: DemoOllama) -> Iterator[str]:
+    """The address of the chat."""
+    settings = Settings(ollama_url=ollama.url, model="demo:latest", demo="never", drain_s=0)
+    with launched(create_chat(settings=settings)) as url:
+        yield url
+
+
+@pytest.fixture
+def open_chat(browser: Browser, chat_url: str, upstream: DemoOllama) -> Iterator[Open]:
+    """Opens the chat in a browser without a past, and picks a model."""
     with ExitStack() as stack:
 
-        def open_chat(model: str = "demo:latest", *, beside: Chat | None = None, **options: object) -> Chat:
-            if beside is None:
-                chat = create_chat(settings=settings.change(model=model))
-                chat.launch(prevent_thread_lock=True, quiet=True)
-                stack.callback(chat.close, verbose=False)
+        def open_chat(model: str = "", **options: object) -> Chat:
             context = stack.enter_context(browser.new_context(**options))  # type: ignore[arg-type]
             opened = Chat(context.new_page())
             opened.page.on("request", lambda request: opened.asked.append(request))
-            opened.page.goto(beside.page.url if beside else str(chat.local_url), timeout=TIMEOUT_MS)
-            expect(opened.page.get_by_role("combobox", name="Model")).to_have_value(
-                re.compile(".+"), timeout=TIMEOUT_MS
-            )
+            opened.page.goto(chat_url, timeout=TIMEOUT_MS)
+            opened.has_models()
+            if model:
+                opened.pick(model)
             return opened
 
         yield open_chat
-    with warnings.catch_warnings(action="ignore"):
-        asyncio.set_event_loop(None)
-        gc.collect()
 
 
 def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
@@ -243,16 +270,16 @@ def test_undo_gives_the_question_back(open_chat: Open) -> None:
 
 def test_two_users_at_once(open_chat: Open, upstream: DemoOllama) -> None:
     """Two people have a conversation at the same time, each their own."""
-    upstream.answers |= {"One?": "one " * 300 + "end", "Two?": "two " * 300 + "end"}
+    upstream.answers |= {"One?": "one " * 600 + "end", "Two?": "two " * 600 + "end"}
     one = open_chat()
-    two = open_chat(beside=one)
+    two = open_chat()
     one.ask("One?")
     two.ask("Two?")
     assert upstream.wait_active(2, timeout_s=20)
     for chat, word in ((one, "one"), (two, "two")):
         chat.shows("end")
         chat.ends()
-        assert [f"{word} " * 300 + "end"] == chat.answers
+        assert [f"{word} " * 600 + "end"] == chat.answers
 
 
 def test_upstream_fault_keeps_the_text(open_chat: Open) -> None:
@@ -305,17 +332,13 @@ def test_every_word_can_be_read(browser: Browser, settings: Settings) -> None:
     conversation = next(block for block in chat.blocks.values() if isinstance(block, gradio.Chatbot))
     with chat:
         chat.load(lambda: messages, None, conversation, preprocess=False, postprocess=False)
-    chat.launch(prevent_thread_lock=True, quiet=True)
-    try:
-        with browser.new_context() as context:
-            page = context.new_page()
-            page.goto(str(chat.local_url), timeout=TIMEOUT_MS)
-            found = page.locator("#chat :is(.user-row, .bot-row) .message-content")
-            expect(found).to_have_count(len(messages), timeout=TIMEOUT_MS)
-            shown = found.all_inner_texts()
-            formulas = [each.locator(".katex").count() for each in found.all()]
-    finally:
-        chat.close(verbose=False)
+    with launched(chat) as url, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(url, timeout=TIMEOUT_MS)
+        found = page.locator("#chat :is(.user-row, .bot-row) .message-content")
+        expect(found).to_have_count(len(messages), timeout=TIMEOUT_MS)
+        shown = found.all_inner_texts()
+        formulas = [each.locator(".katex").count() for each in found.all()]
     twice = [text for text in HARD_TEXTS for role in ("user", "assistant")]
     lost = [(text.name, text.missing(what)) for text, what in zip(twice, shown, strict=True)]
     assert [] == [each for each in lost if each[1]]
@@ -345,14 +368,10 @@ def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: str, wid
 def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -> None:
     """Where the demo answers, the page says so."""
     chat = create_chat(settings=settings.change(demo="always"))
-    chat.launch(prevent_thread_lock=True, quiet=True)
-    try:
-        with browser.new_context() as context:
-            page = context.new_page()
-            page.goto(str(chat.local_url))
-            expect(page.locator("#notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
-    finally:
-        chat.close(verbose=False)
+    with launched(chat) as url, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(url)
+        expect(page.locator("#notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
 
 
 @pytest.mark.parametrize("place", ["rendered", "nested", "tab"])
@@ -367,22 +386,18 @@ def test_chat_in_blocks_of_ones_own(browser: Browser, settings: Settings, upstre
             create_chat(settings=settings)
     if place == "tab":
         demo = gradio.TabbedInterface([create_chat(settings=settings), gradio.Blocks()], ["Chat", "Other"])
-    demo.launch(prevent_thread_lock=True, quiet=True)
-    try:
-        answer = httpx.get(str(demo.local_url))
+    with launched(demo) as url, browser.new_context() as context:
+        answer = httpx.get(url)
         assert "default-src 'self'" in answer.headers["content-security-policy"]
-        assert 421 == httpx.get(str(demo.local_url), headers={"host": "evil.example"}).status_code
+        assert 421 == httpx.get(url, headers={"host": "evil.example"}).status_code
         assert not demo.analytics_enabled
-        with browser.new_context() as context:
-            chat = Chat(context.new_page())
-            chat.page.goto(str(demo.local_url), timeout=TIMEOUT_MS)
-            expect(chat.page.get_by_role("combobox", name="Model")).to_have_value(re.compile(".+"), timeout=TIMEOUT_MS)
-            chat.page.locator("#box textarea").fill("Write <a> & $5.")
-            chat.page.locator("#box textarea").press("Enter")
-            chat.shows("It is Vec<String>, $5 and $10.")
-            chat.shows("Write <a> & $5.")
-            room = chat.page.locator("#chat").bounding_box()
-            assert room is not None
-            assert 400 <= room["height"]
-    finally:
-        demo.close(verbose=False)
+        chat = Chat(context.new_page())
+        chat.page.goto(url, timeout=TIMEOUT_MS)
+        chat.has_models()
+        chat.page.locator("#box textarea").fill("Write <a> & $5.")
+        chat.page.locator("#box textarea").press("Enter")
+        chat.shows("It is Vec<String>, $5 and $10.")
+        chat.shows("Write <a> & $5.")
+        room = chat.page.locator("#chat").bounding_box()
+        assert room is not None
+        assert 400 <= room["height"]

@@ -74,9 +74,8 @@ def test_id_that_is_too_long(
     assert "200 characters" in answer.text
 
 
-async def test_model_that_answers_nobody(upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_model_that_answers_nobody(upstream: DemoOllama) -> None:
     """`doctor` tells a model whose place was never freed from one that answers."""
-    monkeypatch.setattr(models, "_ADMIN_TIMEOUT_S", 0.5)
     ollama = models.Ollama.of(Settings(ollama_url=upstream.url))
-    assert not await ollama.answers("demo:silent")
+    assert not await ollama.answers("demo:silent", within_s=0.5)
     assert await ollama.answers("demo")

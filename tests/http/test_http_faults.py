@@ -22,13 +22,10 @@ PING = b": ping\n"
 NATIVE_AND_PLAIN = ("/stream", "/stream-with-post")
 
 
-def test_a_model_that_loads_is_told_and_asked_once(
-    settings: Settings, serve: Serve, upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_loads_is_told_and_asked_once(settings: Settings, serve: Serve, upstream: DemoOllama) -> None:
     """While nothing comes, not even headers, the client is told why, gets heartbeats, and nobody asks again."""
-    monkeypatch.setattr("llmstream.core.generate.WAITING_AFTER_S", 0.05)
     url = serve(create_app(settings.change(hold_s=0.05, heartbeat_s=0.05))).url
-    stream = ask(f"{url}/stream", "POST", question="q", model="demo:slow-0.5")
+    stream = ask(f"{url}/stream", "POST", question="q", model="demo:slow-2")
     told, _, rest = stream.body.partition(b'"state":"loading"')
     assert (["started", "status"], ["loading"]) == (
         stream.types[:2],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,41 +12,9 @@ import pytest
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
-from tests.support.kernels import Cell, Kernel, running_kernel
+from tests.support.kernels import Cell, Kernel
 
-OLD, NEW = "ipykernel 6", "ipykernel 7"
 STALLED = " 1 2 3"  # what demo:stall-3 says before it falls silent
-
-
-@pytest.fixture(scope="module")
-def ollama() -> Iterator[DemoOllama]:
-    """The demo Ollama of the kernels, with its fault scenarios."""
-    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
-        yield server
-
-
-def _kernel(ollama: DemoOllama, factory: pytest.TempPathFactory, *, old: bool) -> Iterator[Kernel]:
-    with running_kernel(factory.mktemp("kernel"), ollama_url=ollama.url, old=old) as kernel:
-        yield kernel
-
-
-@pytest.fixture(scope="module")
-def old_kernel(ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """A kernel of ipykernel 6, which hears no button while a cell waits."""
-    yield from _kernel(ollama, tmp_path_factory, old=True)
-
-
-@pytest.fixture(scope="module")
-def new_kernel(ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """A kernel of the newest ipykernel."""
-    yield from _kernel(ollama, tmp_path_factory, old=False)
-
-
-@pytest.fixture(params=[OLD, NEW])
-def kernel(request: pytest.FixtureRequest) -> Kernel:
-    """Each of the two kernels."""
-    found: Kernel = request.getfixturevalue("old_kernel" if request.param == OLD else "new_kernel")
-    return found
 
 
 def shows(cell: Cell, text: str) -> bool:

@@ -9,29 +9,19 @@ import pytest
 
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import NEWLINES
-from tests.support.kernels import Kernel, running_kernel
+from tests.support.kernels import Kernel
 from tests.support.notebook_panel import Panel
 
 STALLED = " 1 2 3"
 EVIL = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module")
-def ollama() -> Iterator[DemoOllama]:
-    """The demo Ollama of the kernels, with its fault scenarios."""
-    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
-        server.answers |= {"Hello": "Hi there.", "Evil": EVIL}
-        server.models |= {name: Model(name) for name in ("demo:stall-3", "demo:newlines", "demo:error-line")}
-        yield server
-
-
-@pytest.fixture(scope="module", params=[True, False], ids=["ipykernel 6", "ipykernel 7"])
-def kernel(
-    request: pytest.FixtureRequest, ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Kernel]:
-    """A kernel without a chat."""
-    with running_kernel(tmp_path_factory.mktemp("kernel"), ollama_url=ollama.url, old=request.param) as found:
-        yield found
+@pytest.fixture(scope="module", autouse=True)
+def ollama(kernels_ollama: DemoOllama) -> DemoOllama:
+    """The demo Ollama of the kernels, which knows these questions and models."""
+    kernels_ollama.answers |= {"Hello": "Hi there.", "Evil": EVIL}
+    kernels_ollama.models |= {name: Model(name) for name in ("demo:stall-3", "demo:newlines", "demo:error-line")}
+    return kernels_ollama
 
 
 def questions(ollama: DemoOllama) -> list[list[dict[str, Any]]]:

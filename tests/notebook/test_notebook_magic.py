@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from tests.support.kernels import Kernel, running_kernel
+from tests.support.kernels import Kernel
 
 STALLED = " 1 2 3"
 
 
-@pytest.fixture(scope="module")
-def ollama() -> Iterator[DemoOllama]:
-    """The demo Ollama of the kernels, with its fault scenarios."""
-    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
-        server.answers |= {"Hello": "Hi there.", "Hello Ann, {you}": "Ann!", "What's up?": "Nothing.", "one\ntwo": "2"}
-        yield server
+@pytest.fixture(scope="module", autouse=True)
+def ollama(kernels_ollama: DemoOllama) -> DemoOllama:
+    """The demo Ollama of the kernels, which knows these questions."""
+    kernels_ollama.answers |= {
+        "Hello": "Hi there.",
+        "Hello Ann, {you}": "Ann!",
+        "What's up?": "Nothing.",
+        "one\ntwo": "2",
+    }
+    return kernels_ollama
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["ipykernel 6", "ipykernel 7"])
-def kernel(
-    request: pytest.FixtureRequest, ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Kernel]:
+@pytest.fixture
+def kernel(kernel: Kernel) -> Kernel:
     """A kernel with the magics, and chains to ask."""
-    with running_kernel(tmp_path_factory.mktemp("kernel"), ollama_url=ollama.url, old=request.param) as found:
-        found.run("%load_ext llmstream\nname, number = 'Ann', 3\nasync def shout(question): return question.upper()")
-        yield found
+    kernel.run("%load_ext llmstream\nname, number = 'Ann', 3\nasync def shout(question): return question.upper()")
+    return kernel
 
 
 @pytest.mark.parametrize(

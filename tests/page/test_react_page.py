@@ -6,28 +6,14 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.ollama_server.backend import Model
-from tests.support.page import ANSWER, QUESTION, Pages, Site, chromium, opening, site
+from tests.support.page import ANSWER, QUESTION, Pages, Site, site
 from tests.support.serving import generations
 
 FIGURES = re.compile(r"^[\d.]+ m?s to first token · \d+ tokens? · [\d.,]+ tokens/s · demo:latest$")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it."""
-    with opening(browser) as pages:
-        yield pages
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
@@ -14,32 +12,11 @@ from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
 from tests.support.browser import CuttingProxy
 from tests.support.npm import NOBODY
-from tests.support.page import Held, Pages, chromium, opening, site
+from tests.support.page import Held, Pages, site
 from tests.support.serving import generations, serving
 
 NETWORK = r"net::ERR_|NetworkError"  # what Chromium writes into the console itself when a connection is cut
 LONG = "word " * 300
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it."""
-    with opening(browser) as pages:
-        yield pages
-
-
-@pytest.fixture
-def held() -> Iterator[Held]:
-    """The app on an answer that stands still in its middle."""
-    with Held().serving() as held:
-        yield held
 
 
 def test_a_reload_in_mid_answer(pages: Pages, held: Held) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
-import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.demo_ollama import DemoOllama
-from tests.support.page import QUESTION, Chat, Pages, chromium, opening, site
+from tests.support.page import QUESTION, Chat, Pages, site
 
 POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -57,20 +56,6 @@ async def hostile(question: str) -> AsyncGenerator[object]:
     yield ToolMessage(content=EVIL, tool_call_id=EVIL)
     yield {EVIL: EVIL}
     yield "The end."
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it, and nothing may leave this machine."""
-    with opening(browser) as pages:
-        yield pages
 
 
 def is_inert(chat: Chat) -> None:

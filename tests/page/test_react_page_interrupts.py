@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 from fastapi import FastAPI, Request, Response
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.http.pages import add_pages
 from llmstream.runs.owner import Runs
 from tests.support.axe import check_by_axe, with_axe
-from tests.support.page import QUESTION, Chat, Pages, chromium, opening
+from tests.support.page import QUESTION, Chat, Pages
 from tests.support.serving import Served, serving
 
 APPROVAL = {
@@ -74,20 +73,6 @@ def graph(value: object) -> Iterator[tuple[Graph, Served]]:
     made = Graph([waiting, [{"type": "token", "text": "It is done."}, finished]])
     with serving(made.app()) as served:
         yield made, served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it."""
-    with opening(browser) as pages:
-        yield pages
 
 
 def waits(chat: Chat) -> Chat:

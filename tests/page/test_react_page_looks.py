@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 
-import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.answers import tokens
 from llmstream.ollama_server.backend import Model
 from tests.support.axe import check_by_axe, with_axe
-from tests.support.page import ANSWER, QUESTION, Pages, chromium, opening, site
+from tests.support.page import ANSWER, QUESTION, Pages, site
 
 RICH = """## A heading
 
@@ -52,20 +51,6 @@ async def rich(question: str) -> AsyncGenerator[object]:
     yield {"confidence": 0.5}
     for token in tokens(RICH):
         yield token
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it, and nothing may leave this machine."""
-    with opening(browser) as pages:
-        yield pages
 
 
 def test_accessibility_of_a_conversation(pages: Pages, upstream: DemoOllama) -> None:

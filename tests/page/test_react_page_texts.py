@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.demo_ollama import DemoOllama
-from tests.support.page import QUESTION, Pages, chromium, opening, site
+from tests.support.page import QUESTION, Pages, site
 
 # Markdown, and what a person sees of it.
 SEEN = {
@@ -40,20 +38,6 @@ SEEN = {
 FORMULAS = (
     "$E = mc^2$ and \\(a_1\\) in a line, $x*y$ and $z*w$.\n\n$$\na\n- b\n$$\n\n\\[\nc\n\\]\n\n- $$d$$\n\nThe end."
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it."""
-    with opening(browser) as pages:
-        yield pages
 
 
 def test_nothing_vanishes(pages: Pages, upstream: DemoOllama) -> None:

@@ -9,36 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
-from tests.support.page import ANSWER, QUESTION, Chat, Held, Pages, chromium, opening
+from tests.support.page import ANSWER, QUESTION, Chat, Held, Pages
 from tests.support.react_app import APP, npm
 from tests.support.serving import generations
 
 HOOK, EVENT_SOURCE, GET, POST, NO_STREAM = WAYS = (
     "llmstream hook", "EventSource (GET)", "fetch-event-source (GET)", "fetch-event-source (POST)", "No stream (POST)",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it."""
-    with opening(browser) as pages:
-        yield pages
-
-
-@pytest.fixture
-def held() -> Iterator[Held]:
-    """The app on an answer that stands still in its middle."""
-    with Held().serving() as held:
-        yield held
 
 
 class Wire:

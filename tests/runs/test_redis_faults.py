@@ -4,134 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from llmstream.errors import (
-    KeyConflict,
-    LlmstreamError,
-    RunNotFound,
-    SettingsError,
     StoreFull,
     StoreUnavailable,
-    TooManyRuns,
 )
-from llmstream.events import CancelledBy, Event, Failed, Finished, Timings, Token, Usage
-from llmstream.runs.log import END_OF_LOST, NewRun, PositionLost
-from llmstream.runs.redis.log import RedisLog
-from llmstream.settings import Settings
-from tests.support import ROOT
-from tests.support.redis import RedisServer, free_port
-
-END = Finished("stop", Usage(), Timings())
-LEASE_S = 0.9
-
-MakeLog = Callable[..., RedisLog]
+from llmstream.events import CancelledBy, Event, Failed
+from llmstream.runs.log import END_OF_LOST
+from tests.support.forked import Forked
+from tests.support.redis import RedisServer
+from tests.support.redis_runs import END, LEASE_S, MakeLog, collect, follow, new, tokens, until
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """A Redis of the test's own."""
-    with RedisServer(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-async def process(server: RedisServer) -> AsyncGenerator[MakeLog]:
-    """Makes the log of one more process; takes settings."""
-    logs: list[RedisLog] = []
-
-    def make(**changes: Any) -> RedisLog:
-        settings = {"redis_url": server.url, "lease_s": LEASE_S, "store_timeout_s": 1, **changes}
-        logs.append(RedisLog(Settings(**settings)))
-        return logs[-1]
-
-    yield make
-    for log in logs:
-        await log.aclose()
-
-
-def new(id: str = "r", **fields: Any) -> NewRun:
-    """A run nobody asks to end."""
-    return NewRun(id=id, **{"on_cancel": lambda by: None, "grace_s": 600, **fields})
-
-
-def tokens(first: int, last: int) -> list[Event]:
-    """Tokens that say their numbers."""
-    return [Token(str(number)) for number in range(first, last + 1)]
-
-
-async def collect(log: RedisLog, after: int = 0, id: str = "r") -> list[Event]:
-    """All events after a number, to the end; each must have the next number, but for the end of a lost run."""
-    found: list[Event] = []
-    follower = log.follow(id, after, idle_s=60)
-    try:
-        async for batch in follower:
-            assert batch.first in (after + len(found) + 1, END_OF_LOST)
-            found += batch.events
-    finally:
-        follower.close()
-    return found
-
-
-async def follow(log: RedisLog, after: int = 0, id: str = "r") -> asyncio.Task[list[Event]]:
-    """Collect behind; returns when the first of the events is there."""
-    there = asyncio.Event()
-
-    async def collecting() -> list[Event]:
-        first = log.follow(id, after, idle_s=60)
-        await anext(first)
-        there.set()
-        try:
-            return await collect(log, after, id)
-        finally:
-            first.close()
-
-    task = asyncio.create_task(collecting())
-    await asyncio.wait_for(there.wait(), 20)
-    return task
-
-
-async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again, for at most 20 s."""
-    async with asyncio.timeout(20):
-        while not await is_so():  # noqa: ASYNC110 - what is waited for happens in another process
-            await asyncio.sleep(0.05)
-
-
-@contextmanager
-def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Iterator[subprocess.Popen[str]]:
+def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Forked:
     """A process of `redis_owner`."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.support.redis_owner",
-        url or server.url,
-        "llmstream",
-        str(LEASE_S),
-        str(count),
-        run,
-    ]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+    return Forked("tests.support.redis_owner", url or server.url, "llmstream", str(LEASE_S), str(count), run)
 
 
-async def says(process: subprocess.Popen[str], word: str) -> None:
+async def says(process: Forked, word: str) -> None:
     """Wait until the process writes this."""
-    assert process.stdout is not None
     while (line := await asyncio.to_thread(process.stdout.readline)) != f"{word}\n":
         assert line, "it ended"
 
@@ -143,9 +36,6 @@ def is_whole(events: list[Event]) -> int:
     assert ("owner_lost", True) == (end.code, end.retryable)
     assert tokens(1, len(before)) == before
     return len(before)
-
-
-# --- an owner that dies
 
 
 async def test_an_owner_that_is_killed_is_told_to_all(server: RedisServer, process: MakeLog) -> None:
@@ -251,9 +141,6 @@ async def test_an_owner_is_stopped_without_a_message(server: RedisServer, proces
         await log.info("r")
         server.client.hset("llmstream:1:{r}", "x", "stop 0")
         await asyncio.wait_for(says(owner, "stop"), 20)
-
-
-# --- a store that fails
 
 
 async def test_a_store_that_loses_everything_gets_it_again(server: RedisServer, process: MakeLog) -> None:
@@ -427,9 +314,6 @@ async def test_an_old_copy_of_a_run_is_ended_by_its_owner(server: RedisServer, p
     assert 5 == is_whole(await asyncio.wait_for(collect(other, id="old"), 20 * LEASE_S))
 
 
-# --- what lies in the store
-
-
 @pytest.mark.parametrize(
     "entry", [b"\x80\x04.", b"[1]", b'["a","b"]', b'[{"type":"token"}]', b"x" * 10**6, b'[{"lc":1}]']
 )
@@ -462,162 +346,3 @@ async def test_messages_that_are_none_change_nothing(server: RedisServer, proces
     server.client.publish("llmstream:1:{r}", b"3-1 [")  # what it has already
     owner.append("r", [END])
     assert [*tokens(1, 3), END] == await asyncio.wait_for(following, 20)
-
-
-# --- keys, callers, chats
-
-
-async def test_one_key_in_many_processes_starts_one_run(process: MakeLog) -> None:
-    """Whoever is first, all of them get the same run."""
-    logs = [process() for _ in range(6)]
-    created = [log.create(new(f"r{n}", key="k", fingerprint="f", caller="ann")) for n, log in enumerate(logs)]
-    runs = set(await asyncio.gather(*created))
-    assert 1 == len(runs)
-    assert runs == {await log.find("ann", "k", "f") for log in logs}
-    with pytest.raises(KeyConflict):
-        await logs[0].create(new("other", key="k", fingerprint="other", caller="ann"))
-
-
-async def test_a_caller_is_limited_in_all_processes(process: MakeLog) -> None:
-    """What one caller may have at once is counted over all, and a run that ended makes room."""
-    first, second = process(), process()
-    await first.create(new("a", caller="ann", caller_limit=2))
-    await second.create(new("b", caller="ann", caller_limit=2))
-    with pytest.raises(TooManyRuns):
-        await first.create(new("c", caller="ann", caller_limit=2))
-    await first.create(new("d", caller="bob", caller_limit=2))
-    second.append("b", [END])
-    await second.close("b")
-    await second.stored()
-    assert "e" == await first.create(new("e", caller="ann", caller_limit=2))
-
-
-async def test_a_chat_is_one_in_all_processes(process: MakeLog) -> None:
-    """The last run of a chat is known everywhere, and who replaces it learns which one that was."""
-    first, second = process(), process()
-    assert await first.named("ann", "chat") is None
-    assert await first.swap("ann", "chat", "a", "note") is None
-    assert ("a", "note") == await second.named("ann", "chat")
-    assert "a" == await second.swap("ann", "chat", "b", "")
-    assert ("b", "") == await first.named("ann", "chat")
-    assert await first.named("bob", "chat") is None
-
-
-# --- the beginning
-
-
-async def test_a_store_that_can_not_be_used_is_refused(server: RedisServer, process: MakeLog) -> None:
-    """A wrong address, a password that is asked for, a store that throws answers away: one sentence, no secret."""
-    with pytest.raises(SettingsError, match="can't be used"):
-        await process(redis_url=f"redis://ann:secret@127.0.0.1:{free_port()}").start()
-    server.client.config_set("maxmemory-policy", "allkeys-lru")
-    with pytest.raises(SettingsError, match="throws away"):
-        await process().start()
-    server.client.config_set("requirepass", "secret")
-    with pytest.raises(SettingsError, match="uthentication required") as refused:
-        await process(redis_url=f"redis://127.0.0.1:{server.port}").start()
-    with pytest.raises(SettingsError, match="invalid username-password") as wrong:
-        await process(redis_url=f"redis://ann:hunter2@127.0.0.1:{server.port}").start()
-    assert "hunter2" not in f"{refused.value} {wrong.value}"
-
-
-@pytest.mark.parametrize(
-    "url", ["http://localhost", "redis", "redis+sentinel://localhost", "redis+sentinel://h:x/s", ""]
-)
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    """What can't be an address is told at once, with the forms there are."""
-    with pytest.raises(SettingsError, match=r"redis\+sentinel"):
-        RedisLog(Settings(redis_url=url))
-
-
-async def test_the_rights_in_the_documentation_are_enough(server: RedisServer, process: MakeLog) -> None:
-    """A user with exactly the rights that the documentation names can do everything."""
-    text = (ROOT / "docs" / "deploy.md").read_text()
-    rights = text.split("ACL SETUSER llmstream ")[1].split("\n")[0].split("`")[0].split()
-    server.client.execute_command("ACL", "SETUSER", "llmstream", *rights)
-    password = next(each[1:] for each in rights if each.startswith(">"))
-    url = f"redis://llmstream:{password}@127.0.0.1:{server.port}"
-    owner, other = process(redis_url=url), process(redis_url=url)
-    await owner.start()
-    await owner.create(new(key="k", fingerprint="f", caller_limit=1))
-    owner.append("r", tokens(1, 3))
-    following = await follow(other)
-    assert "r" == await other.find("", "k", "f")
-    await other.swap("", "chat", "r", "")
-    assert await other.cancel("r", "stop")
-    owner.append("r", [END])
-    await owner.close("r")
-    assert [*tokens(1, 3), END] == await asyncio.wait_for(following, 20)
-    await asyncio.sleep(LEASE_S)  # a tick or two
-    log = [entry["username"] for entry in server.client.acl_log()]
-    assert [] == log
-
-
-async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:
-    """An id that was never given, or is none, leads nowhere and makes no key."""
-    log = process()
-    for name in ("nobody", "a}{b", "x" * 500, "*"):
-        assert await log.info(name) is None
-        with pytest.raises(RunNotFound):
-            await collect(log, id=name)
-        with pytest.raises(RunNotFound):
-            await log.cancel(name, "stop")
-
-
-async def test_a_process_that_goes_down_sends_its_watchers_away(process: MakeLog) -> None:
-    """Its followers of other processes' runs end without an end, so that they come back elsewhere."""
-    owner, other = process(), process()
-    await owner.create(new())
-    owner.append("r", tokens(1, 3))
-    following = await follow(other)
-    other.leave()
-    assert tokens(1, 3) == await asyncio.wait_for(following, 20)
-    owner.append("r", [END])
-    assert [END] == await collect(process(), 3)
-
-
-async def test_a_position_in_another_process_that_never_was(process: MakeLog) -> None:
-    """It is told after a moment, in which the owner could have stored more."""
-    owner, other = process(), process()
-    await owner.create(new())
-    owner.append("r", tokens(1, 3))
-    with pytest.raises(PositionLost, match="future"):
-        await asyncio.wait_for(collect(other, 9), 20)
-
-
-def test_errors_of_the_store_may_be_shown() -> None:
-    """They are errors like all others, and retryable ones."""
-    assert all(issubclass(each, LlmstreamError) and each.retryable for each in (StoreFull, StoreUnavailable))
-
-
-async def test_a_master_that_dies_is_followed_by_another(tmp_path: Path, process: MakeLog) -> None:
-    """With Sentinels the next master is found; what the dead one had and the next one has not is written again."""
-    with ExitStack() as stack:
-        master = stack.enter_context(RedisServer(tmp_path, "repl-diskless-sync-delay 0"))
-        stack.enter_context(RedisServer(tmp_path, f"replicaof 127.0.0.1 {master.port}"))
-        watch = (
-            f"sentinel monitor main 127.0.0.1 {master.port} 2",
-            "sentinel down-after-milliseconds main 500",
-            "sentinel failover-timeout main 3000",
-        )
-        sentinels = [stack.enter_context(RedisServer(tmp_path, *watch, sentinel=True)) for _ in range(3)]
-
-        async def is_watched() -> bool:
-            states = [sentinel.client.sentinel_master("main") for sentinel in sentinels]
-            return all(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2 for state in states)
-
-        await until(is_watched)
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
-        owner, other = (process(redis_url=f"redis+sentinel://{hosts}/main") for _ in range(2))
-        await owner.start()
-        await owner.create(new())
-        owner.append("r", tokens(1, 50))
-        following = await follow(other)
-        master.kill()
-        owner.append("r", tokens(51, 100))
-        await asyncio.wait_for(owner.stored(), 40)
-        owner.append("r", [END])
-        await owner.close("r")
-        assert [*tokens(1, 100), END] == await asyncio.wait_for(following, 40)
-        for log in (owner, other):
-            await log.aclose()

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from llmstream.demo_ollama import DemoOllama
 from tests.support import ROOT
+from tests.support.forked import Forked
 
+TIMEOUT_S = 60
 COMMAND = [sys.executable, "-m", "llmstream"]
 
 
@@ -35,31 +37,29 @@ def piped(*arguments: str, ollama: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def forked(*arguments: str, ollama: str) -> Forked:
+    """The command in a process that takes no second to start."""
+    return Forked("llmstream", *arguments, environment=environment(ollama))
+
+
 @dataclass
 class Process:
     """`llmstream serve` in a process of its own."""
 
     url: str
-    process: subprocess.Popen[str]
+    process: Forked
 
     def ends_within(self, seconds: float) -> int:
         """Wait for its end; its exit code."""
-        return self.process.wait(timeout=seconds)
+        return self.process.wait(seconds)
 
 
 @contextmanager
 def served(upstream: DemoOllama, **environ: str) -> Iterator[Process]:
     """The command with these settings."""
     variables = {f"LLMSTREAM_{name.upper()}": value for name, value in environ.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "llmstream", "serve", "--port", "0", "--no-demo"],
-        env={**os.environ, "OLLAMA_HOST": upstream.url, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
+    variables["OLLAMA_HOST"] = upstream.url
+    with Forked("llmstream", "serve", "--port", "0", "--no-demo", environment=variables) as process:
         for line in process.stdout:
             if match := re.search(r"listens on (http://\S+)", line):
                 break
@@ -67,7 +67,3 @@ def served(upstream: DemoOllama, **environ: str) -> Iterator[Process]:
             raise AssertionError("the server did not start")
         threading.Thread(target=process.stdout.read, daemon=True).start()  # else a full pipe would stop the server
         yield Process(match[1], process)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()

@@ -1,0 +1,178 @@
+"""Several processes on one store: what they share, and what they refuse."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from llmstream.errors import (
+    KeyConflict,
+    LlmstreamError,
+    RunNotFound,
+    SettingsError,
+    StoreFull,
+    StoreUnavailable,
+    TooManyRuns,
+)
+from llmstream.runs.log import PositionLost
+from llmstream.runs.redis.log import RedisLog
+from llmstream.settings import Settings
+from tests.support import ROOT
+from tests.support.redis import RedisServer, free_port
+from tests.support.redis_runs import END, LEASE_S, MakeLog, collect, follow, new, tokens, until
+
+
+async def test_one_key_in_many_processes_starts_one_run(process: MakeLog) -> None:
+    """Whoever is first, all of them get the same run."""
+    logs = [process() for _ in range(6)]
+    created = [log.create(new(f"r{n}", key="k", fingerprint="f", caller="ann")) for n, log in enumerate(logs)]
+    runs = set(await asyncio.gather(*created))
+    assert 1 == len(runs)
+    assert runs == {await log.find("ann", "k", "f") for log in logs}
+    with pytest.raises(KeyConflict):
+        await logs[0].create(new("other", key="k", fingerprint="other", caller="ann"))
+
+
+async def test_a_caller_is_limited_in_all_processes(process: MakeLog) -> None:
+    """What one caller may have at once is counted over all, and a run that ended makes room."""
+    first, second = process(), process()
+    await first.create(new("a", caller="ann", caller_limit=2))
+    await second.create(new("b", caller="ann", caller_limit=2))
+    with pytest.raises(TooManyRuns):
+        await first.create(new("c", caller="ann", caller_limit=2))
+    await first.create(new("d", caller="bob", caller_limit=2))
+    second.append("b", [END])
+    await second.close("b")
+    await second.stored()
+    assert "e" == await first.create(new("e", caller="ann", caller_limit=2))
+
+
+async def test_a_chat_is_one_in_all_processes(process: MakeLog) -> None:
+    """The last run of a chat is known everywhere, and who replaces it learns which one that was."""
+    first, second = process(), process()
+    assert await first.named("ann", "chat") is None
+    assert await first.swap("ann", "chat", "a", "note") is None
+    assert ("a", "note") == await second.named("ann", "chat")
+    assert "a" == await second.swap("ann", "chat", "b", "")
+    assert ("b", "") == await first.named("ann", "chat")
+    assert await first.named("bob", "chat") is None
+
+
+async def test_a_store_that_can_not_be_used_is_refused(server: RedisServer, process: MakeLog) -> None:
+    """A wrong address, a password that is asked for, a store that throws answers away: one sentence, no secret."""
+    with pytest.raises(SettingsError, match="can't be used"):
+        await process(redis_url=f"redis://ann:secret@127.0.0.1:{free_port()}").start()
+    server.client.config_set("maxmemory-policy", "allkeys-lru")
+    with pytest.raises(SettingsError, match="throws away"):
+        await process().start()
+    server.client.config_set("requirepass", "secret")
+    with pytest.raises(SettingsError, match="uthentication required") as refused:
+        await process(redis_url=f"redis://127.0.0.1:{server.port}").start()
+    with pytest.raises(SettingsError, match="invalid username-password") as wrong:
+        await process(redis_url=f"redis://ann:hunter2@127.0.0.1:{server.port}").start()
+    assert "hunter2" not in f"{refused.value} {wrong.value}"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost", "redis", "redis+sentinel://localhost", "redis+sentinel://h:x/s", ""]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """What can't be an address is told at once, with the forms there are."""
+    with pytest.raises(SettingsError, match=r"redis\+sentinel"):
+        RedisLog(Settings(redis_url=url))
+
+
+async def test_the_rights_in_the_documentation_are_enough(server: RedisServer, process: MakeLog) -> None:
+    """A user with exactly the rights that the documentation names can do everything."""
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    rights = text.split("ACL SETUSER llmstream ")[1].split("\n")[0].split("`")[0].split()
+    server.client.execute_command("ACL", "SETUSER", "llmstream", *rights)
+    password = next(each[1:] for each in rights if each.startswith(">"))
+    url = f"redis://llmstream:{password}@127.0.0.1:{server.port}"
+    owner, other = process(redis_url=url), process(redis_url=url)
+    await owner.start()
+    await owner.create(new(key="k", fingerprint="f", caller_limit=1))
+    owner.append("r", tokens(1, 3))
+    following = await follow(other)
+    assert "r" == await other.find("", "k", "f")
+    await other.swap("", "chat", "r", "")
+    assert await other.cancel("r", "stop")
+    owner.append("r", [END])
+    await owner.close("r")
+    assert [*tokens(1, 3), END] == await asyncio.wait_for(following, 20)
+    await asyncio.sleep(LEASE_S)  # a tick or two
+    log = [entry["username"] for entry in server.client.acl_log()]
+    assert [] == log
+
+
+async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:
+    """An id that was never given, or is none, leads nowhere and makes no key."""
+    log = process()
+    for name in ("nobody", "a}{b", "x" * 500, "*"):
+        assert await log.info(name) is None
+        with pytest.raises(RunNotFound):
+            await collect(log, id=name)
+        with pytest.raises(RunNotFound):
+            await log.cancel(name, "stop")
+
+
+async def test_a_process_that_goes_down_sends_its_watchers_away(process: MakeLog) -> None:
+    """Its followers of other processes' runs end without an end, so that they come back elsewhere."""
+    owner, other = process(), process()
+    await owner.create(new())
+    owner.append("r", tokens(1, 3))
+    following = await follow(other)
+    other.leave()
+    assert tokens(1, 3) == await asyncio.wait_for(following, 20)
+    owner.append("r", [END])
+    assert [END] == await collect(process(), 3)
+
+
+async def test_a_position_in_another_process_that_never_was(process: MakeLog) -> None:
+    """It is told after a moment, in which the owner could have stored more."""
+    owner, other = process(), process()
+    await owner.create(new())
+    owner.append("r", tokens(1, 3))
+    with pytest.raises(PositionLost, match="future"):
+        await asyncio.wait_for(collect(other, 9), 20)
+
+
+def test_errors_of_the_store_may_be_shown() -> None:
+    """They are errors like all others, and retryable ones."""
+    assert all(issubclass(each, LlmstreamError) and each.retryable for each in (StoreFull, StoreUnavailable))
+
+
+async def test_a_master_that_dies_is_followed_by_another(tmp_path: Path, process: MakeLog) -> None:
+    """With Sentinels the next master is found; what the dead one had and the next one has not is written again."""
+    with ExitStack() as stack:
+        master = stack.enter_context(RedisServer(tmp_path, "repl-diskless-sync-delay 0"))
+        stack.enter_context(RedisServer(tmp_path, f"replicaof 127.0.0.1 {master.port}"))
+        watch = (
+            f"sentinel monitor main 127.0.0.1 {master.port} 2",
+            "sentinel down-after-milliseconds main 500",
+            "sentinel failover-timeout main 3000",
+        )
+        sentinels = [stack.enter_context(RedisServer(tmp_path, *watch, sentinel=True)) for _ in range(3)]
+
+        async def is_watched() -> bool:
+            states = [sentinel.client.sentinel_master("main") for sentinel in sentinels]
+            return all(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2 for state in states)
+
+        await until(is_watched)
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
+        owner, other = (process(redis_url=f"redis+sentinel://{hosts}/main") for _ in range(2))
+        await owner.start()
+        await owner.create(new())
+        owner.append("r", tokens(1, 50))
+        following = await follow(other)
+        master.kill()
+        owner.append("r", tokens(51, 100))
+        await asyncio.wait_for(owner.stored(), 40)
+        owner.append("r", [END])
+        await owner.close("r")
+        assert [*tokens(1, 100), END] == await asyncio.wait_for(following, 40)
+        for log in (owner, other):
+            await log.aclose()

@@ -1,0 +1,84 @@
+"""Programs in processes of their own, forked by a Python that has imported the large packages once: a cold one takes
+more than a second of work before its first line.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Self
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    ["tests.support.forked", "llmstream.cli.serve", "llmstream.fastapi", "llmstream.server", "llmstream.runs.redis.log"]
+)
+
+
+class Forked:
+    """What ``python -m module arguments`` is, with its standard output as text, and without input or errors.
+
+    environment: variables beside those of this process.
+    """
+
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        reader, writer = _CONTEXT.Pipe(duplex=False)
+        variables = {**os.environ, **(environment or {})}
+        self._process = _CONTEXT.Process(target=_become, args=(module, arguments, variables, writer), daemon=True)
+        self._process.start()
+        writer.close()
+        self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
+        reader.close()
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal, if it still runs."""
+        if self._process.is_alive():
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._process.kill()
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+        self._process.terminate()
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Waits for its end; its exit code."""
+        self._process.join(timeout_s)
+        assert self._process.exitcode is not None, "it did not end"
+        return self._process.exitcode
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Ends it, also where it was stopped."""
+        self.send_signal(signal.SIGCONT)
+        self.kill()
+        self.wait()
+        self.stdout.close()
+
+
+def _become(module: str, arguments: tuple[str, ...], variables: Mapping[str, str], output: Connection) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor, opened in enumerate((nothing, output.fileno(), nothing)):
+        os.dup2(opened, descriptor)
+    os.close(nothing)
+    output.close()
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the process's own, to its end
+    sys.argv = [module, *arguments]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

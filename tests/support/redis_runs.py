@@ -1,0 +1,63 @@
+"""Runs in a store, as several processes see them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from llmstream.events import Event, Finished, Timings, Token, Usage
+from llmstream.runs.log import END_OF_LOST, NewRun
+from llmstream.runs.redis.log import RedisLog
+
+END = Finished("stop", Usage(), Timings())
+LEASE_S = 0.9
+MakeLog = Callable[..., RedisLog]
+
+
+def new(id: str = "r", **fields: Any) -> NewRun:
+    """A run nobody asks to end."""
+    return NewRun(id=id, **{"on_cancel": lambda by: None, "grace_s": 600, **fields})
+
+
+def tokens(first: int, last: int) -> list[Event]:
+    """Tokens that say their numbers."""
+    return [Token(str(number)) for number in range(first, last + 1)]
+
+
+async def collect(log: RedisLog, after: int = 0, id: str = "r") -> list[Event]:
+    """All events after a number, to the end; each must have the next number, but for the end of a lost run."""
+    found: list[Event] = []
+    follower = log.follow(id, after, idle_s=60)
+    try:
+        async for batch in follower:
+            assert batch.first in (after + len(found) + 1, END_OF_LOST)
+            found += batch.events
+    finally:
+        follower.close()
+    return found
+
+
+async def follow(log: RedisLog, after: int = 0, id: str = "r") -> asyncio.Task[list[Event]]:
+    """Collect behind; returns when the first of the events is there."""
+    there = asyncio.Event()
+
+    async def collecting() -> list[Event]:
+        first = log.follow(id, after, idle_s=60)
+        await anext(first)
+        there.set()
+        try:
+            return await collect(log, after, id)
+        finally:
+            first.close()
+
+    task = asyncio.create_task(collecting())
+    await asyncio.wait_for(there.wait(), 20)
+    return task
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again, for at most 20 s."""
+    async with asyncio.timeout(20):
+        while not await is_so():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.05)
