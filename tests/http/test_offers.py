@@ -53,6 +53,29 @@ async def test_offers_are_left_out(path: str, body: Any, ignored: str) -> None:
     assert (True, ignored) == (answer.is_success, answer.headers.get(IGNORED_HEADER)), answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *(("/v1/chat/completions", {**V1, **field}) for field in (
+            {"store": True}, {"keep_alive": "5m"}, {"logit_bias": {}}, {"service_tier": "auto"},
+            {"logprobs": False, "top_logprobs": 0}, {"response_format": {"type": "text"}}, {"prompt_cache_key": "k"},
+            {"tools": [], "tool_choice": "none"}, {"stream_options": None}, {"prediction": None, "audio": None},
+            {"modalities": ["text"]}, {"messages": [{**HI, "name": "Ann", "id": "m1", "timestamp": 1}]},
+        )),
+        *(("/ollama/api/chat", {**OLLAMA, **field}) for field in (
+            {"keep_alive": -1}, {"options": None, "tools": None, "think": None, "format": None},
+            {"messages": [{**HI, "images": None, "tool_calls": None, "thinking": None}]},
+        )),
+        ("/api/chat", {**AI_SDK, "trigger": "submit-message", "messageId": "1"}),
+        ("/agui", {**AGUI, "state": None, "forwardedProps": None, "parentRunId": "before"}),
+    ],
+)  # fmt: skip
+async def test_what_asks_nothing_of_the_answer(path: str, body: Any) -> None:
+    """Nobody is refused for what clients send along, and nothing is said of it."""
+    answer = await post(path, body)
+    assert (True, None) == (answer.is_success, answer.headers.get(IGNORED_HEADER)), answer.text
+
+
 @pytest.mark.parametrize("path", ["/nostream", "/stream", "/stream-with-post"])
 async def test_nothing_is_said_of_nothing(path: str) -> None:
     """Who asks for nothing more is told of nothing."""
