@@ -15,11 +15,12 @@ PAGE := llmstream/page/index.html
 PACKAGES := $(REACT)/node_modules/.package-lock.json
 
 SCHEMA := .cache/schema
+LIBRARIES := .cache/libraries
 
-.PHONY: help setup page serve lab test check schema fix bench soak clean
+.PHONY: help setup page serve lab test check schema libraries fix bench soak clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(DEV) ## the virtual environment, with everything
 
@@ -77,6 +78,15 @@ $(SCHEMA)/.ready: tests/schema/constraints.txt
 schema: $(DEV) $(SCHEMA)/.ready ## hold the server against its OpenAPI document
 	$(BIN)/python -m tests.schema.check $(SCHEMA)/bin/schemathesis $(ARGS)
 
+$(LIBRARIES)/%/.ready: tests/libraries/constraints/%.txt
+	@echo "Getting $*."
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+libraries: $(DEV) $(patsubst tests/libraries/constraints/%.txt,$(LIBRARIES)/%/.ready,$(wildcard tests/libraries/constraints/*.txt)) ## libraries that people build on, each in an environment of its own
+	$(BIN)/python -m tests.libraries.check $(LIBRARIES) $(ARGS)
+
 fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -85,9 +95,10 @@ fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 bench: $(DEV) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## 10,000 random cuts and resumes, as many runs with random faults, odd conditions, an hour of load
-	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 \
-		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py tests/soak/odd.py --timeout 3600 $(ARGS)
+soak: $(DEV) ## 10,000 random cuts and resumes, runs with faults, bodies for each endpoint; odd conditions, an hour of load
+	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 LLMSTREAM_TEST_EXAMPLES=10000 \
+		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py tests/http/test_fuzz.py tests/soak/odd.py \
+		--timeout 3600 $(ARGS)
 	$(BIN)/python -m tests.soak.long --minutes $(MINUTES)
 
 clean: ## remove what was made

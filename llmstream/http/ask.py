@@ -66,10 +66,12 @@ class Ask:
         return [text for part in parts if isinstance(text := part.get("text"), str)]
 
 
-# By these a client finds its requests again; they say nothing about the answer.
-TRACING = frozenset(
-    ("user", "metadata", "id", "chat_id", "session_id", "message_id", "parent_id", "conversation_id", "trace_id")
-)
+# By these a client finds its requests again, and how long a model is held is the server's affair (`keep_alive`); they
+# say nothing about the answer.
+TRACING = frozenset((
+    "user", "metadata", "id", "chat_id", "session_id", "message_id", "parent_id", "conversation_id", "trace_id",
+    "keep_alive",
+))  # fmt: skip
 
 
 def asks_nothing(value: object) -> bool:

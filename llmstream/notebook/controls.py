@@ -15,6 +15,13 @@ from llmstream.notebook.kernel import request_id
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_MODEL = "the default model"
 
+# What is still in the page when a kernel dies can be taken away by nobody, and answers nobody: it hides itself.
+_CONTROLS = "llmstream-controls"
+_WITHOUT_KERNEL = f"""<style>
+.{_CONTROLS}.jupyter-widgets-disconnected :is(.jupyter-button, .widget-text, .widget-dropdown) {{ display: none; }}
+.{_CONTROLS}.jupyter-widgets-disconnected::after {{ content: "The kernel has ended. Run the cell again."; }}
+</style>"""
+
 # How long after the Enter key its text may come.
 _TEXT_S = 0.2
 
@@ -29,7 +36,7 @@ class StopButton:
         self._label = ipywidgets.Label()
         self._button = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "auto"})
         self._button.on_click(lambda button: stop())
-        self._box = ipywidgets.HBox([self._button, self._label])
+        self._box = _controls(ipywidgets.HBox([self._button, self._label]))
 
     def bundle(self) -> dict[str, Any]:
         """What shows it, or a hint where no widgets can be shown."""
@@ -69,7 +76,7 @@ class Panel:
         self._turns = ipywidgets.VBox([])
         row = {"flex_flow": "row wrap", "align_items": "center"}
         asking = ipywidgets.HBox([self._text, self._send, self._stop, self._retry], layout=row)
-        self.box = ipywidgets.VBox([self._models, self._turns, asking])
+        self.box = _controls(ipywidgets.VBox([self._models, self._turns, asking]))
 
     def model(self) -> str:
         """The picked model."""
@@ -130,6 +137,12 @@ class Panel:
         if not self._send.disabled and question.strip():
             self._text.value = ""
             self._ask(question)
+
+
+def _controls(box: ipywidgets.Box) -> ipywidgets.Box:
+    """The box, of whose buttons and fields nothing is shown once there is no kernel behind them."""
+    box.children = (*box.children, ipywidgets.HTML(_WITHOUT_KERNEL, layout={"display": "none"}))
+    return box.add_class(_CONTROLS)
 
 
 class Place:

@@ -134,6 +134,17 @@ def test_generate(client: ollama.Client, upstream: DemoOllama) -> None:
     assert "json" == sent["format"]
 
 
+@pytest.mark.parametrize(
+    ("said", "think"), [({}, True), ({"format": "json"}, False), ({"format": "json", "think": True}, True)]
+)
+def test_thinks_where_no_form_is_demanded(
+    client: ollama.Client, upstream: DemoOllama, said: dict[str, Any], think: bool
+) -> None:
+    """A model that may think does so unsaid, but not where its answer has to have a form: Ollama would not hold it."""
+    client.chat(**ask(model="demo:thinking", **said))
+    assert think == upstream.requests[-1].body["think"]
+
+
 def test_options_reach_the_model(client: ollama.Client, upstream: DemoOllama) -> None:
     """Options go to Ollama as they are."""
     client.chat(**ask(options={"temperature": 0.5, "seed": 7}))

@@ -20,6 +20,19 @@ AI_SDK = {"id": "c", "messages": [{"id": "1", "role": "user", "parts": [{"type":
 V1, OLLAMA = {"model": "chain", "messages": [HI]}, {"model": "chain", "messages": [HI], "stream": False}
 
 
+# What clients send along, and what says nothing of the answer.
+V1_ASIDE: list[dict[str, Any]] = [
+    {"store": True}, {"keep_alive": "5m"}, {"logit_bias": {}}, {"service_tier": "auto"}, {"modalities": ["text"]},
+    {"logprobs": False, "top_logprobs": 0}, {"response_format": {"type": "text"}}, {"prompt_cache_key": "k"},
+    {"tools": [], "tool_choice": "none"}, {"stream_options": None}, {"prediction": None, "audio": None},
+    {"messages": [{**HI, "name": "Ann", "id": "m1", "timestamp": 1}]},
+]  # fmt: skip
+OLLAMA_ASIDE: list[dict[str, Any]] = [
+    {"keep_alive": -1}, {"options": None, "tools": None, "think": None, "format": None},
+    {"messages": [{**HI, "images": None, "tool_calls": None, "thinking": None}]},
+]  # fmt: skip
+
+
 async def echo(question: str) -> str:
     """A chain that needs no model."""
     return f"You asked {question}"
@@ -51,6 +64,21 @@ async def test_offers_are_left_out(path: str, body: Any, ignored: str) -> None:
     """A chain answers without what it can't use, and the response says what that was."""
     answer = await post(path, body)
     assert (True, ignored) == (answer.is_success, answer.headers.get(IGNORED_HEADER)), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        *(("/v1/chat/completions", {**V1, **field}) for field in V1_ASIDE),
+        *(("/ollama/api/chat", {**OLLAMA, **field}) for field in OLLAMA_ASIDE),
+        ("/api/chat", {**AI_SDK, "trigger": "submit-message", "messageId": "1"}),
+        ("/agui", {**AGUI, "state": None, "forwardedProps": None, "parentRunId": "before"}),
+    ],
+)
+async def test_what_asks_nothing_of_the_answer(path: str, body: Any) -> None:
+    """Nobody is refused for what clients send along, and nothing is said of it."""
+    answer = await post(path, body)
+    assert (True, None) == (answer.is_success, answer.headers.get(IGNORED_HEADER)), answer.text
 
 
 @pytest.mark.parametrize("path", ["/nostream", "/stream", "/stream-with-post"])

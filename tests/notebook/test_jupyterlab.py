@@ -34,7 +34,7 @@ EVIL = (
 WIDE = (
     "# Title\n\n" + "x" * 200 + "\n\n```python\n" + "y" * 300 + "\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nThe end."
 )
-IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK, COLUMNS, CALLBACK, TEXTS = CELLS = (
+IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK, COLUMNS, CALLBACK, TEXTS, CLOSE = CELLS = (
     "%load_ext llmstream\nfrom llmstream.notebook import *",
     "await show('Why?', model='demo:endless-30')",
     "answer = await show('Why?', model='demo:stall-3')\nprint(answer.state, repr(answer.text))",
@@ -47,6 +47,7 @@ IMPORT, GROWING, INTERRUPTED, HOSTILE, LARGE, TALK, COLUMNS, CALLBACK, TEXTS = C
     "def ask(button):\n    with place:\n        show_sync('Hello')\n"
     "button.on_click(ask)\nipywidgets.VBox([button, place])",
     f"for number in range({len(HARD_TEXTS)}):\n    await show(f'Text {{number}}')",
+    "chat.close()",
 )
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # Its dialogs and its news would stand before the notebook; cells out of sight and further outputs would not be there.
@@ -219,6 +220,23 @@ def test_answer_in_a_callback(notebook: Notebook) -> None:
     contains(output, "tokens/s")
 
 
+def lost(whole: str) -> list[tuple[str, list[str]]]:
+    """The words of the hard texts that can't be read."""
+    return [(text.name, words) for text in HARD_TEXTS if (words := text.missing(whole))]
+
+
+def exported(notebook: Notebook) -> str:
+    """What a person reads in the HTML of the saved notebook."""
+    html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))  # type: ignore[no-untyped-call]
+    browser = notebook.page.context.browser
+    assert browser is not None
+    page = browser.new_page()
+    page.set_content(html)
+    whole = page.locator("body").inner_text()
+    page.close()
+    return str(whole)
+
+
 def test_every_word_can_be_read(notebook: Notebook) -> None:
     """Nothing that a model wrote is lost, prices are no formulas and formulas are; in the file and its HTML as well."""
     output = notebook.run(TEXTS)
@@ -233,19 +251,28 @@ def test_every_word_can_be_read(notebook: Notebook) -> None:
     formulas = [each.locator("mjx-container").count() for each in shown.all()]
     texts = [each.inner_text() for each in shown.all()]
     assert [] == [
-        (text.name, lost) for text, what in zip(HARD_TEXTS, texts, strict=True) if (lost := text.missing(what))
+        (text.name, words) for text, what in zip(HARD_TEXTS, texts, strict=True) if (words := text.missing(what))
     ]
     assert [(text.name, text.formulas) for text in HARD_TEXTS] == [
         (text.name, count) for text, count in zip(HARD_TEXTS, formulas, strict=True)
     ]
-    html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))  # type: ignore[no-untyped-call]
-    browser = notebook.page.context.browser
-    assert browser is not None
-    exported = browser.new_page()
-    exported.set_content(html)
-    whole = exported.locator("body").inner_text()
-    exported.close()
-    assert [] == [(text.name, lost) for text in HARD_TEXTS if (lost := text.missing(whole))]
+    assert [] == lost(exported(notebook))
+
+
+def test_every_word_can_be_read_in_the_chat(notebook: Notebook) -> None:
+    """Nothing is lost in the panel, nor in what it leaves in the file when it is closed, nor in the HTML of that."""
+    panel = notebook.run(TALK)
+    for number in range(len(HARD_TEXTS)):
+        notebook.ask(f"Text {number}")
+        expect(panel.get_by_text("tokens/s")).to_have_count(number + 1, timeout=TIMEOUT_MS)
+    assert [] == lost(panel.inner_text())
+    notebook.run(CLOSE)
+    expect(panel.get_by_role("button")).to_have_count(0, timeout=TIMEOUT_MS)
+    notebook.save()
+    notebook.reload()
+    contains(panel, f"Text {len(HARD_TEXTS) - 1}")
+    assert [] == lost(panel.inner_text())
+    assert [] == lost(exported(notebook))
 
 
 def test_hostile_answer_is_inert(notebook: Notebook) -> None:
@@ -306,3 +333,20 @@ def test_fits_the_screen(notebook: Notebook) -> None:
         shown = notebook.page.locator(".jp-OutputArea-output :is(p, pre, td, button, input, select)")
         beyond = "(all, width) => all.map(each => each.getBoundingClientRect().right).filter(right => right > width)"
         assert [] == shown.evaluate_all(beyond, width)
+
+
+def test_no_button_is_left_of_a_kernel_that_died(notebook: Notebook) -> None:
+    """Neither in the page nor after a reload is there one that does nothing. Last: the kernel is a new one."""
+    panel = notebook.run(TALK)
+    notebook.ask("Hello")
+    contains(panel, "Hi there.")
+    growing = notebook.run(GROWING)
+    expect(growing.get_by_role("button", name="Stop")).to_be_enabled(timeout=TIMEOUT_MS)
+    notebook.save()
+    notebook.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
+    notebook.wait_ready()
+    for place in (panel, growing):
+        expect(place.get_by_role("button")).to_have_count(0, timeout=TIMEOUT_MS)
+    notebook.reload()
+    for place in (panel, growing):
+        expect(place.get_by_role("button")).to_have_count(0, timeout=TIMEOUT_MS)

@@ -43,7 +43,7 @@ def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]
     return Ask(
         messages=[reader.read(message, is_current=place >= turn) for place, message in enumerate(messages)],
         model=request.model,
-        thinking=cast("Thinking", request.think) if takes_think else None,
+        thinking=_thinking(request, shape) if takes_think else None,
         options={
             name: value
             for name, value in request.options.items()
@@ -52,6 +52,12 @@ def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]
         tools=cast("tuple[Mapping[str, Any], ...]", request.tools),
         format=shape,
     )
+
+
+def _thinking(request: ChatRequest, shape: object) -> Thinking:
+    """Whether the model thinks: Ollama does not hold one that may think, but doesn't, to the format of its answer."""
+    unsaid = request.body.get("think") is None
+    return False if unsaid and shape is not None else cast("Thinking", request.think)
 
 
 def _is_default(name: str, value: object) -> bool:

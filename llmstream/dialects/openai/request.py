@@ -50,7 +50,7 @@ _NOT_HERE: dict[str, tuple[Any, ...]] = {
     "logprobs": (False,),
     "top_logprobs": (0,),
     "logit_bias": ({},),
-    "store": (False,),
+    "store": (False, True),  # for OpenAI's own pages
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
     "functions": ([],),

@@ -1,0 +1,169 @@
+"""The documented snippets against a server that refuses, or that fails in the middle: each shows what is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from llmstream.errors import Forbidden, InvalidRequest, LlmstreamError, UpstreamBusy, UpstreamTruncated
+from llmstream.fastapi import create_app
+from llmstream.settings import Settings
+from tests.support import ROOT
+from tests.support.npm import CLIENTS, NOBODY, built
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
+
+SERVER = "http://localhost:8000"
+TIMEOUT_S = 60
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+CLIENTS_PAGE, README = ((ROOT / name).read_text() for name in ("docs/clients.md", "README.md"))
+
+# What stands around the README's snippets in a page.
+AROUND = """
+import { fetchEventSource } from "@microsoft/fetch-event-source";
+import { EventSource } from "eventsource";
+const [question, setAnswer] = ["What is SSE?", () => undefined];
+const setError = (error) => document.body.append(error);
+class FatalError extends Error {}
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a server answers; shown: what a person reads of it, in words or as the status."""
+
+    status: int
+    shown: str
+    error: LlmstreamError | None = None
+    late: bool = False
+
+
+FAULTS = {
+    "401": Fault(401, "wants a token"),
+    "403": Fault(403, "Not for you.", Forbidden("Not for you.")),
+    "422": Fault(422, "Not like this.", InvalidRequest("Not like this.")),
+    "502": Fault(502, "Ollama is not running"),
+    "503": Fault(503, "Too much to do.", UpstreamBusy("Too much to do.")),
+    "late": Fault(200, "The answer broke off.", UpstreamTruncated("The answer broke off."), late=True),
+}
+
+
+def failing(fault: Fault) -> object:
+    """A chain that fails at once or in the middle; None for the default chain."""
+    if fault.error is None:
+        return None
+
+    async def answer(question: str) -> AsyncIterator[str]:
+        if fault.late:
+            yield "Server-sent "
+        raise fault.error or AssertionError
+
+    return answer
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, str]]:
+    """The address of a server for each fault."""
+    with ExitStack() as stack:
+        found = {}
+        for name, fault in FAULTS.items():
+            token = "secret" if fault.status == 401 else None
+            settings = Settings(ollama_url=NOBODY, model="demo", demo="never", token=token)
+            app = create_app(settings, chain=failing(fault), name="demo")
+            found[name] = stack.enter_context(serving(app)).url
+        yield found
+
+
+def run(command: list[str | Path], folder: Path) -> str:
+    """What a program says, to its end."""
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        cwd=folder,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    return done.stdout + done.stderr
+
+
+def snippets(page: str, language: str) -> list[object]:
+    """The snippets of a language that ask a server, named after the package that they import last."""
+    found = [code for kind, code in BLOCK.findall(page) if kind == language and SERVER in code]
+    imported = re.compile(r'(?:from "|^from |^import )([^"\s]+)', re.MULTILINE)
+    return [pytest.param(code, id=(imported.findall(code) or [code.split("(")[0].split()[-1]])[-1]) for code in found]
+
+
+@pytest.fixture(params=FAULTS)
+def fault(request: pytest.FixtureRequest) -> str:
+    """The name of a fault."""
+    return str(request.param)
+
+
+def told(fault: str, said: str) -> bool:
+    """Whether what is said names the fault: by its words, or by its status, which is 400 for 422 in some dialects."""
+    status = "(422|400)" if fault == "422" else fault
+    if FAULTS[fault].late:
+        return FAULTS[fault].shown in said
+    return FAULTS[fault].shown in said or re.search(rf"\b{status}\b", said) is not None
+
+
+@pytest.mark.parametrize("code", snippets(CLIENTS_PAGE, "ts"))
+def test_program_says_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+    """A program for Node ends, and says it."""
+    packages = built(CLIENTS) / "node_modules"
+    (tmp_path / "node_modules").symlink_to(packages)
+    (tmp_path / "snippet.mjs").write_text(code.replace(SERVER, servers[fault]))
+    node = packages / ".bin" / "node"
+    said = run([node if node.exists() else "node", tmp_path / "snippet.mjs"], tmp_path)
+    assert told(fault, said), said
+
+
+@pytest.mark.parametrize("code", snippets(CLIENTS_PAGE, "python"))
+def test_python_says_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+    """A Python snippet raises it."""
+    said = run([sys.executable, "-c", code.replace(SERVER, servers[fault])], tmp_path)
+    assert told(fault, said), said
+
+
+def page_shows(code: str, wanted: str, url: str, folder: Path) -> str:
+    """What a page shows, once it shows what is wanted."""
+    (folder / "node_modules").symlink_to(built(CLIENTS) / "node_modules")
+    (folder / "snippet.tsx").write_text(code.replace(SERVER, url))
+    node = built(CLIENTS) / "node_modules" / ".bin" / "node"
+    program = built(CLIENTS) / "page.mjs"
+    return run([node if node.exists() else "node", program, folder / "snippet.tsx", wanted], folder)
+
+
+@pytest.mark.parametrize("code", snippets(CLIENTS_PAGE, "tsx"))
+def test_page_shows_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+    """A page's snippet shows it."""
+    wanted = FAULTS[fault].shown
+    assert wanted in page_shows(code, wanted, servers[fault], tmp_path)
+
+
+@pytest.mark.parametrize("code", snippets(README, "tsx")[1:])
+def test_readme_shows_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+    """The ways of the README: an EventSource tells of a refusal that it was one, the others what it was."""
+    late = FAULTS[fault].late
+    if late and "setAnswer" not in code:
+        return  # reads no further than the response
+    refused = "new EventSource" in code and not late
+    wanted = "The server refused to answer." if refused else FAULTS[fault].shown
+    assert wanted in page_shows(AROUND + code, wanted, servers[fault], tmp_path)
+
+
+def test_the_hook_shows_what_is_wrong() -> None:
+    """The README's first way reads the run's error, as the examples beside the hook do."""
+    first = next(code for kind, code in BLOCK.findall(README) if kind == "tsx")
+    assert "message.run.error?.message" in first
