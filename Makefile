@@ -85,9 +85,10 @@ fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 bench: $(DEV) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## 10,000 random cuts and resumes, as many runs with random faults, odd conditions, an hour of load
-	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 \
-		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py tests/soak/odd.py --timeout 3600 $(ARGS)
+soak: $(DEV) ## 10,000 random cuts and resumes, also where servers die, random faults, odd conditions, an hour of load
+	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 LLMSTREAM_TEST_REPLICA_CUTS=10000 \
+		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py tests/http/test_replicas_soak.py \
+		tests/soak/odd.py --timeout 3600 $(ARGS)
 	$(BIN)/python -m tests.soak.long --minutes $(MINUTES)
 
 clean: ## remove what was made
