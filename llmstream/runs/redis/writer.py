@@ -70,6 +70,8 @@ class Writer:
 
     def touch(self, run_id: str) -> None:
         """There is something new in a run."""
+        if run_id in self._dirty:  # as every token but the first of a batch finds it
+            return
         owned = self.owned.get(run_id)
         if owned is not None and owned.events is not None:
             self._dirty[run_id] = None

@@ -1,0 +1,110 @@
+"""What tests of the run log in Redis do with it: add, collect, wait, and have other processes own or watch runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llmstream.events import Event, Failed, Finished, Timings, Token, Usage
+from llmstream.runs.log import END_OF_LOST, NewRun
+from llmstream.runs.redis.log import RedisLog
+from tests.support import ROOT
+from tests.support.redis import RedisServer
+
+END = Finished("stop", Usage(), Timings())
+LEASE_S = 0.9
+
+MakeLog = Callable[..., RedisLog]
+
+
+def new(id: str = "r", **fields: Any) -> NewRun:
+    """A run nobody asks to end."""
+    return NewRun(id=id, **{"on_cancel": lambda by: None, "grace_s": 600, **fields})
+
+
+def tokens(first: int, last: int) -> list[Event]:
+    """Tokens that say their numbers."""
+    return [Token(str(number)) for number in range(first, last + 1)]
+
+
+async def collect(log: RedisLog, after: int = 0, id: str = "r") -> list[Event]:
+    """All events after a number, to the end; each must have the next number, but for the end of a lost run."""
+    found: list[Event] = []
+    follower = log.follow(id, after, idle_s=60)
+    try:
+        async for batch in follower:
+            assert batch.first in (after + len(found) + 1, END_OF_LOST)
+            found += batch.events
+    finally:
+        follower.close()
+    return found
+
+
+async def follow(log: RedisLog, after: int = 0, id: str = "r") -> asyncio.Task[list[Event]]:
+    """Collect behind; returns when the first of the events is there."""
+    there = asyncio.Event()
+
+    async def collecting() -> list[Event]:
+        first = log.follow(id, after, idle_s=60)
+        await anext(first)
+        there.set()
+        try:
+            return await collect(log, after, id)
+        finally:
+            first.close()
+
+    task = asyncio.create_task(collecting())
+    await asyncio.wait_for(there.wait(), 20)
+    return task
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again, for at most 20 s."""
+    async with asyncio.timeout(20):
+        while not await is_so():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.05)
+
+
+@contextmanager
+def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A process of `redis_owner`."""
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.redis_owner",
+        url or server.url,
+        "llmstream",
+        str(LEASE_S),
+        str(count),
+        run,
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+async def says(process: subprocess.Popen[str], word: str) -> None:
+    """Wait until the process writes this."""
+    assert process.stdout is not None
+    while (line := await asyncio.to_thread(process.stdout.readline)) != f"{word}\n":
+        assert line, "it ended"
+
+
+def is_whole(events: list[Event]) -> int:
+    """How many tokens there are in front of `owner_lost`, the only end; each once and in order."""
+    *before, end = events
+    assert isinstance(end, Failed)
+    assert ("owner_lost", True) == (end.code, end.retryable)
+    assert tokens(1, len(before)) == before
+    return len(before)
