@@ -85,9 +85,12 @@ class Persistent(Client):
         while not self.over:
             self.turns += 1
             with self.ask() as exchange:
-                while exchange.read():
-                    assert time.monotonic() < until, f"no end in sight: {self}, {exchange.body[-300:]!r}"
-                assert time.monotonic() < until, f"no end in sight: {self}"
+                try:
+                    while exchange.read():
+                        assert time.monotonic() < until
+                    assert time.monotonic() < until
+                except (AssertionError, TimeoutError):
+                    raise AssertionError(f"no end in sight: {self}, {exchange.status} {exchange.body!r}") from None
                 assert exchange.status in (0, 200, 201, 503), (exchange.status, exchange.body)
                 self._apply(exchange)
             if exchange.status in (0, 503):

@@ -19,6 +19,7 @@ from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.reader import Reader
+from llmstream.runs.redis.rights import trial
 from llmstream.runs.redis.scripts import REAP, WATCHED
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.writer import Writer
@@ -68,6 +69,7 @@ class Nodes:
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
         link.probe = self._beat
+        link.trial = trial(keys, node)
         subscription.add(keys.node(node), lambda: None, self._hear)
 
     @property
