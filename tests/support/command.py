@@ -59,15 +59,20 @@ def served(upstream: DemoOllama, **environ: str) -> Iterator[Process]:
         text=True,
     )
     assert process.stdout is not None
+    reading: threading.Thread | None = None
     try:
         for line in process.stdout:
             if match := re.search(r"listens on (http://\S+)", line):
                 break
         else:
             raise AssertionError("the server did not start")
-        threading.Thread(target=process.stdout.read, daemon=True).start()  # else a full pipe would stop the server
+        # What else it says is read too, or it would stand still when the pipe is full.
+        reading = threading.Thread(target=process.stdout.read)
+        reading.start()
         yield Process(match[1], process)
     finally:
         process.kill()
         process.wait()
+        if reading is not None:
+            reading.join()
         process.stdout.close()
