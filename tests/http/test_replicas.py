@@ -20,10 +20,10 @@ from llmstream.client import Client
 from llmstream.demo_ollama import DemoOllama
 from llmstream.events import Cancelled, Event, Failed, Finished, Token
 from llmstream.runs.log import END_OF_LOST
-from tests.http.test_nginx import nginx
 from tests.support import ROOT
 from tests.support.command import COMMAND, Process, environment, served
 from tests.support.faultkit import Exchange, eventually
+from tests.support.nginx import nginx
 from tests.support.redis import RedisServer
 from tests.support.serving import get, messages, native_events, plain_answer, post
 

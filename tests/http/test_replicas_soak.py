@@ -51,18 +51,24 @@ class Servers:
         self._stack = ExitStack()
         self._pool = ThreadPoolExecutor(REPLICAS)
         self._living: list[Process] = []
+        self._over = threading.Event()
 
     def __enter__(self) -> Servers:
         list(self._pool.map(lambda _: self._start(), range(REPLICAS)))
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._over.set()
         self._pool.shutdown()
         self._stack.close()
 
     def _start(self) -> None:
-        process = self._stack.enter_context(served(self._upstream, **self._settings))
-        self._living.append(process)
+        while not self._over.is_set():
+            try:
+                self._living.append(self._stack.enter_context(served(self._upstream, **self._settings)))
+                return
+            except AssertionError:  # the store was away when it began; whatever watches over servers tries again
+                continue
 
     def any(self) -> str:
         """The address of one that lives, as far as is known."""
