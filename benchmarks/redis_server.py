@@ -25,9 +25,10 @@ class Redis:
         """One number of what INFO tells."""
         return float(self.client.info()[name])
 
-    def calls(self) -> int:
-        """How often a script was called so far."""
-        return int(self.client.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"])
+    def calls(self, *commands: str) -> int:
+        """How often these commands were called so far."""
+        stats = self.client.info("commandstats")
+        return sum(int(stats.get(f"cmdstat_{command}", {"calls": 0})["calls"]) for command in commands)
 
 
 @contextmanager
