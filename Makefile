@@ -95,10 +95,10 @@ fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 bench: $(DEV) ## measure; prints a table of ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(DEV) ## 10,000 random cuts and resumes, runs with faults, bodies for each endpoint; odd conditions, an hour of load
+soak: $(DEV) ## 10,000 random cuts (also where servers die), runs with faults, bodies; odd conditions, an hour of load
 	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 LLMSTREAM_TEST_EXAMPLES=10000 \
-		$(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py tests/http/test_fuzz.py tests/soak/odd.py \
-		--timeout 3600 $(ARGS)
+		LLMSTREAM_TEST_REPLICA_CUTS=10000 $(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py \
+		tests/http/test_replicas_soak.py tests/http/test_fuzz.py tests/soak/odd.py --timeout 3600 $(ARGS)
 	$(BIN)/python -m tests.soak.long --minutes $(MINUTES)
 
 clean: ## remove what was made

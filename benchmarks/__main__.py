@@ -19,6 +19,7 @@ from benchmarks import (
     many,
     notebook,
     react_page,
+    redis_log,
     startup,
     stopping,
     throughput,
@@ -38,6 +39,7 @@ MEASUREMENTS: Mapping[str, Callable[..., None]] = {
     "gradio": gradio_chat.run,
     "notebook": notebook.run,
     "react": react_page.run,
+    "redis": redis_log.run,
 }
 
 

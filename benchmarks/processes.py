@@ -64,9 +64,13 @@ class Process:
         finally:
             connection.close()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        self._child.send_signal(number)
+
     def close(self) -> None:
         """End it, by force if it does not end by itself."""
-        self._child.send_signal(signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         try:
             self._child.wait(5)
         except subprocess.TimeoutExpired:
@@ -114,10 +118,10 @@ def upstream() -> Iterator[Process]:
 
 
 @contextmanager
-def server(name: str, source: Process, **environ: str) -> Iterator[Process]:
+def server(name: str, source: Process, core: int = SERVER_CORE, /, **environ: str) -> Iterator[Process]:
     """One of the servers of `serve`, on a core of its own; more settings in `environ`."""
     fixed = {"OLLAMA_HOST": f"127.0.0.1:{source.port}", "LLMSTREAM_MODEL": MODEL, "LLMSTREAM_DEMO": "never"}
-    process = Process("benchmarks.serve", name, core=SERVER_CORE, **fixed, **environ)
+    process = Process("benchmarks.serve", name, core=core, **fixed, **environ)
     try:
         yield process
     finally:

@@ -21,7 +21,7 @@ import uvloop
 
 from benchmarks.processes import MODEL
 
-_ASKED = re.compile(rb"tokens=(\d+)(?: rate=(\d+))?")
+_ASKED = re.compile(rb"tokens=(\d+)(?: rate=([\d.]+))?")
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 _WORDS = (" the", " sky", " is", " blue", " because", " light", " of", " short", " waves", " scatters", " most", ".\n")
@@ -128,7 +128,7 @@ class Upstream(asyncio.Protocol):
 
     def _answer(self, body: bytes) -> None:
         asked = _ASKED.search(body)
-        tokens, rate = (int(asked[1]), int(asked[2] or 0)) if asked else (100, 0)
+        tokens, rate = (int(asked[1]), float(asked[2] or 0)) if asked else (100, 0.0)
         stats["chats"] += 1
         stats["open"] += 1
         self._transport.write(_STREAM)

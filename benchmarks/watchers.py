@@ -44,7 +44,7 @@ async def _busy(process: Process, question: str, watchers: int) -> float:
     return process.cpu_s() - cpu_s
 
 
-async def _reconnect(process: Process, run_id: str, clients: int, within_s: float) -> list[float]:
+async def reconnect(process: Process, run_id: str, clients: int, within_s: float) -> list[float]:
     """Cut so many watchers, have them come back with their last id within so many seconds; how long each waited."""
     request = get_bytes(f"/runs/{run_id}/events")
     crowded = [await crowd.watch(process.port, request) for _ in range(clients)]
@@ -82,7 +82,7 @@ def run(*, quick: bool) -> None:
         with server("llmstream", source) as process:
             chats = source.ask("GET", "/stats")["chats"]
             run_id = start(process, "tokens=100000 rate=50")
-            waited = crowd.run(_reconnect(process, run_id, clients, 1))
+            waited = crowd.run(reconnect(process, run_id, clients, 1))
             new = source.ask("GET", "/stats")["chats"] - chats - 1
     _report(idle, extra, busy, alone_s, crowd_s, asked - 1, waited, new)
 

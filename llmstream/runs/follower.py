@@ -88,6 +88,10 @@ class MemoryFollower(Follower):
         self._over = is_terminal(events[-1])
         return Batch(first, events)
 
+    def go_on_after(self, number: int) -> None:
+        """Go on after the event with this number, wherever the follower is."""
+        self._position, self._over = number, False
+
     def wake(self) -> None:
         """There is more; called in the appending thread, or in the follower's own."""
         future = self._future

@@ -11,31 +11,10 @@ from llmstream.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from llmstream.events import CancelledBy, Event, Failed
+from llmstream.events import CancelledBy, Failed
 from llmstream.runs.log import END_OF_LOST
-from tests.support.forked import Forked
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, LEASE_S, MakeLog, collect, follow, new, tokens, until
-
-
-def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Forked:
-    """A process of `redis_owner`."""
-    return Forked("tests.support.redis_owner", url or server.url, "llmstream", str(LEASE_S), str(count), run)
-
-
-async def says(process: Forked, word: str) -> None:
-    """Wait until the process writes this."""
-    while (line := await asyncio.to_thread(process.stdout.readline)) != f"{word}\n":
-        assert line, "it ended"
-
-
-def is_whole(events: list[Event]) -> int:
-    """How many tokens there are in front of `owner_lost`, the only end; each once and in order."""
-    *before, end = events
-    assert isinstance(end, Failed)
-    assert ("owner_lost", True) == (end.code, end.retryable)
-    assert tokens(1, len(before)) == before
-    return len(before)
+from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
 
 
 async def test_an_owner_that_is_killed_is_told_to_all(server: RedisServer, process: MakeLog) -> None:

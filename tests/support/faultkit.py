@@ -38,14 +38,16 @@ class Fault:
 
 
 class Proxy:
-    """Listens on loopback and passes everything on to `url`; `faults` gives the fault of each new connection."""
+    """Listens on loopback and passes everything on to `url`; `faults` gives the fault of each new connection.
 
-    def __init__(self, url: str, faults: Iterator[Fault] | None = None) -> None:
-        parts = urlsplit(url)
+    url: where to, or what says that for each new connection.
+    """
+
+    def __init__(self, url: str | Callable[[], str], faults: Iterator[Fault] | None = None) -> None:
         self.faults = faults
         self.connections = 0
         self.open = 0
-        self._target = (parts.hostname, parts.port)
+        self._target = url
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,9 +81,12 @@ class Proxy:
         self.open += 1
         fault = next(self.faults, Fault()) if self.faults is not None else Fault()
         try:
-            up_reader, up_writer = await asyncio.open_connection(*self._target)
+            target = urlsplit(self._target if isinstance(self._target, str) else self._target())
+            up_reader, up_writer = await asyncio.open_connection(target.hostname, target.port)
         except OSError:
             writer.transport.abort()
+            self.open -= 1
+            self._tasks.discard(task)
             return
         down = asyncio.create_task(_pass(up_reader, writer, fault.cut_down, fault))
         up = asyncio.create_task(_pass(reader, up_writer, fault.cut_up, Fault()))

@@ -87,6 +87,10 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def another_client(self) -> Any:
+        """One more client, for a command that is not answered soon."""
+        return redis.Redis(port=self.port, protocol=2)
+
     def wait_until_alone(self) -> None:
         """Fail unless everybody lets go of it."""
         deadline = time.monotonic() + 10

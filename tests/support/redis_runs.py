@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from llmstream.events import Event, Finished, Timings, Token, Usage
+from llmstream.events import Event, Failed, Finished, Timings, Token, Usage
 from llmstream.runs.log import END_OF_LOST, NewRun
 from llmstream.runs.redis.log import RedisLog
+from tests.support.forked import Forked
+from tests.support.redis import RedisServer
 
 END = Finished("stop", Usage(), Timings())
 LEASE_S = 0.9
@@ -61,3 +63,23 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
         while not await is_so():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.05)
+
+
+def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Forked:
+    """A process of `redis_owner`."""
+    return Forked("tests.support.redis_owner", url or server.url, "llmstream", str(LEASE_S), str(count), run)
+
+
+async def says(process: Forked, word: str) -> None:
+    """Wait until the process writes this."""
+    while (line := await asyncio.to_thread(process.stdout.readline)) != f"{word}\n":
+        assert line, "it ended"
+
+
+def is_whole(events: list[Event]) -> int:
+    """How many tokens there are in front of `owner_lost`, the only end; each once and in order."""
+    *before, end = events
+    assert isinstance(end, Failed)
+    assert ("owner_lost", True) == (end.code, end.retryable)
+    assert tokens(1, len(before)) == before
+    return len(before)

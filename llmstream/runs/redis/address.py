@@ -23,7 +23,10 @@ _FORMS = (
 def shown(url: str) -> str:
     """The address as it may stand in a log: without user, password and options."""
     scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" if rest else "redis"
+    address, _, options = rest.partition("?")
+    if not address or "@" in options:  # nobody can tell where the password ends
+        return scheme if rest else "redis"
+    return f"{scheme}://{address.rpartition('@')[2]}"
 
 
 def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
@@ -41,15 +44,21 @@ def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
     scheme, _, rest = url.partition("://")
     scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme.lower(), scheme.lower())
     try:
-        if scheme in ("redis+sentinel", "rediss+sentinel", "valkey+sentinel", "valkeys+sentinel"):
-            return _by_sentinel(f"{scheme}://{rest}", options)
-        if scheme not in ("redis", "rediss", "unix") or not rest:
-            raise ValueError
-        if scheme != "unix":
-            options["socket_keepalive"] = True
-        return ConnectionPool(**{**options, **parse_url(f"{scheme}://{rest}")})
+        connections = _by_scheme(scheme, rest, options)
+        connections.make_connection()  # connects to nothing, but knows the options that there are
     except (ValueError, TypeError):
         raise SettingsError(f"redis_url (LLMSTREAM_REDIS_URL) must be {_FORMS}.") from None
+    return connections
+
+
+def _by_scheme(scheme: str, rest: str, options: dict[str, Any]) -> Any:
+    if scheme in ("redis+sentinel", "rediss+sentinel", "valkey+sentinel", "valkeys+sentinel"):
+        return _by_sentinel(f"{scheme}://{rest}", options)
+    if scheme not in ("redis", "rediss", "unix") or not rest:
+        raise ValueError
+    if scheme != "unix":
+        options["socket_keepalive"] = True
+    return ConnectionPool(**{**options, **parse_url(f"{scheme}://{rest}")})
 
 
 def _by_sentinel(url: str, options: dict[str, Any]) -> SentinelConnectionPool:

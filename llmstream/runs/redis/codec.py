@@ -37,7 +37,10 @@ def _pieces(events: Sequence[Event]) -> Iterator[tuple[int, bytes]]:
 
 
 def _encode(events: Sequence[Event]) -> bytes:
-    plain = [event.text if type(event) is Token and event == Token(event.text) else event for event in events]
+    plain = [
+        event.text if type(event) is Token and event.message is None and event.name is None else event
+        for event in events
+    ]
     try:
         return _encoder.encode(plain)
     except (TypeError, ValueError, OverflowError, RecursionError):  # a chain may emit anything

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as Cut
 from redis.exceptions import (
+    NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -36,6 +37,7 @@ class Link:
 
     up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
     whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
+    trial: commands that need each right that is needed.
     on_up: called each time the store is back. up_since: in the loop's time.
     """
 
@@ -47,6 +49,7 @@ class Link:
         self.version: str | None = None
         self.reconnects = 0
         self.probe: Callable[[], Awaitable[object]] = lambda: self._exchange([("PING",)])
+        self.trial: Sequence[Command] = ()
         self.on_up: list[Callable[[], None]] = []
         self.timeout_s = timeout_s
         self._connections = connections_to(url, name=name, timeout_s=timeout_s)
@@ -190,15 +193,15 @@ class Link:
         """Find out whether this store will do; a warning about it, or None. Raises `SettingsError`, as one sentence."""
         try:
             async with asyncio.timeout(self.timeout_s):
-                answers = await self._exchange([("INFO", "server"), ("INFO", "memory")])
-                for answer in answers:
+                *answers, more, less = await self._exchange([*self.trial, ("INFO", "server"), ("INFO", "memory")])
+                for answer in (*(each for each in answers if isinstance(each, NoPermissionError)), more, less):
                     if isinstance(answer, Exception):
                         raise answer
         except (RedisError, OSError, TimeoutError) as error:
             raise SettingsError(
                 f"The store at {self.address} can't be used: {reason(error)}. See redis_url (LLMSTREAM_REDIS_URL)."
             ) from None
-        info = dict(line.split(":", 1) for text in answers for line in text.decode().splitlines() if ":" in line)
+        info = dict(line.split(":", 1) for text in (more, less) for line in text.decode().splitlines() if ":" in line)
         self.version = info.get("valkey_version") or info.get("redis_version", "")
         if tuple(map(int, info.get("redis_version", "0.0").split(".")[:2])) < (6, 2):
             raise SettingsError(f"The store at {self.address} is Redis {self.version}; llmstream needs 6.2 or later.")

@@ -66,7 +66,7 @@ class RedisLog(RunLog):
             self.link = link = Link(settings.redis_url or "", name=f"llmstream-{node}", timeout_s=timeout_s)
             self.writer = writer = Writer(link, keys, node, self._times)
             subscription = Subscription(link)
-            self.reader = reader = Reader(link, keys, node, subscription, lease_s=settings.lease_s)
+            self.reader = reader = Reader(link, keys, node, subscription, settings)
             about = f"{os.getpid()} {socket.gethostname()}"
             self.nodes = nodes = Nodes(
                 link, keys, node, about, writer, reader, subscription, self._times, settings.lease_s
@@ -95,19 +95,18 @@ class RedisLog(RunLog):
     def health(self) -> dict[str, object]:
         if self._loop is None:
             return {"kind": "redis", "reachable": False, "version": None}
-        return {"kind": "redis", "reachable": self.link.up, "version": self.link.version}
+        link, lag_s = self.link, round(self.writer.figures()["store_lag_seconds"], 3)
+        return {"kind": "redis", "reachable": link.up, "version": link.version, "lag_s": lag_s}
 
     def figures(self) -> dict[str, float]:
         if self._loop is None:
             return {"store_up": 0}
         return {
             "store_up": self.link.up,
-            "store_unstored_events": self.writer.unstored,
-            "store_mirrored_runs": len(self.reader.mirrors),
+            **self.writer.figures(),
+            **self.reader.room.figures(),
             "store_reconnects_total": self.link.reconnects,
-            "store_repairs_total": self.writer.repairs,
             "store_probe_failures_total": self.nodes.probe_failures,
-            "runs_lost_total": self.writer.lost,
         }
 
     def leave(self) -> None:

@@ -11,8 +11,11 @@ from llmstream.runs.follower import MemoryFollower
 from llmstream.runs.log import END_OF_LOST, Batch, Follower, PositionLost
 from llmstream.runs.record import Followed
 from llmstream.runs.redis.codec import decode
+from llmstream.runs.redis.room import Room
 
 _EVENT_BYTES = 100
+# Stands where events are that are not here; nobody gets it.
+_NOT_HERE = Failed("trimmed", "", retryable=False)
 # A client can't be further ahead of the store than this; what claims to be holds another run's number, or none.
 MOST_AHEAD = 1_000_000
 
@@ -21,13 +24,15 @@ class Mirror(Followed):
     """The events of a run that another process owns, shared by all that follow it here.
 
     It is fed in the loop of the log. `last`: the number up to which the store had it; `gone`: how many of the first
-    events are in the store no more. `end`: of a run whose owner died. `failure`: why its followers can't go on.
-    `left_alone`: they can, but not in this process.
+    events are in the store no more; `shed_count`: how many are not kept here. `end`: of a run whose owner died.
+    `failure`: why its followers can't go on. `left_alone`: they can, but not in this process.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, room: Room) -> None:
         super().__init__()
         self.run_id = run_id
+        self.room = room
+        self.shed_count = 0
         self.owner = ""
         self.last = 0
         self.gone = 0
@@ -79,8 +84,10 @@ class Mirror(Followed):
 
     def _add(self, events: list[Event]) -> None:
         # The bytes first: a follower in another thread divides by the number of events.
-        self.bytes += sum(_EVENT_BYTES + size_of(event) for event in events)
+        size = sum(map(_size, events))
+        self.bytes += size
         self.events.extend(events)
+        self.room.grow(size)
         if is_terminal(events[-1]):
             self.close()
         else:
@@ -89,7 +96,18 @@ class Mirror(Followed):
     def skip(self, count: int) -> None:
         """The first events are not in the store any more: whoever needs them is told so, and nobody reads these."""
         self.gone = count
-        self.events.extend([Failed("trimmed", "", retryable=False)] * count)
+        self.events.extend([_NOT_HERE] * count)
+
+    def shed(self, keep_bytes: int) -> None:
+        """Keep the newest events only: whoever needs others reads them from the store."""
+        number, kept = len(self.events), 0
+        while number > self.shed_count and kept < keep_bytes:
+            number -= 1
+            kept += _size(self.events[number])
+        # The number first: a follower in another thread takes events, and then looks whether it has them.
+        before, self.shed_count = self.shed_count, number
+        self.events[before:number] = [_NOT_HERE] * (number - before)
+        self.bytes = kept
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -108,6 +126,10 @@ class Mirror(Followed):
         if not self.closed:
             self.failure = failure
             self.close()
+
+
+def _size(event: Event) -> int:
+    return _EVENT_BYTES + size_of(event)
 
 
 class MirrorFollower(Follower):
@@ -157,6 +179,10 @@ class MirrorFollower(Follower):
         if batch.events and batch.first <= self._mirror.gone:
             self._over = True
             raise PositionLost("trimmed")
+        if batch.events and batch.first <= self._mirror.shed_count:
+            events = await self._mirror.room.page(self._mirror.run_id, batch.first - 1)
+            self._inner.go_on_after(batch.first - 1 + len(events))
+            return Batch(batch.first, events)
         return batch
 
     def _last(self) -> Batch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
@@ -19,7 +19,8 @@ from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.reader import Reader
-from llmstream.runs.redis.scripts import REAP
+from llmstream.runs.redis.rights import trial
+from llmstream.runs.redis.scripts import REAP, WATCHED
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.writer import Writer
 
@@ -27,6 +28,8 @@ logger = logging.getLogger("llmstream")
 
 # How long somebody who asked for a run waits to hear of its end, in leases.
 _ASKED_LEASES = 5
+# Runs that one call looks at.
+_CALL_RUNS = 128
 # How long followers wait for a store that is away, in leases.
 _PATIENCE_LEASES = 5
 
@@ -66,6 +69,7 @@ class Nodes:
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
         link.probe = self._beat
+        link.trial = trial(keys, node)
         subscription.add(keys.node(node), lambda: None, self._hear)
 
     @property
@@ -174,16 +178,25 @@ class Nodes:
 
     async def watched(self, run_id: str) -> bool:
         """Whether a process that lives watches a run."""
-        members = await self._link.command("SMEMBERS", self._keys.watchers(run_id))
-        nodes = [member.decode("ascii", "replace") for member in members]
-        if not nodes:
-            return False
-        return any(await self._link.commands([("EXISTS", self._keys.node(node)) for node in nodes]))
+        return not await self._unwatched([run_id])
+
+    async def _unwatched(self, runs: Sequence[str]) -> list[str]:
+        """Those of the runs that no process that lives watches."""
+        watching: dict[str, set[str]] = {}
+        for start in range(0, len(runs), _CALL_RUNS):
+            some = runs[start : start + _CALL_RUNS]
+            found = await self._link.run(WATCHED, [self._keys.watchers(run_id) for run_id in some])
+            for run_id, members in zip(some, found, strict=True):
+                watching[run_id] = {member.decode("ascii", "replace") for member in members}
+        nodes = sorted(set().union(*watching.values()))
+        there = await self._link.commands([("EXISTS", self._keys.node(node)) for node in nodes]) if nodes else []
+        living = {node for node, lives in zip(nodes, there, strict=True) if lives}
+        return [run_id for run_id, members in watching.items() if not members & living]
 
     async def _look_at_watchers(self) -> None:
-        for run_id, owned in list(self._writer.owned.items()):
-            if owned.watched_elsewhere and not await self.watched(run_id):
-                self.on_unwatched(run_id)
+        runs = [run_id for run_id, owned in self._writer.owned.items() if owned.watched_elsewhere]
+        for run_id in await self._unwatched(runs):
+            self.on_unwatched(run_id)
 
     # --- the dead
 

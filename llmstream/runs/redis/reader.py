@@ -18,8 +18,10 @@ from llmstream.runs.redis.codec import numbers
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
 from llmstream.runs.redis.mirror import MOST_AHEAD, Mirror, MirrorFollower
+from llmstream.runs.redis.room import Room
 from llmstream.runs.redis.scripts import LOOK
 from llmstream.runs.redis.subscription import Subscription
+from llmstream.settings import Settings
 
 # How long a mirror stays when nobody follows it any more, in seconds.
 _KEPT_S = 5.0
@@ -31,19 +33,20 @@ _READS = 4
 class Reader:
     """The runs of other processes that are followed here."""
 
-    def __init__(self, link: Link, keys: Keys, node: str, subscription: Subscription, *, lease_s: float) -> None:
+    def __init__(self, link: Link, keys: Keys, node: str, subscription: Subscription, settings: Settings) -> None:
         self.mirrors: dict[str, Mirror] = {}
         self.order: Callable[[str, str], None] = lambda node, order: None
         self.unwatched: set[str] = set()
         self._link = link
         self._keys = keys
         self._node = node
-        self._lease_s = lease_s
+        self._lease_s = settings.lease_s
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
         self._reads = asyncio.Semaphore(_READS)
         self._reading: dict[Mirror, bool] = {}
         self._subscription = subscription
+        self.room = Room(self.mirrors, self.look, settings.max_log_bytes)
 
     # --- followers, in any thread
 
@@ -52,7 +55,7 @@ class Reader:
         with self._lock:
             mirror = self.mirrors.get(run_id)
             if mirror is None or mirror.failure is not None or mirror.left_alone:
-                mirror = self.mirrors[run_id] = Mirror(run_id)
+                mirror = self.mirrors[run_id] = Mirror(run_id, self.room)
                 mirror.on_watch = partial(self._soon, self._watch, mirror)
             mirror.uses += 1
         follower = MirrorFollower(mirror, after, idle_s=idle_s, watching=watching, at_least=at_least)

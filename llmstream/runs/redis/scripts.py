@@ -174,4 +174,11 @@ redis.call('SREM', KEYS[1], ARGV[1])
 return redis.call('SMEMBERS', KEYS[1])
 """)
 
-SCRIPTS = (CREATE, APPEND, LOOK, ASK, REAP, UNDO, ADMIT)
+# KEYS (watchers)* → for each, the processes in it
+WATCHED = Script("""
+local found = {}
+for number, watchers in ipairs(KEYS) do found[number] = redis.call('SMEMBERS', watchers) end
+return found
+""")
+
+SCRIPTS = (CREATE, APPEND, LOOK, ASK, REAP, UNDO, ADMIT, WATCHED)

@@ -63,16 +63,19 @@ class Writer:
         self._keys = keys
         self._node = node
         self._times = times
-        self._dirty: dict[str, None] = {}
+        # Runs with something new, and since when.
+        self._dirty: dict[str, float] = {}
         self._news = asyncio.Event()
         self._clean = asyncio.Event()
         self._clean.set()
 
     def touch(self, run_id: str) -> None:
         """There is something new in a run."""
+        if run_id in self._dirty:  # as every token but the first of a batch finds it
+            return
         owned = self.owned.get(run_id)
         if owned is not None and owned.events is not None:
-            self._dirty[run_id] = None
+            self._dirty[run_id] = time.monotonic()
             self._clean.clear()
             self._news.set()
 
@@ -85,10 +88,14 @@ class Writer:
             elif ended or owned.ended_at is None:
                 self.touch(run_id)
 
-    @property
-    def unstored(self) -> int:
-        """How many events the store does not have yet."""
-        return sum(len(owned.events or ()) - owned.stored for owned in self.owned.values())
+    def figures(self) -> dict[str, float]:
+        """For the metrics; the lag is how long the store has been behind this process."""
+        return {
+            "store_unstored_events": sum(len(owned.events or ()) - owned.stored for owned in self.owned.values()),
+            "store_lag_seconds": time.monotonic() - min(self._dirty.values()) if self._dirty else 0.0,
+            "store_repairs_total": self.repairs,
+            "runs_lost_total": self.lost,
+        }
 
     async def clean(self) -> None:
         """Wait until the store has everything."""
@@ -148,14 +155,17 @@ class Writer:
             return
         times = (self._times.replay, self._times.tomb, self._times.ttl)
         lengths = {owned.new.id: self._length(owned) for owned in runs}
+        begun = time.monotonic()
         answers = await self._link.run(APPEND, keys, self._node, *times, *arguments)
         full = False
         for owned, answer in zip(runs, answers, strict=True):
             if not await self._answered(owned, answer, lengths[owned.new.id]):
                 full |= answer[0] == b"error"
-                self._dirty[owned.new.id] = None
+                self._dirty.setdefault(owned.new.id, begun)
             elif self._length(owned) == lengths[owned.new.id]:
                 self._dirty.pop(owned.new.id, None)
+            else:
+                self._dirty[owned.new.id] = begun
         if full:
             raise StoreFull
 
