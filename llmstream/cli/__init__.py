@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(error.message)
         return 2 if isinstance(error, SettingsError) else 1
     except OSError as error:
-        from llmstream.view.terminal import mute
+        from llmstream.view.safe import mute
 
         mute(sys.stdout)  # Python would complain at its end of what is still buffered
         if _reader_left(error):
@@ -190,7 +190,8 @@ def _models(arguments: argparse.Namespace) -> int:
     from llmstream.demo_ollama.fallback import Fallback
     from llmstream.ollama.models import NO_MODEL, Ollama
     from llmstream.ollama.names import same_model
-    from llmstream.view.terminal import one_line, open_console
+    from llmstream.view.safe import one_line
+    from llmstream.view.terminal import open_console
 
     wanted = Settings.load(demo=arguments.demo)
     if wanted.demo == "auto":  # a list of the demo's models would say that they are there
@@ -225,7 +226,7 @@ def _size(size: int) -> str:
 
 
 def _complain(message: str) -> None:
-    from llmstream.view.terminal import say
+    from llmstream.view.safe import say
 
     say(f"llmstream: {message}")
 

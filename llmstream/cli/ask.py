@@ -24,7 +24,8 @@ from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
 from llmstream.settings import Settings
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
 from llmstream.view.interrupts import typed_answers
-from llmstream.view.terminal import on_terminal, one_line, open_console, open_view, say
+from llmstream.view.safe import one_line, say
+from llmstream.view.terminal import on_terminal, open_console, open_view
 
 INTERRUPTED = 130
 Messages = Sequence[Mapping[str, Any]]

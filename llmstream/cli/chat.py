@@ -10,7 +10,7 @@ from typing import Any
 from llmstream.cli.ask import RemoteSource, Source, answer, open_source
 from llmstream.errors import LlmstreamError
 from llmstream.events import well_formed
-from llmstream.view.terminal import say
+from llmstream.view.safe import say
 
 HELP = """\
 /model NAME  answer with another model from now on

@@ -19,7 +19,7 @@ from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.runs.owner import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
-from llmstream.view.terminal import tell
+from llmstream.view.safe import tell
 
 PYTHON = (3, 11)
 PORT = 8000

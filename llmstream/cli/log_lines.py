@@ -9,7 +9,7 @@ class _Lines(logging.Handler):
     """A line on stderr for each record, whatever text of others it holds."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from llmstream.view.terminal import say
+        from llmstream.view.safe import say
 
         say(self.format(record))
 

@@ -29,7 +29,7 @@ from llmstream.ollama.response import model_not_found
 from llmstream.runs.owner import Runs, open_log
 from llmstream.server import Server
 from llmstream.settings import LOOPBACK_HOSTS, Settings, misspelled, unknown_variables
-from llmstream.view.terminal import announce, say
+from llmstream.view.safe import announce, say
 
 
 def serve(arguments: argparse.Namespace) -> int:

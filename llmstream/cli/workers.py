@@ -13,7 +13,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from llmstream.view.terminal import tell
+from llmstream.view.safe import tell
 
 # A process that fails sooner after its start, in seconds, would fail again and again.
 _STARTUP_S = 5.0

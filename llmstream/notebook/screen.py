@@ -16,7 +16,8 @@ from llmstream.notebook.kernel import attended, hears_buttons, in_kernel, reques
 from llmstream.notebook.markdown import MARKDOWN, PLAIN, Bundle, Pace, answer_bundle, answer_markdown, line_bundle
 from llmstream.view.markdown import escape
 from llmstream.view.progress import Progress
-from llmstream.view.terminal import on_terminal, open_view, tell
+from llmstream.view.safe import tell
+from llmstream.view.terminal import on_terminal, open_view
 
 _TO_STOP = "To stop, interrupt the kernel."
 Places = tuple[Place, Place]
