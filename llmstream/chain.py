@@ -39,7 +39,7 @@ class StrictChatOllama(_ChatOllama):
 
     A truncated, stalled or malformed answer raises an `llmstream.errors.UpstreamError` instead of ending like a
     complete one, there is no limit of 100 connections, and what the request needs (images, tools, thinking) is checked
-    against the model first. Of `client_kwargs` it honours headers, timeout, verify, proxy, cookies and auth.
+    against the model first. Of `client_kwargs` it honours headers, timeout, verify, cookies and auth.
     """
 
     _ollama: Ollama | None = PrivateAttr(default=None)

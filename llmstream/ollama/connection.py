@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from typing import Protocol, cast
 
 import httptools
@@ -79,20 +78,6 @@ class Connection(asyncio.Protocol):
         self._receiver = None
         if self._transport is not None:
             self._transport.abort()
-
-    async def start_tls(self, context: ssl.SSLContext) -> None:
-        """From now on speak TLS with the target."""
-        loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(self._open, self, context, server_hostname=self.target.host)
-        if transport is None:
-            raise ConnectionError("the connection was closed")
-        self._transport = transport
-
-    @property
-    def _open(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise ConnectionError("the connection was closed")
-        return self._transport
 
     # asyncio calls these.
 

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 def same_model(left: str, right: str) -> bool:
     """Whether two names mean one model: `:latest` is the tag of a name that has none."""

@@ -18,7 +18,6 @@ from typing import Any
 import aiohappyeyeballs
 
 from llmstream.concurrency import questions
-from llmstream.errors import UpstreamError
 from llmstream.ollama.connection import Connection, Receiver
 from llmstream.ollama.endpoint import Endpoint, Target, unreachable
 
@@ -119,23 +118,13 @@ def _close_unwanted(connecting: asyncio.Task[Connection]) -> None:
 
 async def _connect(endpoint: Endpoint) -> Connection:
     loop, target = asyncio.get_running_loop(), endpoint.target
-    host, port = target.reached_at
     context = await _tls_context(target.tls) if target.scheme == "https" else None
-    addresses = await _resolve(host, port)
+    addresses = await _resolve(target.host, target.port)
     sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop)
-    if context is None or target.proxy is not None:
-        _, connection = await loop.create_connection(lambda: Connection(target), sock=sock)
-    else:
-        _, connection = await loop.create_connection(
-            lambda: Connection(target), sock=sock, ssl=context, server_hostname=host
-        )
+    _, connection = await loop.create_connection(
+        lambda: Connection(target), sock=sock, ssl=context, server_hostname=target.host if context else None
+    )
     connection.socket = sock
-    if context is not None and target.proxy is not None:
-        try:
-            await _tunnel(connection, target, context)
-        except BaseException:
-            connection.close()
-            raise
     return connection
 
 
@@ -165,34 +154,6 @@ def _new_tls_context(tls: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-async def _tunnel(connection: Connection, target: Target, context: ssl.SSLContext) -> None:
-    """Have the proxy lead to the server, and speak TLS with that one."""
-    answer = _Status()
-    connection.ask(target.tunnel_head(), answer)
-    if (status := await answer.status) != 200:
-        raise ConnectionError(f"the proxy answered with status {status}")
-    await connection.start_tls(context)
-
-
-class _Status:
-    """A receiver of nothing but the status, 0 where none comes."""
-
-    def __init__(self) -> None:
-        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def head(self, status: int) -> None:
-        """See `Receiver`."""
-        if not self.status.done():
-            self.status.set_result(status)
-
-    def feed(self, data: bytes) -> None:
-        """See `Receiver`."""
-
-    def end(self, error: UpstreamError | None) -> None:
-        """See `Receiver`."""
-        self.head(0)
 
 
 _keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[_Pool, None]]
