@@ -16,6 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.text import Text
 
 from llmstream import concurrency
+from llmstream.cli import INTERRUPTED
 from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
@@ -27,13 +28,12 @@ from llmstream.view.interrupts import typed_answers
 from llmstream.view.safe import one_line, say
 from llmstream.view.terminal import on_terminal, open_console, open_view
 
-INTERRUPTED = 130
 Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a question; `end` is None where Ctrl-C ended it."""
+    """The result of a question: the answer's text, its model and its terminal event, None where Ctrl-C ended it."""
 
     text: str
     model: str
@@ -41,14 +41,14 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 for an answer, 1 for a failed or stopped one, or one that waits for a person, 130 for Ctrl-C."""
+        """The exit code: 0 for an answer, 1 for one that failed, was stopped or waits for a person, 130 for Ctrl-C."""
         if self.end is None:
             return INTERRUPTED
         return 0 if isinstance(self.end, Finished) else 1
 
 
-def ask(arguments: argparse.Namespace) -> int:
-    """Answer the question of the command line, or of stdin."""
+def run(arguments: argparse.Namespace) -> int:
+    """Answers the question of the command line, or of stdin."""
     question = _read_question(arguments.question)
     with open_source(arguments) as source:
         return answer(source, [{"role": "user", "content": question}]).exit_code
@@ -75,7 +75,7 @@ class Source:
         return stream_events(messages, settings=self._fallback.settings, model=self.model)
 
     def pull_missing(self, failure: Failed) -> bool:
-        """Whether the model was missing and has been pulled now, because the person at the terminal wanted it."""
+        """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
         model = self.model or self._fallback.settings.model
         if failure.code != "model_not_found" or not model or not (sys.stdin.isatty() and on_terminal(sys.stderr)):
             return False
@@ -106,13 +106,13 @@ class RemoteSource:
             yield from client.stream_events(messages, model=self.model, thinking=self._thinking, **answers)
 
     def pull_missing(self, failure: Failed) -> bool:
-        """False: the models of another server are its owner's affair."""
+        """False: the models of another server are left to its owner."""
         return False
 
 
 @contextmanager
 def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource]:
-    """Where the command line wants answers from."""
+    """The source of answers that the command line asks for: this process, or the server at `--url`."""
     settings = Settings.load(
         model=arguments.model,
         system_prompt=arguments.system,
@@ -132,7 +132,7 @@ def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource
 
 
 def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
-    """Show the answer, and below it what there is to say about it."""
+    """Shows the answer, and below it the figures or the error; returns the outcome."""
     thread = secrets.token_hex(16)  # of this question: the conversation before it is sent along
     while True:
         outcome = _show(source.events(messages, thread=thread))
@@ -157,7 +157,7 @@ def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
 
 
 def _asked_for() -> str:
-    """What the person at the terminal answers; empty where there is none."""
+    """The text that the person at the terminal types as an answer; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""
     print("Your answer (y, n, or a text): ", end="", file=sys.stderr, flush=True)
@@ -184,7 +184,7 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
 
 @contextmanager
 def _one_interrupt() -> Iterator[None]:
-    """Inside, Ctrl-C interrupts once: what it sets going, stopping the model, is not interrupted by the next one."""
+    """Lets Ctrl-C interrupt the block once: stopping the model is not interrupted by a second one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -224,7 +224,7 @@ def _figures(finished: Finished, model: str) -> str:
 
 
 def pull(ollama: Ollama, model: str) -> None:
-    """Pull a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
+    """Pulls a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

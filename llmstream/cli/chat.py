@@ -22,8 +22,8 @@ Ctrl-D       end the chat, as Ctrl-C does at the prompt"""
 _COMMAND = re.compile(r"/(\w+)(?:\s+(\S+))?\s*")
 
 
-def chat(arguments: argparse.Namespace) -> int:
-    """Answer questions with the conversation before them, until Ctrl-C or Ctrl-D at the prompt."""
+def run(arguments: argparse.Namespace) -> int:
+    """Answers questions with the conversation before them, until Ctrl-C or Ctrl-D at the prompt."""
     _edit_lines()
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if at_terminal:
@@ -39,7 +39,7 @@ def chat(arguments: argparse.Namespace) -> int:
 
 
 def _edit_lines() -> None:
-    """Arrow keys and earlier lines at the prompt."""
+    """Enables arrow keys and earlier lines at the prompt."""
     try:
         import readline  # noqa: F401 - input() uses it once it is imported
     except ImportError:
@@ -47,7 +47,7 @@ def _edit_lines() -> None:
 
 
 def _read_line(prompt: str) -> str | None:
-    """What the person typed; None at the end."""
+    """The line that the person typed; None at the end of the input."""
     try:
         return well_formed(input(prompt))
     except (EOFError, KeyboardInterrupt):
@@ -74,7 +74,7 @@ def _obey(command: str, argument: str | None, history: list[dict[str, Any]], sou
 
 
 def _answer(question: str, history: list[dict[str, Any]], source: Source | RemoteSource) -> None:
-    """Answer, and keep question and answer where there is anything of an answer, a part of one too."""
+    """Answers, and keeps question and answer in the conversation where there is at least a part of an answer."""
     asked = {"role": "user", "content": question}
     try:
         outcome = answer(source, [*history, asked])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -34,15 +35,15 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `needed` where `llmstream ask` does not work without it."""
+    """The result of one check; `needed` where `llmstream ask` does not work without it."""
 
     ok: bool
     text: str
     needed: bool = False
 
 
-def doctor() -> int:
-    """Print a line for each thing looked at; 1 where something that `llmstream ask` needs is missing."""
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a line for each check; returns 1 where something that `llmstream ask` needs is missing."""
     missing = False
     for finding in examine():
         missing |= finding.needed and not finding.ok
@@ -52,7 +53,7 @@ def doctor() -> int:
 
 
 def examine() -> Iterator[Finding]:
-    """Everything that is looked at, in the order in which to mend it."""
+    """The findings of all checks, in the order in which to mend them."""
     found = platform.python_version()
     wanted = ".".join(map(str, PYTHON))
     enough = sys.version_info >= PYTHON

@@ -32,8 +32,8 @@ from llmstream.settings import LOOPBACK_HOSTS, Settings, misspelled, unknown_var
 from llmstream.view.safe import announce, say
 
 
-def serve(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
     settings = Settings.load(model=arguments.model, demo=arguments.demo)
     for variable in unknown_variables():
         say(misspelled(variable))
@@ -58,7 +58,7 @@ async def _check_store(settings: Settings) -> None:
 
 
 def _work(settings: Settings, root_path: str, listeners: Sequence[socket.socket], number: int) -> int:
-    """Serve in one process; the first one tells of itself."""
+    """Serves in one process; the first of several prints the banner."""
     log_to_stderr()
     app, runs, chat = served_app(settings)
 
@@ -88,7 +88,7 @@ def _work(settings: Settings, root_path: str, listeners: Sequence[socket.socket]
 
 
 def _allow_connections() -> None:
-    """As many open files as this process may have: each connection is one, and the usual limit a thousand."""
+    """Raises the limit of open files to the most allowed: each connection is a file, and the usual limit a thousand."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -119,7 +119,7 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
 
 
 async def _model(ollama: Ollama, wanted: str | None) -> str:
-    """With which model, or that it is not there."""
+    """The words of the banner about the model: its name, or that Ollama does not have it."""
     model = wanted or await ollama.choose_model()
     if wanted is None or any(same_model(each.name, model) for each in await ollama.models()):
         return f", with {model}"
@@ -127,7 +127,7 @@ async def _model(ollama: Ollama, wanted: str | None) -> str:
 
 
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
-    """The names to answer to: also loopback names, and the one to listen on, unless that means every address."""
+    """The host names to answer to: also loopback names, and the host to listen on unless it means every address."""
     names = tuple(dict.fromkeys([*LOOPBACK_HOSTS, *settings.allowed_hosts]))
     try:
         address = ip_address(host.strip("[]"))

@@ -35,7 +35,7 @@ class Workers:
         self._count = count
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; 1 where a process could not begin."""
+        """Serves until SIGTERM or SIGINT; 1 where a process could not begin."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         for number in range(self._count):
@@ -77,7 +77,7 @@ def _begin(work: Work, listeners: Sequence[socket.socket], number: int) -> None:
 
 
 def _follow_parent() -> None:
-    """Stop when the process that started this one is gone, however it went."""
+    """Stops this process when the one that started it is gone, however that ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

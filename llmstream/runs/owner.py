@@ -27,7 +27,7 @@ from llmstream.telling import logger
 
 
 def open_log(settings: Settings) -> RunLog:
-    """Where runs are recorded: this process's memory, or the store it shares with others.
+    """The log that the settings name: this process's memory, or the store it shares with others.
 
     Raises `ImportError` with what to install, and `SettingsError` for an address that is none.
     """
@@ -41,7 +41,7 @@ def open_log(settings: Settings) -> RunLog:
 
 
 class Runs:
-    """Starts runs and keeps them going; one per process is enough.
+    """The runs of this process: starts them and keeps them going; one instance per process is enough.
 
     Start runs from one event loop; follow and stop them from any.
     identify: by which the endpoints tell whose a run is, where they do; every other surface on these runs asks it too.
@@ -68,7 +68,7 @@ class Runs:
         grace_s: float | None = None,
         **arguments: Unpack[Arguments],
     ) -> Run:
-        """Start answering; returns when the run has logged its first event.
+        """Starts answering; returns when the run has logged its first event.
 
         caller: whom the run belongs to. request_key: starts at most one run per caller; with another `fingerprint` it
         raises `KeyConflict`. on_leave: what happens `grace_s` seconds after the last follower left. The other
@@ -87,27 +87,32 @@ class Runs:
         self._check_open()
         self._check_caller(caller)
         running = Running(job, self._places.take(), caller, log=self.log, metrics=self.metrics, on_end=self._ended)
+        new = NewRun(
+            id=running.id,
+            caller=caller,
+            key=request_key,
+            fingerprint=fingerprint,
+            grace_s=self._grace_s(on_leave, grace_s),
+            on_cancel=functools.partial(self._cancel, running.id),
+            on_lost=functools.partial(self._lose, running.id),
+            caller_limit=self.settings.max_caller_runs,
+        )
+        run_id = await self._create(running, new)
+        if run_id == running.id:
+            await running.start()
+        return Run(self.log, run_id)
+
+    async def _create(self, running: Running, new: NewRun) -> str:
+        """Makes room for a run; returns its id, or that of another run where a request with the same key was faster."""
         self._running[running.id] = running
         try:
-            new = NewRun(
-                id=running.id,
-                caller=caller,
-                key=request_key,
-                fingerprint=fingerprint,
-                grace_s=self._grace_s(on_leave, grace_s),
-                on_cancel=functools.partial(self._cancel, running.id),
-                on_lost=functools.partial(self._lose, running.id),
-                caller_limit=self.settings.max_caller_runs,
-            )
-            owned = await self.log.create(new)
+            run_id = await self.log.create(new)
         except BaseException:
             self._forget(running)
             raise
-        if owned != running.id:  # another request with the same key was faster
+        if run_id != running.id:
             self._forget(running)
-            return Run(self.log, owned)
-        await running.start()
-        return Run(self.log, running.id)
+        return run_id
 
     @property
     def active(self) -> list[str]:
@@ -122,7 +127,7 @@ class Runs:
         return Run(self.log, run_id)
 
     async def drain(self, timeout_s: float | None = None) -> None:
-        """Refuse new runs, let those that go on finish for a time, then fail the rest with `server_shutdown`.
+        """Refuses new runs, lets those that go on finish for a time, then fails the rest with `server_shutdown`.
 
         Returns when all of them have let go of their models, and a store that other processes share has their ends.
         """
@@ -137,7 +142,7 @@ class Runs:
         await self.log.aclose()
 
     async def reopen(self) -> None:
-        """Take new runs, again after a `drain`: an app may be started more than once.
+        """Takes new runs again after a `drain`: an app may be started more than once.
 
         Raises `SettingsError` where the store that processes share can't be used.
         """
@@ -169,7 +174,7 @@ class Runs:
             raise ServerShutdown
 
     def _forget(self, running: Running) -> None:
-        """A run that was not begun."""
+        """Forgets a run that was not begun."""
         del self._running[running.id]
         running.release()
 
@@ -201,6 +206,6 @@ class Runs:
             logger.warning(warning)
 
     def _ended(self, running: Running, event: Terminal) -> None:
-        """A run has logged its terminal event."""
+        """Forgets a run that has logged its terminal event."""
         self._running.pop(running.id, None)
         self.metrics.ended(event)
