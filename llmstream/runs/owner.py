@@ -87,32 +87,18 @@ class Runs:
         self._check_open()
         self._check_caller(caller)
         running = Running(job, self._places.take(), caller, log=self.log, metrics=self.metrics, on_end=self._ended)
-        new = NewRun(
-            id=running.id,
-            caller=caller,
-            key=request_key,
-            fingerprint=fingerprint,
-            grace_s=self._grace_s(on_leave, grace_s),
-            on_cancel=functools.partial(self._cancel, running.id),
-            on_lost=functools.partial(self._lose, running.id),
-            caller_limit=self.settings.max_caller_runs,
-        )
-        run_id = await self._create(running, new)
-        if run_id == running.id:
-            await running.start()
-        return Run(self.log, run_id)
-
-    async def _create(self, running: Running, new: NewRun) -> str:
-        """Makes room for a run; returns its id, or that of another run where a request with the same key was faster."""
         self._running[running.id] = running
         try:
-            run_id = await self.log.create(new)
+            new = self._new_run(running, request_key, fingerprint, self._grace_s(on_leave, grace_s))
+            owned = await self.log.create(new)
         except BaseException:
             self._forget(running)
             raise
-        if run_id != running.id:
+        if owned != running.id:  # another request with the same key was faster
             self._forget(running)
-        return run_id
+            return Run(self.log, owned)
+        await running.start()
+        return Run(self.log, running.id)
 
     @property
     def active(self) -> list[str]:
@@ -182,6 +168,18 @@ class Runs:
         limit = self.settings.max_caller_runs
         if limit and sum(running.caller == caller for running in self._running.values()) >= limit:
             raise TooManyRuns(f"You have {limit} answers under way, as many as one caller may. Wait for one to end.")
+
+    def _new_run(self, running: Running, key: str | None, fingerprint: str, grace_s: float) -> NewRun:
+        return NewRun(
+            id=running.id,
+            caller=running.caller,
+            key=key,
+            fingerprint=fingerprint,
+            grace_s=grace_s,
+            on_cancel=functools.partial(self._cancel, running.id),
+            on_lost=functools.partial(self._lose, running.id),
+            caller_limit=self.settings.max_caller_runs,
+        )
 
     def _grace_s(self, on_leave: OnLeave, grace_s: float | None) -> float:
         if on_leave == "continue":
