@@ -35,7 +35,7 @@ notify_status: ContextVar[Callable[[Status], None] | None] = ContextVar("notify_
 
 
 class StrictChatOllama(_ChatOllama):
-    """`langchain_ollama.ChatOllama` in every respect, but streaming through `llmstream.reader`.
+    """A `langchain_ollama.ChatOllama` in every respect, but streaming through the strict reader, `ollama.chat`.
 
     A truncated, stalled or malformed answer raises an `llmstream.errors.UpstreamError` instead of ending like a
     complete one, there is no limit of 100 connections, and what the request needs (images, tools, thinking) is checked
@@ -95,7 +95,7 @@ def request_body(
 
 
 def _ignore(status: Status) -> None:
-    """Nobody listens."""
+    """Does nothing with a status: no generator runs this chain."""
 
 
 def _base64(image: str) -> str:

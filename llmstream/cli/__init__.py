@@ -156,9 +156,9 @@ def _check_url(arguments: argparse.Namespace) -> None:
 
 
 def _complain(message: str) -> None:
-    from llmstream.view.safe import say
+    from llmstream.view.safe import print_stderr
 
-    say(f"llmstream: {message}")
+    print_stderr(f"llmstream: {message}")
 
 
 def _reader_left(error: OSError) -> bool:

@@ -25,7 +25,7 @@ from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
 from llmstream.settings import Settings
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
 from llmstream.view.interrupts import typed_answers
-from llmstream.view.safe import one_line, say
+from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import on_terminal, open_console, open_view
 
 Messages = Sequence[Mapping[str, Any]]
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Answers the question of the command line, or of stdin."""
     question = _read_question(arguments.question)
     with open_source(arguments) as source:
-        return answer(source, [{"role": "user", "content": question}]).exit_code
+        return show_answer(source, [{"role": "user", "content": question}]).exit_code
 
 
 def _read_question(argument: str | None) -> str:
@@ -131,32 +131,32 @@ def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource
         concurrency.run(fallback.__aexit__())
 
 
-def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
+def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
     """Shows the answer, and below it the figures or the error; returns the outcome."""
     thread = secrets.token_hex(16)  # of this question: the conversation before it is sent along
     while True:
         outcome = _show(source.events(messages, thread=thread))
         if not (isinstance(outcome.end, Failed) and source.pull_missing(outcome.end)):
             break
-    while isinstance(outcome.end, Interrupted) and (typed := _asked_for()):
+    while isinstance(outcome.end, Interrupted) and (typed := _read_answer()):
         answers = typed_answers(outcome.end.interrupts, typed)
         resumed = _show(source.events(None, thread=thread, resume=answers))
         outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
     match outcome.end:
         case Interrupted():
-            say("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
+            print_stderr("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
         case Failed() as failure:
-            say(f"llmstream: {failure.message}")
+            print_stderr(f"llmstream: {failure.message}")
         case Finished() as finished:
             _tell_finished(finished, outcome)
         case None:
             pass
         case _:
-            say("llmstream: The answer was stopped by somebody else; it is not complete.")
+            print_stderr("llmstream: The answer was stopped by somebody else; it is not complete.")
     return outcome
 
 
-def _asked_for() -> str:
+def _read_answer() -> str:
     """The text that the person at the terminal types as an answer; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""
@@ -205,11 +205,13 @@ def _tell_finished(finished: Finished, outcome: Outcome) -> None:
         console = open_console()
         console.print(Text(one_line(_figures(finished, outcome.model)), style="dim"))
     if finished.prompt_truncated:
-        say(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
+        print_stderr(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
     if finished.reason == "length":
-        say("llmstream: The answer was cut at the model's limit of tokens. Raise LLMSTREAM_NUM_CTX, or ask for less.")
+        print_stderr(
+            "llmstream: The answer was cut at the model's limit of tokens. Raise LLMSTREAM_NUM_CTX, or ask for less."
+        )
     elif not outcome.text.strip() and finished.reason != "tool_calls":
-        say("llmstream: The model ended without an answer. Ask again, or in other words.")
+        print_stderr("llmstream: The model ended without an answer. Ask again, or in other words.")
 
 
 def _figures(finished: Finished, model: str) -> str:

@@ -7,10 +7,10 @@ import re
 import sys
 from typing import Any
 
-from llmstream.cli.ask import RemoteSource, Source, answer, open_source
+from llmstream.cli.ask import RemoteSource, Source, open_source, show_answer
 from llmstream.errors import LlmstreamError
 from llmstream.events import well_formed
-from llmstream.view.safe import say
+from llmstream.view.safe import print_stderr
 
 HELP = """\
 /model NAME  answer with another model from now on
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     _edit_lines()
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if at_terminal:
-        say("Ask something. /help lists commands, Ctrl-D ends.")
+        print_stderr("Ask something. /help lists commands, Ctrl-D ends.")
     history: list[dict[str, Any]] = []
     with open_source(arguments) as source:
         while (line := _read_line("> " if at_terminal else "")) is not None:
@@ -60,29 +60,29 @@ def _obey(command: str, argument: str | None, history: list[dict[str, Any]], sou
     match command:
         case "model" if argument:
             source.model = argument
-            say(f"From now on {argument} answers.")
+            print_stderr(f"From now on {argument} answers.")
         case "model":
-            say(f"Model: {source.model or 'the default one'}")
+            print_stderr(f"Model: {source.model or 'the default one'}")
         case "new":
             history.clear()
-            say("The conversation begins anew.")
+            print_stderr("The conversation begins anew.")
         case "help":
             for line in HELP.splitlines():
-                say(line)
+                print_stderr(line)
         case _:
-            say(f"There is no command /{command}. /help lists those that there are.")
+            print_stderr(f"There is no command /{command}. /help lists those that there are.")
 
 
 def _answer(question: str, history: list[dict[str, Any]], source: Source | RemoteSource) -> None:
     """Answers, and keeps question and answer in the conversation where there is at least a part of an answer."""
     asked = {"role": "user", "content": question}
     try:
-        outcome = answer(source, [*history, asked])
+        outcome = show_answer(source, [*history, asked])
     except LlmstreamError as error:
-        say(f"llmstream: {error.message}")
+        print_stderr(f"llmstream: {error.message}")
         return
     except KeyboardInterrupt:  # at the offer to pull a model, or while one is pulled
-        say("")
+        print_stderr("")
         return
     if outcome.text:
         history += [asked, {"role": "assistant", "content": outcome.text}]

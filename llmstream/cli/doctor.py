@@ -20,7 +20,7 @@ from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.runs.owner import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
-from llmstream.view.safe import tell
+from llmstream.view.safe import print_line
 
 PYTHON = (3, 11)
 PORT = 8000
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     for finding in examine():
         missing |= finding.needed and not finding.ok
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "missing"
-        tell(f"{mark:<8} {finding.text}")
+        print_line(f"{mark:<8} {finding.text}")
     return 1 if missing else 0
 
 

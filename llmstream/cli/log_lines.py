@@ -9,9 +9,9 @@ class _Lines(logging.Handler):
     """A log handler that writes each record as one safe line to stderr, whatever text of others the record holds."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from llmstream.view.safe import say
+        from llmstream.view.safe import print_stderr
 
-        say(self.format(record))
+        print_stderr(self.format(record))
 
 
 def log_to_stderr() -> None:

@@ -13,7 +13,7 @@ from llmstream.errors import LlmstreamError
 from llmstream.ollama.models import NO_MODEL, Model, Ollama
 from llmstream.ollama.names import same_model
 from llmstream.settings import Settings
-from llmstream.view.safe import one_line, say
+from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import open_console
 
 
@@ -27,7 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise LlmstreamError(NO_MODEL)
     open_console().print(_table(models, chosen))
     if not any(same_model(model.name, chosen) for model, _ in models):
-        say(f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there. Get it with `ollama pull {chosen}`.")
+        print_stderr(
+            f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there. Get it with `ollama pull {chosen}`."
+        )
     return 0
 
 

@@ -13,11 +13,11 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from llmstream.view.safe import tell
+from llmstream.view.safe import print_line
 
 # A process that fails sooner after its start, in seconds, would fail again and again.
 _STARTUP_S = 5.0
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 Work = Callable[[Sequence[socket.socket], int], int]
 
@@ -41,7 +41,7 @@ class Workers:
         for number in range(self._count):
             self._start(number)
         while self._running:
-            wait([process.sentinel for process, _ in self._running.values()], timeout=_LOOK_S)
+            wait([process.sentinel for process, _ in self._running.values()], timeout=_POLL_S)
             for number, (process, started_at) in list(self._running.items()):
                 if not process.is_alive():
                     self._ended(number, process, time.monotonic() - started_at)
@@ -61,7 +61,7 @@ class Workers:
             self._failed = True
             self._stop(signal.SIGTERM, None)
         else:
-            tell(f"Process {process.pid} ended ({process.exitcode}); another one takes its place.")
+            print_line(f"Process {process.pid} ended ({process.exitcode}); another one takes its place.")
             self._start(number)
 
     def _stop(self, number: int, frame: Any) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fast:
-    """How a chain is read straight from Ollama.
+    """A chain that is read straight from Ollama: its model, its request, and the steps before the model.
 
     body: of the request; None where the steps before the model have to run first.
     """
@@ -53,12 +53,12 @@ class Fast:
 
     @cached_property
     def sync_parts(self) -> Sequence[str]:
-        """What a stop can't end."""
+        """The names of the steps that a stop can't end."""
         return sync_parts(self.shape.before) if self.shape.before is not None else ()
 
 
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
-    """How to read this chain straight from Ollama, where nothing could tell the difference."""
+    """The way to read this chain straight from Ollama; None where the answer could differ from LangChain's."""
     shape = shape_of(chain)
     if shape is None or _is_special(shape.model) or _is_observed(shape.model):
         return None
@@ -80,7 +80,7 @@ async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
 
 
 async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
-    """Emit what the chain answers, to the end; raises what it fails with."""
+    """Emits the chain's answer, to the end; raises the chain's error."""
     if fast.body is not None:
         return await _read(fast, fast.body, emitter)
     shape = fast.shape
@@ -94,7 +94,7 @@ async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
 
 
 async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: Watcher | None = None) -> None:
-    """Emit what Ollama answers, to the end; before: has counted what the steps before the model took."""
+    """Emits Ollama's answer, to the end; before: the reader of the steps before the model, with their tokens."""
     model, kwargs = fast.shape.model, fast.shape.kwargs
     thinking = bool(kwargs.get("reasoning", model.reasoning))  # ChatOllama drops what was not asked for
 
@@ -110,7 +110,7 @@ async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: W
 
 
 async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitter) -> list[Any]:
-    """What the steps before the model make for it, put together as LangChain does for a step that takes it whole.
+    """The input that the steps before the model make for it, joined as LangChain does for a step that takes no stream.
 
     Empty where they yield nothing. Source: langchain_core/runnables/base.py (Runnable.atransform).
     """
@@ -127,16 +127,16 @@ async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitt
 
 
 class _BeforeReader(Reader):
-    """Tells what the steps before the model find and do; what models say among them is no part of the answer."""
+    """A reader of the steps before the model: tells their tools and documents; their text is no part of the answer."""
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
-        """What a model asks for may be carried out by the steps after it."""
+        """Notes the calls that a model asks for: the steps after it may carry them out."""
         if message is not None and not part.is_inner:
             self.calls.ask(getattr(message, "tool_calls", ()))
 
 
 def _messages(model: ChatOllama, value: Any) -> list[BaseMessage]:
-    """The messages that a chat model makes of what it is given."""
+    """The messages that a chat model makes of its input."""
     return _normalized(model._convert_input(value).to_messages())  # noqa: SLF001 - what its `astream` begins with
 
 
@@ -147,7 +147,7 @@ def _normalized(messages: list[BaseMessage]) -> list[BaseMessage]:
 
 
 def _is_special(model: ChatOllama) -> bool:
-    """Whether LangChain would do more for the model than ask it and hand on what it says."""
+    """True if LangChain would do more for a model than ask it and hand on the answer."""
     return bool(
         model.rate_limiter
         or model.disable_streaming
@@ -157,7 +157,7 @@ def _is_special(model: ChatOllama) -> bool:
 
 
 def _is_observed(model: ChatOllama) -> bool:
-    """Whether a callback or a tracer would hear of a call.
+    """True if a callback or a tracer would hear of a call.
 
     Looks where LangChain looks for them (`_configure` in langchain_core/callbacks/manager.py), but makes no callback
     manager, which would take a third of the time until a question is on its way.

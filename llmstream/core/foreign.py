@@ -1,4 +1,4 @@
-"""From exceptions of other libraries to our errors, where the one that raised them was talking to Ollama."""
+"""Exceptions of other libraries made into our errors, where the one that raised them was talking to Ollama."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def translate(error: Exception, *, from_model: bool) -> LlmstreamError | None:
 
 
 def _by_text(text: str) -> LlmstreamError | None:
-    """LangChain raises a bare ValueError where nothing came, and where langchain_community got a status."""
+    """Our error for one known by its text: LangChain's ValueError for no answer, langchain_community's for a status."""
     if "No generation chunks were returned" in text:
         return UpstreamEmpty("Ollama answered nothing. Ask again.")
     status = re.match(r"Ollama call failed with status code (\d+)", text)

@@ -26,7 +26,7 @@ def thread_id(thread: str | None, caller: str) -> str:
 
 
 def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
-    """What LangChain is told of the thread; empty for a chain that remembers nothing.
+    """The config that names the thread to LangChain; empty for a chain that remembers nothing.
 
     What somebody has bound himself (`with_config`) stays.
     """
@@ -49,20 +49,20 @@ def _names(chain: Runnable[Any, Any]) -> list[str]:
 
 
 def remembers(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain is a graph that keeps its threads."""
+    """True if a chain is a graph that keeps its threads."""
     chain = unbound(chain)
     return is_graph(chain) and getattr(chain, "checkpointer", None) not in (None, False, True)
 
 
 class Thread:
-    """A graph's thread, as it is before a run."""
+    """The state of a graph's thread before a run."""
 
     def __init__(self, graph: Any, config: Mapping[str, Any]) -> None:
         self._graph = graph
         self._config = config
 
     async def new_messages(self, messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], Mapping[str, Any]]:
-        """Those that the thread does not have, and where to go on from: the thread's end, or a point before it.
+        """The messages that the thread lacks, and where to go on from: the thread's end, or a point before it.
 
         A conversation that leaves out what the thread has goes on from where the two part: an answer is asked for
         again, or an earlier question was changed. Raises `InvalidRequest` where the thread has no such point.
@@ -98,7 +98,7 @@ class Thread:
 
 
 def _conversation(values: Any) -> list[tuple[str, str]]:
-    """What a person and the graph said, without what came between; who speaks is "" for a human message of the graph's.
+    """The messages between a person and the graph, without those between; the speaker of a graph's human message is "".
 
     A graph gives a human message the name of its node, and clients know it as a part of the answer.
     """
@@ -108,12 +108,12 @@ def _conversation(values: Any) -> list[tuple[str, str]]:
 
 
 def _key(message: BaseMessage) -> tuple[str, str]:
-    """Who speaks, and the text without its spaces: clients join the messages of an answer with some of their own."""
+    """The speaker and the text without its spaces: clients join the messages of an answer with spaces of their own."""
     return message.type, "".join(text_of(message).split())
 
 
 def _common(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """How many of the thread's and of the given messages are the same conversation."""
+    """The number of the thread's and of the given messages that are the same conversation."""
     place, count = 0, 0
     for number, key in enumerate(given, 1):
         if (behind := _behind(have, key, place)) is not None:

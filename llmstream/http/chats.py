@@ -20,7 +20,7 @@ class Chats:
         self._dialect = dialect
 
     async def start(self, chat: str, ask: Ask, *, caller: str, key: str | None, note: str = "", **options: Any) -> Run:
-        """Start a run in a chat; `note` is kept with it."""
+        """Starts a run in a chat; `note` is kept with it."""
         log = self._service.runs.log
         if key is None or await log.find(caller, key, options["fingerprint"]) is None:
             await self.stop(caller, chat, "replaced")
@@ -32,7 +32,7 @@ class Chats:
         return run
 
     async def asked(self, caller: str, chat: str) -> list[Interrupt]:
-        """What the last run of a chat wants to know from a person."""
+        """The questions of the last run of a chat to a person."""
         last = await self._service.runs.log.named(caller, self._named(chat))
         if last is None:
             return []
@@ -45,7 +45,7 @@ class Chats:
         return f"{self._dialect}:{chat}"
 
     async def stop(self, caller: str, chat: str, by: CancelledBy) -> bool:
-        """End what goes on in a chat; False where nothing does."""
+        """Ends the run that goes on in a chat; False where none does."""
         found = await self.active(caller, chat)
         return found is not None and await found[0].stop(by)
 

@@ -43,7 +43,7 @@ class Api:
         return await questions.run(ask)
 
     def pull(self, model: str) -> Iterator[ollama.ProgressResponse]:
-        """Progress of a download; see `Ollama.pull`."""
+        """The progress of a download; see `Ollama.pull`."""
         with _translated(self._endpoint, model):
             try:
                 yield from self._client().pull(model, stream=True)

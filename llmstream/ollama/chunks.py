@@ -24,7 +24,7 @@ _SAFE_TEXTS = (
 
 
 class Message(msgspec.Struct, gc=False):
-    """A piece of the assistant's message; what imitates Ollama says null for nothing."""
+    """A piece of the assistant's message; servers that imitate Ollama send null for nothing."""
 
     content: str | None = ""
     thinking: str | None = ""
@@ -32,7 +32,7 @@ class Message(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct, gc=False):
-    """One line of the stream; what imitates Ollama may give a reason for the end and not say that it is one."""
+    """One line of the stream; servers that imitate Ollama may give a `done_reason` without `done`."""
 
     message: Message | None = None
     done: bool | None = None
@@ -110,7 +110,7 @@ def _is_last(chunk: Chunk) -> bool:
 
 
 def _last(chunk: LastChunk) -> LastChunk:
-    """The last line, which says so."""
+    """The last line, with `done` set."""
     chunk.done = True
     return chunk
 
@@ -128,7 +128,7 @@ def _error_line(error: object) -> UpstreamError:
 
 
 def safe_text(error: object) -> str:
-    """Ollama's own text where it is known to hold no path and no prompt."""
+    """The text of Ollama's error where it is known to hold no path and no prompt, else one that names the log."""
     text = error if isinstance(error, str) else ""
     known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text
     return text[:200] if known else "it reported an error. Its log says more (`ollama serve` prints it)."

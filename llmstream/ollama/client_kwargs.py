@@ -1,4 +1,4 @@
-"""An Ollama server, reached as httpx's client would reach it that was told the same."""
+"""An Ollama server, reached as httpx's client with the same arguments would reach it."""
 
 from __future__ import annotations
 

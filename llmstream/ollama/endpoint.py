@@ -46,7 +46,7 @@ class Endpoint:
         return Target(*address, self.tls)
 
     def head(self, method: str, path: str, size: int) -> bytes:
-        """The head of a request with a body of so many bytes; raises `SettingsError` for what can't be sent."""
+        """The head of a request with a body of `size` bytes; raises `SettingsError` for what can't be sent."""
         headers = self._headers  # before the path: for a URL that is none, these have the error
         return f"{method} {self._base_path}{path} HTTP/1.1\r\n{headers}Content-Length: {size}\r\n\r\n".encode()
 
@@ -85,7 +85,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port, as in a URL."""
+        """The host and port, as in a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 

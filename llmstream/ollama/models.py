@@ -77,7 +77,7 @@ class Ollama:
         *,
         notify: Callable[[Status], None] = lambda status: None,
     ) -> None:
-        """Ask, and have `receive` called with the chunks, in lists of those that came together, up to a `LastChunk`.
+        """Asks, and calls `receive` with the chunks, in lists of those that came together, up to a `LastChunk`.
 
         Where it gives a future, nothing more is read until that is done.
 
@@ -117,7 +117,7 @@ class Ollama:
                 raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
 
     async def running(self) -> bool:
-        """Whether an Ollama answers at the address."""
+        """True if an Ollama answers at the address."""
         try:
             await self.version()
         except UpstreamError:
@@ -136,12 +136,12 @@ class Ollama:
         return [Model(model.model, model.size or 0, model.model in loaded) for model in found if model.model]
 
     async def loaded(self, name: str) -> bool:
-        """Whether the model is in memory."""
+        """True if the model is in memory."""
         loaded = await self.once("ps", lambda: self._api.ask(lambda client: client.ps().models))
         return any(same_model(name, str(model.model)) for model in loaded)
 
     async def capabilities(self, model: str) -> frozenset[str]:
-        """What a model can do: completion, tools, thinking, vision, embedding …; raises `ModelNotFound`."""
+        """The abilities of a model: completion, tools, thinking, vision, embedding …; raises `ModelNotFound`."""
         now = time.monotonic()
         known = self._capabilities.get(model)
         if known is None or now - known[0] > _CAPABILITIES_AGE_S:
@@ -177,7 +177,7 @@ class Ollama:
             return False
 
     async def answers(self, model: str) -> bool:
-        """Whether a model that is loaded makes a token in ten seconds.
+        """True if a loaded model makes a token in ten seconds.
 
         Ollama may never free the place of a client that left (https://github.com/ollama/ollama/issues/17131).
         """
@@ -191,7 +191,7 @@ class Ollama:
         return True
 
     def pull(self, model: str) -> Iterator[ollama.ProgressResponse]:
-        """Progress of a download, with `status`, and `completed` and `total` in bytes.
+        """The progress of a download, with `status`, and `completed` and `total` in bytes.
 
         Synchronous; raises `ModelNotFound` where Ollama can't get it.
         """
@@ -199,7 +199,7 @@ class Ollama:
         self._choice = None
 
     async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """What `ask` gives, where many runs want it at the same moment: it is called once for all of them."""
+        """The result of `ask`, which is called once for all callers that want it under this name at the same moment."""
         key = asyncio.get_running_loop(), name
         asking = self._asking.get(key)
         if asking is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def same_model(left: str, right: str) -> bool:
-    """Whether two names mean one model: `:latest` is the tag of a name that has none."""
+    """True if two names mean one model: `:latest` is the tag of a name that has none."""
     return _tagged(left) == _tagged(right)
 
 
@@ -13,5 +13,5 @@ def _tagged(name: str) -> str:
 
 
 def is_cloud(name: str) -> bool:
-    """Whether a model's name says that it runs on somebody else's machine."""
+    """True if a model's name says that it runs on somebody else's machine."""
     return name.endswith(("-cloud", ":cloud"))

@@ -12,7 +12,7 @@ _BUSY_RETRIES = 3
 
 
 class Retry:
-    """Retries before the first chunk: a full queue 3 times in 5 s with jitter, each other fault once and at once."""
+    """The retries before the first chunk: a full queue 3 times in 5 s with jitter, any other fault once and at once."""
 
     def __init__(self, busy_timeout_s: float) -> None:
         self._busy = 0
@@ -20,7 +20,7 @@ class Retry:
         self._until = time.monotonic() + busy_timeout_s
 
     async def wait(self, error: UpstreamError) -> bool:
-        """Wait as long as is due; True to ask again, False where it is enough."""
+        """Waits as long as is due; True to ask again, False to give up."""
         if not isinstance(error, UpstreamBusy):
             first = type(error) not in self._others
             self._others.add(type(error))

@@ -81,9 +81,7 @@ class LinesResponse(Response):
 class WholeResponse(Response):
     """Gathers all lines and sends one body, for ``stream: false``.
 
-    Args:
-        lines: The lines of the answer.
-        merge: Makes the one body of them.
+    lines: the lines of the answer. merge: makes the one body of them.
     """
 
     def __init__(self, lines: Lines, *, merge: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:

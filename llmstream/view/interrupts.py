@@ -1,4 +1,4 @@
-"""What a graph asks a person: in words, and as the tool calls of LangChain's HumanInTheLoopMiddleware to decide on."""
+"""The question of a graph to a person: in words, and as the tool calls of LangChain's HumanInTheLoopMiddleware."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 def is_batch(interrupt: Interrupt) -> bool:
-    """Whether an interrupt that asks about tool calls asks about all of a message together."""
+    """True if an interrupt that asks about tool calls asks about all of a message together."""
     return "action_requests" in interrupt["value"]
 
 
@@ -126,7 +126,7 @@ def _decision_schema(action: Action) -> dict[str, Any]:
 
 
 def in_words(interrupts: Sequence[Interrupt]) -> str:
-    """What a graph asks, as plain text."""
+    """The question of a graph, as plain text."""
     return "\n\n".join(_words(each) for each in interrupts)
 
 

@@ -28,22 +28,22 @@ def one_line(text: str) -> str:
     return safe_text(text.translate(_LINE_ENDS)).strip()
 
 
-def tell(message: str) -> None:
-    """One line for a person on stdout."""
+def print_line(message: str) -> None:
+    """Prints one line for a person on stdout."""
     print(one_line(message), flush=True)
 
 
-def say(message: str) -> None:
-    """One line for a person on stderr; where that can't be written, there is nobody to be told."""
-    _try_to_print(message, sys.stderr)
+def print_stderr(message: str) -> None:
+    """Prints one line for a person on stderr; where that can't be written, nothing happens."""
+    _try_print(message, sys.stderr)
 
 
-def announce(message: str) -> None:
-    """One line on stdout about what goes on, whether or not anybody reads it."""
-    _try_to_print(message, sys.stdout)
+def try_print_line(message: str) -> None:
+    """Prints one line about what goes on to stdout; where that can't be written, nothing happens."""
+    _try_print(message, sys.stdout)
 
 
-def _try_to_print(message: str, stream: TextIO | None) -> None:
+def _try_print(message: str, stream: TextIO | None) -> None:
     if stream is None:
         return
     try:
@@ -53,6 +53,6 @@ def _try_to_print(message: str, stream: TextIO | None) -> None:
 
 
 def mute(stream: TextIO) -> None:
-    """Have what is still to be written there, and what stands in its buffer, go nowhere."""
+    """Sends to nowhere what will be written to a stream, and what stands in its buffer."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

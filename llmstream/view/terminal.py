@@ -29,13 +29,13 @@ _BLANK = " \t\n"
 
 
 def on_terminal(stream: TextIO | None = None) -> bool:
-    """Whether what is written there is looked at on a terminal that can move its cursor."""
+    """True if the stream is a terminal that can move its cursor."""
     stream = stream or sys.stdout
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def open_console(stream: TextIO | None = None) -> Console:
-    """A console that takes text for text; NO_COLOR is honoured."""
+    """A console that interprets no markup in text; NO_COLOR is honoured."""
     stream = stream or sys.stdout
     # What is piped goes to a program, which wants whole lines.
     width = None if stream.isatty() else 1000
@@ -44,14 +44,14 @@ def open_console(stream: TextIO | None = None) -> Console:
 
 @dataclass
 class _Part:
-    """A stretch of one kind of output, as far as it is not printed for good."""
+    """A stretch of one kind of output that is not printed for good yet."""
 
     kind: str
     text: str
 
 
 class View(Protocol):
-    """Where an answer is shown; a context, which prints what is left when it ends."""
+    """The display of an answer; a context manager, which prints the rest when it ends."""
 
     def __enter__(self) -> Self: ...
 
@@ -60,11 +60,11 @@ class View(Protocol):
     ) -> None: ...
 
     def show(self, event: Event) -> None:
-        """Show what an event brings."""
+        """Shows an event."""
 
 
 class PlainView:
-    """The answer alone, as it comes, for a pipe or a file; it ends with a newline."""
+    """The text of the answer alone, as it comes, for a pipe or a file; the output ends with a newline."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -79,7 +79,7 @@ class PlainView:
             self._write("\n")
 
     def show(self, event: Event) -> None:
-        """Write the text of a token, and what a person is asked; the rest is for terminals."""
+        """Writes the text of a token, and what a person is asked; the rest is for terminals."""
         text = self._text.piece(event) if isinstance(event, Token) else self._text.rare(event)
         if text := safe_text(text):
             self._write(text)
@@ -128,7 +128,7 @@ class TerminalView:
             self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Show what an event brings, within 0.1 s."""
+        """Shows an event, within 0.1 s."""
         if self._failure is not None:
             raise self._failure
         with self._lock:
@@ -167,7 +167,7 @@ class TerminalView:
             self._failure = failure
 
     def _commit(self, *, last: bool = False) -> None:
-        """Print for good what nothing can change any more."""
+        """Prints what no further event can change."""
         while self._parts:
             part = self._parts[0]
             complete = last or len(self._parts) > 1
@@ -186,7 +186,7 @@ class TerminalView:
         self._gap = isinstance(block, SafeMarkdown) and not block.ends_in_rule
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What stands below the finished blocks now: the end of the open one, never as high as the screen."""
+        """Renders what stands below the finished blocks: the end of the open one, never as high as the screen."""
         lines = console.render_lines(self._open(console), options.update(height=None), pad=False) or [[]]
         *above, last = lines[-max(console.size.height - 2, 1) :]
         for line in above:
@@ -224,7 +224,7 @@ _SPLIT: dict[str, Callable[[str], tuple[str, str]]] = {
 
 
 def open_view() -> View:
-    """The view for where stdout leads."""
+    """The view for stdout: a terminal, or a pipe."""
     return TerminalView(open_console()) if on_terminal() else PlainView(sys.stdout)
 
 

@@ -24,7 +24,7 @@ _MARKDOWN = (
 
 
 def _formula(state: StateInline, silent: bool) -> bool:
-    """A formula stands as it was written: nothing in it is emphasis, or escaped."""
+    """Keeps a formula as it was written: nothing in it is emphasis, or escaped."""
     match = FORMULA.match(state.src, state.pos)
     if match is None:
         return False
@@ -67,7 +67,7 @@ class SafeMarkdown(Markdown):
 
     @property
     def ends_in_rule(self) -> bool:
-        """Whether the last block is a horizontal rule, which brings its own blank line."""
+        """True if the last block is a horizontal rule, which brings its own blank line."""
         return bool(self.parsed) and self.parsed[-1].type == "hr"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
