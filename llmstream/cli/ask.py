@@ -138,7 +138,7 @@ def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
         outcome = _show(source.events(messages, thread=thread))
         if not (isinstance(outcome.end, Failed) and source.pull_missing(outcome.end)):
             break
-    while isinstance(outcome.end, Interrupted) and (typed := _read_answer()):
+    while isinstance(outcome.end, Interrupted) and (typed := _asked_for()):
         answers = typed_answers(outcome.end.interrupts, typed)
         resumed = _show(source.events(None, thread=thread, resume=answers))
         outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
@@ -156,7 +156,7 @@ def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
     return outcome
 
 
-def _read_answer() -> str:
+def _asked_for() -> str:
     """The text that the person at the terminal types as an answer; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""

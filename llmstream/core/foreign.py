@@ -16,7 +16,7 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.ollama.chunks import safe_text
+from llmstream.ollama.chunks import error_text
 
 _UNREACHABLE = "Ollama can't be reached. Start it with `ollama serve`, and check the chain's base_url."
 _CUT = "The answer broke off: the connection to Ollama was cut."
@@ -79,5 +79,5 @@ def _response_error(status: int, text: str) -> LlmstreamError:
     if status == 503:
         return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
     if "does not support" in text:
-        return CapabilityMissing(f"Ollama refused the request: {safe_text(text)}")
-    return UpstreamError(f"Ollama reported an error: {safe_text(text)}")
+        return CapabilityMissing(f"Ollama refused the request: {error_text(text)}")
+    return UpstreamError(f"Ollama reported an error: {error_text(text)}")

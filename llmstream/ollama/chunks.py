@@ -124,10 +124,10 @@ def not_ollama(what: str) -> UpstreamProtocol:
 
 
 def _error_line(error: object) -> UpstreamError:
-    return UpstreamError(f"Ollama broke off the answer: {safe_text(error)}")
+    return UpstreamError(f"Ollama broke off the answer: {error_text(error)}")
 
 
-def safe_text(error: object) -> str:
+def error_text(error: object) -> str:
     """The text of Ollama's error where it is known to hold no path and no prompt, else one that names the log."""
     text = error if isinstance(error, str) else ""
     known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text

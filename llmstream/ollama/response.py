@@ -18,7 +18,7 @@ from llmstream.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
-from llmstream.ollama.chunks import Chunk, LastChunk, decode, not_ollama, safe_text
+from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text, not_ollama
 from llmstream.ollama.endpoint import Endpoint
 
 # How long a loop that was held up itself has to read what came meanwhile.
@@ -216,7 +216,7 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
         return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
     if "input length exceeds the context length" in str(error):
         return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
-    return UpstreamError(f"Ollama refused the request (status {status}): {safe_text(error)}")
+    return UpstreamError(f"Ollama refused the request (status {status}): {error_text(error)}")
 
 
 def redirected(endpoint: Endpoint, status: int) -> UpstreamProtocol:
