@@ -12,11 +12,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
 from llmstream import concurrency
 from llmstream.cli import INTERRUPTED
+from llmstream.cli.pulling import pull
 from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
@@ -223,20 +223,3 @@ def _figures(finished: Finished, model: str) -> str:
         None if timings.tokens_per_s is None else f"{timings.tokens_per_s:.0f} tokens/s",
     ]
     return " · ".join(figure for figure in figures if figure)
-
-
-def pull(ollama: Ollama, model: str) -> None:
-    """Pulls a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with Progress(*columns, console=open_console(sys.stderr), redirect_stdout=False) as progress:
-        task = progress.add_task(f"Pulling {one_line(model)}", total=None)
-        for step in ollama.pull(model):
-            progress.update(task, description=one_line(step.status or ""))
-            if step.total:  # each layer counts its own bytes; the status names it
-                progress.update(task, total=step.total, completed=step.completed or 0)
-        progress.update(task, description=f"Pulled {one_line(model)}")
