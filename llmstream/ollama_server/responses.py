@@ -56,7 +56,7 @@ class LinesResponse(Response):
         self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI app."""
+        """Answers a request."""
         await until_disconnected(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
@@ -90,7 +90,7 @@ class WholeResponse(Response):
         self._merge = merge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI app."""
+        """Answers a request."""
         await until_disconnected(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
