@@ -1,4 +1,4 @@
-"""Stream an LLM's answer from Python to people: one generator, every surface.
+"""Streams an LLM's answer from Python to people: one generator, every surface.
 
 Importing this package loads no framework; each name below is loaded when it is first used.
 """
@@ -50,7 +50,7 @@ def __getattr__(name: str) -> Any:
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """What `%load_ext llmstream` calls: the magics `%%llm` and `%llm` of `llmstream.notebook`."""
+    """Called by `%load_ext llmstream`: registers the magics `%%llm` and `%llm` of `llmstream.notebook`."""
     importlib.import_module("llmstream.notebook").load_ipython_extension(ipython)
 
 

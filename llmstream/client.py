@@ -53,7 +53,7 @@ class AsyncClient:
         self._headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
 
     async def start(self, question: Question, **fields: Any) -> str:
-        """Start a run for a question or messages, or None with `resume`; its id.
+        """Starts a run for a question or messages, or None with `resume`; returns the run's id.
 
         fields: `context`, `model`, `thinking`, `options`, `thread`, `resume`, `on_leave` and `request_id` of the
         server's `POST /runs`.
@@ -113,7 +113,7 @@ class AsyncClient:
             await asyncio.sleep(_RETRY_S[failures] * random.uniform(0.5, 1))
 
     async def stop(self, run_id: str) -> bool:
-        """End a run; False where it had ended."""
+        """Ends a run; False where it had ended."""
         async with self._request("POST", f"/runs/{run_id}/stop") as got:
             return got.status == 202
 
@@ -126,7 +126,7 @@ class AsyncClient:
             return fields
 
     async def stream_events(self, question: Question, **fields: Any) -> AsyncGenerator[Event, None]:
-        """Start a run and follow it; closing this before its end stops the run. Arguments as for `start`."""
+        """Starts a run and follows it; closing this before its end stops the run. Arguments as for `start`."""
         run_id = await self.start(question, **fields)
         ended = False
         try:
@@ -176,11 +176,11 @@ class AsyncClient:
 
 
 class _StoreAway(aiohttp.ClientConnectionError):
-    """The server is there, and its store is not."""
+    """The answer of a server whose store of runs can't be reached; asking again may help."""
 
 
 class _NothingMore(Exception):
-    """The server has told everything up to the end."""
+    """The answer of a server that has told a run's events up to the end."""
 
 
 async def _run_id(got: aiohttp.ClientResponse) -> str:
@@ -208,26 +208,26 @@ class Client:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing is held between calls."""
+        """Closes nothing: no connection is held between calls."""
 
     def start(self, question: Question, **fields: Any) -> str:
-        """See `AsyncClient.start`."""
+        """Does what `AsyncClient.start` does, and returns when it is done."""
         return concurrency.run(self._client.start(question, **fields))
 
     def follow(self, run_id: str, after: int = 0) -> Generator[Event, None, None]:
-        """See `AsyncClient.follow`."""
+        """Does what `AsyncClient.follow` does, as an ordinary iterator."""
         yield from concurrency.iterate(lambda: self._client.follow(run_id, after))
 
     def stop(self, run_id: str) -> bool:
-        """See `AsyncClient.stop`."""
+        """Does what `AsyncClient.stop` does, and returns when it is done."""
         return concurrency.run(self._client.stop(run_id))
 
     def snapshot(self, run_id: str) -> dict[str, Any]:
-        """See `AsyncClient.snapshot`."""
+        """Does what `AsyncClient.snapshot` does, and returns when it is done."""
         return concurrency.run(self._client.snapshot(run_id))
 
     def stream_events(self, question: Question, **fields: Any) -> Generator[Event, None, None]:
-        """See `AsyncClient.stream_events`."""
+        """Does what `AsyncClient.stream_events` does, as an ordinary iterator."""
         yield from concurrency.iterate(lambda: self._client.stream_events(question, **fields))
 
     def stream(self, question: Question, **fields: Any) -> Generator[str, None, None]:

@@ -114,7 +114,7 @@ class KeyConflict(LlmstreamError):
 
 
 class RunCancelled(LlmstreamError):
-    """The answer was stopped before its end, so it is not complete."""
+    """The answer was stopped before its end and is not complete."""
 
     code = "cancelled"
     text = "The answer was stopped before its end."
@@ -155,7 +155,7 @@ class StoreFull(StoreUnavailable):
 
 
 class StoreCorrupt(LlmstreamError):
-    """What lies in the store was not written by this library, or not whole."""
+    """An entry in the store was not written by this library, or not whole."""
 
     code = "store_corrupt"
     text = "What was stored of this answer can't be read. Ask again."
@@ -185,7 +185,7 @@ class UpstreamError(LlmstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No Ollama answers at its address."""
+    """No Ollama answers at the configured address."""
 
     code = "upstream_unreachable"
 
@@ -221,7 +221,7 @@ class UpstreamEmpty(UpstreamError):
 
 
 class UpstreamProtocol(UpstreamError):
-    """What came is not Ollama's protocol."""
+    """The answer is not in Ollama's protocol."""
 
     code = "upstream_protocol"
     retryable = False

@@ -33,7 +33,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag="started"):
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag="status", omit_defaults=True):
-    """What the run is waiting for, or what happened to its prompt; `position` 1 is next in the queue."""
+    """The state of a run before its answer: what it waits for, or what was done to its prompt; `position` 1 is next."""
 
     state: State
     detail: str = ""
@@ -72,7 +72,7 @@ class ToolCall(msgspec.Struct, frozen=True, tag="tool_call", omit_defaults=True,
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
-    """What the tool called under `id` gave back."""
+    """The result of the tool called under `id`."""
 
     id: str
     output: Any
@@ -86,7 +86,7 @@ class Data(msgspec.Struct, frozen=True, tag="data"):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """How many tokens went in and came out, as the model counts them (hidden ones too)."""
+    """The number of tokens in and out, as the model counts them (hidden ones too)."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -102,7 +102,7 @@ class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False, tag="finished", omit_defaults=True):
-    """The answer is complete, or cut at its own limit (`reason="length"`)."""
+    """The answer is complete, or cut at the limit of tokens (`reason="length"`)."""
 
     reason: FinishReason
     usage: Usage
@@ -119,13 +119,13 @@ class Failed(msgspec.Struct, frozen=True, gc=False, tag="failed"):
 
 
 class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
-    """Somebody stopped the run, or everybody left it."""
+    """The run was stopped, or was left by all who watched it."""
 
     by: CancelledBy
 
 
 class Interrupt(TypedDict):
-    """What a graph wants to know from a person: `value` is the graph's own, `id` names it in the answer."""
+    """A question of a graph to a person: `value` is the graph's own, `id` names the question in the answer."""
 
     id: str
     value: Any
@@ -140,7 +140,7 @@ class Interrupted(msgspec.Struct, frozen=True, tag="interrupted", omit_defaults=
 
 
 class Reset(msgspec.Struct, frozen=True, gc=False, tag="reset"):
-    """To one client: its position can't be honoured; drop what you have and begin anew."""
+    """Tells one client that its position can't be honoured: it drops what it has and begins anew."""
 
     reason: str
 
@@ -168,7 +168,7 @@ EVENT_TYPES: Mapping[str, type[Event]] = {str(cls.__struct_config__.tag): cls fo
 
 
 def is_terminal(event: Event) -> bool:
-    """Whether nothing comes after this event."""
+    """True if no event comes after this one."""
     return type(event) in _TERMINAL
 
 
@@ -193,7 +193,7 @@ def failed(error: LlmstreamError) -> Failed:
 
 
 def size_of(event: Event) -> int:
-    """About how many bytes an event takes."""
+    """The approximate number of bytes that an event takes."""
     if isinstance(event, Token | Reasoning):
         return len(event.text)
     try:

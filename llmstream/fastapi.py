@@ -132,7 +132,7 @@ def _lifespan(service: Service) -> Callable[[Any], Any]:
 
 
 def _is_behind_dependencies(app: Any, service: Service) -> bool:
-    """Whether an app has a service's endpoints included with dependencies of its own."""
+    """True if an app includes a service's endpoints with dependencies of its own."""
     return any(
         context.dependencies != context.original_route.dependencies
         for context in iter_route_contexts(app.routes)

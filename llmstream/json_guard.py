@@ -46,7 +46,7 @@ def check_cost(data: bytes) -> None:
 
 
 def mended(data: bytes) -> bytes:
-    """The same JSON with U+FFFD for what is no character: half of a surrogate pair, bytes that are not UTF-8.
+    """The JSON with U+FFFD for what is no character: half of a surrogate pair, bytes that are not UTF-8.
 
     JavaScript's `slice` leaves half an emoji, and `JSON.stringify` writes it as an escape.
     """
@@ -57,7 +57,7 @@ def mended(data: bytes) -> bytes:
 
 
 def check_numbers(value: Any, where: str) -> None:
-    """Raises `InvalidRequest` for a number in it that JSON, or 64 bits, can't hold."""
+    """Raises `InvalidRequest` for JSON with a number that JSON, or 64 bits, can't hold."""
     if isinstance(value, dict):
         for name, item in value.items():
             check_numbers(item, f"{where}.{name[:40]}")

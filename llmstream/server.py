@@ -1,4 +1,4 @@
-"""The server of `llmstream serve`: uvicorn, taught to end open streams with the truth, and to drop dead clients."""
+"""The server of `llmstream serve`: uvicorn, which ends open streams with a terminal event, and drops dead clients."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Server(uvicorn.Server):
 
     @property
     def should_exit(self) -> bool:
-        """Whether it has been told to stop; set by signals, and from any thread."""
+        """True if the server has been told to stop; set by signals, and from any thread."""
         return self._should_exit
 
     @should_exit.setter

@@ -201,7 +201,7 @@ def _checked(name: str, value: object, label: str, *, strict: bool = True) -> An
 
 
 def worker_count() -> int:
-    """How many processes the server was told to start: `WEB_CONCURRENCY`, or `--workers` of uvicorn and gunicorn."""
+    """The number of processes to start, by `WEB_CONCURRENCY` or `--workers` of uvicorn and gunicorn."""
     words = [*sys.argv[1:], ""]
     said = [os.environ.get("WEB_CONCURRENCY", "")]
     for word, following in pairwise(words):
@@ -218,13 +218,13 @@ def unknown_variables() -> list[str]:
 
 
 def misspelled(variable: str) -> str:
-    """What is told of a variable that is none of ours."""
+    """The message about variables that look like settings and are none."""
     return f"{variable} is no setting of llmstream; is it misspelled?"
 
 
 @contextmanager
 def override(**values: Any) -> Iterator[None]:
-    """What settings take instead of the environment, everywhere in this process, while the block runs."""
+    """Has settings take these values instead of the environment, everywhere in this process, during the block."""
     _overrides.append(values)
     try:
         yield
@@ -234,7 +234,7 @@ def override(**values: Any) -> Iterator[None]:
 
 @contextmanager
 def plain_ollama_host() -> Iterator[None]:
-    """While the `ollama` package is imported: it makes a client of OLLAMA_HOST at once, and fails on some of its forms.
+    """Hides OLLAMA_HOST while the `ollama` package is imported, which makes a client of it and fails on some forms.
 
     Raises `SettingsError` where nothing can be made of OLLAMA_HOST.
     """

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, for strangers: it waits for nobody for ever, and what they send takes bounded memory.
+"""uvicorn's HTTP protocol for strangers: waits for nobody for ever, and takes bounded memory for what they send.
 
 Read from uvicorn 0.54 (protocols/http/httptools_impl.py) and httptools 0.9, whose callbacks these are:
 
@@ -115,7 +115,7 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def _answered(self) -> bool:
-        """Whether the request whose body comes is being answered already."""
+        """True if the request whose body comes is being answered already."""
         return not self._in_head and self.cycle is not None and self.cycle.response_started
 
     def _refuse(self, answer: bytes) -> None:

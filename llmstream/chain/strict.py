@@ -47,7 +47,7 @@ def _server_of_client(model: Any) -> Ollama | None:
     url = str(client.base_url)
     parts = urlsplit(url)
     kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
-    if "proxy" not in kwargs and parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
+    if parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):
         return None  # its client obeys the environment
     if authorization := client.headers.get("authorization"):  # of the URL, or of the environment
         kwargs["headers"] = {**dict(kwargs.get("headers") or {}), "authorization": authorization}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import errno
+import importlib
 import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llmstream import __version__
 from llmstream.cli.log_lines import log_to_stderr
 from llmstream.errors import LlmstreamError, SettingsError
-
-if TYPE_CHECKING:
-    from llmstream.ollama.models import Model
-
 
 INTERRUPTED = 130
 
@@ -25,7 +22,7 @@ READER_LEFT = 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code: 0, 1 for a failure, 2 for a wrong use, 130 after Ctrl-C, 141 without a reader."""
+    """Runs a command; the exit code: 0, 1 for a failure, 2 for a wrong use, 130 after Ctrl-C, 141 without a reader."""
     _open_missing()
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if callable(reconfigure := getattr(stream, "reconfigure", None)):
@@ -39,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(error.message)
         return 2 if isinstance(error, SettingsError) else 1
     except OSError as error:
-        from llmstream.view.terminal import mute
+        from llmstream.view.safe import mute
 
         mute(sys.stdout)  # Python would complain at its end of what is still buffered
         if _reader_left(error):
@@ -60,13 +57,14 @@ def _run(argv: Sequence[str] | None) -> int:
         parser.print_help()
         code = 2
     else:
-        code = arguments.run(arguments)
+        _check_url(arguments)
+        code = importlib.import_module(f"llmstream.cli.{arguments.command}").run(arguments)
     sys.stdout.flush()
     return code
 
 
 def _open_missing() -> None:
-    """Fill the places of stdin, stdout and stderr where they are closed, which files and sockets would take.
+    """Opens the null device for stdin, stdout and stderr where they are closed: other files would take their numbers.
 
     A closed stdout can't be written, as one on a full disk can't; a closed stdin is at its end.
     """
@@ -83,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"llmstream {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
 
-    serve = _command(commands, "serve", _serve, "serve the HTTP API, with its documentation at /docs")
+    serve = _command(commands, "serve", "serve the HTTP API, with its documentation at /docs")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     serve.add_argument("--port", type=_port, default=8000, help="port to listen on (8000); 0 takes a free one")
     serve.add_argument("--allow-public", action="store_true", help="listen to the network without a token")
@@ -95,25 +93,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(serve)
 
-    ask = _command(commands, "ask", _ask, "ask one question")
+    ask = _command(commands, "ask", "ask one question")
     ask.add_argument("question", nargs="?", help="the question; - or a pipe reads it from stdin")
-    chat = _command(commands, "chat", _chat, "have a conversation")
+    chat = _command(commands, "chat", "have a conversation")
     for command in (ask, chat):
         _add_model(command)
         command.add_argument("--thinking", action="store_true", help="let the model think, and show it")
         command.add_argument("--system", metavar="TEXT", help="a system prompt")
         command.add_argument("--url", help="ask the llmstream server at this address (LLMSTREAM_TOKEN is its token)")
 
-    _add_demo(_command(commands, "models", _models, "list the models that Ollama has"))
-    _command(commands, "doctor", _doctor, "tell what runs, what is missing and how to get it")
+    _add_demo(_command(commands, "models", "list the models that Ollama has"))
+    _command(commands, "doctor", "tell what runs, what is missing and how to get it")
     return parser
 
 
-def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    """Adds the command that `run` of the module of this name carries out."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
     )
-    command.set_defaults(run=run)
     return command
 
 
@@ -148,88 +146,21 @@ def _root_path(text: str) -> str:
     return text.rstrip("/")
 
 
-def _ask(arguments: argparse.Namespace) -> int:
-    from llmstream.cli.ask import ask
-
-    _check_url(arguments)
-    return ask(arguments)
-
-
-def _chat(arguments: argparse.Namespace) -> int:
-    from llmstream.cli.chat import chat
-
-    _check_url(arguments)
-    return chat(arguments)
-
-
-def _doctor(arguments: argparse.Namespace) -> int:
-    from llmstream.cli.doctor import doctor
-
-    return doctor()
-
-
 def _check_url(arguments: argparse.Namespace) -> None:
-    if arguments.url and (arguments.demo or arguments.system is not None):
+    if not getattr(arguments, "url", None):
+        return
+    if arguments.demo or arguments.system is not None:
         raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
-    if arguments.url and not arguments.url.startswith(("http://", "https://")):
+    if not arguments.url.startswith(("http://", "https://")):
         raise SettingsError("--url takes an address such as http://localhost:8000.")
 
 
-def _serve(arguments: argparse.Namespace) -> int:
-    from llmstream.cli.serve import serve
-
-    return serve(arguments)
-
-
-def _models(arguments: argparse.Namespace) -> int:
-    import asyncio
-
-    from rich.table import Table
-
-    from llmstream.demo_ollama.fallback import Fallback
-    from llmstream.ollama.models import NO_MODEL, Ollama
-    from llmstream.ollama.names import same_model
-    from llmstream.settings import Settings
-    from llmstream.view.terminal import one_line, open_console
-
-    wanted = Settings.load(demo=arguments.demo)
-    if wanted.demo == "auto":  # a list of the demo's models would say that they are there
-        wanted = wanted.change(demo="never")
-
-    async def ask() -> tuple[list[Model], list[frozenset[str]], str]:
-        async with Fallback(wanted, lambda changed: None) as fallback:
-            ollama = Ollama.of(fallback.settings)
-            models = await ollama.models()
-            capabilities = await asyncio.gather(*(ollama.capabilities(model.name) for model in models))
-            chosen = fallback.settings.model or (await ollama.choose_model() if models else "")
-        return models, capabilities, chosen
-
-    models, capabilities, chosen = asyncio.run(ask())
-    if not models:
-        raise LlmstreamError(NO_MODEL)
-    table = Table(box=None, pad_edge=False, header_style="")
-    for heading in ("", "NAME", "SIZE", "LOADED", "CAPABILITIES"):
-        table.add_column(heading, overflow="fold")
-    for model, able in zip(models, capabilities, strict=True):
-        mark = "*" if same_model(model.name, chosen) else ""
-        loaded = "yes" if model.loaded else "no"
-        table.add_row(mark, one_line(model.name), _size(model.size), loaded, one_line(", ".join(sorted(able))))
-    open_console().print(table)
-    if not any(same_model(model.name, chosen) for model in models):
-        _complain(f"The model {chosen} of LLMSTREAM_MODEL is not there. Get it with `ollama pull {chosen}`.")
-    return 0
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
-
-
 def _complain(message: str) -> None:
-    from llmstream.view.terminal import say
+    from llmstream.view.safe import print_stderr
 
-    say(f"llmstream: {message}")
+    print_stderr(f"llmstream: {message}")
 
 
 def _reader_left(error: OSError) -> bool:
-    """Whether nobody reads stdout any more; Windows says EINVAL then."""
+    """True if an error says that nobody reads stdout any more; Windows says EINVAL then."""
     return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL)

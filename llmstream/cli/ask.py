@@ -12,10 +12,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.text import Text
 
 from llmstream import concurrency
+from llmstream.cli import INTERRUPTED
+from llmstream.cli.pulling import pull
 from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
@@ -34,15 +35,15 @@ from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
 from llmstream.settings import Settings
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
-from llmstream.view.terminal import on_terminal, one_line, open_console, open_view, say
+from llmstream.view.safe import one_line, print_stderr
+from llmstream.view.terminal import on_terminal, open_console, open_view
 
-INTERRUPTED = 130
 Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a question; `end` is None where Ctrl-C ended it."""
+    """The result of a question: the answer's text, its model and its terminal event, None where Ctrl-C ended it."""
 
     text: str
     model: str
@@ -50,17 +51,17 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0 for an answer, 1 for a failed or stopped one, or one that waits for a person, 130 for Ctrl-C."""
+        """The exit code: 0 for an answer, 1 for one that failed, was stopped or waits for a person, 130 for Ctrl-C."""
         if self.end is None:
             return INTERRUPTED
         return 0 if isinstance(self.end, Finished) else 1
 
 
-def ask(arguments: argparse.Namespace) -> int:
-    """Answer the question of the command line, or of stdin."""
+def run(arguments: argparse.Namespace) -> int:
+    """Answers the question of the command line, or of stdin."""
     asked = {"role": "user", "content": _read_question(arguments.question)}
     with open_source(arguments) as source:
-        return answer(source, [asked]).exit_code
+        return show_answer(source, [asked]).exit_code
 
 
 def _read_question(argument: str | None) -> str:
@@ -84,7 +85,7 @@ class Source:
         return stream_events(messages, settings=self._fallback.settings, model=self.model)
 
     def pull_missing(self, failure: Failed) -> bool:
-        """Whether the model was missing and has been pulled now, because the person at the terminal wanted it."""
+        """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
         model = self.model or self._fallback.settings.model
         if failure.code != "model_not_found" or not model or not (sys.stdin.isatty() and on_terminal(sys.stderr)):
             return False
@@ -115,13 +116,13 @@ class RemoteSource:
             yield from client.stream_events(messages, model=self.model, thinking=self._thinking, **answers)
 
     def pull_missing(self, failure: Failed) -> bool:
-        """False: the models of another server are its owner's affair."""
+        """False: the models of another server are left to its owner."""
         return False
 
 
 @contextmanager
 def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource]:
-    """Where the command line wants answers from."""
+    """The source of answers that the command line asks for: this process, or the server at `--url`."""
     settings = Settings.load(
         model=arguments.model,
         system_prompt=arguments.system,
@@ -140,8 +141,8 @@ def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource
         concurrency.run(fallback.__aexit__())
 
 
-def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
-    """Show the answer, and below it what there is to say about it."""
+def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
+    """Shows the answer, and below it the figures or the error; returns the outcome."""
     thread = secrets.token_hex(16)  # of this question: the conversation before it is sent along
     while True:
         outcome = _show(source.events(messages, thread=thread))
@@ -153,20 +154,20 @@ def answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
         outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
     match outcome.end:
         case Interrupted():
-            say("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
+            print_stderr("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
         case Failed() as failure:
-            say(f"llmstream: {failure.message}")
+            print_stderr(f"llmstream: {failure.message}")
         case Finished() as finished:
             _tell_finished(finished, outcome)
         case None:
             pass
         case _:
-            say("llmstream: The answer was stopped by somebody else; it is not complete.")
+            print_stderr("llmstream: The answer was stopped by somebody else; it is not complete.")
     return outcome
 
 
 def _asked_for(interrupts: Sequence[Interrupt]) -> str:
-    """What the person at the terminal answers; empty where there is none."""
+    """The text that the person at the terminal types as an answer; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""
     others = f"arguments other than {one_line(known)}, " if (known := arguments_to_edit(interrupts)) else ""
@@ -194,7 +195,7 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
 
 @contextmanager
 def _one_interrupt() -> Iterator[None]:
-    """Inside, Ctrl-C interrupts once: what it sets going, stopping the model, is not interrupted by the next one."""
+    """Lets Ctrl-C interrupt the block once: stopping the model is not interrupted by a second one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -215,11 +216,13 @@ def _tell_finished(finished: Finished, outcome: Outcome) -> None:
         console = open_console()
         console.print(Text(one_line(_figures(finished, outcome.model)), style="dim"))
     if finished.prompt_truncated:
-        say(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
+        print_stderr(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
     if finished.reason == "length":
-        say("llmstream: The answer was cut at the model's limit of tokens. Raise LLMSTREAM_NUM_CTX, or ask for less.")
+        print_stderr(
+            "llmstream: The answer was cut at the model's limit of tokens. Raise LLMSTREAM_NUM_CTX, or ask for less."
+        )
     elif not outcome.text.strip() and finished.reason != "tool_calls":
-        say("llmstream: The model ended without an answer. Ask again, or in other words.")
+        print_stderr("llmstream: The model ended without an answer. Ask again, or in other words.")
 
 
 def _figures(finished: Finished, model: str) -> str:
@@ -231,20 +234,3 @@ def _figures(finished: Finished, model: str) -> str:
         None if timings.tokens_per_s is None else f"{timings.tokens_per_s:.0f} tokens/s",
     ]
     return " · ".join(figure for figure in figures if figure)
-
-
-def pull(ollama: Ollama, model: str) -> None:
-    """Pull a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
-    with Progress(*columns, console=open_console(sys.stderr), redirect_stdout=False) as progress:
-        task = progress.add_task(f"Pulling {one_line(model)}", total=None)
-        for step in ollama.pull(model):
-            progress.update(task, description=one_line(step.status or ""))
-            if step.total:  # each layer counts its own bytes; the status names it
-                progress.update(task, total=step.total, completed=step.completed or 0)
-        progress.update(task, description=f"Pulled {one_line(model)}")

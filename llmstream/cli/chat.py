@@ -7,10 +7,10 @@ import re
 import sys
 from typing import Any
 
-from llmstream.cli.ask import RemoteSource, Source, answer, open_source
+from llmstream.cli.ask import RemoteSource, Source, open_source, show_answer
 from llmstream.errors import LlmstreamError
 from llmstream.events import well_formed
-from llmstream.view.terminal import say
+from llmstream.view.safe import print_stderr
 
 HELP = """\
 /model NAME  answer with another model from now on
@@ -22,12 +22,12 @@ Ctrl-D       end the chat, as Ctrl-C does at the prompt"""
 _COMMAND = re.compile(r"/(\w+)(?:\s+(\S+))?\s*")
 
 
-def chat(arguments: argparse.Namespace) -> int:
-    """Answer questions with the conversation before them, until Ctrl-C or Ctrl-D at the prompt."""
+def run(arguments: argparse.Namespace) -> int:
+    """Answers questions with the conversation before them, until Ctrl-C or Ctrl-D at the prompt."""
     _edit_lines()
     at_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if at_terminal:
-        say("Ask something. /help lists commands, Ctrl-D ends.")
+        print_stderr("Ask something. /help lists commands, Ctrl-D ends.")
     history: list[dict[str, Any]] = []
     with open_source(arguments) as source:
         while (line := _read_line("> " if at_terminal else "")) is not None:
@@ -39,7 +39,7 @@ def chat(arguments: argparse.Namespace) -> int:
 
 
 def _edit_lines() -> None:
-    """Arrow keys and earlier lines at the prompt."""
+    """Enables arrow keys and earlier lines at the prompt."""
     try:
         import readline  # noqa: F401 - input() uses it once it is imported
     except ImportError:
@@ -47,7 +47,7 @@ def _edit_lines() -> None:
 
 
 def _read_line(prompt: str) -> str | None:
-    """What the person typed; None at the end."""
+    """The line that the person typed; None at the end of the input."""
     try:
         return well_formed(input(prompt))
     except (EOFError, KeyboardInterrupt):
@@ -60,29 +60,29 @@ def _obey(command: str, argument: str | None, history: list[dict[str, Any]], sou
     match command:
         case "model" if argument:
             source.model = argument
-            say(f"From now on {argument} answers.")
+            print_stderr(f"From now on {argument} answers.")
         case "model":
-            say(f"Model: {source.model or 'the default one'}")
+            print_stderr(f"Model: {source.model or 'the default one'}")
         case "new":
             history.clear()
-            say("The conversation begins anew.")
+            print_stderr("The conversation begins anew.")
         case "help":
             for line in HELP.splitlines():
-                say(line)
+                print_stderr(line)
         case _:
-            say(f"There is no command /{command}. /help lists those that there are.")
+            print_stderr(f"There is no command /{command}. /help lists those that there are.")
 
 
 def _answer(question: str, history: list[dict[str, Any]], source: Source | RemoteSource) -> None:
-    """Answer, and keep question and answer where there is anything of an answer, a part of one too."""
+    """Answers, and keeps question and answer in the conversation where there is at least a part of an answer."""
     asked = {"role": "user", "content": question}
     try:
-        outcome = answer(source, [*history, asked])
+        outcome = show_answer(source, [*history, asked])
     except LlmstreamError as error:
-        say(f"llmstream: {error.message}")
+        print_stderr(f"llmstream: {error.message}")
         return
     except KeyboardInterrupt:  # at the offer to pull a model, or while one is pulled
-        say("")
+        print_stderr("")
         return
     if outcome.text:
         history += [asked, {"role": "assistant", "content": outcome.text}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -19,7 +20,7 @@ from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.runs.owner import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
-from llmstream.view.terminal import tell
+from llmstream.view.safe import print_line
 
 PYTHON = (3, 11)
 PORT = 8000
@@ -34,25 +35,25 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; `needed` where `llmstream ask` does not work without it."""
+    """The result of one check; `needed` where `llmstream ask` does not work without it."""
 
     ok: bool
     text: str
     needed: bool = False
 
 
-def doctor() -> int:
-    """Print a line for each thing looked at; 1 where something that `llmstream ask` needs is missing."""
+def run(arguments: argparse.Namespace) -> int:
+    """Prints a line for each check; returns 1 where something that `llmstream ask` needs is missing."""
     missing = False
     for finding in examine():
         missing |= finding.needed and not finding.ok
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "missing"
-        tell(f"{mark:<8} {finding.text}")
+        print_line(f"{mark:<8} {finding.text}")
     return 1 if missing else 0
 
 
 def examine() -> Iterator[Finding]:
-    """Everything that is looked at, in the order in which to mend it."""
+    """The findings of all checks, in the order in which to mend them."""
     found = platform.python_version()
     wanted = ".".join(map(str, PYTHON))
     enough = sys.version_info >= PYTHON

@@ -53,7 +53,7 @@ class LazyChat:
         await app({**scope, "root_path": scope["root_path"].removesuffix(PATH)}, receive, send)
 
     async def close(self) -> None:
-        """End what the page has begun."""
+        """Ends what the page has begun."""
         if self._loading is not None:
             self._loading.cancel()
             await asyncio.wait([self._loading])

@@ -1,4 +1,4 @@
-"""What the library logs, as lines on stderr."""
+"""The log of the library, as lines on stderr."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 
 
 class _Lines(logging.Handler):
-    """A line on stderr for each record, whatever text of others it holds."""
+    """A log handler that writes each record as one safe line to stderr, whatever text of others the record holds."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from llmstream.view.terminal import say
+        from llmstream.view.safe import print_stderr
 
-        say(self.format(record))
+        print_stderr(self.format(record))
 
 
 def log_to_stderr() -> None:
-    """Show what is logged, unless somebody does already."""
+    """Shows the log on stderr, unless a handler is set up already."""
     logger = logging.getLogger("llmstream")
     if not logger.handlers:
         logger.addHandler(_Lines())

@@ -30,14 +30,14 @@ from llmstream.ollama.response import model_not_found
 from llmstream.runs.owner import Runs, open_log
 from llmstream.server import Server
 from llmstream.settings import Settings, misspelled, unknown_variables
-from llmstream.view.terminal import announce, say
+from llmstream.view.safe import print_stderr, try_print_line
 
 
-def serve(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
+def run(arguments: argparse.Namespace) -> int:
+    """Serves until Ctrl-C or SIGTERM; raises `LlmstreamError` where that can't begin."""
     settings = Settings.load(model=arguments.model, demo=arguments.demo)
     for variable in unknown_variables():
-        say(misspelled(variable))
+        print_stderr(misspelled(variable))
     check_public(arguments.host, settings, allow_public=arguments.allow_public)
     settings = settings.change(allowed_hosts=_allowed_hosts(arguments.host, settings))
     if arguments.workers > 1 and settings.redis_url is None:
@@ -59,7 +59,7 @@ async def _check_store(settings: Settings) -> None:
 
 
 def _work(settings: Settings, root_path: str, listeners: Sequence[socket.socket], number: int) -> int:
-    """Serve in one process; the first one tells of itself."""
+    """Serves in one process; the first of several prints the banner."""
     log_to_stderr()
     app, runs, chat = served_app(settings)
 
@@ -71,7 +71,7 @@ def _work(settings: Settings, root_path: str, listeners: Sequence[socket.socket]
 
         async def shutdown(self, sockets: Any = None) -> None:
             if number == 0:
-                announce("Stopping. A second Ctrl-C does not wait for the answers under way.")
+                try_print_line("Stopping. A second Ctrl-C does not wait for the answers under way.")
             await super().shutdown(sockets)
             await chat.close()
 
@@ -89,7 +89,7 @@ def _work(settings: Settings, root_path: str, listeners: Sequence[socket.socket]
 
 
 def _allow_connections() -> None:
-    """As many open files as this process may have: each connection is one, and the usual limit a thousand."""
+    """Raises the limit of open files to the most allowed: each connection is a file, and the usual limit a thousand."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -107,20 +107,20 @@ def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:
 
 
 async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
-    announce(f"llmstream {__version__} listens on {address}")
+    try_print_line(f"llmstream {__version__} listens on {address}")
     if not demo:  # the demo has announced itself
         ollama = Ollama.of(settings)
         try:
-            announce(f"Ollama at {ollama.endpoint.shown_url} answers{await _model(ollama, settings.model)}")
+            try_print_line(f"Ollama at {ollama.endpoint.shown_url} answers{await _model(ollama, settings.model)}")
         except LlmstreamError as error:
-            announce(error.message)
+            try_print_line(error.message)
     page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     once = ", once with ?token=…" if settings.token else ""
-    announce(f"The chat: {page}  With Gradio: {page}{lazy_gradio.PATH}  The documentation: {page}/docs{once}")
+    try_print_line(f"The chat: {page}  With Gradio: {page}{lazy_gradio.PATH}  The documentation: {page}/docs{once}")
 
 
 async def _model(ollama: Ollama, wanted: str | None) -> str:
-    """With which model, or that it is not there."""
+    """The words of the banner about the model: its name, or that Ollama does not have it."""
     model = wanted or await ollama.choose_model()
     if wanted is None or any(same_model(each.name, model) for each in await ollama.models()):
         return f", with {model}"
@@ -128,7 +128,7 @@ async def _model(ollama: Ollama, wanted: str | None) -> str:
 
 
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
-    """The names to answer to: also loopback names, and the one to listen on, unless that means every address."""
+    """The host names to answer to: also loopback names, and the host to listen on unless it means every address."""
     names = tuple(dict.fromkeys([*LOOPBACK_HOSTS, *settings.allowed_hosts]))
     try:
         address = ip_address(host.strip("[]"))
@@ -136,7 +136,7 @@ def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:
         name = host.lower()
     else:
         if address.is_unspecified:
-            announce(f"Answers to {', '.join(names)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
+            try_print_line(f"Answers to {', '.join(names)} only; LLMSTREAM_ALLOWED_HOSTS adds other names.")
             return names
         name = f"[{address}]" if address.version == 6 else str(address)
     return tuple(dict.fromkeys([*names, name]))

@@ -13,11 +13,11 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from llmstream.view.terminal import tell
+from llmstream.view.safe import print_line
 
 # A process that fails sooner after its start, in seconds, would fail again and again.
 _STARTUP_S = 5.0
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 Work = Callable[[Sequence[socket.socket], int], int]
 
@@ -35,13 +35,13 @@ class Workers:
         self._count = count
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; 1 where a process could not begin."""
+        """Serves until SIGTERM or SIGINT; 1 where a process could not begin."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         for number in range(self._count):
             self._start(number)
         while self._running:
-            wait([process.sentinel for process, _ in self._running.values()], timeout=_LOOK_S)
+            wait([process.sentinel for process, _ in self._running.values()], timeout=_POLL_S)
             for number, (process, started_at) in list(self._running.items()):
                 if not process.is_alive():
                     self._ended(number, process, time.monotonic() - started_at)
@@ -61,7 +61,7 @@ class Workers:
             self._failed = True
             self._stop(signal.SIGTERM, None)
         else:
-            tell(f"Process {process.pid} ended ({process.exitcode}); another one takes its place.")
+            print_line(f"Process {process.pid} ended ({process.exitcode}); another one takes its place.")
             self._start(number)
 
     def _stop(self, number: int, frame: Any) -> None:
@@ -77,7 +77,7 @@ def _begin(work: Work, listeners: Sequence[socket.socket], number: int) -> None:
 
 
 def _follow_parent() -> None:
-    """Stop when the process that started this one is gone, however it went."""
+    """Stops this process when the one that started it is gone, however that ended."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -42,13 +42,13 @@ class Threads:
         self._pid = 0
 
     def executor(self) -> ThreadPoolExecutor:
-        """What starts the threads, in this process."""
+        """The executor of this process that starts the threads."""
         if self._pid != os.getpid():
             self._executor, self._pid = ThreadPoolExecutor(self._most, self._name), os.getpid()
         return self._executor
 
     async def run(self, function: Callable[..., T], *arguments: Any, **named: Any) -> T:
-        """What the function gives, called in a thread, as by `asyncio.to_thread`."""
+        """The result of a function that is called in a thread, as by `asyncio.to_thread`."""
         call = functools.partial(contextvars.copy_context().run, function, *arguments, **named)
         return await asyncio.get_running_loop().run_in_executor(self.executor(), call)
 
@@ -84,7 +84,7 @@ _left_behind: list[object] = []
 
 
 def _after_fork() -> None:
-    """In the child: the loop's thread is not here, and another one may have held the lock."""
+    """Forgets the loop in a forked child: its thread is not there, and another one may have held the lock."""
     global _lock, _thread, _loop
     _left_behind.append(_loop)  # it shares its selector with the parent: nothing of it may be closed
     _lock, _thread, _loop = threading.Lock(), None, None
@@ -95,7 +95,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _stop(running: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    """At the end of the process: close what is open on the loop, so that no connection is left unclosed."""
+    """Closes what is open on the loop at the end of the process, so that no connection is left unclosed."""
     if thread.is_alive():
         asyncio.run_coroutine_threadsafe(_close(running), running).result(timeout=5)
         running.call_soon_threadsafe(running.stop)
@@ -135,7 +135,7 @@ def _note_collection(phase: str, info: object) -> None:
 
 
 class _End:
-    """The end of a generator, after its items; error: what it raised."""
+    """The end of a generator, put after its items; error: the exception that ended it, None for a complete one."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -185,7 +185,7 @@ def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, N
 
 
 def _get(items: queue.SimpleQueue[tuple[T] | _End], thread: threading.Thread) -> tuple[T] | _End:
-    """The next of what `thread` puts there."""
+    """The next item that `thread` puts into a queue."""
     if threading.get_ident() == thread.ident:
         raise RuntimeError(_OWN_THREAD)
     while True:

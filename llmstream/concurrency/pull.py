@@ -20,7 +20,7 @@ async def pulled(
     *,
     at_a_time: int = AT_A_TIME,
 ) -> AsyncGenerator[list[T], None]:
-    """What the coroutine that `start` makes hands over, in lists of what came together or while nobody asked.
+    """The lists that the coroutine made by `start` hands over; those of which nobody asked meanwhile become one.
 
     at_a_time: how many items a list has at most.
 

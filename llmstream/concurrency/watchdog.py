@@ -30,7 +30,7 @@ class Watchdog:
         self._set(due(), due, expired, is_last_look=False)
 
     def stop(self) -> None:
-        """No more looking."""
+        """Ends the watching."""
         self.running = False
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""What a chain is made of, as far as LangChain's own composites show it."""
+"""The parts of a chain, as far as LangChain's own composites show them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _CHAINS_KEPT = 64
 
 
 class ByChain(Generic[T]):
-    """What `find` finds out about a chain, kept for the last chains: it takes long, and a chain is not changed."""
+    """A cache of `find`'s results for the last chains: finding takes long, and a chain is not changed."""
 
     def __init__(self, find: Callable[[Runnable[Any, Any]], T]) -> None:
         self._find = find
         self._found: dict[int, tuple[Runnable[Any, Any], T]] = {}
 
     def get(self, chain: Runnable[Any, Any]) -> T:
-        """What was found out."""
+        """The result of `find` for a chain."""
         known = self._found.get(id(chain))
         if known is None or known[0] is not chain:
             self._found[id(chain)] = known = (chain, self._find(chain))
@@ -42,14 +42,14 @@ class ByChain(Generic[T]):
 
 
 def unbound(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """A chain without what is bound to it."""
+    """The chain without the bindings around it."""
     while isinstance(chain, RunnableBindingBase):
         chain = chain.bound
     return chain
 
 
 def ways(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
-    """What a chain hands its input to, one of them: what it binds, its fallbacks, its branches, its choices."""
+    """The parts that a chain hands its input to, one of them: what it binds, its fallbacks, branches, choices."""
     if isinstance(chain, RunnableBindingBase):
         return [chain.bound]
     if isinstance(chain, RunnableWithFallbacks):
@@ -62,7 +62,7 @@ def ways(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
 
 
 def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """What a chain begins with; of several ways a graph, which takes one form of input only, else the first."""
+    """The first step of a chain; of several ways a graph, which takes one form of input only, else the first."""
     firsts = _first_steps(chain)
     return next((step for step in firsts if is_graph(step)), firsts[0])
 
@@ -74,24 +74,24 @@ def _first_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
 
 
 def last_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
-    """What a chain may end with, one for each way through it."""
+    """The last steps of a chain, one for each way through it."""
     if isinstance(chain, RunnableSequence):
         return last_steps(chain.last)
     return [step for way in ways(chain) for step in last_steps(way)] or [chain]
 
 
 def has_fallbacks(chain: Runnable[Any, Any]) -> bool:
-    """Whether another part of a chain takes the place of one that fails."""
+    """True if another part of a chain takes the place of one that fails."""
     return any(isinstance(step, RunnableWithFallbacks) for step in steps(chain))
 
 
 def ends_in_graph(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain gives what a graph gives, whichever way it goes."""
+    """True if a chain gives what a graph gives, whichever way it goes."""
     return all(is_graph(step) for step in last_steps(chain))
 
 
 def answering_step(chain: Runnable[Any, Any]) -> int | None:
-    """Which step of a sequence holds the model that answers, counted from 1; 0 where the chain is no sequence but shows
+    """The number of the sequence's step with the answering model, from 1; 0 where the chain is no sequence but shows
     its model; None where it shows none.
     """
     chain = unbound(chain)
@@ -102,7 +102,7 @@ def answering_step(chain: Runnable[Any, Any]) -> int | None:
 
 
 def has_model(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain shows a model among its parts."""
+    """True if a chain shows a model among its parts."""
     return any(isinstance(step, BaseLanguageModel) for step in steps(chain))
 
 
@@ -141,12 +141,12 @@ def model_name(chain: Runnable[Any, Any]) -> str:
 
 
 def is_sync_only(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain holds a sync generator, which LangChain can't stream from async code."""
+    """True if a chain holds a sync generator, which LangChain can't stream from async code."""
     return any(isinstance(step, RunnableGenerator) and not hasattr(step, "_atransform") for step in steps(chain))
 
 
 def is_cumulative(chain: Runnable[Any, Any]) -> bool:
-    """Whether each item a chain yields replaces the one before, as JSON parsers do."""
+    """True if each item that a chain yields replaces the one before, as the items of JSON parsers do."""
     return any(isinstance(step, BaseCumulativeTransformOutputParser) for step in last_steps(chain))
 
 
@@ -178,17 +178,17 @@ def state_types(chain: Runnable[Any, Any]) -> Mapping[str, Any] | None:
 
 
 def is_classic(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain is one of `langchain_classic`'s, told without importing them."""
+    """True if a chain is one of `langchain_classic`'s; found out without importing that."""
     classes = type(unbound(chain)).__mro__
     return any(cls.__name__ == "Chain" and cls.__module__.startswith("langchain") for cls in classes)
 
 
 def has_memory(chain: Runnable[Any, Any]) -> bool:
-    """Whether an old chain has a memory of its own, which every caller would share."""
+    """True if an old chain has a memory of its own, which all callers would share."""
     return is_classic(chain) and getattr(unbound(chain), "memory", None) is not None
 
 
 def is_graph(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain is a LangGraph graph, told without importing LangGraph."""
+    """True if a chain is a LangGraph graph; found out without importing LangGraph."""
     chain = unbound(chain)
     return any(cls.__name__ == "Pregel" for cls in type(chain).__mro__)

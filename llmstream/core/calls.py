@@ -29,14 +29,14 @@ class Calls:
                 self._messages[call_id] = message
 
     def id_of(self, call: Mapping[str, Any]) -> str:
-        """The id of a call; one of its own where its model gave none."""
+        """The id of a call; a new one where the model gave none."""
         if not call.get("id"):
             self._count += 1
             return f"call-{self._count}"
         return str(call["id"])
 
     def begin(self, id: str | None, name: str, arguments: object) -> str | None:
-        """A tool begins to run. The id of the call that it carries out; None where no model asked for it.
+        """Notes that a tool begins to run; returns the id of the call that it carries out, None if no model asked.
 
         What the tool is given is what is told: a person may have changed what the model had asked for.
         """
@@ -48,7 +48,7 @@ class Calls:
         return id
 
     def _begin_unnamed(self, name: str, arguments: object) -> str | None:
-        """A tool that was given the arguments alone carries out the first call that asks for just that."""
+        """Begins the first call of this tool with just these arguments, all that the tool was given; returns its id."""
         for call_id, asked in self._asked.items():
             if asked == (name, arguments) and call_id not in self._told:
                 self._tell(call_id)
@@ -56,7 +56,7 @@ class Calls:
         return None
 
     def answer(self, id: str, output: object) -> None:
-        """The result of a call; only the first one counts."""
+        """Tells the result of a call; only the first result counts."""
         if id in self._answered:
             return
         self._tell(id)
@@ -64,14 +64,14 @@ class Calls:
         self._emitter.tool_result(id, output)
 
     def leave(self, ids: Iterable[str]) -> None:
-        """These calls are left to the client, where no tool has carried them out."""
+        """Leaves these calls to the client, where no tool has carried them out."""
         for call_id in ids:
             if call_id not in self._answered:
                 self._tell(call_id)
 
     @property
     def is_left(self) -> bool:
-        """Whether the client is asked for a result."""
+        """True if the client is asked for the result of a call."""
         return bool(self._told - self._answered)
 
     def _tell(self, id: str) -> None:

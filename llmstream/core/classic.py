@@ -34,7 +34,7 @@ class ClassicReader(JudgedReader):
         self._kept: list[Kept] = []
 
     def may_show(self, part: Part) -> bool:
-        """Not what rewrites the question, or is put together later: the model of an agent, of the chain itself, or of
+        """False for text that rewrites the question or is put together later; True for an agent, the chain itself, or
         one over all documents.
         """
         above, names = part.parent, []
@@ -44,7 +44,7 @@ class ClassicReader(JudgedReader):
         return self._speaks or (not self._is_agent and (len(names) <= 1 or _STUFFED in names))
 
     def put(self, item: Any) -> None:
-        """Take in what a step, or the whole chain, gives."""
+        """Takes in an item of a step, or of the whole chain."""
         if not isinstance(item, Mapping):
             return self._keep(str(item))
         for message in item.get("messages", ()):
@@ -62,7 +62,7 @@ class ClassicReader(JudgedReader):
         self.settle(self._kept)
 
     def end(self) -> None:
-        """Take back what the chain did not keep."""
+        """Withdraws the text that the chain did not keep."""
         self.settle(self._kept, final=True)
         self.messages.finish()
 
@@ -72,6 +72,6 @@ class ClassicReader(JudgedReader):
 
 
 def _calls_tools(executor: Any) -> bool:
-    """Whether an agent's model calls tools, and does not write what to do into its text."""
+    """True if an agent's model calls tools, and does not write what to do into its text."""
     steps = last_steps(executor.agent.runnable) if hasattr(executor.agent, "runnable") else []
     return any(type(step).__name__.startswith(("Tools", "OpenAI")) for step in steps)

@@ -1,4 +1,4 @@
-"""A call that the answer has to be: the model writes it as JSON of the tools' schemas, and it is told as a call.
+"""An answer that has to be a tool call: the model writes it as JSON of the tools' schemas, and it is told as a call.
 
 So a model that can't call tools can be made to, and one that can does not answer in words instead.
 """
@@ -38,7 +38,7 @@ class DemandedCall:
 
     @property
     def instruction(self) -> str:
-        """What tells the model of its tools: a schema alone says nothing of what they are for."""
+        """The instruction that describes the tools to the model: a schema alone says nothing of what they are for."""
         shown = [
             {"name": name, "description": function.get("description", ""), "parameters": function["parameters"]}
             for name, function in self._functions.items()
@@ -52,7 +52,7 @@ class DemandedCall:
         return [event for event in events if not isinstance(event, Token)]
 
     def call(self, reason: FinishReason) -> tuple[str, dict[str, Any]]:
-        """Name and arguments of the call; raises `LlmstreamError` where the model made none, by why it ended."""
+        """The call's name and arguments; raises `LlmstreamError` where the model made none, by why it ended."""
         try:
             value = json.loads("".join(self._text))
         except (ValueError, RecursionError):

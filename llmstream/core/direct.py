@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fast:
-    """How a chain is read straight from Ollama.
+    """A chain that is read straight from Ollama: its model, its request, and the steps before the model.
 
     body: of the request; None where the steps before the model have to run first.
     """
@@ -49,12 +49,12 @@ class Fast:
 
     @cached_property
     def sync_parts(self) -> Sequence[str]:
-        """What a stop can't end."""
+        """The names of the steps that a stop can't end."""
         return sync_parts(self.shape.before) if self.shape.before is not None else ()
 
 
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
-    """How to read this chain straight from Ollama, where nothing could tell the difference."""
+    """The way to read this chain straight from Ollama; None where the answer could differ from LangChain's."""
     shape = shape_of(chain)
     if shape is None or goes_its_own_way(shape.model) or is_traced() or handlers_in(ensure_config()):
         return None
@@ -76,7 +76,7 @@ async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
 
 
 async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
-    """Emit what the chain answers, to the end; raises what it fails with."""
+    """Emits the chain's answer, to the end; raises the chain's error."""
     if fast.body is not None:
         return await _read(fast, fast.body, emitter)
     shape = fast.shape
@@ -90,7 +90,7 @@ async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
 
 
 async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: Watcher | None = None) -> None:
-    """Emit what Ollama answers, to the end; before: has counted what the steps before the model took."""
+    """Emits Ollama's answer, to the end; before: the reader of the steps before the model, with their tokens."""
     thinking = fast.shape.model.tells_thinking(fast.shape.kwargs)
 
     def receive(chunks: list[Chunk]) -> None:
@@ -105,7 +105,7 @@ async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: W
 
 
 async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitter) -> list[Any]:
-    """What the steps before the model make for it, put together as LangChain does for a step that takes it whole.
+    """The input that the steps before the model make for it, joined as LangChain does for a step that takes no stream.
 
     Empty where they yield nothing. Source: langchain_core/runnables/base.py (Runnable.atransform).
     """
@@ -122,9 +122,9 @@ async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitt
 
 
 class _BeforeReader(Reader):
-    """Tells what the steps before the model find and do; what models say among them is no part of the answer."""
+    """A reader of the steps before the model: tells their tools and documents; their text is no part of the answer."""
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
-        """What a model asks for may be carried out by the steps after it."""
+        """Notes the calls that a model asks for: the steps after it may carry them out."""
         if message is not None and not part.is_inner:
             self.calls.ask(getattr(message, "tool_calls", ()))

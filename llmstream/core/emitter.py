@@ -1,4 +1,4 @@
-"""From pieces of an answer to events: well-formed, bounded in size, counted, timed, with exactly one terminal event."""
+"""Pieces of an answer made into events: well-formed, bounded, counted, timed, with exactly one terminal event."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ class Emitter:
 
     @property
     def has_text(self) -> bool:
-        """Whether a piece of the answer has come."""
+        """True if a piece of the answer has come."""
         return self._tokens > 0
 
     def emit(self, events: list[Event]) -> None:
-        """Hand on these events, which came together and hold no piece of a text."""
+        """Hands on events that came together and hold no piece of a text."""
         self.count(sum(map(size_of, events)))
         self._put(events)
 
     def count(self, size: int) -> None:
-        """So many bytes more have come."""
+        """Counts `size` more bytes of the answer, before they are told."""
         self._bytes += size
         if self._bytes > self._max_bytes:
             self._over = LimitExceeded(f"The answer grew beyond {self._max_bytes} bytes and was cut.")
@@ -99,12 +99,12 @@ class Emitter:
                 self._sink(events)
 
     def status(self, status: Status) -> None:
-        """Tell what the run waits for, or what was done to its prompt."""
+        """Emits what the run waits for, or what was done to its prompt."""
         self._prompt_truncated |= status.state == "prompt_truncated"
         self.emit([status])
 
     def text(self, text: str, message: str | None = None, name: str | None = None) -> None:
-        """A piece of the answer; message and name: see `llmstream.events`."""
+        """Emits a piece of the answer; message and name: see `llmstream.events`."""
         if message != self._message:
             self._message = message
             if self._think_tags is not None:
@@ -113,7 +113,7 @@ class Emitter:
         self._put(self._pieces(Token, text, message, name))
 
     def reasoning(self, text: str, message: str | None = None, name: str | None = None) -> None:
-        """A piece of the model's thinking."""
+        """Emits a piece of the model's thinking."""
         self._put(self._pieces(Reasoning, text, message, name))
 
     def tool_call(self, id: str, name: str, arguments: object, message: str | None = None) -> None:
@@ -121,13 +121,13 @@ class Emitter:
         self.emit([self._tool_call(id, name, arguments, message)])
 
     def tool_result(self, id: str, output: object) -> None:
-        """What a tool gave back: the model goes on."""
+        """Emits the result of a tool, after which the model goes on."""
         self._tool_called = False
         self._think_tags = self._think_tags or ThinkTags()  # the model begins anew
         self.emit([ToolResult(id, json_value(output))])
 
     def chunks(self, chunks: Sequence[Chunk], *, thinking: bool = True) -> None:
-        """What the reader handed over together, with or without the model's thinking; the hot path."""
+        """Emits chunks that the reader of Ollama handed over together, with or without the thinking; the hot path."""
         events: list[Event] = []
         size = tokens = 0
         for chunk in chunks:
@@ -161,7 +161,7 @@ class Emitter:
             raise self._over
 
     def finish_ollama(self, last: LastChunk, usage: Usage | None = None) -> None:
-        """The end, as Ollama's last line tells it; usage: of all models, where others answered before."""
+        """Emits the end, as Ollama's last line tells it; usage: of all models, where others answered before."""
         usage = usage or Usage(last.prompt_eval_count, last.eval_count)
         speed = last.eval_count / last.eval_duration * 1e9 if last.eval_count and last.eval_duration else None
         load_s = round(last.load_duration / 1e9, 6) if last.load_duration else None
@@ -176,7 +176,7 @@ class Emitter:
         tokens_per_s: float | None = None,
         calls_left: bool | None = None,
     ) -> None:
-        """The end of a complete answer; calls_left: whether the client is to carry out a call, where that is known."""
+        """Emits the end of a complete answer; calls_left: True if the client is to make a call, None if unknown."""
         kind = _REASONS.get(reason, "other")
         if self._demanded is not None:
             self.tool_call(f"call_{secrets.token_hex(8)}", *self._demanded.call(kind))
@@ -188,17 +188,17 @@ class Emitter:
         self.end(Finished(kind, usage, self._timings(load_s, tokens_per_s), self._prompt_truncated))
 
     def interrupt(self, interrupts: Sequence[Interrupt], usage: Usage) -> None:
-        """The end of a run that waits for a person."""
+        """Emits the end of a run that waits for a person."""
         asked = [Interrupt(id=each["id"], value=json_value(each["value"])) for each in interrupts]
         self.end(Interrupted(asked, usage, self._timings(None, None)))
 
     def fail(self, error: LlmstreamError) -> None:
-        """The end of an answer that is not complete."""
+        """Emits the end of an answer that is not complete."""
         self.error = error
         self.end(failed(error))
 
     def end(self, event: Terminal) -> None:
-        """The terminal event; only the first one counts."""
+        """Emits the terminal event; only the first one counts."""
         if not self.ended:
             events: list[Event] = [*self._texts.release()] if self._demanded is None else []
             if self._think_tags is not None:

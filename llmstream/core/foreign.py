@@ -1,4 +1,4 @@
-"""From exceptions of other libraries to our errors, where the one that raised them was talking to Ollama."""
+"""Exceptions of other libraries made into our errors, where the one that raised them was talking to Ollama."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.ollama.chunks import safe_text
+from llmstream.ollama.chunks import error_text
 
 _UNREACHABLE = "Ollama can't be reached. Start it with `ollama serve`, and check the chain's base_url."
 _CUT = "The answer broke off: the connection to Ollama was cut."
@@ -64,7 +64,7 @@ def translate(error: Exception, *, from_model: bool) -> LlmstreamError | None:
 
 
 def _by_text(text: str) -> LlmstreamError | None:
-    """LangChain raises a bare ValueError where nothing came, and where langchain_community got a status."""
+    """Our error for one known by its text: LangChain's ValueError for no answer, langchain_community's for a status."""
     if "No generation chunks were returned" in text:
         return UpstreamEmpty("Ollama answered nothing. Ask again.")
     status = re.match(r"Ollama call failed with status code (\d+)", text)
@@ -79,5 +79,5 @@ def _response_error(status: int, text: str) -> LlmstreamError:
     if status == 503:
         return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
     if "does not support" in text:
-        return CapabilityMissing(f"Ollama refused the request: {safe_text(text)}")
-    return UpstreamError(f"Ollama reported an error: {safe_text(text)}")
+        return CapabilityMissing(f"Ollama refused the request: {error_text(text)}")
+    return UpstreamError(f"Ollama reported an error: {error_text(text)}")

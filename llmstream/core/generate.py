@@ -111,7 +111,7 @@ async def _input(
     context: str | None,
     history: Sequence[Any],
 ) -> tuple[Any, Mapping[str, Any]]:
-    """What the chain is given, and what LangChain is told of the run."""
+    """The chain's input, and the config that tells LangChain of the run."""
     if isinstance(question, Mapping):
         if context is not None or history:
             raise InvalidRequest("A dict is the chain's whole input: put the context and the history into it.")
@@ -130,7 +130,7 @@ def as_runnable(chain: object) -> Runnable[Any, Any]:
 
 
 async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
-    """Answer the question: every event but `started` goes to `sink`, the last one is terminal.
+    """Answers a job's question: every event but `started` goes to `sink`, the last one is terminal.
 
     Never raises but for cancellation, which leaves the terminal event to whoever cancelled. Returns the error that an
     answer failed with, the original exception as its cause.
@@ -165,7 +165,7 @@ _tasks: set[asyncio.Future[None]] = set()
 
 
 async def _why_waiting(job: Job, emitter: Emitter) -> None:
-    """Tell whether the model is being loaded, or Ollama is busy with something else."""
+    """Emits a status while nothing comes: the model is being loaded, or Ollama is busy with something else."""
     status = Status("waiting", "Waiting for the model: it reads the prompt, or serves another request first.")
     if job.fast is not None:
         try:

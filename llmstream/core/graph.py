@@ -24,7 +24,7 @@ from llmstream.events import Interrupt, json_value
 
 
 class GraphReader(JudgedReader):
-    """Answer: the new messages of the final state, else what stands under an answer key; see `state`.
+    """A reader of a graph. Answer: the new messages of the final state, else the text under an answer key; see `state`.
 
     answer_nodes: the nodes whose text is the answer, where it can't be told from the graph.
     """
@@ -46,17 +46,17 @@ class GraphReader(JudgedReader):
         self.messages.before_first = self._tell_sources
 
     def name_of(self, part: Part) -> str | None:
-        """The node of the outermost graph."""
+        """The name of the outermost graph's node in which a model runs."""
         return _namespace(part)[0] or part.told("langgraph_node")
 
     def is_answer(self, part: Part) -> bool:
-        """Not what works for another part, chooses the next node, or stands in a node that is not asked for."""
+        """False for a model that works for another part, chooses the next node, or runs in a node not asked for."""
         if not super().is_answer(part) or not part.told(ANSWERS) or self._structure.is_router(part):
             return False
         return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
     def may_show(self, part: Part) -> bool:
-        """Only what says the last word can't be replaced by a later node."""
+        """True only if no later node can replace what the model says."""
         if self._answer_nodes:
             return True
         if self._structure.is_function and len(_namespace(part)) > 1:  # in a task, for the function that called it
@@ -67,20 +67,20 @@ class GraphReader(JudgedReader):
         return is_first and not self._structure.is_rewritten and name in self._structure.shown
 
     def model_said(self, part: Part, text: str, reasoning: str) -> None:
-        """What the graph keeps is told when another message begins: until then it may take it out again."""
+        """Tells what a model says; a kept message is settled when the next one begins: until then it may go."""
         if text and part not in self._speaking and self.is_answer(part) and self.may_show(part):
             self._speaking.add(part)
             self._settle_state()
         super().model_said(part, text, reasoning)
 
     def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
-        """What the graph has said before its tools run is settled."""
+        """Settles what the graph has said before its tools run."""
         if self._structure.is_rewritten:
             self._settle_state()
         super().tool_began(part, call_id, arguments)
 
     def put(self, item: Any) -> None:
-        """Take in an item of the stream."""
+        """Takes in an item of the stream."""
         namespace, mode, payload = item
         if mode == "custom":
             self._custom(payload)
@@ -90,7 +90,7 @@ class GraphReader(JudgedReader):
             self._values(payload)
 
     def end(self) -> None:
-        """The final state judges."""
+        """Settles the answer by the final state."""
         kept = self._new.of(self._state, self._answer_nodes, final=not self.interrupts)
         drafts = [draft.message for draft in self._drafts.values()]
         judgement = Judgement(self._state, self._last_update, drafts, is_written=self._pieces > 1)
@@ -144,7 +144,7 @@ class GraphReader(JudgedReader):
         self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
 
     def _data_of(self, state: Any) -> None:
-        """Tell the values that the graph wrote and that are no text, when they change."""
+        """Tells the values that are no text, when the graph changes them."""
         for key, value in state.items() if isinstance(state, Mapping) else ():
             if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
                 continue
@@ -163,7 +163,7 @@ class GraphReader(JudgedReader):
         self.data("custom", payload)
 
     def _tell_sources(self) -> None:
-        """The documents of the state are those that the graph chose; else those that its retrievers found."""
+        """Tells the documents of the state, which the graph chose; else those that its retrievers found."""
         values: Iterable[Any] = self._state.values() if isinstance(self._state, Mapping) else ()
         chosen = [document for value in values if are_documents(value) for document in value]
         if chosen:

@@ -48,11 +48,11 @@ class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
     """A graph that a chain ends in: its items tell all of its run."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
-        """Its items, one by one."""
+        """The items of the graph, one by one."""
         return super().stream(input, config, **{**more, **_STREAMED})
 
     def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
-        """Its items, one by one."""
+        """The items of the graph, one by one."""
         return super().astream(input, config, **{**more, **_STREAMED})
 
     def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
@@ -70,11 +70,11 @@ class _Late(_Answering):  # type: ignore[no-redef]
     """Such a graph whose items come when it has ended: where it fails, a fallback takes its place."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
-        """All of its items."""
+        """All items of the graph."""
         yield from list(super().stream(input, config, **more))
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
-        """All of its items."""
+        """All items of the graph."""
         for item in [item async for item in super().astream(input, config, **more)]:
             yield item
 
@@ -83,11 +83,11 @@ class _Whole(_Answering):  # type: ignore[no-redef]
     """A graph with steps behind it: its one item is its final state."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
-        """Its final state."""
+        """The final state of the graph."""
         yield _ended(self.invoke(input, config, **more))
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
-        """Its final state."""
+        """The final state of the graph."""
         yield _ended(await self.ainvoke(input, config, **more))
 
 

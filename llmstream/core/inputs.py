@@ -1,4 +1,4 @@
-"""From what is asked to what a chain takes as its input."""
+"""The input of a chain, made from a question."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUESTION = ("question", "input", "query")
 
 @dataclass(frozen=True)
 class _Takes:
-    """What a chain takes: messages, a text, or these variables, some of them optional.
+    """The form of a chain's input: messages, a text, or these variables, some of them optional.
 
     variables: from a name to what stands there; "any" where that can't be told.
     """
@@ -37,7 +37,7 @@ class _Takes:
 
 
 def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
-    """What this chain takes for this question, by its prompt's variables, its state, or its input schema.
+    """The input that a chain takes for a question, by its prompt's variables, its state, or its input schema.
 
     Messages for a model, text for a chain that takes text, else a dict: `messages`, `history` or `chat_history`,
     `context`, and the question under the one name that is left.
@@ -72,12 +72,12 @@ def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
 
 
 def _of_prompt(prompt: BasePromptTemplate[Any], name: str) -> Literal["messages", "text"]:
-    """A placeholder takes messages, and says so by its type; a variable in a text takes text."""
+    """The input of a prompt: a placeholder takes messages, and says so by its type; a variable in a text takes text."""
     return "messages" if prompt.input_types.get(name, str) is not str else "text"
 
 
 def _hands_on_messages(chain: Runnable[Any, Any], first: Runnable[Any, Any]) -> bool:
-    """Whether a parallel gives its input to models, or to a prompt's placeholder behind it, as it stands."""
+    """True if a parallel gives its input unchanged to models, or to a prompt's placeholder behind it."""
     if not isinstance(first, RunnableParallel):
         return False
     branches = first.steps__
@@ -92,7 +92,7 @@ def _hands_on_messages(chain: Runnable[Any, Any], first: Runnable[Any, Any]) -> 
 
 
 def _of_state(state: Mapping[str, Any]) -> _Takes:
-    """A graph's state: its messages, or its question; its other keys are its own."""
+    """The input of a graph's state: its messages, or its question; its other keys are left to the graph."""
     if "messages" in state:
         return _Takes("variables", {"messages": "messages"})
     texts = [name for name, type_ in state.items() if type_ is str]
@@ -104,7 +104,7 @@ def _of_state(state: Mapping[str, Any]) -> _Takes:
 
 
 def _of_classic(chain: Any) -> _Takes:
-    """An old chain's keys; an agent tells none, and takes what its prompt ends up with."""
+    """The input of an old chain, by its keys; an agent tells none, and takes what its prompt takes."""
     names = list(chain.input_keys) or ["input", "chat_history"]
     kinds: dict[str, Literal["messages", "text", "any"]] = dict.fromkeys(names, "text")
     return _Takes("variables", {**kinds, **dict.fromkeys(_HISTORY & kinds.keys(), "messages")})
@@ -129,7 +129,7 @@ def _no_context() -> InvalidRequest:
 
 
 def _fill(takes: _Takes, question: Question) -> dict[str, Any]:
-    """The chain's variables, each with its value."""
+    """The values of the chain's variables, by name."""
     values: dict[str, Any] = {}
     left: list[str] = []
     for name, kind in takes.variables.items():
@@ -163,7 +163,7 @@ def _question(left: list[str], takes: _Takes, values: Mapping[str, Any], questio
 
 
 class Arguments(TypedDict, total=False):
-    """What the generators take beside the question, all optional.
+    """The arguments of the generators beside the question, all optional.
 
     chain: any LangChain Runnable, or a function; None is the default chain.
     answer_nodes: the nodes of a graph whose text is the answer, where it can't be told from the graph.

@@ -28,7 +28,7 @@ _WHOLE_EVERY_S = 0.2
 
 
 class ItemsReader(Reader):
-    """Text and messages are the answer; objects are data, and told whole.
+    """A reader of a chain's items: text and messages are the answer; objects are data, each told whole.
 
     The models inside tell their thinking, and how their answer ended; both count only for those whose text is shown.
     """
@@ -58,7 +58,7 @@ class ItemsReader(Reader):
     # What the callbacks tell
 
     def model_said(self, part: Part, text: str, reasoning: str) -> None:
-        """Keep a model's thinking until its text is shown, but for one that must be the one that answers."""
+        """Keeps a model's thinking until its text is shown; that of the only model which can answer is told at once."""
         if part not in self._texts:
             self._texts[part] = []
             self._models.append(part)
@@ -72,7 +72,7 @@ class ItemsReader(Reader):
                 self._thoughts[part] = self._thoughts.get(part, "") + reasoning
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
-        """A model has answered: what it asks for may be carried out by the chain, or be a part of its answer."""
+        """Takes in a model's calls: the chain may carry them out, or make a part of its answer of them."""
         if message is None:
             return
         if part not in self._texts:  # it was not streamed
@@ -84,7 +84,7 @@ class ItemsReader(Reader):
     # What the chain yields
 
     def put(self, item: Any) -> None:
-        """Emit what an item says."""
+        """Emits the text, messages or data of an item."""
         if self._cumulative and not isinstance(item, str | BaseMessage):
             self._whole(item)
         elif isinstance(item, str):
@@ -105,7 +105,7 @@ class ItemsReader(Reader):
             self._add("item", item)
 
     def end(self) -> None:
-        """The chain has come to its end: emit what was held back for it. Raises what its parser raises.
+        """Emits what was held back for the end of the chain. Raises the error of the chain's parser.
 
         While they stream, parsers take half an object for one, and leave out what they can't read.
         """
@@ -131,7 +131,7 @@ class ItemsReader(Reader):
             self.calls.leave(self.calls.id_of(call) for call in getattr(self._whole_message, "tool_calls", ()))
 
     def _whole(self, item: Any) -> None:
-        """An item that holds all that came before: now and then, since each is sent whole, and the last one."""
+        """Tells an item that holds all that came before: now and then, since each is sent whole, and the last one."""
         now = time.monotonic()
         if now - self._emitted_at < _WHOLE_EVERY_S:
             self._latest = item
@@ -202,7 +202,7 @@ class ItemsReader(Reader):
         return self._said[key]
 
     def _add(self, key: str, value: Any) -> None:
-        """Pieces of an object that add up, such as lists, are told as one, and count as they come."""
+        """Joins pieces of an object that add up, such as lists; they are told as one, and count as they come."""
         self.emitter.count(len(str(json_value(value))))
         try:
             self._data[key] = self._data[key] + value if key in self._data else value

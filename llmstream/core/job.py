@@ -31,5 +31,5 @@ class Job:
     demanded: DemandedCall | None = None
 
     def started(self) -> Started:
-        """The first event."""
+        """The first event of the job's run."""
         return Started(self.model, time.time())

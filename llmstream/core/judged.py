@@ -23,7 +23,7 @@ class Kept:
 
 @dataclass(eq=False)
 class _Draft:
-    """What a model says, or a node by itself (part is None); `message` tells it, unless it is held.
+    """The text of a model's run, or of a node itself (part is None); `message` tells it, unless it is held back.
 
     settled: whether the chain keeps it. may_go: whether it is taken back where the chain does not.
     """
@@ -35,7 +35,7 @@ class _Draft:
 
 
 class JudgedReader(Reader):
-    """Drafts by the models' runs; a subclass says which may be shown while they come, and what was kept."""
+    """A reader with a draft for each model's run; a subclass says which are shown at once, and what was kept."""
 
     def __init__(self, emitter: Emitter) -> None:
         super().__init__(emitter, named=True)
@@ -47,15 +47,15 @@ class JudgedReader(Reader):
         return None
 
     def is_answer(self, part: Part) -> bool:
-        """Whether a model's text may be a part of the answer."""
+        """True if a model's text may be a part of the answer."""
         return not part.is_inner
 
     def may_show(self, part: Part) -> bool:
-        """Whether a model's text is shown while it comes: what has left can't be taken back from every client."""
+        """True if a model's text is shown while it comes: shown text can't be taken back from every client."""
         return True
 
     def model_said(self, part: Part, text: str, reasoning: str) -> None:
-        """A draft grows."""
+        """Adds a piece to the draft of a model."""
         draft = self._draft(part)
         if draft is None:
             return
@@ -66,7 +66,7 @@ class JudgedReader(Reader):
         self.messages.say(message, text)
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
-        """A draft is whole."""
+        """Closes the draft of a model."""
         draft = self._draft(part) if message is not None else self._drafts.get(_id_of(part))
         if draft is None:
             return
@@ -78,13 +78,13 @@ class JudgedReader(Reader):
         self.messages.end(draft.message)
 
     def node_said(self, message_id: str, text: str) -> None:
-        """A node says a piece of a message by itself, and means it."""
+        """Takes a piece of a message that a node writes itself, which is always a part of the answer."""
         if message_id not in self._drafts:
             self._drafts[message_id] = _Draft(None, self.messages.begin(), may_go=False)
         self.messages.say(self._drafts[message_id].message, text)
 
     def settle(self, kept: Sequence[Kept], *, removed: Collection[str] = (), final: bool = False) -> None:
-        """Tell what the chain keeps, as far as it was not told; take back what was told and is not kept.
+        """Tells what the chain keeps, as far as it was not told; takes back what was told and is not kept.
 
         kept: all messages of this run that the chain keeps now, in their order. removed: the ids of those that it took
         out. final: whether drafts that are not among them never will be.
@@ -120,7 +120,7 @@ class JudgedReader(Reader):
         self._settled[kept.id] = message, kept.text
 
     def _amend(self, message: Message, text: str, kept: Kept) -> Message:
-        """The message with the text that was kept: the rest of it is said, or it is taken back and said anew."""
+        """Gives a draft the text that was kept: the rest is said, or the draft is withdrawn and said anew."""
         if kept.text.startswith(text) and (message.held or message is self.messages.last_told):
             self.messages.release(message)
             self.messages.continue_with(message, kept.text[len(text) :])
@@ -129,13 +129,13 @@ class JudgedReader(Reader):
         return self.messages.tell(kept.text, message.name or kept.name)
 
     def last_draft(self) -> Message | None:
-        """What a model has said last of all, where it was shown and is not settled."""
+        """The message that a model said last, where it was shown and is not settled."""
         draft = next(reversed(self._drafts.values()), None)
         is_open = draft is not None and not draft.settled and not draft.message.held
         return draft.message if draft is not None and is_open else None
 
     def _by_text(self, text: str) -> _Draft | None:
-        """The last draft that a kept text was made of: it is the text, or its beginning."""
+        """The last draft that a kept text was made of: one that equals the text, or its beginning."""
         for draft in reversed(self._drafts.values()):
             if not draft.settled and (said := draft.message.text.strip()) and text.strip().startswith(said):
                 return draft

@@ -22,7 +22,7 @@ from llmstream.telling import logger
 
 
 async def run_chain(job: Job, emitter: Emitter) -> None:
-    """Emit what the chain answers, to the end; raises what it fails with."""
+    """Emits the chain's answer, to the end; raises the chain's error."""
     reader = _reader(job, emitter)
     watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
     async with watched(watcher, job.settings):
@@ -42,7 +42,7 @@ def _reader(job: Job, emitter: Emitter) -> Reader:
 
 
 def _finish(reader: Reader, watcher: Watcher, emitter: Emitter) -> None:
-    """The end of an answer that came to its end; raises where a model says that its part did not."""
+    """Emits the end of a complete answer; raises where a model says that its part is not complete."""
     if any(part.truncated for part in reader.shown):
         raise UpstreamTruncated("The answer broke off: the model's stream ended without saying that it was complete.")
     if reader.reason in ("load", "unload"):

@@ -1,4 +1,4 @@
-"""What LangChain leaves behind when a chain is cancelled or fails: branches that run on, generators nobody closes.
+"""The parts that LangChain leaves running when a chain is cancelled or fails: branches, and generators nobody closes.
 
 Each of them may hold the connection of a model that goes on generating, so they are ended here.
 """
@@ -16,7 +16,7 @@ _COLLECT_AFTER_S = 0.05
 
 
 def end_leftovers(handler: object, error: BaseException, still_running: Callable[[], bool]) -> None:
-    """End what is left of the run that a callback handler listened to, which ended with `error`.
+    """Ends what is left of the run that a callback handler listened to, which ended with `error`.
 
     still_running: whether a model of the run was neither told to have ended nor to have failed.
     """
@@ -29,7 +29,7 @@ def end_leftovers(handler: object, error: BaseException, still_running: Callable
 
 
 def end_branch() -> None:
-    """Cancel the task that calls, where it is a branch of LangChain's own: one that began after its run had ended."""
+    """Cancels the task that calls, where it is a branch of LangChain's own: one that began after its run had ended."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # in a thread
@@ -57,7 +57,7 @@ def _handlers(generator: Any) -> list[Any]:
 
 
 def _clear_frames(error: BaseException | None) -> None:
-    """Let go of the generators that the frames of an error hold."""
+    """Releases the generators that the frames of an error hold."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -10,7 +10,7 @@ from llmstream.events import Withdrawn
 
 
 class Message:
-    """What one model call, or one node of a graph, says.
+    """The message of one model call, or of one node of a graph.
 
     id: given when the message is first told; name: of its node or branch. held: whether it is kept back for now.
     """
@@ -25,7 +25,7 @@ class Message:
         self._pieces: list[str] = []
 
     def add(self, text: str) -> None:
-        """A piece of the text has come, told or not."""
+        """Adds a piece of the text, told or not."""
         self._pieces.append(text)
 
     @property
@@ -37,7 +37,7 @@ class Message:
 
     @property
     def is_blank(self) -> bool:
-        """Whether no text has come yet."""
+        """True if no text has come yet."""
         return not any(map(str.strip, self._pieces))
 
 
@@ -57,35 +57,35 @@ class Messages:
         self.before_first: Callable[[], None] = lambda: None  # is called before a message is told for the first time
 
     def begin(self, name: str | None = None, *, held: bool = False) -> Message:
-        """A message that is about to be said."""
+        """Adds a message that is about to be said."""
         message = Message(name, held=held)
         self._waiting.append(message)
         return message
 
     def say(self, message: Message, text: str) -> None:
-        """A piece of a message's text."""
+        """Adds a piece of a message's text."""
         if text:
             message.add(text)
             self._put(message, "text", text)
 
     def think(self, message: Message, text: str) -> None:
-        """A piece of the thinking before a message's text."""
+        """Adds a piece of the thinking before a message's text."""
         if text:
             self._put(message, "reasoning", text)
 
     def end(self, message: Message) -> None:
-        """Nothing more comes of a message."""
+        """Ends a message: nothing more comes of it."""
         message.ended = True
         if message is self._speaker or not message.held:
             self._advance()
 
     def release(self, message: Message) -> None:
-        """Tell a message that was held."""
+        """Tells a message that was held back."""
         message.held = False
         self._advance()
 
     def withdraw(self, message: Message) -> None:
-        """Take a message back; nothing more is told of it."""
+        """Takes a message back; nothing more is told of it."""
         message.ended, message.held = True, True
         message.pending.clear()
         if message in self._waiting:
@@ -96,14 +96,14 @@ class Messages:
             self._advance()
 
     def tell(self, text: str, name: str | None = None) -> Message:
-        """A message that is there whole."""
+        """Tells a message that is there whole."""
         message = self.begin(name)
         self.say(message, text)
         self.end(message)
         return message
 
     def continue_with(self, message: Message, text: str) -> None:
-        """More of a message that had ended, which nobody has spoken after."""
+        """Tells more of a message that had ended, after which no other has begun."""
         if message.told:
             message.add(text)
             self._tell(message, "text", text)
@@ -111,7 +111,7 @@ class Messages:
             self.say(message, text)
 
     def finish(self) -> None:
-        """The answer is over: tell what still waits for the end of another message."""
+        """Tells what still waits for the end of another message: the answer is over."""
         for message in [*([self._speaker] if self._speaker else []), *self._waiting]:
             message.ended = True
         self._advance()
@@ -124,7 +124,7 @@ class Messages:
             self._advance()
 
     def _advance(self) -> None:
-        """Let whoever is next speak."""
+        """Tells the messages whose turn has come."""
         while self._speaker is None or self._speaker.ended:
             self._speaker = next((each for each in self._waiting if each.pending and not each.held), None)
             if self._speaker is None:

@@ -32,7 +32,7 @@ class Pieces:
         return pieces + [kind(text[start : start + MAX_TEXT], message, name) for start in range(0, len(text), MAX_TEXT)]
 
     def release(self) -> list[Piece]:
-        """What is still held back: half of a pair whose other half never came."""
+        """The held half of a surrogate pair whose other half never came."""
         held, self.held = self.held, ""
         kind, message, name = self._held_as
         return [kind("\ufffd", message, name)] if held else []

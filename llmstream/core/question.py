@@ -1,4 +1,4 @@
-"""What is asked: a question or messages in any common form, as LangChain's messages."""
+"""The question of a person: text or messages in any common form, as LangChain's messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_TEXT = "This chain takes text only: ask without images, or use a chain that 
 
 @dataclass(frozen=True)
 class Question:
-    """What a person asks: the messages so far, and text to answer from. The question is the last user message."""
+    """The question of a person, which is the last of the messages so far, and text to answer from."""
 
     messages: Sequence[BaseMessage]
     context: str | None = None

@@ -1,4 +1,4 @@
-"""What reads a chain: told by the callbacks what happens inside it, and given the items that it yields."""
+"""The reader of a chain: callbacks tell it what happens inside the chain, and it takes the items that come out."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ class Part:
     call_id: str | None = None
 
     def is_under(self, *kinds: str) -> bool:
-        """Whether the part runs inside one of these kinds."""
+        """True if the part runs inside one of these kinds."""
         above = self.parent
         while above is not None and above.kind not in kinds:
             above = above.parent
         return above is not None
 
     def told(self, name: str) -> Any:
-        """What the metadata say of a part, or else of what it runs in; None where nothing is said."""
+        """The value that the metadata hold for a part, or else for the part around it; None where there is none."""
         part: Part | None = self
         while part is not None and name not in part.metadata:
             part = part.parent
@@ -59,18 +59,18 @@ class Part:
 
     @property
     def is_inner(self) -> bool:
-        """Whether a model works for another part, so that what it says is no part of the answer."""
+        """True if a model works for another part, so that what it says is no part of the answer."""
         return is_set_apart(self.tags, self.metadata) or self.is_under("tool", "retriever")
 
 
 def step_of(part: Part) -> int:
-    """Which step of the sequence above it a part is, counted from 1; 0 where it is none."""
+    """The number of a part's step in the sequence around it, from 1; 0 where it is no step."""
     steps = [tag for tag in part.tags if tag.startswith("seq:step:")]
     return int(steps[-1].rpartition(":")[2]) if steps else 0
 
 
 def is_set_apart(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
-    """Whether tags or metadata say that what a model says is no part of the answer."""
+    """True if tags or metadata say that what a model says is no part of the answer."""
     return (
         "nostream" in tags
         or "langsmith:nostream" in tags
@@ -80,7 +80,7 @@ def is_set_apart(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
 
 
 class Reader:
-    """What all readers share: tools, sources, and data."""
+    """The base of all readers: tools, sources, and data."""
 
     def __init__(self, emitter: Emitter, *, named: bool) -> None:
         self.emitter = emitter
@@ -90,53 +90,53 @@ class Reader:
         self.shown: list[Part] = []  # the models whose text is a part of the answer
 
     def put(self, item: Any) -> None:
-        """An item that the chain yields."""
+        """Takes in an item that the chain yields."""
 
     def end(self) -> None:
-        """The chain has come to its end."""
+        """Takes in that the chain has come to its end."""
 
     def model_said(self, part: Part, text: str, reasoning: str) -> None:
-        """A model gave a piece of its answer, or of its thinking."""
+        """Takes in a piece of a model's answer, or of its thinking."""
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
-        """A model has answered, or failed (None)."""
+        """Takes in a model's whole answer, or None where the model failed."""
 
     def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
-        """A tool runs, for a call of a model's or for the chain itself."""
+        """Takes in that a tool runs, for a call of a model's or for the chain itself."""
         if not part.is_under("tool"):
             part.call_id = self.calls.begin(call_id, part.name, arguments)
 
     def tool_ended(self, part: Part, output: object) -> None:
-        """A tool gave back its result, in whatever form."""
+        """Takes in the result of a tool, in whatever form."""
         for message in _tool_messages(output):
             self.tool_message(message)
         if part.call_id is not None and not isinstance(output, ToolMessage):
             self.calls.answer(part.call_id, _without_messages(output))
 
     def tool_failed(self, part: Part, error: BaseException) -> None:
-        """A tool raised an error; whoever ran it may still answer the call in words of its own."""
+        """Takes in the error of a tool; whoever ran the tool may still answer the call in words of its own."""
 
     def tool_message(self, message: ToolMessage) -> None:
-        """The result of a call, as a message."""
+        """Tells the result of a call, given as a message."""
         self.calls.answer(message.tool_call_id, message.content)
         self.sources.add(message.artifact)
 
     def documents(self, part: Part, documents: Sequence[Document]) -> None:
-        """A retriever found documents; those that it looked through itself are its own affair."""
+        """Tells the documents that a retriever found, but for those that it looked through itself."""
         if not part.is_under("retriever"):
             self.sources.add(documents)
 
     def custom(self, name: str, value: Any) -> None:
-        """The chain tells something of its own."""
+        """Tells an event of the chain's own."""
         self.data(name, value)
 
     def data(self, name: str, value: Any) -> None:
-        """Anything that is no text."""
+        """Tells a value that is no text."""
         self.emitter.emit([Data(name, json_value(value))])
 
     @property
     def reason(self) -> str:
-        """How the answer ended: a part of it that was cut counts before all."""
+        """The reason of the answer's end: a part of it that was cut counts before all."""
         reasons = [part.reason for part in self.shown if part.reason]
         cut = [reason for reason in reasons if reason in ("length", "max_tokens")]
         return (cut or reasons[-1:] or ["stop"])[0]
@@ -154,12 +154,12 @@ def _tool_messages(output: object) -> list[ToolMessage]:
 
 
 def _without_messages(output: object) -> object:
-    """What is told of a tool's output: of a `Command`, that it was carried out."""
+    """The output of a tool as it is told: of a `Command`, only that it was carried out."""
     return "done" if hasattr(output, "update") and hasattr(output, "goto") else output
 
 
 def reasoning_of(message: BaseMessage) -> str:
-    """The thinking in a message, wherever its provider puts it."""
+    """The thinking in a message, wherever its provider puts that."""
     text = message.additional_kwargs.get("reasoning_content")
     if isinstance(text, str):
         return text
@@ -170,7 +170,7 @@ def reasoning_of(message: BaseMessage) -> str:
 
 
 def messages_in_list(value: Any) -> TypeGuard[list[BaseMessage]]:
-    """Whether a value is a list of messages, at least one."""
+    """True if a value is a list of messages, at least one."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)
 
 

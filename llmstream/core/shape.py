@@ -1,4 +1,4 @@
-"""The model that answers, where a chain shows it and hands on what it says as it is."""
+"""The model that answers a chain, where the chain shows it and hands on what it says unchanged."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _shapes = ByChain(_find)
 
 @dataclass(frozen=True)
 class _Opened:
-    """What is inside bindings, and what they bind to it."""
+    """A step taken out of its bindings, and what those bind to it."""
 
     inner: Any
     kwargs: Mapping[str, Any]
@@ -90,7 +90,7 @@ def _opened(step: Any) -> _Opened | None:
 
 
 def _is_apart(model: _Opened, whole: _Opened) -> bool:
-    """Whether what the model says would not be told as an answer."""
+    """True if what the model says would not be told as an answer."""
     configs = (model.config, whole.config)
     return any(name in model.kwargs for name in _FOR_TRACERS) or any(
         is_set_apart(config.get("tags") or (), config.get("metadata") or {}) for config in configs
@@ -98,7 +98,7 @@ def _is_apart(model: _Opened, whole: _Opened) -> bool:
 
 
 def _hands_on(step: Any) -> bool:
-    """Whether a step behind the model hands on what it says as it is."""
+    """True if a step behind the model hands on what the model says unchanged."""
     inner = opened.inner if (opened := _opened(step)) else None
     if type(inner) is RunnablePassthrough:
         return not (inner.func or inner.afunc)
@@ -106,7 +106,7 @@ def _hands_on(step: Any) -> bool:
 
 
 def _parted(steps: Sequence[Any]) -> tuple[BasePromptTemplate[Any] | str | None, Runnable[Any, Any] | None]:
-    """What comes before the model, as a prompt or as a chain."""
+    """The steps before the model, as a prompt or as a chain."""
     if not steps:
         return None, None
     if len(steps) > 1:

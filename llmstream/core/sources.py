@@ -24,18 +24,18 @@ class Sources:
         self._seen: set[tuple[str, str]] = set()
 
     def add(self, documents: object) -> None:
-        """Documents were found; anything else is none of them."""
+        """Adds documents that were found; ignores any other value."""
         if are_documents(documents):
             self._waiting += documents
             if not self.held:
                 self.tell()
 
     def replace(self, documents: Sequence[Document]) -> None:
-        """These are the documents, and not those that were found on the way."""
+        """Replaces the documents that were found on the way by these."""
         self._waiting = list(documents)
 
     def tell(self) -> None:
-        """Tell the documents that wait."""
+        """Tells the documents that wait."""
         fresh = []
         for document in self._waiting:
             key = document.page_content, repr(sorted(document.metadata.items(), key=str))
@@ -48,7 +48,7 @@ class Sources:
 
 
 def are_documents(value: object) -> TypeGuard[Sequence[Document]]:
-    """Whether a value is a list of documents, at least one."""
+    """True if a value is a list of documents, at least one."""
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Document) for item in value)
 
 

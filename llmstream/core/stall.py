@@ -27,11 +27,11 @@ class StallGuard:
         self._watchdog.start(self._due, self._expire)
 
     def stop(self) -> None:
-        """No more looking."""
+        """Ends the watching."""
         self._watchdog.stop()
 
     def raise_if_expired(self) -> None:
-        """In the task, after it was cancelled: raise what the silence means, if it was the silence."""
+        """Raises the error of the silence, if that cancelled the task; called in the task after it was cancelled."""
         if self._expired is not None and self._task is not None and self._task.uncancel() == 0:
             raise self._expired
 

@@ -1,4 +1,4 @@
-"""What stands in a graph's state: its messages, those of them that are new, and the text that is its answer."""
+"""The contents of a graph's state: its messages, those of them that are new, and the text that is its answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class NewMessages:
         self._nodes: dict[str, str] = {}  # which node wrote a message
 
     def begin(self, state: Mapping[str, Any]) -> None:
-        """What is there before the run is not new."""
+        """Takes in the messages that are there before the run, which are not new."""
         for message in messages_in(state):
             if message.id:
                 self._known.add(message.id)
@@ -33,13 +33,13 @@ class NewMessages:
                 self._known_texts[message.type, text_of(message)] += 1
 
     def written(self, node: str, messages: Iterable[BaseMessage]) -> None:
-        """A node gave these messages."""
+        """Takes in messages that a node gave."""
         for message in messages:
             if message.id:
                 self._nodes.setdefault(message.id, node)
 
     def of(self, state: Any, nodes: Collection[str], *, final: bool = False) -> list[Kept]:
-        """What the answer consists of: AI messages, human ones that the graph made where they say who speaks, and the
+        """The messages that are the answer: AI messages, human ones of the graph's that say who speaks, and the
         results of tools that end it (`return_direct`).
 
         nodes: the only ones whose messages count; empty for all. final: whether nothing comes after this state, so that
@@ -92,7 +92,7 @@ def _last_words(new: Sequence[BaseMessage], state: Any) -> int:
 
 
 class Judgement:
-    """The answer of a state without new messages, by what stands in it.
+    """The answer of a state that has no new messages, found by the state's keys.
 
     drafts: what models said. is_written: whether the graph wrote pieces of a text by itself, which then is its answer.
     """
@@ -104,7 +104,7 @@ class Judgement:
         self._is_written = is_written
 
     def kept(self) -> list[Kept]:
-        """The answer, as the messages that make it up."""
+        """The messages that make up the answer."""
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else self._returned(self._state)
         if said and self._is_written and not self._is_draft(said[-1]):
             return []
@@ -115,7 +115,7 @@ class Judgement:
         return [Kept(f"={place}", text) for place, text in enumerate(texts)]
 
     def beside_messages(self, draft: Message) -> list[Kept]:
-        """What a model has said last of all, where an answer key holds it beside messages that say something else."""
+        """The last text of a model, where an answer key holds it beside messages that say something else."""
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
         return [Kept("=", text) for text in said if draft.text.strip() and text.strip() == draft.text.strip()]
 
@@ -126,7 +126,7 @@ class Judgement:
         return []
 
     def _returned(self, value: Any) -> list[str]:
-        """What a function of LangGraph's functional API gives back."""
+        """The value that a function of LangGraph's functional API returns."""
         if isinstance(value, list | tuple) and value:
             messages = _as_messages(value)
             return [text_of(message) for message in messages if isinstance(message, AIMessage) and text_of(message)]
@@ -159,7 +159,7 @@ def messages_in(state: Any) -> Iterable[BaseMessage]:
 
 
 def is_model_dump(value: Any) -> bool:
-    """Whether a value is a pydantic object."""
+    """True if a value is a pydantic object."""
     return callable(getattr(value, "model_dump", None)) and not isinstance(value, type)
 
 

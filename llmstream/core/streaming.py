@@ -19,9 +19,9 @@ class StreamingWatcher(Watcher, _StreamingCallbackHandler[Any]):
     """A watcher that makes models stream."""
 
     def tap_output_aiter(self, run_id: UUID, output: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """What a chain yields goes its way."""
+        """Gives the items of a chain back unchanged."""
         return output
 
     def tap_output_iter(self, run_id: UUID, output: Iterator[Any]) -> Iterator[Any]:
-        """See `tap_output_aiter`."""
+        """Gives the items of a chain back unchanged."""
         return output

@@ -21,7 +21,7 @@ _END = "__end__"
 
 @dataclass(frozen=True)
 class Structure:
-    """What a graph's structure says of its text.
+    """The facts about a graph's text that follow from its structure.
 
     nodes: their names. shown: those that can end the graph. A text that has left can't be taken back from most clients,
     so that of the others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said.
@@ -38,7 +38,7 @@ class Structure:
     private: frozenset[str]
 
     def is_router(self, part: Part) -> bool:
-        """Whether a part runs in the path of a conditional edge: LangGraph runs it as a part of the node before."""
+        """True if a part runs in the path of a conditional edge: LangGraph runs it as a part of the node before."""
         above: Part | None = part
         while above is not None and above.parent is not None:
             node = above.parent
@@ -51,7 +51,7 @@ class Structure:
 
 
 def _structure(chain: Runnable[Any, Any]) -> Structure:
-    """That of a chain which ends in graphs, one of which answers."""
+    """The structure of a chain that ends in graphs, one of which answers."""
     ways = [_of_graph(graph) for graph in last_steps(chain)]
     held = {node for way in ways for node in way.nodes - way.shown}
     return Structure(
@@ -89,7 +89,7 @@ def _keys(graph: Any, channels: str) -> frozenset[str]:
 
 
 def _can_end(builder: Any, node: str) -> bool:
-    """Whether a graph may end behind a node: where an edge, a branch, or nothing at all says that it may.
+    """True if a graph may end behind a node: where an edge, a branch, or nothing at all says that it may.
 
     A node that goes on by a `Command` ends the graph where it gives none, and a branch without a map may lead anywhere.
     """

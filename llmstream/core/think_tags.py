@@ -16,7 +16,7 @@ _MAX_SPACE = 100
 
 
 class ThinkTags:
-    """The events of one message, its thinking made `Reasoning`; a tag may come in pieces.
+    """Makes thinking in a message's text into `Reasoning`; a tag may come in pieces.
 
     done: whether the rest may be handed on as it comes.
     """
@@ -31,7 +31,7 @@ class ThinkTags:
         self._of: tuple[str | None, str | None] = (None, None)  # the message that the text belongs to, and its name
 
     def put(self, events: Sequence[Event]) -> list[Event]:
-        """What is certain after these events."""
+        """The events that are certain after these came."""
         found: list[Event] = []
         for event in events:
             if type(event) is Token and not self.done:
@@ -44,7 +44,7 @@ class ThinkTags:
         return found
 
     def end(self, end: Terminal | None) -> list[Event]:
-        """What was held back, once no more text comes; None where another message begins.
+        """The events that were held back, once no more text comes; end: None where another message begins.
 
         Tags that a complete answer never closes were no thinking: the whole text is then the answer as well.
         """
@@ -74,7 +74,7 @@ class ThinkTags:
         return list(held)
 
     def _think(self, text: str) -> list[Event]:
-        """Inside the tags."""
+        """The events of text inside the tags."""
         if len(self._thinking) == 1:
             text = text.lstrip()
         if not text:
@@ -90,7 +90,7 @@ class ThinkTags:
         return found
 
     def _answer(self, text: str) -> list[Event]:
-        """Behind the tags, where the answer begins with the first word."""
+        """The events of text behind the tags, where the answer begins with the first word."""
         text = text.lstrip()
         self.done = bool(text)
         return [Token(text, *self._of)] if text else []

@@ -33,7 +33,7 @@ def thread_id(thread: str | None, caller: str) -> str:
 
 
 def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
-    """What LangChain is told of the thread; empty for a chain that remembers nothing.
+    """The config that names the thread to LangChain; empty for a chain that remembers nothing.
 
     It reaches every part of the chain. What somebody has bound himself (`with_config`) stays.
     """
@@ -75,7 +75,7 @@ def _names(part: Runnable[Any, Any]) -> list[str]:
 
 
 def remembers(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain is a graph that keeps its threads."""
+    """True if a chain is a graph that keeps its threads."""
     chain = unbound(chain)
     return is_graph(chain) and getattr(chain, "checkpointer", None) not in (None, False, True)
 
@@ -96,7 +96,7 @@ def _begins_with_history(chain: Runnable[Any, Any]) -> bool:
 async def new_messages(
     chain: Runnable[Any, Any], messages: Sequence[BaseMessage], config: Mapping[str, Any]
 ) -> tuple[Sequence[BaseMessage], Mapping[str, Any]]:
-    """What of a conversation a chain is given that begins with what remembers it: what is new; and where to go on.
+    """The new messages of a conversation, for a chain that begins with what remembers it; and where to go on.
 
     Of several graphs, or behind a history, what is new is what was said after the last answer.
     """
@@ -110,14 +110,14 @@ async def new_messages(
 
 
 class Thread:
-    """A graph's thread, as it is before a run."""
+    """The state of a graph's thread before a run."""
 
     def __init__(self, graph: Any, config: Mapping[str, Any]) -> None:
         self._graph = graph
         self._config = config
 
     async def new_messages(self, messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], Mapping[str, Any]]:
-        """Those that the thread does not have, and where to go on from: the thread's end, or a point before it.
+        """The messages that the thread lacks, and where to go on from: the thread's end, or a point before it.
 
         A conversation that leaves out what the thread has goes on from where the two part: an answer is asked for
         again, or an earlier question was changed. Raises `InvalidRequest` where the thread has no such point.
@@ -172,7 +172,7 @@ def _beyond_breakpoint(answers: Mapping[str, Any]) -> None:
 
 
 def _conversation(values: Any) -> list[tuple[str, str]]:
-    """What a person and the graph said, without what came between; who speaks is "" for a human message of the graph's.
+    """The messages between a person and the graph, without those between; the speaker of a graph's human message is "".
 
     A graph gives a human message the name of its node, and clients know it as a part of the answer.
     """
@@ -194,12 +194,12 @@ def _answered(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
 
 
 def _key(message: BaseMessage) -> tuple[str, str]:
-    """Who speaks, and the text without its spaces: clients join the messages of an answer with some of their own."""
+    """The speaker and the text without its spaces: clients join the messages of an answer with spaces of their own."""
     return message.type, "".join(text_of(message).split())
 
 
 def _common(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """How many of the thread's and of the given messages are the same conversation."""
+    """The number of the thread's and of the given messages that are the same conversation."""
     place, count = 0, 0
     for number, key in enumerate(given, 1):
         if (behind := _behind(have, key, place)) is not None:

@@ -1,4 +1,4 @@
-"""What surrounds a chain while LangChain runs it: its faults as errors, its silence, and what it leaves behind."""
+"""The surroundings of a chain that LangChain runs: errors made into ours, a silence ended, leftovers ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from llmstream.telling import logger
 
 @asynccontextmanager
 async def watched(watcher: Watcher, settings: Settings) -> AsyncGenerator[None]:
-    """Within it a chain runs whose callbacks `watcher` hears; raises what the chain fails with."""
+    """Runs the block, in which a chain runs whose callbacks `watcher` hears; raises our error for the chain's."""
     notify_status.set(watcher.status)
     stall = StallGuard(watcher, settings)
     try:
@@ -39,7 +39,7 @@ async def watched(watcher: Watcher, settings: Settings) -> AsyncGenerator[None]:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled the task that runs."""
+    """True if somebody cancelled the task that runs."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

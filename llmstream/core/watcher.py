@@ -1,4 +1,4 @@
-"""What happens inside a chain, as LangChain's callbacks tell it: a tree of models, tools, retrievers and chains."""
+"""The events inside a chain, as LangChain's callbacks tell them: a tree of models, tools, retrievers and chains."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Watcher(GroupListener):
         self._thread = threading.get_ident()
 
     def end(self) -> None:
-        """The run was left or has failed: a branch that LangChain has left behind ends at its next call."""
+        """Ends the watching of a run that was left or has failed: a branch still running ends at its next call."""
         self._over = True
 
     def used(self, more: Usage) -> Usage:
@@ -52,31 +52,31 @@ class Watcher(GroupListener):
         return Usage(_sum(before.input_tokens, more.input_tokens), _sum(before.output_tokens, more.output_tokens))
 
     def status(self, status: Status) -> None:
-        """A model tells what it had to do to its prompt."""
+        """Emits what a model had to do to its prompt."""
         self._call(self._emitter.status, status)
 
     def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain began."""
+        """Notes that a chain began."""
         self._begin("chain", serialized, run_id, kwargs)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain ended."""
+        """Notes that a chain ended."""
         self._parts.pop(run_id, None)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chain failed."""
+        """Notes that a chain failed."""
         self._parts.pop(run_id, None)
 
     def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A chat model was asked."""
+        """Notes that a chat model was asked."""
         self._model_began(serialized, run_id, kwargs)
 
     def on_llm_start(self, serialized: Any, prompts: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A text model was asked."""
+        """Notes that a text model was asked."""
         self._model_began(serialized, run_id, kwargs)
 
     def on_llm_new_token(self, token: Any, *, run_id: UUID, chunk: Any = None, **kwargs: Any) -> None:
-        """A piece came from a model."""
+        """Hands on a piece from a model."""
         self._check()
         part = self.models.get(run_id)
         if part is None:
@@ -106,7 +106,7 @@ class Watcher(GroupListener):
             self._emitter.check()
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model has answered."""
+        """Hands on a model's whole answer."""
         part = self._model_over(run_id)
         generation = response.generations[0][0] if response.generations and response.generations[0] else None
         if part is None:
@@ -129,44 +129,44 @@ class Watcher(GroupListener):
         self._call(self._reader.model_ended, part, message)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A model failed."""
+        """Notes that a model failed."""
         part = self._model_over(run_id)
         if part is not None:
             self.model_failed |= part.is_ollama
             self._call(self._reader.model_ended, part, None)
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool runs; `tool_call_id` is the id of the call that it was made for, where it was given one."""
+        """Hands on that a tool runs; `tool_call_id` is the id of the call that it was made for, if given."""
         part = self._begin("tool", serialized, run_id, kwargs)
         arguments = kwargs.get("inputs")
         call_id = kwargs.get("tool_call_id")
         self._call(self._reader.tool_began, part, call_id, input_str if arguments is None else arguments)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool gave back its result."""
+        """Hands on the result of a tool."""
         if (part := self._parts.pop(run_id, None)) is not None:
             self._call(self._reader.tool_ended, part, output)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A tool failed."""
+        """Hands on that a tool failed."""
         if (part := self._parts.pop(run_id, None)) is not None:
             self._call(self._reader.tool_failed, part, error)
 
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **kwargs: Any) -> None:
-        """A retriever was asked."""
+        """Notes that a retriever was asked."""
         self._begin("retriever", serialized, run_id, kwargs)
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
-        """A retriever found documents."""
+        """Hands on the documents that a retriever found."""
         if (part := self._parts.pop(run_id, None)) is not None:
             self._call(self._reader.documents, part, documents)
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """A retriever failed."""
+        """Notes that a retriever failed."""
         self._parts.pop(run_id, None)
 
     def on_custom_event(self, name: str, data: Any, *, run_id: UUID, **kwargs: Any) -> None:
-        """The chain tells something of its own."""
+        """Hands on an event of the chain's own."""
         self._call(self._reader.custom, name, data)
 
     def _check(self) -> None:

@@ -1,4 +1,4 @@
-"""What the demo Ollama was asked and what it is busy with, for tests in other threads."""
+"""The requests to the demo Ollama and the generations under way, for tests in other threads."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from typing import Any
 class RequestRecord:
     """A request the server got.
 
-    Args:
-        method: ``GET``, ``POST`` ...
-        path: ``/api/chat``.
-        body: The JSON object in the body; empty if there was none.
-        finished: The answer was sent to its last byte.
-        closed: The connection went before that, by the client, by a scenario or by the end of the server.
+    method: ``GET``, ``POST`` ... path: ``/api/chat``. body: the JSON object in the body; empty if there was none.
+    finished: the answer was sent to its last byte. closed: the connection went before that, by the client, by a
+    scenario or by the end of the server.
     """
 
     method: str

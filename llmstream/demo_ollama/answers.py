@@ -54,11 +54,9 @@ def tokens(text: str) -> list[str]:
 class DemoBackend:
     """Answers for the demo's models.
 
-    Args:
-        tokens_per_s: Pace of the answers; None for full speed.
-        docs: The pages to answer from; None for llmstream's own.
-        answers: Exact question to answer, looked up first; may be changed at any time.
-        find_hidden: Finds models that exist without being listed, by full name.
+    tokens_per_s: pace of the answers; None for full speed. docs: the pages to answer from; None for llmstream's own.
+    answers: exact question to answer, looked up first; may be changed at any time. find_hidden: finds models that exist
+    without being listed, by full name.
     """
 
     def __init__(

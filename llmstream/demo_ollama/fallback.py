@@ -1,4 +1,4 @@
-"""For commands and apps: the demo Ollama while no real one answers, and the change over to the real one."""
+"""The demo Ollama for commands and apps while no real one answers, and the change over to the real one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 from llmstream.telling import logger
 
-_LOOK_EVERY_S = 2.0
+_POLL_S = 2.0
 
 
 class Fallback:
@@ -27,11 +27,11 @@ class Fallback:
         self._wanted = settings
         self._on_change = on_change
         self._demo: DemoOllama | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     @property
     def notice(self) -> str | None:
-        """What every page and the terminal say while the demo answers."""
+        """The notice that every page and the terminal show while the demo answers."""
         if not self.active:
             return None
         if self._wanted.demo == "always":
@@ -44,13 +44,13 @@ class Fallback:
         if always or (self._wanted.demo == "auto" and not await Ollama.of(self._wanted).running()):
             await self._start_demo()
             if not always:
-                self._looking = asyncio.create_task(self._look())
+                self._polling = asyncio.create_task(self._poll())
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.wait([self._polling])
         if self._demo is not None:
             await asyncio.to_thread(self._demo.close)
 
@@ -61,9 +61,9 @@ class Fallback:
         self._change(self._wanted.change(ollama_url=self._demo.url, model=None, allowed_models=()))
         logger.warning(self.notice)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_S)
             if await Ollama.of(self._wanted).running():
                 break
         self.active = False

@@ -19,15 +19,12 @@ _GENERATING = ("/api/chat", "/api/generate")
 
 
 class Front:
-    """ASGI app.
+    """The ASGI app of the demo server.
 
-    Args:
-        app: The dialect's app, for all that is no scenario.
-        activity: Where requests are noted.
-        loaded: Where played scenario models are noted.
-        scenarios: Whether ``demo:<scenario>`` models exist.
-        interval_s: Time between tokens, for the scenarios that keep the server's pace.
-        drop: Closes the connection of an ASGI scope; its second argument says whether to reset it.
+    app: the dialect's app, for all that is no scenario. activity: where requests are noted. loaded: where played
+    scenario models are noted. scenarios: whether ``demo:<scenario>`` models exist. interval_s: time between tokens, for
+    the scenarios that keep the server's pace. drop: closes the connection of an ASGI scope; its second argument says
+    whether to reset it.
     """
 
     def __init__(
@@ -53,7 +50,7 @@ class Front:
         return find_scenario(name, SCENARIOS, ARGUMENTS) if self._scenarios else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI app."""
+        """Answers a request."""
         data = await _read_body(receive)
         if data is None:
             return  # the client left before its request was whole

@@ -91,7 +91,7 @@ def _parts(section: list[_Block]) -> list[list[_Block]]:
 
 
 def _with_what_follows(section: list[_Block]) -> list[list[_Block]]:
-    """Each paragraph, with the code, the tables and the lists behind it."""
+    """The paragraphs, each with the code, the tables and the lists behind it."""
     groups: list[list[_Block]] = []
     for block in section:
         if groups and (block.kind != "paragraph_open" or groups[-1][-1].text.endswith(":")):

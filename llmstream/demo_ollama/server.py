@@ -34,16 +34,12 @@ class DemoOllama:
 
     With ``scenarios``, the models ``demo:<scenario>`` inject faults; `llmstream.demo_ollama.scenarios` lists them.
 
-    Args:
-        port: Port to listen on; 0 for a free one, which is kept when the server is started again.
-        tokens_per_s: Pace of the answers; None for full speed.
-        scenarios: Whether the scenario models exist.
-        docs: Markdown files to answer from; None for llmstream's own documentation.
+    port: the one to listen on; 0 for a free one, which is kept when the server is started again. tokens_per_s: pace of
+    the answers; None for full speed. scenarios: whether the scenario models exist. docs: Markdown files to answer from;
+    None for llmstream's own documentation.
 
-    Attributes:
-        answers: Exact question to answer, for all models; may be changed at any time.
-        models: The models ``/api/tags`` lists, by full name; may be changed at any time.
-        requests: A record of every request, oldest first.
+    answers: exact question to answer, for all models; may be changed at any time. models: the models ``/api/tags``
+    lists, by full name; may be changed at any time. requests: a record of every request, oldest first.
     """
 
     def __init__(
@@ -99,9 +95,7 @@ class DemoOllama:
     def start(self) -> Self:
         """Starts the server and returns when it answers; does nothing if it runs.
 
-        Raises:
-            OSError: The port is taken.
-            RuntimeError: The server did not come up.
+        Raises `OSError` where the port is taken, `RuntimeError` where the server does not come up.
         """
         if self._thread is not None:
             return self
@@ -181,14 +175,14 @@ class _Server(uvicorn.Server):
         self._stopping = asyncio.Event()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Runs until `stop`; `up` is set when it answers, and when it failed."""
+        """Runs until `stop`; `up` is set when the server answers, and when it failed."""
         try:
             super().run(sockets)
         finally:
             self.up.set()
 
     def stop(self) -> None:
-        """Stops it; may be called from any thread."""
+        """Stops the server; may be called from any thread."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
 

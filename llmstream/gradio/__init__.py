@@ -71,7 +71,7 @@ def create_chat(
 
 
 def mount_chat(app: FastAPI, chat: gr.Blocks, path: str = "/gradio") -> None:
-    """Add a page to a FastAPI app, with the app's own lifespan going on as before.
+    """Adds a page to a FastAPI app, with the app's own lifespan going on as before.
 
     chat: what `create_chat` gave, or the Blocks it was put into.
     It stands behind the doors of `llmstream.security` (allowed hosts and origins, token), the app's or its own.

@@ -102,12 +102,12 @@ class Chat(gr.Blocks):
         return super().launch(*args, **options)
 
     def mount(self, app: FastAPI, path: str, blocks: gr.Blocks | None = None) -> None:
-        """Add the page, or the Blocks it is in, to an app; see `llmstream.gradio.mount_chat`."""
+        """Adds the page, or the Blocks it is in, to an app; see `llmstream.gradio.mount_chat`."""
         options = _PRIVATE if blocks else {**_PRIVATE, **self._page_options()}
         gr.mount_gradio_app(app, blocks or self, path, app_kwargs=self.app_kwargs(uploads=bool(blocks)), **options)
 
     def render(self) -> Chat:
-        """Put the page into the `gr.Blocks` around it, which then has the same doors, and no analytics either."""
+        """Puts the page into the `gr.Blocks` around it, which then has the same doors, and no analytics either."""
         root: Any = Context.root_block
         if root is self._root:  # there already, as it was made there
             return self
@@ -137,7 +137,7 @@ class Chat(gr.Blocks):
         return {**ours, **options, "app_kwargs": self.app_kwargs(options.get("app_kwargs"), uploads=uploads)}
 
     def app_kwargs(self, theirs: Mapping[str, Any] | None = None, *, uploads: bool = True) -> dict[str, Any]:
-        """What makes an app of Gradio's one with our doors and our lifespan, around those of somebody else."""
+        """The arguments that give an app of Gradio's our doors and our lifespan, around those of its user."""
         self._has_doors = True
         theirs = dict(theirs or {})
         doors = Middleware(_Doors, runs=self._runs, uploads=uploads)
@@ -174,7 +174,7 @@ class Chat(gr.Blocks):
 
 
 def guard(root: Any, chat: Chat) -> None:
-    """Have somebody's Blocks launched as the chat in it would be."""
+    """Makes the `launch` of other Blocks behave as that of the chat in them."""
     launch = root.launch
 
     def launch_guarded(*args: Any, **options: Any) -> Any:
@@ -185,7 +185,7 @@ def guard(root: Any, chat: Chat) -> None:
 
 
 def chat_in(blocks: Any) -> Chat | None:
-    """The chat that somebody's Blocks hold."""
+    """The chat that Blocks of a user hold."""
     return blocks if isinstance(blocks, Chat) else getattr(blocks, "llmstream_chat", None)
 
 
@@ -207,7 +207,7 @@ def _fallback(runs: Runs) -> Fallback:
 
 
 class _Doors:
-    """Who may come in, unless the app it is mounted in has doors of its own; and what its pages may load."""
+    """The middleware that lets in whom the settings allow, unless the app around has doors; limits what pages load."""
 
     def __init__(self, app: ASGIApp, runs: Runs, *, uploads: bool) -> None:
         self._app = app

@@ -22,7 +22,7 @@ def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> 
 
 
 def conversation(messages: Iterable[Any]) -> list[dict[str, str]]:
-    """What a chain should know of the messages a chatbot holds: roles and texts.
+    """The messages of a chatbot as a chain should know them: roles and texts.
 
     Without notes, empty messages, and what was asked and answered in the middle of an answer.
     """
@@ -43,7 +43,7 @@ def conversation(messages: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def is_answer(each: Mapping[str, Any]) -> bool:
-    """Whether a message answers what a graph asked."""
+    """True if a message answers the question of a graph."""
     return (each.get("metadata") or {}).get("id") == ANSWER["id"]
 
 
@@ -52,7 +52,7 @@ def _is_aside(each: Mapping[str, Any]) -> bool:
 
 
 def text_of(each: Mapping[str, Any]) -> str:
-    """The text of a message a chatbot holds, whatever form it has."""
+    """The text of a message of a chatbot, whatever form it has."""
     content = each.get("content")
     parts = content if isinstance(content, list) else [content]
     texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
@@ -85,5 +85,5 @@ def chosen_option(event: Any, history: Any) -> tuple[Any, Any]:
 
 
 def without_options(each: Any) -> Any:
-    """A message that is no longer the last one offers nothing any more."""
+    """A message without options to choose: only the last one of a chat offers some."""
     return {**each, "options": None} if isinstance(each, dict) else each

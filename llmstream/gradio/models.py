@@ -60,7 +60,7 @@ class Models:
         )
 
     async def _picked(self, name: Any) -> Any:
-        """Thinking can be asked of a model that can."""
+        """Shows the choice of thinking for a model that can think."""
         try:
             able = await Ollama.of(self._runs.settings).capabilities(name) if isinstance(name, str) else frozenset()
         except LlmstreamError:

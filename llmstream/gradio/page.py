@@ -1,4 +1,4 @@
-"""The chat page in Gradio: its layout, and what happens on a click."""
+"""The chat page in Gradio: its layout, and the actions of its controls."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Page:
     def _asks(
         self, listen: Any, read: Read, inputs: list[Any], *, clear_box: bool = False, answers: bool = False
     ) -> None:
-        """Have an event ask: `read` finds the question, and the conversation before it, in the event and the inputs.
+        """Makes an event ask: `read` finds the question, and the conversation before it, in the event and the inputs.
 
         answers: whether the text is an answer where the chain has asked something.
         The box has handlers of its own: Gradio builds a component anew for each update of it, which is too dear to be
@@ -150,7 +150,7 @@ class Page:
             answering.then(None, js=TYPE_ON, **AT_ONCE)
 
     async def _answer(self, request: gr.Request, history: Any, *panel: Any) -> AsyncGenerator[State, None]:
-        """Answer the question that stands last, if one does."""
+        """Answers the question that stands last, if one does."""
         asked = list(history or ())
         ended = False
         if asked and asked[-1].get("role") == "user":
@@ -165,7 +165,7 @@ class Page:
         return gr.skip() if self._turns.is_busy(_session(request)) else gr.update(**_IDLE)
 
     def _fields(self, asked: list[Any], panel: Sequence[Any]) -> dict[str, Any]:
-        """What a run is asked with."""
+        """The fields that a run is asked with."""
         messages = conversation(asked)
         if is_answer(asked[-1]):
             return {"messages": messages, "answer": text_of(asked[-1])}
@@ -236,7 +236,7 @@ def _session(request: Any) -> Session:
 
 
 def _number(text: Any) -> Any:
-    """What a choice means; what is no number is refused with the request."""
+    """The number that a choice means; a text that is no number is refused with the request."""
     try:
         return float(text)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""How the chat page looks: its style, and the scripts that bring it where Gradio has no place for it."""
+"""The style of the chat page, and the scripts that bring it where Gradio has no place for it."""
 
 from __future__ import annotations
 

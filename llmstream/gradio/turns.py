@@ -37,7 +37,7 @@ _THREADS_KEPT = 10_000
 
 @dataclass
 class _Thread:
-    """The conversation of a page as its chain knows it, and what that wants to know from a person."""
+    """The conversation of a page as its chain knows it, and the question of the chain to the person."""
 
     id: str = field(default_factory=secrets.token_urlsafe)
     asked: Sequence[Interrupt] = ()
@@ -57,7 +57,7 @@ class _Turn:
 
 
 class Turns:
-    """At most one answer at a time for each page.
+    """The answers that pages wait for, at most one at a time for each page.
 
     chain: any Runnable; None is the default chain. answer_nodes: see `astream`.
     """
@@ -68,20 +68,20 @@ class Turns:
         self._threads: OrderedDict[Session, _Thread] = OrderedDict()
 
     def is_busy(self, session: Session) -> bool:
-        """Whether the page waits for an answer."""
+        """True if the page waits for an answer."""
         return session in self._turns
 
     def asked(self, session: Session) -> Sequence[Interrupt]:
-        """What the chain wants to know from the page."""
+        """The questions of the chain to the page."""
         return self._threads[session].asked if session in self._threads else ()
 
     async def stop(self, session: Session) -> None:
-        """End the page's answer and free the model; what came stays."""
+        """Ends the page's answer and frees the model; what came stays."""
         if (turn := self._turns.get(session)) is not None:
             await turn.stop()
 
     async def leave(self, session: Session) -> None:
-        """The same, where the page shows something else by now: the answer is not shown any more."""
+        """Ends the page's answer and shows it no more: the page has gone on to something else."""
         if (turn := self._turns.pop(session, None)) is not None:
             turn.replaced = True
             await turn.stop()

@@ -1,4 +1,4 @@
-"""From the events of a run to the messages that a Gradio chatbot shows; no Gradio here.
+"""The messages that a Gradio chatbot shows, made from the events of a run; no Gradio here.
 
 The answer's text is one message, or several where tools came between; everything else (thinking, tools, sources,
 errors) is a message with a title, which Gradio shows as a folded note, and which a chain is not told.
@@ -22,7 +22,7 @@ _BUTTONS = ("approve", EDIT, "reject")
 
 
 class View(Progress):
-    """What a run looks like so far, as messages.
+    """The messages of a run so far.
 
     run_id: goes into the metadata of the answer. clock: in seconds.
     """

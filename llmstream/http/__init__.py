@@ -1,1 +1,1 @@
-"""What every endpoint stands on: doors, guarded routes, a run as a stream."""
+"""The base of every endpoint: doors, guarded routes, a run as a stream."""

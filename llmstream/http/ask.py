@@ -1,4 +1,4 @@
-"""What every dialect's request comes down to: messages, and what the answer should be made with."""
+"""The common form of every dialect's request: messages, and the wishes about the answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MESSAGES = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """A request, read.
+    """A request, read into the form that all dialects share.
 
     messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
     model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
@@ -42,12 +42,12 @@ class Ask:
             check_numbers(getattr(self, name), name)
 
     def demanded(self) -> list[str]:
-        """What the answer would be useless without: its form, a call."""
+        """The wishes without which the answer would be useless: its form, a call."""
         demands = {"format (response_format)": self.format is not None, "tool_choice": self.must_call}
         return [name for name, demanded in demands.items() if demanded]
 
     def offered(self) -> list[str]:
-        """What an answer can do without: sampling options, thinking, tools that may be called."""
+        """The wishes that an answer can do without: sampling options, thinking, tools that may be called."""
         offers = {"thinking": bool(self.thinking), "tools": bool(self.tools)}
         return [*self.options, *(name for name, offered in offers.items() if offered)]
 
@@ -75,7 +75,7 @@ TRACING = frozenset((
 
 
 def asks_nothing(value: object) -> bool:
-    """Whether a field says no more than its absence would: null, empty, or nothing in it but that and false."""
+    """True if a field says no more than its absence would: null, empty, or holding only such values and false."""
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
     if parts is None:
         return value is None or value == ""
@@ -83,12 +83,12 @@ def asks_nothing(value: object) -> bool:
 
 
 def check_unknown(fields: Mapping[str, Any]) -> None:
-    """Raises `InvalidRequest` for a field that nobody here knows and that asks for something."""
+    """Raises `InvalidRequest` for an unknown field that asks for something."""
     for name, value in fields.items():
         if name not in TRACING and not asks_nothing(value):
             raise refuse(f"The field {name[:40]!r}", "is not supported here")
 
 
 def refuse(what: str, reason: str) -> InvalidRequest:
-    """What a client asked for can't be done here."""
+    """The error for a wish of a client that can't be fulfilled here."""
     return InvalidRequest(f"{what} {reason}.")

@@ -78,14 +78,14 @@ def _schema(model: type[BaseModel]) -> Any:
 
 
 def unreadable(error: RequestValidationError | ValidationError) -> str:
-    """Where a request is not of its declared form, and why, as a sentence."""
+    """A sentence that says where a request is not of its declared form, and why."""
     first = _all_errors(error)[0]
     where = ".".join(str(part) for part in first["loc"] if part != "body")[:_NAME]
     return f"{where or 'The body'}: {first['msg'][:_SENTENCE]}."
 
 
 def _all_errors(error: RequestValidationError | ValidationError) -> Sequence[Any]:
-    """All of them, because one alone is not to be had, but without what came."""
+    """The errors of a check without the values that came; pydantic gives all of them or none."""
     if isinstance(error, ValidationError):
         return error.errors(include_url=False, include_context=False, include_input=False)
     return error.errors()

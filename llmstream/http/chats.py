@@ -20,7 +20,7 @@ class Chats:
         self._dialect = dialect
 
     async def start(self, chat: str, ask: Ask, *, caller: str, key: str | None, note: str = "", **options: Any) -> Run:
-        """Start a run in a chat; `note` is kept with it.
+        """Starts a run in a chat; `note` is kept with it.
 
         An answer to what the chain has asked replaces no run: what goes on may come of somebody else's answer.
         """
@@ -36,7 +36,7 @@ class Chats:
         return run
 
     async def asked(self, caller: str, chat: str) -> list[Interrupt]:
-        """What the last run of a chat wants to know from a person."""
+        """The questions of the last run of a chat to a person."""
         last = await self._service.runs.log.named(caller, self._named(chat))
         if last is None:
             return []
@@ -49,7 +49,7 @@ class Chats:
         return f"{self._dialect}:{chat}"
 
     async def stop(self, caller: str, chat: str, by: CancelledBy) -> bool:
-        """End what goes on in a chat; False where nothing does."""
+        """Ends the run that goes on in a chat; False where none does."""
         found = await self.active(caller, chat)
         return found is not None and await found[0].stop(by)
 

@@ -1,4 +1,4 @@
-"""What a wire protocol is to the server: a name, its routes, and what its clients expect beside them."""
+"""The description of a wire protocol to the server: a name, its routes, and what its clients expect beside them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Routes:
         self._tags: list[Any] = [tag] if tag else []
 
     def add(self, method: str, path: str, endpoint: Callable[..., Any], summary: str, **options: Any) -> None:
-        """Add one, which may fail in the form's way; options are those of FastAPI's `add_api_route`."""
+        """Adds a route, which may fail in the form's way; options are those of FastAPI's `add_api_route`."""
         responses = {**self._failures, **options.pop("responses", {})}
         self._router.add_api_route(
             self._prefix + path,

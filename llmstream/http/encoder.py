@@ -1,4 +1,4 @@
-"""What a dialect's encoder promises."""
+"""The contract of a dialect's encoder."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ class Encoder(Protocol):
         ...
 
     def lost(self, reason: str) -> bytes:
-        """What tells the client that its position can't be honoured."""
+        """The bytes that tell the client that its position can't be honoured."""
         ...

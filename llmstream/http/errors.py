@@ -1,4 +1,4 @@
-"""From an error to an HTTP response: the status of each, and the form in which the clients of a dialect read it."""
+"""Errors made into HTTP responses: the status of each, and the form in which the clients of a dialect read it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RETRY_AFTER_S = 2
 
 @dataclass(frozen=True)
 class ErrorForm:
-    """How the clients of a dialect read an error.
+    """The form in which the clients of a dialect read an error.
 
     body: from an error and its status to the bytes of the body. bad_request: the status of a request that can't be
     understood. says_retry: whether a header tells them not to ask again (`x-should-retry`). schema: that of the body,
@@ -40,7 +40,7 @@ class ErrorForm:
 
 
 def error_fields(error: LlmstreamError) -> dict[str, object]:
-    """An error as this server's own clients read it."""
+    """The fields of an error, as this server's own clients read them."""
     return {"code": error.code, "message": error.message, "retryable": error.retryable}
 
 
@@ -64,7 +64,7 @@ def status_of(error: LlmstreamError, *, bad_request: int) -> int:
 
 
 def error_response(error: Exception, form: ErrorForm = NATIVE) -> Response:
-    """An error as a response with its status; one that is not ours tells nothing of what it says."""
+    """An error as a response with its status; one that is not ours is shown without its text."""
     known = error if isinstance(error, LlmstreamError) else error_from_code("chain_failed", "The server failed.")
     status = status_of(known, bad_request=form.bad_request)
     headers = {"cache-control": "no-store"}

@@ -10,12 +10,12 @@ Fields = Mapping[str, str]
 
 
 def first_of_each(scope: Scope) -> Fields:
-    """The request's headers by name, the first of each name; half of those that are looked for here are not there."""
+    """The request's headers by name, the first of each name; half of the names looked up are not there."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(scope["headers"]))}
 
 
 def opens_page(scope: Scope, headers: Fields) -> bool:
-    """Whether somebody follows a link to a page, which is harmless: the page that holds the link can't read it."""
+    """True if a person follows a link to a page, which is harmless: the page with the link can't read the answer."""
     return (
         scope["type"] == "http"
         and scope["method"] in ("GET", "HEAD")

@@ -1,4 +1,4 @@
-"""What a client asked for and the answer is made without, told in a header of the response."""
+"""The wishes of a client that were ignored, told in a header of the response."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _ignored: ContextVar[list[str] | None] = ContextVar("ignored", default=None)
 
 
 def begin_request() -> None:
-    """Nothing has been ignored so far."""
+    """Begins a request, of which nothing has been ignored so far."""
     _ignored.set([])
 
 
 def note_ignored(names: Iterable[str]) -> None:
-    """These are ignored in the request that is being answered, if there is one."""
+    """Notes wishes that are ignored in the request being answered, if there is one."""
     noted = _ignored.get()
     if noted is not None:
         noted.extend(name for name in names if name.isascii() and name.isidentifier())

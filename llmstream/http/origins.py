@@ -80,12 +80,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def is_allowed_origin(origin: str, allowed: Iterable[str], headers: Fields) -> bool:
-    """Whether a page of this origin may use the server: it is on the list, local, or the server's own."""
+    """True if a page of this origin may use the server: it is on the list, local, or the server's own."""
     return origin in allowed or bool(_LOCAL_ORIGIN.fullmatch(origin)) or _is_own(origin, headers)
 
 
 def _is_own(origin: str, headers: Fields) -> bool:
-    """Whether a page comes from the address that was asked; behind a proxy only its browser knows the scheme."""
+    """True if a page comes from the address that was asked; behind a proxy only its browser knows the scheme."""
     host = headers.get("host", "").lower()
     return without_default_port(origin) in (
         without_default_port(f"http://{host}"),

@@ -72,7 +72,7 @@ def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
 
 
 class _Assets(StaticFiles):
-    """Files whose names change with what is in them."""
+    """The static files whose names change with their contents, so that browsers may keep them for ever."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)

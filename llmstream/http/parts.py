@@ -1,4 +1,4 @@
-"""What a message may hold, in the form that `core.inputs.to_messages` takes: texts, images, files, calls, results."""
+"""The parts of a message, in the form that `core.inputs.to_messages` takes: texts, images, files, calls, results."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def call_of(id: str, name: str, arguments: object) -> Message:
 
 
 def result_of(id: str | None, output: object) -> Message:
-    """What a tool gave back; id: of the call, None where its client does not say, or sends the call no more."""
+    """The result of a tool; id: of the call, None where its client does not say, or sends the call no more."""
     text = output if isinstance(output, str) else _dumped(output)
     return {"role": "tool", "tool_call_id": id or "", "content": text}
 
 
 def answer_of(text: object, calls: Sequence[Message] = (), thoughts: str = "") -> Message:
-    """An earlier answer; thoughts: those behind its calls, which the model goes on from within a turn."""
+    """An earlier answer; thoughts: those before its calls, which the model goes on from within a turn."""
     message: Message = {"role": "assistant", "content": text}
     if calls:
         message["tool_calls"] = list(calls)

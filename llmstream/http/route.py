@@ -32,7 +32,7 @@ IdempotencyKey = Annotated[
 
 @dataclass(frozen=True)
 class Guard:
-    """Who may come in through a route, and in which form he is told that he may not.
+    """The rule of a route: who may come in, and in which form the others are told that they may not.
 
     service: whose settings and `identify` hold.
     """
@@ -41,7 +41,7 @@ class Guard:
     form: ErrorForm
 
     async def admit(self, request: Request) -> Request:
-        """The request of somebody who may ask, also in an app without our doors; raises `LlmstreamError`."""
+        """The request of a caller who may ask, also in an app without our doors; raises `LlmstreamError`."""
         scope, settings, identify = request.scope, self.service.settings, self.service.identify
         if CALLER in scope and identify is None:  # our doors are in front
             return request

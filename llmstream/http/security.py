@@ -1,4 +1,4 @@
-"""Who may come in: pure ASGI, around everything that is mounted.
+"""The doors of an app, as pure ASGI around everything that is mounted.
 
 The threats, and what stands against each:
 

@@ -85,7 +85,7 @@ class Service:
         grace_s: float | None = None,
         on_leave: OnLeave = "cancel",
     ) -> Run:
-        """Start a run for what is asked; raises what makes it impossible.
+        """Starts a run for a request; raises what makes it impossible.
 
         A chain of somebody's own is asked without what it can't be told; see `_for_chain`.
         """
@@ -117,7 +117,7 @@ class Service:
         )
 
     def _for_chain(self, ask: Ask) -> Ask:
-        """What a chain of somebody's own can be asked: it has one name, and decides by itself how to answer.
+        """The request as a chain of a user can take it: the chain has one name, and decides by itself how to answer.
 
         What a client offers is left out, and it is told so; raises `InvalidRequest` for what it demands.
         """
@@ -134,7 +134,7 @@ class Service:
         return replace(ask, model=None, thinking=None, options={}, tools=())
 
     def _tell(self, offered: list[str]) -> None:
-        """Tell the log what is left out, each thing once."""
+        """Tells the log what is left out, each thing once."""
         if new := [name for name in offered if name not in self._left_out and len(self._left_out) < _TOLD]:
             self._left_out.update(new)
             logger.warning(
@@ -166,7 +166,7 @@ class Service:
         """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`."""
         match = _EVENT_ID.fullmatch(last_event_id)
         if match is None:
-            return lost(make("", 0), "invalid")
+            return lost_response(make("", 0), "invalid")
         return await self.go_on(await self.runs.get(match[1], caller=caller), int(match[2]), make, form)
 
     async def resume_run(
@@ -176,21 +176,21 @@ class Service:
         run = await self.runs.get(run_id, caller=caller)
         match = _EVENT_ID.fullmatch(last_event_id)
         if match is None or match[1] != run_id:
-            return lost(make(run_id, 0), "invalid" if match is None else "other_run")
+            return lost_response(make(run_id, 0), "invalid" if match is None else "other_run")
         return await self.go_on(run, int(match[2]), make, form)
 
     async def go_on(self, run: Run, after: int, make: MakeEncoder, form: ErrorForm) -> Response:
-        """What comes after event number `after` of a run; 204 once there is nothing more."""
+        """The events after number `after` of a run, as a stream; 204 once there is nothing more."""
         if await run.position() == (True, after):
             return Response(status_code=204)
         return self.follow(run, make(run.id, after), form, hold=False, after=after)
 
 
-def lost(encoder: Encoder, reason: str) -> Response:
-    """What tells a client that its position can't be honoured."""
+def lost_response(encoder: Encoder, reason: str) -> Response:
+    """The response that tells a client that its position can't be honoured."""
     return Response(OPEN + encoder.lost(reason), headers=HEADERS)
 
 
 def fingerprint_of(body: BaseModel, *, exclude: set[str] | None = None) -> str:
-    """The same text for the same request."""
+    """A digest of a request: the same text for the same request."""
     return hashlib.sha256(body.model_dump_json(exclude=exclude).encode()).hexdigest()

@@ -38,7 +38,7 @@ ABORT = "llmstream.abort"
 
 
 class EventStream(Response):
-    """Follows a run from where its encoder starts.
+    """An ASGI response that follows a run from where its encoder starts.
 
     hold_s: how long the headers wait for an event that could be a failure with a status of its own; 0 sends them at
     once. form: in which the client reads such a failure. after: the number of the last event that the client has.
@@ -96,7 +96,7 @@ class EventStream(Response):
             await sender.raw({"type": "http.response.body"})
 
     async def _first(self, follower: Follower) -> bytes:
-        """What comes before the headers have to be sent; raises a failure that can still be their status."""
+        """The events before the headers have to be sent; raises a failure that can still be their status."""
         held = b""
         try:
             async for batch in follower:
@@ -117,7 +117,7 @@ class EventStream(Response):
         return response
 
     async def _stream(self, body: bytes, follower: Follower, sender: _Sender) -> None:
-        """Send this, and then what comes; once per token, so with as few calls as can be."""
+        """Sends these events, and then those to come; once per token, so with as few calls as can be."""
         now, encode = asyncio.get_running_loop().time, self._encoder.encode
         while True:
             # What this dialect does not show may hide a long silence on the wire.

@@ -37,7 +37,7 @@ def _equal(given: str, expected: str) -> bool:
 
 
 def _cookie(token: str) -> tuple[str, str]:
-    """Its name and value; not the token itself, as a cookie that leaks must not open the API from elsewhere.
+    """The name and value of the cookie; not the token itself: a leaked cookie must not open the API from elsewhere.
 
     Servers on other ports of one host share its cookies, and so do those at other paths behind one proxy: with a name
     that each token makes for itself they do not log each other out.
@@ -47,7 +47,7 @@ def _cookie(token: str) -> tuple[str, str]:
 
 
 async def with_cookie(app: ASGIApp, cookie: str, scope: Scope, receive: Receive, send: Send) -> None:
-    """Set the cookie; a person who opened a page is sent on to its address without the token."""
+    """Sets the cookie; a person who opened a page is sent on to its address without the token."""
     header = (b"set-cookie", cookie.encode())
     if opens_page(scope, first_of_each(scope)):
         query = [(key, value) for key, value in parse_qsl(scope["query_string"].decode("latin-1")) if key != "token"]

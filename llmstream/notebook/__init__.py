@@ -26,5 +26,5 @@ __all__ = ["Answer", "Chat", "ensure_ollama", "load_ipython_extension", "show", 
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """What `%load_ext llmstream` does: the magics `%%llm` and `%llm`."""
+    """Called by `%load_ext llmstream`: registers the magics `%%llm` and `%llm`."""
     register(ipython)

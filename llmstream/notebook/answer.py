@@ -1,4 +1,4 @@
-"""What `show` returns: an answer, which a notebook shows once."""
+"""The answer that `show` returns, which a notebook shows once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """Whether the model came to its end."""
+        """True if the model came to its end."""
         return self.state == "finished"
 
     def __str__(self) -> str:
@@ -80,13 +80,13 @@ def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
 
 
 def plainly(error: LlmstreamError, answer: Answer | None = None) -> LlmstreamError:
-    """The error, which a notebook shows as one line instead of a traceback; `error.answer` is what came of it."""
+    """The error, which a notebook shows as one line instead of a traceback; `error.answer` is what came before it."""
     lines = [f"\x1b[31m{type(error).__name__}\x1b[0m: {error.message}"]
     vars(error).update(answer=answer, _render_traceback_=lambda: lines)
     return error
 
 
 def answer_in(error: LlmstreamError) -> Answer | None:
-    """What came of an answer that failed."""
+    """The answer that came before an error."""
     answer: Answer | None = vars(error).get("answer")
     return answer

@@ -1,4 +1,4 @@
-"""What a graph asks, in a chat's panel: for each tool call a decision, for anything else a text."""
+"""The questions of a graph in a chat's panel: for each tool call a decision, for anything else a text."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class _Calls:
         self.box = ipywidgets.VBox([each.box for each in self._decisions])
 
     def answer(self) -> Any:
-        """What the graph takes for its answer."""
+        """The answer in the form that the graph takes."""
         return answer_of(self._interrupt, [each.decision() for each in self._decisions])
 
     def words(self) -> str:
@@ -92,7 +92,7 @@ class _Call:
         self.box = ipywidgets.VBox([name, self._choice, self._arguments, self._text])
 
     def decision(self) -> Decision:
-        """What was decided; raises `ValueError` for arguments that are no JSON object."""
+        """The decision of the person; raises `ValueError` for arguments that are no JSON object."""
         kind, text = self._choice.value, self._text.value.strip()
         if kind == "edit":
             return edit_of(self._action, self._edited())

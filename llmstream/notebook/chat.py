@@ -58,12 +58,12 @@ class Chat:
         self._looking: asyncio.Task[None] | None = None
 
     def stop(self) -> None:
-        """End the answer that is coming; what came stays."""
+        """Ends the answer that is coming; what came stays."""
         if self._turns:
             self._turns[-1].stop()
 
     def close(self) -> None:
-        """Leave the conversation in the cell, as Markdown that is saved with the notebook, in place of the panel."""
+        """Leaves the conversation in the cell, as Markdown that is saved with the notebook, in place of the panel."""
         self.stop()
         if self._display is not None:
             update_display(self._transcript(), raw=True, display_id=self._display.display_id)  # type: ignore[no-untyped-call]
@@ -78,7 +78,7 @@ class Chat:
 
     @cached_property
     def _panel(self) -> Panel:
-        """Made when it is first shown: a notebook that runs unattended keeps the state of every widget."""
+        """The panel, made when it is first shown: a notebook that runs unattended keeps the state of every widget."""
         if self._chain is None:
             self._looking = self._loop.create_task(self._look())
         return Panel(self._loop, send=self._ask, stop=self.stop, retry=self._retry)

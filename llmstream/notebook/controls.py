@@ -1,4 +1,4 @@
-"""What is made of ipywidgets: the Stop button under an answer, the panel of a chat, and places for outputs."""
+"""The controls made of ipywidgets: the Stop button under an answer, the panel of a chat, and places for outputs."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ class StopButton:
         self._box = _controls(ipywidgets.HBox([self._button, self._label]))
 
     def bundle(self) -> dict[str, Any]:
-        """What shows it, or a hint where no widgets can be shown."""
+        """The MIME bundle that shows the button, or a hint where no widgets can be shown."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
         return {WIDGET: view, "text/plain": "To stop, interrupt the kernel."}
 
     def tell(self, status: str) -> None:
-        """Change what is said beside it."""
+        """Changes the text beside the button."""
         self._label.value = status
 
     def close(self) -> None:
-        """Remove it from the page, and from the kernel."""
+        """Removes the button from the page and from the kernel."""
         close_widgets(self._box)
 
 
 class Panel:
-    """What a chat is used with, around its turns; the three calls are made in the event loop."""
+    """The controls of a chat around its turns; the three callbacks are called in the event loop."""
 
     def __init__(
         self,
@@ -83,21 +83,21 @@ class Panel:
         return str(self._models.value)
 
     def offer(self, names: list[str]) -> None:
-        """Offer these models."""
+        """Offers these models."""
         self._models.options = [DEFAULT_MODEL, *names]
         self._models.layout.display = None
 
     def show(self, turn: ipywidgets.Widget) -> None:
-        """Add a turn at the end."""
+        """Adds a turn at the end."""
         self._turns.children = (*self._turns.children, turn)
 
     def remove(self, turn: ipywidgets.Widget) -> None:
-        """Remove a turn."""
+        """Removes a turn."""
         self._turns.children = tuple(child for child in self._turns.children if child is not turn)
         close_widgets(turn)
 
     def answering(self, busy: bool) -> None:
-        """Whether an answer is coming."""
+        """True if an answer is coming."""
         self._send.disabled = self._retry.disabled = busy
         self._stop.disabled = not busy
 
@@ -146,13 +146,13 @@ def _controls(box: ipywidgets.Box) -> ipywidgets.Box:
 
 
 class Place:
-    """Where something is shown in an `ipywidgets.Output`, and changed in place."""
+    """A place where something is shown in an `ipywidgets.Output`, and changed there."""
 
     def __init__(self) -> None:
         self.widget = ipywidgets.Output()
 
     def put(self, bundle: Mapping[str, Any]) -> None:
-        """Show this, in place of what was there."""
+        """Shows a bundle in place of the one before."""
         self.widget.outputs = ({"output_type": "display_data", "data": dict(bundle), "metadata": {}},)
 
 
@@ -170,7 +170,7 @@ def places_in_output() -> tuple[Place, Place] | None:
 
 
 def close_widgets(widget: ipywidgets.Widget) -> None:
-    """Close a widget with everything in it; ipywidgets itself would leave the parts open."""
+    """Closes a widget with everything in it; ipywidgets itself would leave the parts open."""
     for child in getattr(widget, "children", ()):
         close_widgets(child)
     for part in (getattr(widget, "style", None), getattr(widget, "layout", None), widget):

@@ -1,4 +1,4 @@
-"""What the interrupt button does while an answer is awaited: it stops the answer, without a traceback."""
+"""The action of the interrupt button while an answer is awaited: it stops the answer, without a traceback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Handler = Any  # what `signal.signal` takes
 
 
 class _Guard:
-    """The handler of one answer.
+    """The interrupt handler of one answer.
 
     Kernels put handlers back in their own order, so that this one may stand after its answer has ended; then it is as
     if the earlier one stood there, and so it is for a second interrupt, of an answer that a chain keeps from ending.
@@ -57,7 +57,7 @@ def _guard(handler: _Handler) -> _Guard | None:
 
 @contextmanager
 def interrupts(stop: Callable[[], None]) -> Iterator[None]:
-    """Inside, an interrupt calls `stop`, in the middle of whatever runs; the earlier handler is put back."""
+    """Makes an interrupt in the block call `stop`, in the middle of whatever runs; puts the earlier handler back."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return

@@ -1,4 +1,4 @@
-"""What kernel this is, what it is asked at the moment, and whether it hears a button while a cell waits."""
+"""The kernel of this process: what it is asked now, and if it hears a button while a cell waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEEPS_TASKS_APART = (7, 0)
 
 
 def in_kernel() -> bool:
-    """Whether this code runs in a notebook's kernel, where an output can be changed after it was shown."""
+    """True if this code runs in a notebook's kernel, where an output can be changed after it was shown."""
     return getattr(get_ipython(), "kernel", None) is not None
 
 
@@ -31,7 +31,7 @@ def request() -> Mapping[str, Any]:
 
 
 def request_id() -> str:
-    """What tells one execution of a cell from all others."""
+    """The id that tells one execution of a cell from all others."""
     count = getattr(get_ipython(), "execution_count", "")
     return str(request().get("header", {}).get("msg_id", count))
 
@@ -43,7 +43,7 @@ def cell_id() -> str:
 
 @contextmanager
 def shown_in(asked: Mapping[str, Any]) -> Iterator[None]:
-    """Inside, what is shown goes to the cell of this request (of `request`), also when another cell runs meanwhile."""
+    """Shows what the block shows in the cell of this request (of `request`), also when another cell runs meanwhile."""
     shell: Any = get_ipython()
     running = request()
     if not asked or asked is running or _version() >= _KEEPS_TASKS_APART:
@@ -57,12 +57,12 @@ def shown_in(asked: Mapping[str, Any]) -> Iterator[None]:
 
 
 def attended() -> bool:
-    """Whether a person can be there: nbclient and papermill allow no input, and press nothing."""
+    """True if a person can be there: nbclient and papermill allow no input, and press nothing."""
     return bool(request().get("content", {}).get("allow_stdin")) or _in_callback()
 
 
 def hears_buttons() -> bool:
-    """Whether a button works while the cell awaits an answer, and somebody may press it."""
+    """True if a button works while the cell awaits an answer, and somebody may press it."""
     if not attended() or threading.current_thread() is not threading.main_thread():
         return False
     if _in_callback():  # no cell waits
@@ -72,7 +72,7 @@ def hears_buttons() -> bool:
 
 
 def _in_callback() -> bool:
-    """Whether something of a widget called this, and no cell."""
+    """True if the callback of a widget made this call, and no cell."""
     return str(request().get("header", {}).get("msg_type", "")).startswith("comm_")
 
 

@@ -43,7 +43,7 @@ def _parser() -> _Parser:
 
 
 async def answer(line: str, cell: str = "") -> Answer:
-    """Answer the question of a cell; what a rewritten cell awaits."""
+    """Answers the question of a cell; a rewritten cell awaits this."""
     call = _Call(line, cell)
     try:
         return call.store(await show(call.question, **call.arguments))
@@ -54,7 +54,7 @@ async def answer(line: str, cell: str = "") -> Answer:
 
 
 def llm(line: str, cell: str = "") -> Answer:
-    """Ask a model, and stream its answer into the cell.
+    """Asks a model, and streams its answer into the cell.
 
     %%llm [-m MODEL] [-o NAME] [-c CHAIN] [--thinking] [-f]
     QUESTION
@@ -75,7 +75,7 @@ def llm(line: str, cell: str = "") -> Answer:
 
 
 class _Call:
-    """What a cell asks for; raises `UsageError` for what it can't mean."""
+    """The options and the question of a cell; raises `UsageError` for options that are none."""
 
     def __init__(self, line: str, cell: str) -> None:
         options, rest = _split(line)
@@ -93,7 +93,7 @@ class _Call:
             self.arguments["chain"] = self._chain(options.chain)
 
     def store(self, answer: Answer) -> Answer:
-        """Put the answer into the wanted variable."""
+        """Puts the answer into the wanted variable."""
         if self._output is not None:
             self._variables[self._output] = answer
         return answer
@@ -151,7 +151,7 @@ def _awaiting(line: str, cell: str) -> str:
 
 
 def _is_statement(before: list[str]) -> bool:
-    """Whether what follows these lines is neither in a string nor in brackets."""
+    """True if what follows these lines is neither in a string nor in brackets."""
     try:
         for _ in tokenize.generate_tokens(iter(before).__next__):
             pass
@@ -161,7 +161,7 @@ def _is_statement(before: list[str]) -> bool:
 
 
 def register(shell: Any) -> None:
-    """Make the magics known to an IPython shell."""
+    """Makes the magics known to an IPython shell."""
     shell.register_magic_function(llm, magic_kind="line_cell", magic_name="llm")
     transforms = shell.input_transformers_cleanup
     # A module that was loaded anew takes the place of the old one.

@@ -1,4 +1,4 @@
-"""From what a run looks like to what a cell shows, in Markdown and in plain text; no IPython here.
+"""The contents of a cell, in Markdown and in plain text, made from the progress of a run; no IPython here.
 
 No HTML but our own `<details>` gets into it, and no image: see `llmstream.markdown`.
 """
@@ -38,13 +38,13 @@ def answer_bundle(progress: Progress) -> Bundle:
 
 
 def line_bundle(progress: Progress) -> Bundle:
-    """What stands below an answer that has ended."""
+    """The MIME bundle below an answer that has ended."""
     line = end_line(progress)
     return {MARKDOWN: line, PLAIN: plain_line(line)}
 
 
 def plain_line(line: str) -> str:
-    """Such a line as plain text."""
+    """The statistics line as plain text."""
     return re.sub(r"\\(.)", r"\1", line.replace("⚠️ *", "⚠️ ").replace("*", ""))
 
 
@@ -80,7 +80,7 @@ def _folded(part: Part, body: str, *, is_open: bool) -> str:
 
 
 class Pace:
-    """How often a growing answer is shown.
+    """The pace at which a growing answer is shown.
 
     The first time at once, then at most ten times a second, and less often the longer it is; clock: in seconds.
     """
@@ -92,16 +92,16 @@ class Pace:
         self._next = 0.0
 
     def due(self) -> bool:
-        """Whether enough time has passed to make a view at all."""
+        """True if enough time has passed to make a view at all."""
         return self._last is None or self._clock() >= self._next
 
     def affordable(self, size: int) -> bool:
-        """Whether a view of so many bytes may be sent now."""
+        """True if a view of so many bytes may be sent now."""
         late = self._last is None or self._clock() - self._last >= _PATIENCE_S
         return late or self._sent + size + _MESSAGE_BYTES <= _FREE_BYTES + _FACTOR * size
 
     def spent(self, began: float, size: int) -> None:
-        """A view was made and sent; one that was not sent has a size of 0."""
+        """Notes that a view was made and sent; one that was not sent has a size of 0."""
         now = self._clock()
         if size:
             self._sent += size + _MESSAGE_BYTES

@@ -16,7 +16,8 @@ from llmstream.notebook.kernel import attended, hears_buttons, in_kernel, reques
 from llmstream.notebook.markdown import MARKDOWN, PLAIN, Bundle, Pace, answer_bundle, answer_markdown, line_bundle
 from llmstream.view.markdown import escape
 from llmstream.view.progress import Progress
-from llmstream.view.terminal import on_terminal, open_view, tell
+from llmstream.view.safe import print_line
+from llmstream.view.terminal import on_terminal, open_view
 
 _TO_STOP = "To stop, interrupt the kernel."
 Places = tuple[Place, Place]
@@ -30,7 +31,7 @@ class Slot:
         self._handle: Any = None
 
     def put(self, bundle: dict[str, Any]) -> None:
-        """Show this, in place of what was there."""
+        """Shows a bundle in place of the one before."""
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
         else:
@@ -38,7 +39,7 @@ class Slot:
 
 
 class Painter:
-    """Shows an answer while it comes.
+    """Shows an answer while it comes, at the pace of `Pace`.
 
     answer: shows the answer so far. tell: says what it is waiting for.
     """
@@ -53,7 +54,7 @@ class Painter:
         self._size = 0  # of the last view, with what came since: making one only to see its size would cost as much
 
     def put(self, events: Sequence[Event]) -> None:
-        """Take events in, and show them if it is time; called at least every tenth of a second."""
+        """Takes events in, and shows them if it is time; called at least every tenth of a second."""
         self.progress.put(events)
         self._size += sum(len(event.text.encode()) for event in events if isinstance(event, Token | Reasoning))
         if self.progress.ended is not None:
@@ -70,7 +71,7 @@ class Painter:
             self._tell(status)
 
     def _refresh(self) -> int:
-        """Show the answer so far; the bytes that were sent for it."""
+        """Shows the answer so far; returns the number of bytes sent for it."""
         markdown = answer_markdown(self.progress)
         self._size = len(markdown.encode())
         if markdown == self._shown:
@@ -81,7 +82,7 @@ class Painter:
 
 
 class Screen:
-    """Where a cell shows an answer: the answer, and below it the controls, later the statistics.
+    """The outputs of a cell: the answer, and below it the controls, later the statistics.
 
     stop: what the button does; None where the cell does not await, so that no button could work.
     places: where the two are shown, if not as outputs of the cell.
@@ -100,16 +101,16 @@ class Screen:
             self._line.put(self._button.bundle())
 
     def put(self, events: Sequence[Event]) -> None:
-        """Take events in, and show them if it is time; called at least every tenth of a second."""
+        """Takes events in, and shows them if it is time; called at least every tenth of a second."""
         self._painter.put(events)
 
     @property
     def ended(self) -> bool:
-        """Whether the last event was taken in."""
+        """True if the last event was taken in."""
         return self._painter.progress.ended is not None
 
     def close(self, run_id: str) -> Answer:
-        """Put the statistics in place of the controls; the answer as it ended."""
+        """Puts the statistics in place of the controls; returns the answer as it ended."""
         progress = self._painter.progress
         self._line.put(line_bundle(progress))
         if self._button is not None:
@@ -124,7 +125,7 @@ class Screen:
 
 
 class TerminalScreen:
-    """Where IPython in a terminal, or a script, shows an answer."""
+    """The output of IPython in a terminal, or of a script."""
 
     def __init__(self) -> None:
         self._shown_in = request_id()
@@ -133,24 +134,24 @@ class TerminalScreen:
         self._view.__enter__()
 
     def put(self, events: Sequence[Event]) -> None:
-        """Show events."""
+        """Shows events."""
         self._progress.put(events)
         for event in events:
             self._view.show(event)
 
     @property
     def ended(self) -> bool:
-        """Whether the last event was taken in."""
+        """True if the last event was taken in."""
         return self._progress.ended is not None
 
     def close(self, run_id: str) -> Answer:
-        """Show the statistics; the answer as it ended."""
+        """Shows the statistics; returns the answer as it ended."""
         self._view.__exit__(None, None, None)
         if on_terminal():
-            tell(line_bundle(self._progress)[PLAIN])
+            print_line(line_bundle(self._progress)[PLAIN])
         return answer_of(self._progress, run_id, self._shown_in)
 
 
 def open_screen(stop: Callable[[], None] | None, places: Places | None) -> Screen | TerminalScreen:
-    """Where an answer is shown; the arguments are those of `Screen`."""
+    """The screen for the place where the code runs; the arguments are those of `Screen`."""
     return Screen(stop, places) if in_kernel() else TerminalScreen()

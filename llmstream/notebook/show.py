@@ -39,7 +39,7 @@ def shared_runs() -> Runs:
 
 
 def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Arguments]) -> Showing:
-    """Stream an answer into the cell; to be awaited.
+    """Streams an answer into the cell; to be awaited.
 
     question and the other arguments are those of `llmstream.astream`. runs: to share one with other parts of the
     program; it must be used from this event loop.
@@ -53,7 +53,7 @@ def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Argum
 async def _show(
     question: Input, runs: Runs | None, arguments: Arguments, asked: Mapping[str, Any], places: Places | None
 ) -> Answer:
-    """asked: in whose cell it is shown; places: where, if not as outputs of the cell."""
+    """Does what `show` does; asked: the cell that shows it; places: where, if not as outputs of the cell."""
     if runs is None:
         runs = shared_runs()
         arguments.setdefault("settings", Settings())
@@ -134,7 +134,7 @@ def _checked(answer: Answer | None) -> Answer:
 
 @contextmanager
 def _in_this_cell(stop: Callable[[], None]) -> Iterator[None]:
-    """Whatever an earlier execution of the same cell still shows is stopped: its output is gone."""
+    """Stops what an earlier execution of the same cell still shows: its output is gone."""
     cell, mine = cell_id(), (request_id(), stop)
     if not cell:
         yield

@@ -1,4 +1,4 @@
-"""What `show` gives before it is awaited."""
+"""The object that `show` returns before it is awaited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 
 class Showing(Coroutine[Any, Any, Answer]):
-    """An answer to be awaited; it begins when it is.
+    """An answer to be awaited; the run begins when it is.
 
     As the last line of a cell it is awaited by itself, beside the cells that follow. asked: the request of its cell.
     """
@@ -31,15 +31,15 @@ class Showing(Coroutine[Any, Any, Answer]):
         return self._coroutine().__await__()
 
     def send(self, value: Any) -> Any:
-        """As of a coroutine."""
+        """Resumes the awaiting, as a coroutine's `send` does."""
         return self._coroutine().send(value)
 
     def throw(self, *error: Any) -> Any:
-        """As of a coroutine."""
+        """Raises an exception in the awaiting, as a coroutine's `throw` does."""
         return self._coroutine().throw(*error)
 
     def close(self) -> None:
-        """As of a coroutine; one that has not begun never does."""
+        """Ends the awaiting, as a coroutine's `close` does; an answer that has not begun never does."""
         if self._begun is not None:
             self._begun.close()
 

@@ -23,7 +23,7 @@ from llmstream.view.progress import Progress
 
 
 class Turn:
-    """What a person said, and its answer; before: the conversation up to it.
+    """A person's message and its answer; before: the conversation up to it.
 
     resume: the answers to what a graph had asked, of which this shows the rest; the question says them in words.
     """
@@ -50,7 +50,7 @@ class Turn:
             self._following.stop()
 
     async def follow(self, runs: Runs, arguments: Arguments) -> None:
-        """Show the answer as it comes, to its end, also a bad one."""
+        """Shows the answer as it comes, to its end, also a bad one."""
         self._tell("Waiting for the answer")
         try:
             question = self.question if self.resume is None else None
@@ -66,7 +66,7 @@ class Turn:
             self._line.put({MARKDOWN: line, PLAIN: line})
 
     def said(self) -> list[dict[str, str]]:
-        """What this adds to the conversation: nothing, where no answer came and none is waited for."""
+        """The messages that the turn adds to the conversation: none where no answer came and none is waited for."""
         text, is_waiting = self.progress.text, isinstance(self.progress.ended, Interrupted)
         asked = [{"role": "user", "content": self.question}] if self.resume is None and (text or is_waiting) else []
         return [*asked, {"role": "assistant", "content": text}] if text else asked
@@ -85,12 +85,12 @@ class Turn:
             close_widgets(form)
 
     def markdown(self) -> str:
-        """Question and answer, and what is wrong with it."""
+        """Question and answer as Markdown, with the error where there is one."""
         parts = (_asked(self.question), answer_markdown(self.progress), self._fault())
         return "\n\n".join(filter(None, parts))
 
     def plain(self) -> str:
-        """The same as plain text."""
+        """Question and answer as plain text."""
         parts = (f"> {self.question}", self.progress.text, plain_line(self._fault()))
         return "\n\n".join(filter(None, parts))
 

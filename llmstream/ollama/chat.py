@@ -28,7 +28,7 @@ _DRAIN_S = 0.1
 
 
 async def read_chat(endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
-    """One request to `/api/chat`, or to `/api/generate` where the body has a prompt.
+    """Sends one request to `/api/chat`, or to `/api/generate` where the body has a prompt.
 
     `receive` gets its chunks, in lists of those that came together.
 
@@ -74,7 +74,7 @@ async def _get(endpoint: Endpoint, path: str) -> bytes:
 
 
 class _Whole:
-    """Takes a response, and has its body when it is complete."""
+    """A `Receiver` that gathers a response, and has its body when that is complete."""
 
     def __init__(self) -> None:
         self.body: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
@@ -82,15 +82,15 @@ class _Whole:
         self._pieces: list[bytes] = []
 
     def head(self, status: int) -> None:
-        """See `Receiver`."""
+        """Notes the status."""
         self.status = status
 
     def feed(self, data: bytes) -> None:
-        """See `Receiver`."""
+        """Adds a piece of the body."""
         self._pieces.append(data)
 
     def end(self, error: UpstreamError | None) -> None:
-        """See `Receiver`."""
+        """Completes the body, or fails it."""
         if self.body.done():
             return
         if error is None:

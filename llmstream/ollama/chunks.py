@@ -29,7 +29,7 @@ _SAFE_TEXTS = (
 
 
 class Message(msgspec.Struct, gc=False):
-    """A piece of the assistant's message; what imitates Ollama says null for nothing."""
+    """A piece of the assistant's message; servers that imitate Ollama send null for nothing."""
 
     content: str | None = ""
     thinking: str | None = ""
@@ -37,7 +37,7 @@ class Message(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct, gc=False):
-    """One line of the stream; what imitates Ollama may give a reason for the end and not say that it is one."""
+    """One line of the stream; servers that imitate Ollama may give a `done_reason` without `done`."""
 
     message: Message | None = None
     done: bool | None = None
@@ -162,7 +162,7 @@ def _is_last(chunk: Chunk) -> bool:
 
 
 def _last(chunk: LastChunk, line: _Generated) -> LastChunk:
-    """The last line, which says so."""
+    """The last line, with `done` set."""
     chunk.done = True
     if chunk.message is None:
         chunk.message = _chunk_of(line).message
@@ -178,11 +178,11 @@ def not_ollama(what: str) -> UpstreamProtocol:
 
 
 def _error_line(error: object) -> UpstreamError:
-    return UpstreamError(f"Ollama broke off the answer: {safe_text(error)}")
+    return UpstreamError(f"Ollama broke off the answer: {error_text(error)}")
 
 
-def safe_text(error: object) -> str:
-    """Ollama's own text where it is known to hold no path and no prompt."""
+def error_text(error: object) -> str:
+    """The text of Ollama's error where it is known to hold no path and no prompt, else one that names the log."""
     text = error if isinstance(error, str) else ""
     known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text
     return text[:200] if known else "it reported an error. Its log says more (`ollama serve` prints it)."

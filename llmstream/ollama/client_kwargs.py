@@ -1,4 +1,4 @@
-"""An Ollama server, reached as httpx's client would reach it that was told the same."""
+"""An Ollama server, reached as httpx's client with the same arguments would reach it."""
 
 from __future__ import annotations
 
@@ -14,43 +14,62 @@ from llmstream.settings import Settings
 
 
 def ollama_with(settings: Settings, client_kwargs: Mapping[str, Any]) -> Ollama:
-    """The server that the settings name, with headers, timeout, verify, proxy, cookies and auth as httpx takes them.
+    """The server that the settings name, with headers, timeout, verify, cookies and auth as httpx takes them.
 
-    Raises `SettingsError` for anything else but `follow_redirects`.
+    Raises `SettingsError` for anything else but `follow_redirects`, which no answer of Ollama's needs.
     """
     if not client_kwargs:
         return Ollama.of(settings)
-    kwargs = dict(client_kwargs)
-    headers = {_text(name): _text(value) for name, value in dict(kwargs.pop("headers", None) or {}).items()}
-    cookies = dict(kwargs.pop("cookies", None) or {})
-    proxy = kwargs.pop("proxy", None)
-    verify, auth, timeout = kwargs.pop("verify", True), kwargs.pop("auth", None), kwargs.pop("timeout", None)
-    kwargs.pop("follow_redirects", None)
-    if isinstance(verify, str):
-        verify = _trusting(verify)
-    if kwargs:
-        raise SettingsError(
-            f"client_kwargs {sorted(kwargs)} can't be honoured; headers, timeout, verify, proxy, cookies and auth can."
-        )
-    if auth is not None:
-        if not (isinstance(auth, tuple) and len(auth) == 2):
-            raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
-        headers["Authorization"] = basic_auth(*auth)
-    # A number, or what `httpx.Timeout` says of reading.
-    wait_s = getattr(timeout, "read", timeout)
-    first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s
+    kwargs = {name: value for name, value in client_kwargs.items() if (name, value) != ("proxy", None)}
+    _check(kwargs)
+    wait_s = _wait_s(kwargs.get("timeout"))
+    first_token_s = settings.first_token_timeout_s if wait_s is None else wait_s
     return Ollama(
         Endpoint(
             url=settings.ollama_url,
             connect_timeout_s=settings.connect_timeout_s,
             first_token_timeout_s=first_token_s,
             token_timeout_s=min(first_token_s, settings.token_timeout_s),
-            headers=headers,
-            cookies=cookies,
-            proxy=None if proxy is None else str(proxy),
-            tls=True if verify is None else verify,
+            headers=_headers(kwargs),
+            cookies=dict(kwargs.get("cookies") or {}),
+            tls=_tls(kwargs.get("verify")),
         )
     )
+
+
+def _check(kwargs: Mapping[str, Any]) -> None:
+    """Raises `SettingsError` for what can't be honoured."""
+    if "proxy" in kwargs:
+        raise SettingsError(
+            "client_kwargs proxy is not supported: answers are read without a proxy. Use langchain_ollama's own "
+            "ChatOllama for an Ollama behind one."
+        )
+    if others := sorted(kwargs.keys() - {"headers", "timeout", "verify", "cookies", "auth", "follow_redirects"}):
+        raise SettingsError(
+            f"client_kwargs {others} can't be honoured; headers, timeout, verify, cookies and auth can."
+        )
+
+
+def _headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
+    headers = {_text(name): _text(value) for name, value in dict(kwargs.get("headers") or {}).items()}
+    auth = kwargs.get("auth")
+    if auth is not None:
+        if not (isinstance(auth, tuple) and len(auth) == 2):
+            raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
+        headers["Authorization"] = basic_auth(*auth)
+    return headers
+
+
+def _wait_s(timeout: object) -> float | None:
+    """The timeout in seconds; of an `httpx.Timeout`, the one for reading."""
+    wait_s = getattr(timeout, "read", timeout)
+    return float(wait_s) if isinstance(wait_s, int | float) else None
+
+
+def _tls(verify: bool | str | ssl.SSLContext | None) -> bool | ssl.SSLContext:
+    if verify is None:
+        return True
+    return _context_of(verify) if isinstance(verify, str) else verify
 
 
 def _text(value: str | bytes) -> str:
@@ -58,6 +77,6 @@ def _text(value: str | bytes) -> str:
 
 
 @functools.lru_cache(maxsize=16)
-def _trusting(cafile: str) -> ssl.SSLContext:
-    """What trusts the certificates in a file; one for all questions, which may share a connection then."""
+def _context_of(cafile: str) -> ssl.SSLContext:
+    """The TLS context that trusts a file's certificates; one for all requests, which may share a connection then."""
     return ssl.create_default_context(cafile=cafile)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from typing import Protocol, cast
 
 import httptools
@@ -22,16 +21,16 @@ class Disconnected(UpstreamUnreachable):
 
 
 class Receiver(Protocol):
-    """Takes a response, in the loop's own callbacks: nothing here may raise or take long."""
+    """Takes a response, in the event loop's callbacks: its methods must not raise or take long."""
 
     def head(self, status: int) -> None:
-        """The status, before the body."""
+        """Takes the status, before the body."""
 
     def feed(self, data: bytes) -> None:
-        """What one read of the socket brought of the body."""
+        """Takes the part of the body that one read of the socket brought."""
 
     def end(self, error: UpstreamError | None) -> None:
-        """The response is complete, or will never be; called once, unless the request is left before."""
+        """Called once when the response is complete, or will never be, unless the request is left before."""
 
 
 class Connection(asyncio.Protocol):
@@ -53,8 +52,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = self._status = 0
         self._complete = self._has_length = self.reusable = False
 
-    def ask(self, request: bytes, receiver: Receiver) -> asyncio.Transport:
-        """Send a request; raises `Disconnected`."""
+    def send(self, request: bytes, receiver: Receiver) -> asyncio.Transport:
+        """Sends a request; raises `Disconnected`."""
         self._begin()
         if self._transport is None:
             raise _disconnected()
@@ -64,7 +63,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether another request can be sent: the last one was sent whole, and its response read whole."""
+        """True if another request can be sent: the last one was sent whole, and its response read whole."""
         transport = self._transport
         return (
             self.reusable
@@ -74,25 +73,11 @@ class Connection(asyncio.Protocol):
         )
 
     def close(self) -> None:
-        """End the connection at once; the receiver hears no more."""
+        """Ends the connection at once; the receiver is not told."""
         self.reusable = False
         self._receiver = None
         if self._transport is not None:
             self._transport.abort()
-
-    async def start_tls(self, context: ssl.SSLContext) -> None:
-        """From now on speak TLS with the target."""
-        loop = asyncio.get_running_loop()
-        transport = await loop.start_tls(self._open, self, context, server_hostname=self.target.host)
-        if transport is None:
-            raise ConnectionError("the connection was closed")
-        self._transport = transport
-
-    @property
-    def _open(self) -> asyncio.Transport:
-        if self._transport is None:
-            raise ConnectionError("the connection was closed")
-        return self._transport
 
     # asyncio calls these.
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 def same_model(left: str, right: str) -> bool:
-    """Whether two names mean one model: `:latest` is the tag of a name that has none."""
+    """True if two names mean one model: `:latest` is the tag of a name that has none."""
     return _tagged(left) == _tagged(right)
 
 
@@ -18,5 +13,5 @@ def _tagged(name: str) -> str:
 
 
 def is_cloud(name: str) -> bool:
-    """Whether a model's name says that it runs on somebody else's machine."""
+    """True if a model's name says that it runs on somebody else's machine."""
     return name.endswith(("-cloud", ":cloud"))

@@ -1,4 +1,4 @@
-"""HTTP/1.1 to Ollama: requests over connections that serve again, and bodies handed on by the read that brought them.
+"""HTTP/1.1 to Ollama: requests over kept connections, and bodies handed on by the read that brought them.
 
 httptools parses. A general client keeps a body until a task has been woken for it; where tokens come one by one, that
 costs more than all that is done with the token.
@@ -18,7 +18,6 @@ from typing import Any
 import aiohappyeyeballs
 
 from llmstream.concurrency import questions
-from llmstream.errors import UpstreamError
 from llmstream.ollama.connection import Connection, Receiver
 from llmstream.ollama.endpoint import Endpoint, Target, unreachable
 
@@ -33,7 +32,7 @@ _NEXT_ADDRESS_S = 0.25
 async def request(
     endpoint: Endpoint, method: str, path: str, receiver: Receiver, *, body: bytes = b""
 ) -> AsyncGenerator[asyncio.Transport, None]:
-    """Send a request, whose response goes to `receiver`; what it comes over, whose reading may be paused.
+    """Sends a request, whose response goes to `receiver`; yields the transport, whose reading may be paused.
 
     At the end of the block a connection whose response is complete is kept for the next request; any other is closed at
     once, which makes Ollama stop. Raises `UpstreamUnreachable`, and `SettingsError` for what can't be sent.
@@ -42,7 +41,7 @@ async def request(
     pool = await _pool()
     connection = pool.take(endpoint.target) or await pool.connect(endpoint)
     try:
-        yield connection.ask(head + body, receiver)
+        yield connection.send(head + body, receiver)
     finally:
         pool.give(connection)
 
@@ -54,7 +53,7 @@ class _Pool:
         self._idle: dict[Target, list[Connection]] = {}
 
     def take(self, target: Target) -> Connection | None:
-        """A connection that serves again, the one that was used last."""
+        """A kept connection to the target, the one that was used last; None where there is none."""
         while connections := self._idle.get(target):
             connection = connections[-1]
             self._forget(connection)
@@ -64,7 +63,7 @@ class _Pool:
         return None
 
     def give(self, connection: Connection) -> None:
-        """Keep a connection for a while, or close it where it can't serve again."""
+        """Keeps a connection for a while, or closes it where it can't be used again."""
         if not connection.is_usable:
             return connection.close()
         self._idle.setdefault(connection.target, []).append(connection)
@@ -97,14 +96,14 @@ class _Pool:
         return connection
 
     async def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Closes the connections that nobody uses."""
         connections = [connection for connections in self._idle.values() for connection in connections]
         for connection in connections:
             connection.close()
         await asyncio.gather(*(connection.lost for connection in connections))
 
     def abandon(self) -> None:
-        """Close what nobody can any more: the event loop was closed without a word to what ran in it."""
+        """Closes the sockets of the connections: their event loop was closed without a word to what ran in it."""
         for connections in self._idle.values():
             for connection in connections:
                 if connection.socket is not None:
@@ -112,35 +111,25 @@ class _Pool:
 
 
 def _close_unwanted(connecting: asyncio.Task[Connection]) -> None:
-    """A connection that was there just when nobody wanted it any more."""
+    """Closes a connection that was made just when the task that wanted it had gone."""
     if not connecting.cancelled() and connecting.exception() is None:
         connecting.result().close()
 
 
 async def _connect(endpoint: Endpoint) -> Connection:
     loop, target = asyncio.get_running_loop(), endpoint.target
-    host, port = target.reached_at
     context = await _tls_context(target.tls) if target.scheme == "https" else None
-    addresses = await _resolve(host, port)
+    addresses = await _resolve(target.host, target.port)
     sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_S, loop=loop)
-    if context is None or target.proxy is not None:
-        _, connection = await loop.create_connection(lambda: Connection(target), sock=sock)
-    else:
-        _, connection = await loop.create_connection(
-            lambda: Connection(target), sock=sock, ssl=context, server_hostname=host
-        )
+    _, connection = await loop.create_connection(
+        lambda: Connection(target), sock=sock, ssl=context, server_hostname=target.host if context else None
+    )
     connection.socket = sock
-    if context is not None and target.proxy is not None:
-        try:
-            await _tunnel(connection, target, context)
-        except BaseException:
-            connection.close()
-            raise
     return connection
 
 
 async def _resolve(host: str, port: int) -> list[Any]:
-    """The addresses of a host; for one that is an address itself without a thread, of which none may be free."""
+    """The addresses of a host; for a host that is an address itself without a thread, of which none may be free."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
@@ -151,7 +140,7 @@ _tls_contexts: dict[bool, ssl.SSLContext] = {}
 
 
 async def _tls_context(tls: bool | ssl.SSLContext) -> ssl.SSLContext:
-    """What checks certificates as request; loading the system's takes 50 ms, so once and in a thread."""
+    """The TLS context for `tls`; loading the system's certificates takes 50 ms, so once and in a thread."""
     if isinstance(tls, ssl.SSLContext):
         return tls
     if tls not in _tls_contexts:
@@ -165,34 +154,6 @@ def _new_tls_context(tls: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-async def _tunnel(connection: Connection, target: Target, context: ssl.SSLContext) -> None:
-    """Have the proxy lead to the server, and speak TLS with that one."""
-    answer = _Status()
-    connection.ask(target.tunnel_head(), answer)
-    if (status := await answer.status) != 200:
-        raise ConnectionError(f"the proxy answered with status {status}")
-    await connection.start_tls(context)
-
-
-class _Status:
-    """A receiver of nothing but the status, 0 where none comes."""
-
-    def __init__(self) -> None:
-        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def head(self, status: int) -> None:
-        """See `Receiver`."""
-        if not self.status.done():
-            self.status.set_result(status)
-
-    def feed(self, data: bytes) -> None:
-        """See `Receiver`."""
-
-    def end(self, error: UpstreamError | None) -> None:
-        """See `Receiver`."""
-        self.head(0)
 
 
 _keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[_Pool, None]]
@@ -213,14 +174,14 @@ async def _pool() -> _Pool:
 
 
 def _forget_closed() -> None:
-    """Let go of loops that were closed without `shutdown_asyncgens`: a pool holds its loop, so no collector would."""
+    """Lets go of loops that were closed without `shutdown_asyncgens`: a pool holds its loop, so no collector would."""
     for loop in [loop for loop in _pools if loop.is_closed()]:
         _pools.pop(loop).abandon()
         _keepers.pop(loop, None)
 
 
 async def _keep_pool() -> AsyncGenerator[_Pool, None]:
-    """Connections for as long as this generator lives: `asyncio.run` and its like close open generators at the end.
+    """Yields connections that live as long as this generator: `asyncio.run` and its like close open generators.
 
     So a script that never heard of the connections leaves none unclosed.
     """

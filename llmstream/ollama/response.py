@@ -19,7 +19,7 @@ from llmstream.errors import (
     UpstreamTimeout,
     UpstreamTruncated,
 )
-from llmstream.ollama.chunks import Chunk, LastChunk, decode, not_ollama, safe_text
+from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text, not_ollama
 from llmstream.ollama.endpoint import Endpoint
 
 # How long the text of an error may take after its status, and how many bytes of it are looked at.
@@ -67,24 +67,24 @@ class ChatResponse:
         self._watchdog.start(self._due, self._expire)
 
     def leave(self) -> None:
-        """Nobody waits any more."""
+        """Ends the watching for silence: the request is over, or its caller has gone."""
         self._watchdog.stop()
         if self.last.done() and not self.last.cancelled():
             self.last.exception()  # who was cancelled meanwhile did not see it, and asyncio would complain
 
     def head(self, status: int) -> None:
-        """See `Receiver`."""
+        """Takes the status: the body is the answer, or an error."""
         self._status = status
         self._heard_at = self._loop.time()
         if status != 200:
             self._limit(_ERROR_S)
 
     def feed(self, data: bytes) -> None:
-        """See `Receiver`."""
+        """Hands over the chunks of the whole lines in a piece of the body."""
         self._run(self._look, data)
 
     def end(self, error: UpstreamError | None) -> None:
-        """See `Receiver`."""
+        """Hands over the rest, or the error."""
         self._run(self._end, error)
         if not self.eof.done():
             self.eof.set_result(None)
@@ -164,7 +164,7 @@ class ChatResponse:
                 self.transport.resume_reading()
 
     def _fail(self, error: Exception) -> None:
-        """Nothing more is handed over; where the last chunk has been, this says nothing new."""
+        """Fails `last` with an error and hands over no more; does nothing once the last chunk is handed over."""
         if not self.last.done():
             self.last.set_exception(error)
 
@@ -202,11 +202,11 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
         return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
     if "input length exceeds the context length" in str(error):
         return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
-    return UpstreamError(f"Ollama refused the request (status {status}): {safe_text(error)}")
+    return UpstreamError(f"Ollama refused the request (status {status}): {error_text(error)}")
 
 
 def redirected(endpoint: Endpoint, status: int) -> UpstreamProtocol:
-    """The error for an address that leads on to another one, which is not followed: a question may be for one alone."""
+    """The error for an address that redirects, which is not followed: a question may be for one server alone."""
     secure = endpoint.shown_url.replace("http://", "https://").removesuffix(":80")
     return UpstreamProtocol(
         f"What answers at {endpoint.shown_url} redirects to another address (status {status}). "

@@ -52,7 +52,7 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
 
 
 def no_such_path(path: str) -> Response:
-    """What a path is answered that Ollama does not have, or not for this method."""
+    """The response for a path that Ollama does not have, or not for this method."""
     is_there = any(path == endpoint.path for endpoint in ENDPOINTS)
     text, status = ("405 method not allowed", 405) if is_there else ("404 page not found", 404)
     return Response(text, status, {"content-type": "text/plain"})
@@ -67,11 +67,11 @@ class OllamaApi:
         self._loaded = loaded
 
     async def root(self, request: Request) -> Response:
-        """Whether a server is there."""
+        """Answers that a server is there."""
         return PlainTextResponse("Ollama is running")
 
     async def version(self, request: Request) -> Response:
-        """Its version."""
+        """The version of this server."""
         return json_response({"version": self._version})
 
     async def tags(self, request: Request) -> Response:
@@ -90,20 +90,20 @@ class OllamaApi:
         return json_response(_show_json(await self._find(name)))
 
     async def pull(self, request: Request) -> Response:
-        """Get a model."""
+        """Gets a model."""
         body = read_json(await request.body(), "api.PullRequest")
         lines = _pull_lines(self._backend.pull(full_name(_name(body))))
         return WholeResponse(lines, merge=_last) if body.get("stream") is False else LinesResponse(lines)
 
     async def chat(self, request: Request) -> Response:
-        """Answer messages."""
+        """Answers messages."""
         chat = read_chat(await request.body(), is_generate=False)
         if not chat.model:
             raise OllamaError("model is required", status=400)
         return await self._answer(chat)
 
     async def generate(self, request: Request) -> Response:
-        """Answer a prompt."""
+        """Answers a prompt."""
         chat = read_chat(await request.body(), is_generate=True)
         if not chat.model:
             raise OllamaError("model '' not found", status=404)

@@ -1,4 +1,4 @@
-"""What stands behind Ollama's dialect: models that answer. The demo is one backend, a chain can be another."""
+"""The contract between Ollama's API and the models behind it. The demo is one backend, a chain can be another."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import msgspec
 class OllamaError(Exception):
     """A failure in Ollama's words: an HTTP status before the first piece, an ``{"error"}`` line after it.
 
-    Args:
-        text: What the client reads, for instance ``model 'x' not found``.
-        status: The HTTP status if nothing has been sent yet.
+    text: what the client reads, for instance ``model 'x' not found``. status: the HTTP status if nothing has been sent
+    yet.
     """
 
     def __init__(self, text: str, *, status: int = 500) -> None:
@@ -28,12 +27,10 @@ class OllamaError(Exception):
 class Model:
     """A model as ``/api/tags`` and ``/api/show`` describe it.
 
-    Args:
-        name: Full name with tag, ``demo:latest``.
-        capabilities: Of Ollama's words: ``completion``, ``tools``, ``thinking``, ``vision``, ``insert``.
-        context_length: Tokens a prompt may have, unless a request sets ``num_ctx``.
-        size_bytes: Size on disk.
-        is_strict: Whether a request for what it can't do is refused, as Ollama does; else that is left to the backend.
+    name: full name with tag, ``demo:latest``. capabilities: of Ollama's words: ``completion``, ``tools``, ``thinking``,
+    ``vision``, ``insert``. context_length: tokens a prompt may have, unless a request sets ``num_ctx``. size_bytes:
+    size on disk. is_strict: whether a request for what it can't do is refused, as Ollama does; else that is left to the
+    backend.
     """
 
     name: str
@@ -63,10 +60,9 @@ class ToolCall:
 class Piece(msgspec.Struct, frozen=True):
     """A piece of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
 
-    Args:
-        done_reason: ``stop`` or ``length`` on the last piece, empty before; a generator may leave the last piece out.
-        prompt_tokens: Tokens of the prompt, if the backend counted them (last piece only).
-        answer_tokens: Tokens of the answer, hidden ones included, if the backend counted them (last piece only).
+    done_reason: ``stop`` or ``length`` on the last piece, empty before; a generator may leave the last piece out.
+    prompt_tokens: tokens of the prompt, if the backend counted them (last piece only). answer_tokens: tokens of the
+    answer, hidden ones included, if the backend counted them (last piece only).
     """
 
     content: str = ""
@@ -91,13 +87,10 @@ class PullProgress:
 class ChatRequest:
     """A checked request of ``/api/chat``, or of ``/api/generate`` (its prompt is then the one user message).
 
-    Args:
-        model: The name as the client wrote it; every line of the answer repeats it.
-        messages: ``{"role", "content", ...}`` dicts as sent.
-        think: ``None`` if the client did not say.
-        options: Ollama's options as sent, types checked.
-        keep_alive_s: Seconds the model stays loaded; negative for ever; ``None`` if the client did not say.
-        body: The whole JSON object, for fields that only some backends know.
+    model: the name as the client wrote it; every line of the answer repeats it. messages: ``{"role", "content", ...}``
+    dicts as sent. think: ``None`` if the client did not say. options: Ollama's options as sent, types checked.
+    keep_alive_s: seconds the model stays loaded; negative for ever; ``None`` if the client did not say. body: the whole
+    JSON object, for fields that only some backends know.
     """
 
     model: str
@@ -121,7 +114,7 @@ class ChatRequest:
 
 
 class Backend(Protocol):
-    """Answers in Ollama's dialect. Every method is called in the event loop of the app."""
+    """The models that answer in Ollama's dialect. Every method is called in the event loop of the app."""
 
     async def models(self) -> Iterable[Model]:
         """The models ``/api/tags`` lists."""
@@ -132,13 +125,11 @@ class Backend(Protocol):
     def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
         """The answer, piece by piece. Closed as soon as the client leaves.
 
-        Raises:
-            OllamaError: What the client is told instead of the (rest of the) answer.
+        Raises `OllamaError`, which the client is told instead of the (rest of the) answer.
         """
 
     def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         """Gets a model by its full name.
 
-        Raises:
-            OllamaError: The model can't be had.
+        Raises `OllamaError` where the model can't be had.
         """

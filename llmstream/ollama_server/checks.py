@@ -68,12 +68,9 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0,
 def read_json(data: bytes, go_type: str) -> dict[str, Any]:
     """The JSON object in a body.
 
-    Args:
-        data: The body.
-        go_type: The type Ollama names in its refusal, ``api.ChatRequest``.
+    data: the body. go_type: the type Ollama names in its refusal, ``api.ChatRequest``.
 
-    Raises:
-        OllamaError: Status 400: no body, half or broken JSON, or no object.
+    Raises `OllamaError` with status 400: no body, half or broken JSON, or no object.
     """
     if not data.strip():
         raise OllamaError("missing request body", status=400)
@@ -108,8 +105,7 @@ def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
 def full_name(name: str) -> str:
     """The name with its tag, in lower case: ``Demo`` is ``demo:latest``.
 
-    Raises:
-        OllamaError: Status 400: the name has a letter that names can't have.
+    Raises `OllamaError` with status 400: the name has a letter that names can't have.
     """
     if not _NAME.fullmatch(name):
         raise OllamaError("invalid model name", status=400)
@@ -120,8 +116,7 @@ def full_name(name: str) -> str:
 def read_chat(data: bytes, *, is_generate: bool) -> ChatRequest:
     """The checked request of ``/api/chat`` or ``/api/generate``; its model may still be unknown.
 
-    Raises:
-        OllamaError: Status 400: broken JSON, a field of the wrong type, no model.
+    Raises `OllamaError` with status 400: broken JSON, a field of the wrong type, no model.
     """
     go_type = "GenerateRequest" if is_generate else "ChatRequest"
     body = read_json(data, f"api.{go_type}")
@@ -190,10 +185,9 @@ def _keep_alive_s(value: Any) -> float | None:
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Checks the types of the options Ollama knows; it ignores the others.
+    """Checks the types of the options that Ollama knows; others are ignored.
 
-    Raises:
-        OllamaError: Status 500 (Ollama's own choice): an option of the wrong type.
+    Raises `OllamaError` with status 500 (Ollama's own choice): an option of the wrong type.
     """
     for name, value in options.items():
         kind = _OPTIONS.get(name)

@@ -13,8 +13,7 @@ from llmstream.ollama_server.backend import Piece
 class StopSearch:
     """Finds the first stop sequence in a text that comes in pieces.
 
-    Args:
-        stops: The sequences; empty ones are ignored.
+    stops: the sequences; empty ones are ignored.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -23,7 +22,7 @@ class StopSearch:
         self.found = False
 
     def feed(self, text: str) -> str:
-        """Returns what can be shown now; the rest may be the beginning of a stop sequence and is held back."""
+        """The text that can be shown now; the rest may be the beginning of a stop sequence and is held back."""
         text = self._held + text
         hits = [at for stop in self._stops if (at := text.find(stop)) >= 0]
         if hits:
@@ -34,13 +33,13 @@ class StopSearch:
         return text[: len(text) - held]
 
     def flush(self) -> str:
-        """Returns what is still held back, at the end of the text."""
+        """The text that is still held back, at the end."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str, stop: str) -> int:
-    """How many characters at the end of the text are a beginning of the stop sequence."""
+    """The number of characters at the end of the text that are a beginning of the stop sequence."""
     sizes = range(min(len(text), len(stop) - 1), 0, -1)
     return next((size for size in sizes if text.endswith(stop[:size])), 0)
 
@@ -50,10 +49,8 @@ async def limited(
 ) -> AsyncGenerator[Piece, None]:
     """Passes the pieces on, and always a last one with ``done_reason`` and ``answer_tokens``.
 
-    Args:
-        pieces: The answer; closed at the end.
-        num_predict: Most pieces to pass on, thoughts included; no limit if zero or negative.
-        stops: Sequences that end the answer; they are not passed on.
+    pieces: the answer; closed at the end. num_predict: most pieces to pass on, thoughts included; no limit if zero or
+    negative. stops: sequences that end the answer; they are not passed on.
     """
     search, count, last = StopSearch(stops), 0, Piece()
     async with aclosing(pieces):

@@ -1,4 +1,4 @@
-"""Which models a server like Ollama holds in memory, and until when."""
+"""The models that a server like Ollama holds in memory, and until when."""
 
 from __future__ import annotations
 
@@ -33,9 +33,8 @@ class LoadedModels:
     def load(self, model: Model, *, context_length: int, keep_alive_s: float | None) -> None:
         """Notes that the model is in memory.
 
-        Args:
-            context_length: Tokens a prompt may have.
-            keep_alive_s: Seconds from now; negative for ever; None for the default of five minutes.
+        context_length: tokens a prompt may have. keep_alive_s: seconds from now; negative for ever; None for the
+        default of five minutes.
         """
         seconds = _DEFAULT_KEEP_ALIVE_S if keep_alive_s is None else keep_alive_s
         expires_at = time.time() + (_FOR_EVER_S if seconds < 0 else min(seconds, _FOR_EVER_S))

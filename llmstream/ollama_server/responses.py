@@ -56,7 +56,7 @@ class LinesResponse(Response):
         self._lines = lines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI app."""
+        """Answers a request."""
         await until_disconnected(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
@@ -81,9 +81,7 @@ class LinesResponse(Response):
 class WholeResponse(Response):
     """Gathers all lines and sends one body, for ``stream: false``.
 
-    Args:
-        lines: The lines of the answer.
-        merge: Makes the one body of them.
+    lines: the lines of the answer. merge: makes the one body of them.
     """
 
     def __init__(self, lines: Lines, *, merge: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
@@ -92,7 +90,7 @@ class WholeResponse(Response):
         self._merge = merge
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI app."""
+        """Answers a request."""
         await until_disconnected(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""What graphs ask a person, while somebody's answer is on its way to them."""
+"""The questions of graphs to people, while an answer is on its way to them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Asked = tuple[str, str, str]  # the caller, the thread, and the id of the interr
 
 
 class Answering:
-    """What is being answered, each by one run: a second answer would have the same tool carried out again."""
+    """The questions being answered, each by one run: a second answer would have the same tool carried out again."""
 
     def __init__(self) -> None:
         self._keys: dict[Asked, str | None] = {}
 
     def hold(self, asked: Collection[Asked], key: str | None) -> ExitStack:
-        """Nobody else answers these until what is returned is closed.
+        """Reserves these questions for one answer, until the returned stack is closed.
 
         key: of the request, which may be sent again: the log knows that it is the same run.
         Raises `InvalidRequest` where somebody else does already.

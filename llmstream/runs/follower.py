@@ -16,7 +16,7 @@ BATCH_BYTES = 64 * 2**10
 
 
 class NothingMore(Follower):
-    """Of a run that is forgotten, for a client that has all of it."""
+    """A follower of a run that is forgotten, for a client that has all of its events."""
 
     idle_s = 0.0
 
@@ -24,7 +24,7 @@ class NothingMore(Follower):
         raise StopAsyncIteration
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Releases nothing: none is held."""
 
 
 class MemoryFollower(Follower):
@@ -49,7 +49,7 @@ class MemoryFollower(Follower):
 
     @property
     def idle_s(self) -> float:
-        """See `Follower`."""
+        """The idle time in seconds; see `Follower.idle_s`."""
         return self._idle_s
 
     @idle_s.setter
@@ -93,7 +93,7 @@ class MemoryFollower(Follower):
         self._position, self._over = number, False
 
     def wake(self) -> None:
-        """There is more; called in the appending thread, or in the follower's own."""
+        """Wakes the one who waits: there is more; called in the appending thread, or in the follower's own."""
         future = self._future
         if future is None or future.done():
             return

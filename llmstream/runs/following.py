@@ -29,7 +29,7 @@ class Following:
         return self.run.id if self.run is not None else ""
 
     def stop(self) -> None:
-        """End it, also while it is only being started; from any thread, and from a signal handler."""
+        """Ends the run, also while it is only being started; from any thread, and from a signal handler."""
         self._is_stopped = True
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop)

@@ -1,4 +1,4 @@
-"""What the settings allow somebody to ask for: the length of a question, the models, the options."""
+"""The limits that the settings set to a request: the length of a question, the models, the options."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def check_model(name: str, settings: Settings) -> None:
 
 
 def is_allowed(name: str, settings: Settings) -> bool:
-    """Whether a client may ask for a model; see `check_model`."""
+    """True if a client may ask for a model; see `check_model`."""
     try:
         check_model(name, settings)
     except LlmstreamError:

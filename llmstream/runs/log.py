@@ -57,7 +57,7 @@ class NewRun:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of a run: the numbers of its first and last event, and whether it has ended."""
+    """The facts known of a run: the numbers of its first and last event, and if it has ended."""
 
     id: str
     caller: str
@@ -74,11 +74,11 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunLog(ABC):
-    """Where runs are recorded and followed."""
+    """The place where runs are recorded and followed."""
 
     @abstractmethod
     async def create(self, run: NewRun) -> str:
-        """Make room for a run; the id of the run that the caller's key belongs to, which may be an earlier one.
+        """Makes room for a run; returns the id of the run of the caller's key, which may be an earlier one.
 
         Raises `KeyConflict` where the key was used with another fingerprint, `TooManyRuns` beyond the caller's limit,
         `StoreUnavailable` where nobody can tell.
@@ -90,15 +90,15 @@ class RunLog(ABC):
 
     @abstractmethod
     def append(self, run_id: str, events: Sequence[Event]) -> None:
-        """Add events that are ready together. They get the next numbers. Never waits."""
+        """Adds events that are ready together. They get the next numbers. Never waits."""
 
     @abstractmethod
     async def close(self, run_id: str) -> None:
-        """The run has ended: nothing will be appended, and after the replay time it is forgotten."""
+        """Closes a run that has ended: nothing will be appended, and after the replay time it is forgotten."""
 
     @abstractmethod
     async def info(self, run_id: str) -> RunInfo | None:
-        """What is known of a run, or None for one that is unknown or forgotten."""
+        """The facts known of a run; None for one that is unknown or forgotten."""
 
     @abstractmethod
     def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
@@ -112,18 +112,18 @@ class RunLog(ABC):
 
     @abstractmethod
     async def cancel(self, run_id: str, by: CancelledBy) -> bool:
-        """Ask the run's owner to end it; False where it had ended."""
+        """Asks the run's owner to end it; False where it had ended."""
 
     @abstractmethod
     async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
-        """Make a run the last one of a chat, with a note; the id of the one before."""
+        """Makes a run the last one of a chat, with a note; returns the id of the one before."""
 
     @abstractmethod
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
         """The last run of a chat and its note."""
 
     async def start(self) -> None:  # noqa: B027 - most logs have nothing to do
-        """Find out whether this log can be used; raises `SettingsError`. It may be used without."""
+        """Finds out if this log can be used; raises `SettingsError`. The log may be used without this call."""
 
     def figures(self) -> dict[str, float]:
         """Figures of a shared store for Prometheus, by name; those whose names end in `_total` only grow."""
@@ -134,10 +134,10 @@ class RunLog(ABC):
         return None
 
     def leave(self) -> None:  # noqa: B027 - most logs have nothing to do
-        """End the followers of runs in other processes: this one is going down, and they can come back elsewhere."""
+        """Ends the followers of runs in other processes: this one is going down, and they can come back elsewhere."""
 
     async def aclose(self) -> None:  # noqa: B027 - most logs have nothing to do
-        """Bring what was appended to where others find it, for at most 2 s, and let go of everything."""
+        """Brings what was appended to where others find it, for at most 2 s, and lets go of everything."""
 
 
 class Follower(ABC, AsyncIterator[Batch]):
@@ -150,4 +150,4 @@ class Follower(ABC, AsyncIterator[Batch]):
 
     @abstractmethod
     def close(self) -> None:
-        """Stop following; a waiting `__anext__` ends. May be called more than once."""
+        """Stops following; a waiting `__anext__` ends. May be called more than once."""

@@ -42,7 +42,7 @@ class MemoryLog(RunLog):
 
     @property
     def bytes(self) -> int:
-        """About how much memory all events take."""
+        """The approximate number of bytes that all events take."""
         return self._bytes
 
     async def create(self, run: NewRun) -> str:
@@ -117,7 +117,7 @@ class MemoryLog(RunLog):
         return self._chats.get((caller, chat))
 
     def knows(self, run_id: str) -> bool:
-        """Whether a run is here, and its time is not over."""
+        """True if a run is here, and its time is not over."""
         return self._kept(run_id) is not None
 
     def recorded(self, run_id: str) -> Sequence[Event]:
@@ -125,7 +125,7 @@ class MemoryLog(RunLog):
         return self._runs[run_id].events
 
     def watch(self, run_id: str, change: int) -> None:
-        """Count a watcher more (1) or less (-1) who follows elsewhere; one more keeps a run that seemed left."""
+        """Counts a watcher elsewhere more (1) or less (-1); one more keeps a run that seemed left."""
         run = self._runs.get(run_id)
         if run is not None:
             run.watch_elsewhere(change)

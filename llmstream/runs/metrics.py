@@ -14,7 +14,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Store(Collector):
-    """What a shared store tells of itself, each time it is asked."""
+    """The figures of a shared store, read each time that Prometheus asks."""
 
     def __init__(self, figures: Callable[[], Mapping[str, float]]) -> None:
         self._figures = figures
@@ -53,11 +53,11 @@ class Metrics:
         )
 
     def observe(self, events: Sequence[Event]) -> None:
-        """Events were logged; called for every token, so the counter itself is brought up to date when it is read."""
+        """Counts logged events; called for every token, so the counter itself is brought up to date when it is read."""
         self._uncounted += len(events)
 
     def ended(self, event: Terminal) -> None:
-        """A run has ended."""
+        """Counts a run that has ended."""
         match event:
             case Finished():
                 self._ended.labels("finished", event.reason).inc()

@@ -28,7 +28,7 @@ from llmstream.telling import logger
 
 
 def open_log(settings: Settings) -> RunLog:
-    """Where runs are recorded: this process's memory, or the store it shares with others.
+    """The log that the settings name: this process's memory, or the store it shares with others.
 
     Raises `ImportError` with what to install, and `SettingsError` for an address that is none.
     """
@@ -42,7 +42,7 @@ def open_log(settings: Settings) -> RunLog:
 
 
 class Runs:
-    """Starts runs and keeps them going; one per process is enough.
+    """The runs of this process: starts them and keeps them going; one instance per process is enough.
 
     Start runs from one event loop; follow and stop them from any.
     identify: by which the endpoints tell whose a run is, where they do; every other surface on these runs asks it too.
@@ -70,7 +70,7 @@ class Runs:
         grace_s: float | None = None,
         **arguments: Unpack[Arguments],
     ) -> Run:
-        """Start answering; returns when the run has logged its first event.
+        """Starts answering; returns when the run has logged its first event.
 
         caller: whom the run belongs to. request_key: starts at most one run per caller; with another `fingerprint` it
         raises `KeyConflict`. on_leave: what happens `grace_s` seconds after the last follower left. The other
@@ -95,16 +95,7 @@ class Runs:
             running.held = held.pop_all()
         self._running[running.id] = running
         try:
-            new = NewRun(
-                id=running.id,
-                caller=caller,
-                key=request_key,
-                fingerprint=fingerprint,
-                grace_s=self._grace_s(on_leave, grace_s),
-                on_cancel=functools.partial(self._cancel, running.id),
-                on_lost=functools.partial(self._lose, running.id),
-                caller_limit=self.settings.max_caller_runs,
-            )
+            new = self._new_run(running, request_key, fingerprint, self._grace_s(on_leave, grace_s))
             owned = await self.log.create(new)
         except BaseException:
             self._forget(running)
@@ -128,7 +119,7 @@ class Runs:
         return Run(self.log, run_id)
 
     async def drain(self, timeout_s: float | None = None) -> None:
-        """Refuse new runs, let those that go on finish for a time, then fail the rest with `server_shutdown`.
+        """Refuses new runs, lets those that go on finish for a time, then fails the rest with `server_shutdown`.
 
         Returns when all of them have let go of their models, and a store that other processes share has their ends.
         """
@@ -143,7 +134,7 @@ class Runs:
         await self.log.aclose()
 
     async def reopen(self) -> None:
-        """Take new runs, again after a `drain`: an app may be started more than once.
+        """Takes new runs again after a `drain`: an app may be started more than once.
 
         Raises `SettingsError` where the store that processes share can't be used.
         """
@@ -175,7 +166,7 @@ class Runs:
             raise ServerShutdown
 
     def _forget(self, running: Running) -> None:
-        """A run that was not begun."""
+        """Forgets a run that was not begun."""
         del self._running[running.id]
         running.release()
 
@@ -183,6 +174,18 @@ class Runs:
         limit = self.settings.max_caller_runs
         if limit and sum(running.caller == caller for running in self._running.values()) >= limit:
             raise TooManyRuns(f"You have {limit} answers under way, as many as one caller may. Wait for one to end.")
+
+    def _new_run(self, running: Running, key: str | None, fingerprint: str, grace_s: float) -> NewRun:
+        return NewRun(
+            id=running.id,
+            caller=running.caller,
+            key=key,
+            fingerprint=fingerprint,
+            grace_s=grace_s,
+            on_cancel=functools.partial(self._cancel, running.id),
+            on_lost=functools.partial(self._lose, running.id),
+            caller_limit=self.settings.max_caller_runs,
+        )
 
     def _grace_s(self, on_leave: OnLeave, grace_s: float | None) -> float:
         if on_leave == "continue":
@@ -207,6 +210,6 @@ class Runs:
             logger.warning(warning)
 
     def _ended(self, running: Running, event: Terminal) -> None:
-        """A run has logged its terminal event."""
+        """Forgets a run that has logged its terminal event."""
         self._running.pop(running.id, None)
         self.metrics.ended(event)

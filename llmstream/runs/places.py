@@ -1,4 +1,4 @@
-"""How many generations go on at once, and the queue in front of them."""
+"""The places for generations that go on at once, and the queue in front of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Places:
         self.queue: list[Ticket] = []
 
     def take(self) -> Ticket:
-        """A place, or one in the queue; raises `Busy` where the queue is full too."""
+        """A ticket with a place, or with a position in the queue; raises `Busy` where the queue is full too."""
         ticket = Ticket(self)
         if self.active < self._limit and not self.queue:
             self.active += 1
@@ -32,7 +32,7 @@ class Places:
         return ticket
 
     def advance(self) -> None:
-        """Let in whoever is next, and tell the others where they are."""
+        """Lets in those who are next, and tells the others their position."""
         while self.queue and self.active < self._limit:
             self.active += 1
             self.queue.pop(0).enter()
@@ -41,7 +41,7 @@ class Places:
 
 
 class Ticket:
-    """One run's place; `release` gives it back, from wherever it is."""
+    """The place of one run, or its position in the queue; `release` gives it back in either case."""
 
     def __init__(self, places: Places) -> None:
         self.entered = False
@@ -51,7 +51,7 @@ class Ticket:
         self._tell: Callable[[int], None] | None = None
 
     async def wait(self, tell: Callable[[int], None]) -> None:
-        """Wait until the place is there; `tell` hears the position in the queue, at once and when it changes."""
+        """Waits until the place is there; `tell` gets the position in the queue, at once and when it changes."""
         if self.entered:
             return
         self._tell = tell
@@ -60,18 +60,18 @@ class Ticket:
         await self._ready
 
     def moved(self) -> None:
-        """The queue has changed."""
+        """Tells the position, which has changed."""
         if self._tell is not None and self in self._places.queue:
             self._tell(self._places.queue.index(self) + 1)
 
     def enter(self) -> None:
-        """The place is there."""
+        """Ends the waiting: the place is there."""
         self.entered = True
         if self._ready is not None and not self._ready.done():
             self._ready.set_result(None)
 
     def release(self) -> None:
-        """Give the place back; more than once does no harm."""
+        """Gives the place back; more than once does no harm."""
         if self.released:
             return
         self.released = True

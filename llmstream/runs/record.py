@@ -1,4 +1,4 @@
-"""One run in memory: its events, who waits for more of them, and when it is left."""
+"""The record of one run in memory: its events, the followers that wait for more of them, and when the run is left."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ UNCLAIMED_S = 5.0
 
 
 class Waiting(Protocol):
-    """Somebody who waits for more events."""
+    """A follower that waits for more events."""
 
     def wake(self) -> None:
-        """There is more; called in the appending thread, or in the one that waits."""
+        """Tells that there is more; called in the appending thread, or in the one that waits."""
 
 
 class Followed:
-    """One run's events, from the first one on, and who waits for more of them.
+    """The events of one run, from the first one on, and the followers that wait for more of them.
 
     closed: there will be none.
     """
@@ -37,25 +37,25 @@ class Followed:
         self._followers: tuple[Waiting, ...] = ()
 
     def wake(self) -> None:
-        """There is more, or never will be."""
+        """Wakes all followers: there is more, or never will be."""
         for follower in self._followers:
             follower.wake()
 
     def add(self, follower: Waiting) -> None:
-        """Wake the follower whenever there is more."""
+        """Adds a follower, to be woken whenever there is more."""
         with self._lock:
             self._followers = (*self._followers, follower)
 
     def remove(self, follower: Waiting) -> None:
-        """Wake the follower no more."""
+        """Removes a follower, which is woken no more."""
         with self._lock:
             self._followers = tuple(each for each in self._followers if each is not follower)
 
     def joined(self) -> None:
-        """A watcher came; in any thread."""
+        """Counts a watcher that came; in any thread."""
 
     def left(self) -> None:
-        """A watcher went; in any thread."""
+        """Counts a watcher that went; in any thread."""
 
 
 class RunRecord(Followed):
@@ -76,7 +76,7 @@ class RunRecord(Followed):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come; the owner may still be on its way to closing the run."""
+        """True if nothing more will come; the owner may still be on its way to closing the run."""
         return self.closed or (bool(self.events) and is_terminal(self.events[-1]))
 
     def close(self) -> None:

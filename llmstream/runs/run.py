@@ -76,14 +76,14 @@ class Run:
         return self._log.follow(self.id, after, idle_s=idle_s, watching=watching, at_least=at_least)
 
     async def position(self) -> tuple[bool, int]:
-        """Whether the run has ended, and the number of its last event."""
+        """The state of the run: True if it has ended, and the number of its last event."""
         info = await self._log.info(self.id)
         if info is None:
             raise RunNotFound
         return info.ended, info.last
 
     async def stop(self, by: CancelledBy = "stop") -> bool:
-        """End the run and free the model; False where it had ended."""
+        """Ends the run and frees the model; False where it had ended."""
         return await self._log.cancel(self.id, by)
 
     async def snapshot(self) -> Snapshot:
@@ -107,7 +107,7 @@ class Run:
 
 
 def snapshot(run_id: str, events: list[Event], last: int | None = None) -> Snapshot:
-    """What the events of a run add up to; `last` is the number of the last one, where that is not their number."""
+    """The sum of a run's events; `last` is the number of the last one, where that is not their number."""
     state: RunState = "queued" if _is_queued(events) else "running"
     fields: dict[str, Any] = {}
     answer = Answer()

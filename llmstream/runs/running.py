@@ -54,13 +54,13 @@ class Running:
         self._cancelled_by: Terminal | None = None
 
     async def start(self) -> None:
-        """Begin; returns when the task itself has logged `started`, so that from here on a cancellation is handled."""
+        """Begins; returns when the task itself has logged `started`, so that from here on a cancellation is handled."""
         begun = asyncio.Event()
         self.task = asyncio.create_task(self._run(begun))
         await begun.wait()
 
     def cancel(self, event: Terminal) -> None:
-        """End the run with this event, at once, whatever its task is doing; what the task still brings is dropped."""
+        """Ends the run with this event, at once, whatever its task is doing; what the task still brings is dropped."""
         if not self._begun:
             self._cancelled_by = event  # a task that is cancelled before its first step would never log anything
         elif not self._over:

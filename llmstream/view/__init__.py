@@ -1,1 +1,1 @@
-"""What a run looks like to a person, whatever shows it: parts, Markdown, terminal."""
+"""The looks of a run to a person, whatever shows it: parts, Markdown, terminal."""

@@ -1,4 +1,4 @@
-"""What the events of a run add up to: the text of record, whatever was said and withdrawn on the way."""
+"""The sum of a run's events: the text of record, whatever was said and withdrawn on the way."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Answer:
         self._reasoning: dict[str | None, list[str]] = {}
 
     def put(self, events: Iterable[Event]) -> None:
-        """Take events in."""
+        """Takes events in."""
         for event in events:
             if isinstance(event, Token):
                 self._text.setdefault(event.message, []).append(event.text)

@@ -1,4 +1,4 @@
-"""What a graph asks a person: in words, and as the tool calls of LangChain's HumanInTheLoopMiddleware to decide on."""
+"""The question of a graph to a person: in words, and as the tool calls of LangChain's HumanInTheLoopMiddleware."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def edit_of(action: Action, arguments: Mapping[str, Any]) -> Decision:
 
 
 def is_batch(interrupt: Interrupt) -> bool:
-    """Whether an interrupt that asks about tool calls asks about all of a message together."""
+    """True if an interrupt that asks about tool calls asks about all of a message together."""
     return "action_requests" in interrupt["value"]
 
 
@@ -153,7 +153,7 @@ def _decision_schema(action: Action) -> dict[str, Any]:
 
 
 def in_words(interrupts: Sequence[Interrupt]) -> str:
-    """What a graph asks, as plain text."""
+    """The question of a graph, as plain text."""
     return "\n\n".join(_words(each) for each in interrupts)
 
 

@@ -117,7 +117,7 @@ def _regions(tokens: Sequence[Token]) -> Iterator[tuple[int, int, Token]]:
 
 
 def _has_math(lines: list[str], begin: int, end: int) -> bool:
-    """Whether there may be math outside of these lines, and a program that looks for it first looks into them.
+    """True if there may be math outside of these lines, and a program that looks for math first looks into them.
 
     JupyterLab does not look into a block that begins and ends at the very beginning of a line.
     """
@@ -128,7 +128,7 @@ def _has_math(lines: list[str], begin: int, end: int) -> bool:
 
 
 def _is_plainly_code(lines: list[str]) -> bool:
-    """Whether all programs see one code block here."""
+    """True if all programs see one code block here."""
     opening = _OPENING.fullmatch(lines[0])
     last = lines[-1].strip(" \t>")
     closed = len(lines) > 1 and opening is not None and last.startswith(opening["fence"]) and not last.strip(last[:1])
@@ -137,7 +137,7 @@ def _is_plainly_code(lines: list[str]) -> bool:
 
 
 def _inert_code(region: str, token: Token) -> str:
-    """A block of code that some program may take for something else.
+    """A code block that some program may take for something else, made safe.
 
     Where that would be HTML it becomes a block in one line, in which every program sees nothing but text.
     """
@@ -152,7 +152,7 @@ def _entities(code: str) -> str:
 
 
 def _inert_inline(text: str) -> str:
-    """The text of a paragraph, a heading or a table's row, whose code spans stay where all programs see the same."""
+    """The text of a paragraph, a heading or a table's row made inert; code spans that all programs see alike stay."""
     found, done = [], 0
     for begin, end in _code_spans(text):
         span = text[begin:end]
@@ -169,7 +169,7 @@ def _code_in(span: str) -> str:
 
 
 def _code_spans(text: str) -> list[tuple[int, int]]:
-    """Where code spans are: from some backticks to the next that are as many."""
+    """The places of code spans: from some backticks to the next that are as many."""
     if "\\`" in text or _URL_BEFORE.search(text):
         return []
     spans: list[tuple[int, int]] = []

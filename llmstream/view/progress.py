@@ -1,4 +1,4 @@
-"""What a run looks like so far: its events put together as the parts that a surface shows."""
+"""The looks of a run so far: its events put together as the parts that a surface shows."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Part:
 
     @property
     def text(self) -> str:
-        """What it says so far."""
+        """The text of the part so far."""
         return "".join(self.pieces)
 
 
 class Progress:
-    """What a run looks like so far; clock: in seconds.
+    """The parts of a run so far; clock: in seconds.
 
     ended: the terminal event. seen: how many events were taken in. line: the statistics under a finished answer, in
     Markdown.
@@ -84,11 +84,11 @@ class Progress:
 
     @property
     def streaming(self) -> bool:
-        """Whether anything has come from the model."""
+        """True if anything has come from the model."""
         return bool(self.parts)
 
     def put(self, events: Sequence[Event]) -> None:
-        """Take events in."""
+        """Takes events in."""
         self.seen += len(events)
         self._answer.put(events)
         for event in events:
@@ -102,7 +102,7 @@ class Progress:
 
     @property
     def waiting(self) -> str:
-        """What is waited for, and for how long; empty while something comes, and at the end."""
+        """The text that says what is waited for, and for how long; empty while something comes, and at the end."""
         last = self.parts[-1] if self.parts else None
         if self.ended is not None or (last is not None and (last.kind != "note" or last.pending)):
             return ""
@@ -111,7 +111,7 @@ class Progress:
         return f"{what} · {waited_s:.1f} s" if waited_s >= 0.4 else what
 
     def fail(self, code: str, message: str, *, retryable: bool = False) -> None:
-        """The answer could not begin."""
+        """Shows that the answer could not begin."""
         self.put([Failed(code, message, retryable)])
 
     def _put_rare(self, event: Event) -> None:

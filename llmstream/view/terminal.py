@@ -1,194 +1,57 @@
-"""An answer on a terminal or in a pipe: control characters out, Markdown shown while it comes.
-
-Model text is a stranger's text: an escape sequence in it could rename the window, write the clipboard, hide what
-stands on the screen or show a link that leads elsewhere. Each character is judged alone, so a sequence that is split
-over pieces gets through no better than a whole one.
-"""
+"""An answer on a terminal, as Markdown rendered while it comes, or in a pipe, as text."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
 from llmstream.events import Data, Event, Interrupted, Reasoning, Status, Token, ToolCall, ToolResult, Withdrawn
 from llmstream.view.answer import OneText
-from llmstream.view.markdown import FORMULA
+from llmstream.view.safe import one_line, safe_text
+from llmstream.view.terminal_markdown import SafeMarkdown, split_blocks, whole_rows
 
 PAINT_EVERY_S = 0.1
 
 # An open block longer than this is shown as plain text until it is complete: laying it out again and again would lag.
 _LONG = 20_000
 
-# C0 but tab and newline, DEL, C1, and what turns the direction of text.
-_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_REMOVED = dict.fromkeys(code for code in _CONTROLS if chr(code) not in "\n\t")
 _BLANK = " \t\n"
-_LINE_ENDS = str.maketrans(dict.fromkeys("\n\t\u2028\u2029", " "))
-
-# HTML, images, <addresses> and definitions stand as they were written: rich would leave them out, or hide where they
-# lead.
-_MARKDOWN = (
-    MarkdownIt("commonmark", {"html": False})
-    .enable(["table", "strikethrough"])
-    .disable(["image", "autolink", "reference"])
-)
-
-
-def _formula(state: StateInline, silent: bool) -> bool:
-    """A formula stands as it was written: nothing in it is emphasis, or escaped."""
-    match = FORMULA.match(state.src, state.pos)
-    if match is None:
-        return False
-    if not silent:
-        state.pending += match[0]
-    state.pos = match.end()
-    return True
-
-
-_MARKDOWN.inline.ruler.before("escape", "formula", _formula)
-_BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
-
-
-def safe_text(text: str) -> str:
-    """The text without control characters but newline and tab, and without bidirectional overrides."""
-    return text.translate(_REMOVED)
-
-
-def one_line(text: str) -> str:
-    """The text on one line, safe for a terminal or a log."""
-    return safe_text(text.translate(_LINE_ENDS)).strip()
-
-
-def tell(message: str) -> None:
-    """One line for a person on stdout."""
-    print(one_line(message), flush=True)
-
-
-def say(message: str) -> None:
-    """One line for a person on stderr; where that can't be written, there is nobody to be told."""
-    _try_to_print(message, sys.stderr)
-
-
-def announce(message: str) -> None:
-    """One line on stdout about what goes on, whether or not anybody reads it."""
-    _try_to_print(message, sys.stdout)
-
-
-def _try_to_print(message: str, stream: TextIO | None) -> None:
-    if stream is None:
-        return
-    try:
-        print(one_line(message), file=stream, flush=True)
-    except (OSError, ValueError):  # its reader is gone, its disk is full, it is closed
-        mute(stream)
-
-
-def mute(stream: TextIO) -> None:
-    """Have what is still to be written there, and what stands in its buffer, go nowhere."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def on_terminal(stream: TextIO | None = None) -> bool:
-    """Whether what is written there is looked at on a terminal that can move its cursor."""
+    """True if the stream is a terminal that can move its cursor."""
     stream = stream or sys.stdout
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def open_console(stream: TextIO | None = None) -> Console:
-    """A console that takes text for text; NO_COLOR is honoured."""
+    """A console that interprets no markup in text; NO_COLOR is honoured."""
     stream = stream or sys.stdout
     # What is piped goes to a program, which wants whole lines.
     width = None if stream.isatty() else 1000
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
-def split_blocks(text: str) -> tuple[str, str]:
-    """The Markdown blocks that no further text can change, and the rest.
-
-    CommonMark works line by line, and a block is closed for good when the next one begins: a list with blank lines or
-    code in it stays one block. (Only a link's definition may come later than its use; it is shown as written.)
-    """
-    whole = text[: text.rfind("\n") + 1]
-    starts = [token.map[0] for token in _BLOCKS.parse(whole) if token.level == 0 and token.map and token.nesting >= 0]
-    if len(starts) < 2:
-        return "", text
-    lines = text.split("\n")
-    return "\n".join(lines[: starts[-1]]) + "\n", "\n".join(lines[starts[-1] :])
-
-
-class SafeMarkdown(Markdown):
-    """Markdown with links' addresses shown, and nothing but text and our own styles in what is written.
-
-    below: whether something stands above it already. gap: whether that wants a blank line between.
-    """
-
-    def __init__(self, markup: str, *, below: bool = False, gap: bool = False) -> None:
-        super().__init__("", hyperlinks=False)
-        self._below = below
-        self._gap = gap
-        self.markup = markup
-        self.parsed = _MARKDOWN.parse(markup)
-
-    @property
-    def ends_in_rule(self) -> bool:
-        """Whether the last block is a horizontal rule, which brings its own blank line."""
-        return bool(self.parsed) and self.parsed[-1].type == "hr"
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        try:
-            segments = list(self._segments(console, options))
-        except Exception:  # whatever a model writes, its answer must not be lost to the layout of it
-            segments = list(console.render(Text(self.markup), options))
-        # For rich a list or a quote wants a blank line above it even where nothing is.
-        own_gap = bool(segments) and segments[0].text == "\n"
-        if self._below and (own_gap or self._gap):
-            yield Segment.line()
-        for line in Segment.split_lines(segments[own_gap:]):
-            # Again, for entities: &#x202e; becomes its character only here.
-            yield from (Segment(safe_text(segment.text), segment.style) for segment in _trimmed(line))
-            yield Segment.line()
-
-    def _segments(self, console: Console, options: ConsoleOptions) -> Iterable[Segment]:
-        for item in super().__rich_console__(console, options):
-            yield from [item] if isinstance(item, Segment) else console.render(item, options)
-
-
-def _trimmed(line: list[Segment]) -> list[Segment]:
-    """The line without the spaces that fill it up, unless they have a colour."""
-    for end in range(len(line), 0, -1):
-        text, style, _ = line[end - 1]
-        if style is not None and (style.bgcolor or style.underline):
-            return line[:end]
-        if kept := text.rstrip(" "):
-            return [*line[: end - 1], Segment(kept, style)]
-    return []
-
-
 @dataclass
 class _Part:
-    """A stretch of one kind of output, as far as it is not printed for good."""
+    """A stretch of one kind of output that is not printed for good yet."""
 
     kind: str
     text: str
 
 
 class View(Protocol):
-    """Where an answer is shown; a context, which prints what is left when it ends."""
+    """The display of an answer; a context manager, which prints the rest when it ends."""
 
     def __enter__(self) -> Self: ...
 
@@ -197,11 +60,11 @@ class View(Protocol):
     ) -> None: ...
 
     def show(self, event: Event) -> None:
-        """Show what an event brings."""
+        """Shows an event."""
 
 
 class PlainView:
-    """The answer alone, as it comes, for a pipe or a file; it ends with a newline."""
+    """The text of the answer alone, as it comes, for a pipe or a file; the output ends with a newline."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -216,7 +79,7 @@ class PlainView:
             self._write("\n")
 
     def show(self, event: Event) -> None:
-        """Write the text of a token, and what a person is asked; the rest is for terminals."""
+        """Writes the text of a token, and what a person is asked; the rest is for terminals."""
         text = self._text.piece(event) if isinstance(event, Token) else self._text.rare(event)
         if text := safe_text(text):
             self._write(text)
@@ -265,7 +128,7 @@ class TerminalView:
             self._live.stop()
 
     def show(self, event: Event) -> None:
-        """Show what an event brings, within 0.1 s."""
+        """Shows an event, within 0.1 s."""
         if self._failure is not None:
             raise self._failure
         with self._lock:
@@ -304,7 +167,7 @@ class TerminalView:
             self._failure = failure
 
     def _commit(self, *, last: bool = False) -> None:
-        """Print for good what nothing can change any more."""
+        """Prints what no further event can change."""
         while self._parts:
             part = self._parts[0]
             complete = last or len(self._parts) > 1
@@ -323,7 +186,7 @@ class TerminalView:
         self._gap = isinstance(block, SafeMarkdown) and not block.ends_in_rule
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What stands below the finished blocks now: the end of the open one, never as high as the screen."""
+        """Renders what stands below the finished blocks: the end of the open one, never as high as the screen."""
         lines = console.render_lines(self._open(console), options.update(height=None), pad=False) or [[]]
         *above, last = lines[-max(console.size.height - 2, 1) :]
         for line in above:
@@ -338,7 +201,7 @@ class TerminalView:
             return Text(one_line(self._status), style="dim")
         if len(part.text) > _LONG:
             return Text(part.text[-console.size.width * console.size.height :])
-        return self._render(part.kind, _whole_rows(part.text))
+        return self._render(part.kind, whole_rows(part.text))
 
     def _render(self, kind: str, text: str) -> RenderableType:
         gap = self._gap or self._printed not in ("", kind)
@@ -346,12 +209,6 @@ class TerminalView:
             return SafeMarkdown(text, below=bool(self._printed), gap=gap)
         block = Text(text.rstrip("\n"), style="dim")
         return Group("", block) if gap else block
-
-
-def _whole_rows(text: str) -> str:
-    """An open table without the row that is not complete: its columns would jump with every token."""
-    tokens = _BLOCKS.parse(text)
-    return text[: text.rfind("\n") + 1] if tokens and tokens[0].type == "table_open" else text
 
 
 def _split_lines(text: str) -> tuple[str, str]:
@@ -367,7 +224,7 @@ _SPLIT: dict[str, Callable[[str], tuple[str, str]]] = {
 
 
 def open_view() -> View:
-    """The view for where stdout leads."""
+    """The view for stdout: a terminal, or a pipe."""
     return TerminalView(open_console()) if on_terminal() else PlainView(sys.stdout)
 
 

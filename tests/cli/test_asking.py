@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from llmstream.cli.ask import RemoteSource, answer
+from llmstream.cli.ask import RemoteSource, show_answer
 from llmstream.events import Finished, Interrupted, ToolResult
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
@@ -31,7 +31,7 @@ def source(serve: Callable[[FastAPI], Served], settings: Settings) -> RemoteSour
 
 def test_a_pipe_is_told_what_is_asked(source: RemoteSource, capsys: pytest.CaptureFixture[str]) -> None:
     """Where nobody can answer, the question is written out, and the exit code says that the answer is not complete."""
-    outcome = answer(source, ASKED)
+    outcome = show_answer(source, ASKED)
     assert (1, "I would send a mail.") == (outcome.exit_code, outcome.text)
     told = capsys.readouterr()
     assert "I would send a mail.\n\nSend this mail?\n\nDecide: approve or edit or reject.\n" == told.out

@@ -302,6 +302,8 @@ async def test_client_kwargs() -> None:
     assert any(b"Authorization: Basic YW5uOnNlY3JldA==" in head for head in heads)
     with pytest.raises(SettingsError, match="transport"):
         await model(client_kwargs={"transport": None}).ainvoke("hi")
+    with pytest.raises(SettingsError, match="proxy is not supported"):
+        await model(client_kwargs={"proxy": "http://127.0.0.1:9"}).ainvoke("hi")
 
 
 @pytest.mark.filterwarnings("ignore:.*verify=<str>:DeprecationWarning")  # httpx's, for a model's other client

@@ -58,6 +58,7 @@ AROUND: dict[str, Callable[[], Any]] = {
     "bound-to-the-sequence": lambda: RunnableSequence(PROMPT, usual()).bind(stop=["x"]),
     "structured": lambda: PROMPT | usual().with_structured_output({"title": "a", "type": "object", "properties": {}}),
     "client": lambda: PROMPT | usual(client_kwargs={"http2": False}),
+    "proxy": lambda: PROMPT | usual(client_kwargs={"proxy": "http://127.0.0.1:9"}),
 }
 
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import ServerShutdown, SettingsError
 from llmstream.fastapi import create_app
-from llmstream.ollama import models
+from llmstream.ollama.models import Ollama
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from tests.support.holding import LIMIT_S
@@ -76,6 +76,6 @@ def test_id_that_is_too_long(
 
 async def test_model_that_answers_nobody(upstream: DemoOllama) -> None:
     """`doctor` tells a model whose place was never freed from one that answers."""
-    ollama = models.Ollama.of(Settings(ollama_url=upstream.url))
+    ollama = Ollama.of(Settings(ollama_url=upstream.url))
     assert not await ollama.answers("demo:silent", within_s=0.5)
     assert await ollama.answers("demo")

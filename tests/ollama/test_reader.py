@@ -22,7 +22,7 @@ from llmstream.errors import (
     UpstreamUnreachable,
 )
 from llmstream.ollama.chat import read_chat, read_version
-from llmstream.ollama.chunks import Chunk, LastChunk, safe_text
+from llmstream.ollama.chunks import Chunk, LastChunk, error_text
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import PromptTooLong
@@ -359,7 +359,7 @@ async def test_lone_surrogate_in_a_question(upstream: DemoOllama) -> None:
 )
 def test_only_known_texts_are_shown(text: object, shown: bool) -> None:
     """Ollama's own text reaches a person only where it is known and names no path."""
-    assert (safe_text(text) == text) == shown
+    assert (error_text(text) == text) == shown
 
 
 def test_closing_in_threads(upstream: DemoOllama) -> None:

@@ -10,8 +10,7 @@ import ssl
 import subprocess
 import sys
 import weakref
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -65,70 +64,9 @@ async def test_tls() -> None:
     assert [2, 1] == counts[:2]
 
 
-async def test_proxy() -> None:
-    """A proxy is asked for the whole URL, with the user that its own one names."""
-    heads: list[str] = []
-    async with raw_server(sending(WHOLE), heads=heads) as (proxy, _):
-        connection = Endpoint(url="http://ollama.example/base", proxy=proxy.replace("//", "//ann:s%40@"))
-        said = await answer(connection)
-
-    [head] = heads
-    assert "a" == said
-    assert head.startswith("POST http://ollama.example/base/api/chat HTTP/1.1\r\nHost: ollama.example\r\n")
-    assert f"Proxy-Authorization: Basic {base64.b64encode(b'ann:s@').decode()}\r\n" in head
-
-
-@asynccontextmanager
-async def tunnel(status: bytes, heads: list[str]) -> AsyncGenerator[str]:
-    """A proxy that leads to the server a CONNECT names, or answers with another status; its address."""
-    tasks: list[asyncio.Task[Any]] = []
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with suppress(ConnectionError):
-                while data := await reader.read(65536):
-                    writer.write(data)
-        finally:
-            writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(b"HTTP/1.1 " + status + b"\r\n\r\n")
-        if not status.startswith(b"200"):
-            return writer.close()
-        host, _, port = heads[-1].split(" ")[1].rpartition(":")
-        far_reader, far_writer = await asyncio.open_connection(host, int(port))
-        tasks.append(asyncio.create_task(pipe(reader, far_writer)))
-        tasks.append(asyncio.create_task(pipe(far_reader, writer)))
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield f"http://ann:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@pytest.mark.parametrize(
-    ("status", "said"), [(b"200 Endpoint established", "a"), (b"407 Who are you", UpstreamUnreachable)]
-)
-async def test_proxy_to_a_server_with_tls(status: bytes, said: str | type[LlmstreamError]) -> None:
-    """A proxy is asked for a way to the server, and hears nothing of what is said there."""
-    heads: list[str] = []
-    trusting = ssl.create_default_context(cafile=str(PEM))
-    async with raw_server(sending(WHOLE), tls=server_tls()) as (url, _), tunnel(status, heads) as proxy:
-        assert said == await answer(Endpoint(url=url, proxy=proxy, tls=trusting))
-
-    authority = url.removeprefix("https://")
-    assert [f"CONNECT {authority} HTTP/1.1"] == [head.split("\r\n")[0] for head in heads]
-    assert f"Proxy-Authorization: Basic {base64.b64encode(b'ann:secret').decode()}\r\n" in heads[0]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"headers": {"x": "a\r\nInjected: b"}}, {"cookies": {"a": "b\n"}}, {"proxy": "socks5://127.0.0.1:9"}],
-)
+@pytest.mark.parametrize("wrong", [{"headers": {"x": "a\r\nInjected: b"}}, {"cookies": {"a": "b\n"}}])
 async def test_what_can_not_be_sent(wrong: dict[str, Any]) -> None:
-    """A header that would be two, or a proxy of another kind, is refused, and nothing is sent."""
+    """A header that would be two is refused, and nothing is sent."""
     async with raw_server(sending(WHOLE)) as (url, counts):
         assert await answer(Endpoint(url=url, **wrong)) is SettingsError
 

@@ -9,7 +9,9 @@ import pytest
 from rich.console import Console
 
 from llmstream.events import Data, Event, Reasoning, Status, Token, ToolCall, ToolResult
-from llmstream.view.terminal import PlainView, SafeMarkdown, TerminalView, one_line, safe_text, split_blocks
+from llmstream.view.safe import one_line, safe_text
+from llmstream.view.terminal import PlainView, TerminalView
+from llmstream.view.terminal_markdown import SafeMarkdown, split_blocks
 from tests.support.hard_texts import HARD_TEXTS, HardText
 
 MARKDOWN = """\

@@ -1,4 +1,4 @@
-"""What a scenario is made of, and how one is played over a connection."""
+"""The parts of a scenario, and its playing over a connection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status and content type, where they are not those of a stream."""
+    """The status and content type of a response, where they are not those of a stream."""
 
     status: int = 200
     content_type: str = "application/x-ndjson"
@@ -30,7 +30,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The connection goes without the last chunk: closed (FIN), or with ``reset`` torn down (RST)."""
+    """The end of a connection without the last chunk: closed (FIN), or with ``reset`` torn down (RST)."""
 
     reset: bool = False
 
@@ -52,12 +52,9 @@ class ScenarioModel:
 class Call:
     """One request that a scenario answers.
 
-    Args:
-        request: What was asked.
-        number: 1 for the first request of this model on this server, then 2, 3 ...
-        argument: The number at the end of the model's name.
-        context_length: Tokens that the model's context holds.
-        interval_s: Time between tokens where the server has a pace, else 0.
+    request: what was asked. number: 1 for the first request of this model on this server, then 2, 3 ... argument: the
+    number at the end of the model's name. context_length: tokens that the model's context holds. interval_s: time
+    between tokens where the server has a pace, else 0.
     """
 
     def __init__(
@@ -113,12 +110,10 @@ async def for_ever() -> None:
 
 
 def find_scenario(name: str, scenarios: Iterable[str], arguments: Mapping[str, float]) -> ScenarioModel | None:
-    """The scenario a model's name means, or None if it means none.
+    """The scenario that a model's name means, or None.
 
-    Args:
-        name: ``demo:busy-2``, any case.
-        scenarios: The names there are, without ``demo:``.
-        arguments: Those that take a number, with the number for a name without one.
+    name: ``demo:busy-2``, any case. scenarios: the names there are, without ``demo:``. arguments: those that take a
+    number, with the number for a name without one.
     """
     base, _, tag = name.lower().partition(":")
     match = re.fullmatch(r"(.+)-(\d+(?:\.\d+)?)", tag)
@@ -139,12 +134,8 @@ async def play(
 ) -> None:
     """Sends what a scenario yields, each piece of bytes by itself, until it ends or the client leaves.
 
-    Args:
-        steps: What the scenario does.
-        receive: ASGI; the body of the request must have been read.
-        send: ASGI.
-        drop: Closes the connection; its argument says whether to reset it.
-        on_first_bytes: Called once, before the headers go out.
+    steps: what the scenario does. receive: ASGI; the body of the request must have been read. send: ASGI. drop: closes
+    the connection; its argument says whether to reset it. on_first_bytes: called once, before the headers go out.
     """
     await until_disconnected(receive, _play(steps, send, drop, on_first_bytes))
 

@@ -114,7 +114,7 @@ async def prompt_cut(call: Call) -> Steps:
 
 
 async def empty(call: Call) -> Steps:
-    """No text, ``done_reason: stop``."""
+    """An answer without text, ``done_reason: stop``."""
     yield call.done(answer_tokens=1)
 
 
@@ -141,13 +141,13 @@ async def unload_always(call: Call) -> Steps:
 
 
 async def silent(call: Call) -> Steps:
-    """Nothing, not even headers, for ever."""
+    """Sends nothing, not even headers, for ever."""
     await for_ever()
     yield b""
 
 
 async def slow(call: Call) -> Steps:
-    """Nothing, not even headers, for N seconds; then a whole answer."""
+    """Sends nothing, not even headers, for N seconds; then a whole answer."""
     await asyncio.sleep(call.argument)
     for line in call.whole():
         yield line

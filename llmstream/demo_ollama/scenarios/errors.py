@@ -26,7 +26,7 @@ async def error_path(call: Call) -> Steps:
 
 
 async def runner_killed(call: Call) -> Steps:
-    """What Ollama says when its runner was killed, and a clean end."""
+    """Ollama's error when its runner was killed, and a clean end."""
     for line in call.say()[:5]:
         yield line
     yield error_line_of("an error was encountered while running the model: unexpected EOF")

@@ -34,7 +34,7 @@ from llmstream.view.interrupts import actions_of, answer_schema, calls_of, in_wo
 
 
 class AguiEncoder:
-    """See `encoder.Encoder`; fed from the first event, because a message is open or not by what came before.
+    """The `Encoder` of AG-UI; fed from the first event, because a message is open or not by what came before.
 
     thread_id, agent_run_id: what the client calls the conversation and the run. tools: the names of the client's own.
     asked: the messages that the client sent, as it has them.
@@ -83,7 +83,7 @@ class AguiEncoder:
         return "".join(frames).encode("ascii")
 
     def _open(self, event: Token | Reasoning) -> list[str]:
-        """The start of a message with its first piece; the one before is over."""
+        """The frames that begin a message with its first piece, and end the one before."""
         before = self._close()
         self._messages += 1
         message = {"messageId": f"{self._run_id}-m{self._messages}"}
@@ -143,7 +143,7 @@ class AguiEncoder:
         return frame("TOOL_CALL_RESULT", **message, content=content)
 
     def _withdraw(self, event: Withdrawn) -> list[str]:
-        """The messages without what is taken back: a client of this protocol drops what is not among them."""
+        """The frame of all messages but the withdrawn one: a client of this protocol drops what is not among them."""
         closing = self._close() if self._of == event.message else []
         if not self._said.withdraw(event.message):
             return closing
@@ -161,7 +161,7 @@ class AguiEncoder:
         return frame("RUN_FINISHED", **self._run, **_finished_fields(event, self._model))
 
     def lost(self, reason: str) -> bytes:
-        """An error: the client would have to ask again."""
+        """An error frame: the client would have to ask again."""
         message = f"This answer can't be continued from there ({reason}). Ask again."
         return frame("RUN_ERROR", message=message, code="run_not_found").encode("ascii")
 
@@ -194,7 +194,7 @@ def _role(event: Token | Reasoning) -> dict[str, str]:
 
 
 def _interrupt(interrupt: Interrupt, calls: Collection[ToolCall]) -> dict[str, Any]:
-    """What a person is asked; the graph's own value is in the metadata."""
+    """The question of a graph to a person, in AG-UI's form; the graph's own value is in the metadata."""
     asked = [call for _, call in calls_of(interrupt, calls)]
     fields: dict[str, Any] = {
         "id": interrupt["id"],
@@ -210,7 +210,7 @@ def _interrupt(interrupt: Interrupt, calls: Collection[ToolCall]) -> dict[str, A
 
 
 def _finished_fields(event: Finished, model: str) -> dict[str, Any]:
-    """What the end of an answer tells: how it ended, how long it took, the tokens.
+    """The fields that an end of an answer has: how it ended, how long it took, the tokens.
 
     Which calls are left to the client every client sees by itself, and older ones refuse an outcome that says it.
     """

@@ -50,13 +50,13 @@ class AguiContext(_Model):
 
 
 class _Kept(_Model):
-    """What is sent back to the client as it came, whatever is in it."""
+    """A value that is sent back to the client as it came, whatever is in it."""
 
     model_config = ConfigDict(extra="allow")
 
 
 class AguiFunction(_Kept):
-    """The function that a call names, its arguments as JSON text."""
+    """The function that a call names, with its arguments as JSON text."""
 
     name: str
     arguments: str | None = None
@@ -119,7 +119,7 @@ def _part(part: Mapping[str, Any]) -> Message:
 
 
 class ForwardedProps(_Model):
-    """What a page may ask for beside the messages; everything else in there is for other agents."""
+    """The wishes of a page beside the messages; everything else in there is for other agents."""
 
     model: str | None = None
     thinking: Thinking | None = None
@@ -135,7 +135,7 @@ class AguiAnswer(_Model):
 
 
 class AguiRequest(_Model):
-    """The body."""
+    """The body of `POST /agui`."""
 
     thread_id: str = Field(min_length=1, max_length=200)
     run_id: str = Field(min_length=1, max_length=200)
@@ -158,7 +158,7 @@ class AguiRequest(_Model):
         } or None
 
     def ask(self, asked: Sequence[Interrupt] = ()) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done.
+        """The request as the server takes it; raises `InvalidRequest` for what can't be done.
 
         asked: what the run before, in the same thread, wants to know from a person.
         """

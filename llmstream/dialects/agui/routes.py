@@ -26,7 +26,7 @@ _STREAM = {200: schemas.stream("AG-UI's events", {"type": "object"}), **schemas.
 
 
 def add_agui(router: APIRouter, service: Service) -> None:
-    """Add `POST /agui`."""
+    """Adds `POST /agui`."""
     routes = Routes(router, service, _ERRORS, tag="AG-UI")
     routes.add("POST", "/agui", _Agui(service).run, "Run the agent", responses=_STREAM)
 
@@ -39,7 +39,7 @@ class _Agui:
     async def run(
         self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None
     ) -> Response:
-        """Answer the last message of a thread; with `Last-Event-ID`, go on with the answer it names."""
+        """Answers the last message of a thread; with `Last-Event-ID`, goes on with the answer that this names."""
         caller = request.scope[CALLER]
         tools = {tool.name for tool in body.tools or ()}
         make = partial(AguiEncoder, thread_id=body.thread_id, agent_run_id=body.run_id, tools=tools, asked=body.sent())

@@ -13,7 +13,7 @@ Message = dict[str, Any]
 
 
 class Said:
-    """What an answer has said so far, message by message; asked: the messages that the client sent."""
+    """The messages that an answer has said so far; asked: the messages that the client sent."""
 
     def __init__(self, asked: Sequence[Mapping[str, Any]] = ()) -> None:
         self._asked = [dict(message) for message in asked]
@@ -23,7 +23,7 @@ class Said:
         self._known = {call["id"] for message in asked for call in message.get("toolCalls") or ()}
 
     def text(self, message_id: str, event: Token | Reasoning) -> list[str]:
-        """A message that begins with this piece; the list to add the next ones to."""
+        """Adds a message that begins with this piece; returns the list to add the next pieces to."""
         pieces = [event.text]
         role = "assistant" if isinstance(event, Token) else "reasoning"
         message: Message = {"id": message_id, "role": role, "content": pieces}
@@ -33,20 +33,20 @@ class Said:
         return pieces
 
     def call(self, call: ToolCall) -> None:
-        """A call, which is a message of its own under its id."""
+        """Adds a call, which is a message of its own under its id."""
         self._known.add(call.id)
         self._open[call.id] = call
         made = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": dumps(call.arguments)}}
         self._said.append((call.message, {"id": call.id, "role": "assistant", "toolCalls": [made]}))
 
     def result(self, message_id: str, call_id: str, content: str) -> None:
-        """What a call gave back, which goes with its call."""
+        """Adds the result of a call, which goes with its call."""
         call = self._open.pop(call_id, None)
         message = {"id": message_id, "role": "tool", "toolCallId": call_id, "content": content}
         self._said.append((call.message if call else None, message))
 
     def has_call(self, call_id: str) -> bool:
-        """Whether the client was told of a call."""
+        """True if the client was told of a call."""
         return call_id in self._known
 
     def change(self, call: ToolCall) -> bool:
@@ -67,7 +67,7 @@ class Said:
         return self._open.values()
 
     def withdraw(self, of: str) -> bool:
-        """Drop what belongs to a message of the chain; False where nothing was said of it."""
+        """Drops what belongs to a message of the chain; False where nothing was said of it."""
         kept = [(each, message) for each, message in self._said if each != of]
         dropped, self._said = len(kept) < len(self._said), kept
         self._open = {call_id: call for call_id, call in self._open.items() if call.message != of}
@@ -75,7 +75,7 @@ class Said:
 
     @property
     def messages(self) -> list[Message]:
-        """All of them, in order."""
+        """All messages, in order."""
         return [*self._asked, *(_whole(message) for _, message in self._said)]
 
 

@@ -43,7 +43,7 @@ _REASONS = {"stop": "stop", "length": "length", "content_filter": "content-filte
 
 
 class AiSdkEncoder:
-    """See `encoder.Encoder`; fed from the first event, and replays all of them: the client begins anew too.
+    """The `Encoder` of the AI SDK; fed from the first event and replaying all: the client begins anew too.
 
     message_id: of the message that this answer goes on with; None makes one of the run's id. calls: the ids of the
     calls that stand in it.
@@ -85,7 +85,7 @@ class AiSdkEncoder:
         return "".join(frames).encode("ascii")
 
     def _open(self, kind: str, event: Token | Reasoning) -> str:
-        """The start of a block of text or thought; the one before is over, and so may the step be."""
+        """The frames that begin a block of text or thought, after those that end the block before, maybe its step."""
         before = self._close() + self._next_step(another=bool(self._told) and event.message != self._message)
         before += self._begin_step()
         self._blocks += 1
@@ -107,7 +107,7 @@ class AiSdkEncoder:
         return frame(f"{kind}-end", id=self._id) if kind else ""
 
     def _next_step(self, *, another: bool = False) -> str:
-        """A new step for another message of the chain, and after calls that the chain answered.
+        """The frames of a new step: for another message of the chain, and after calls that the chain answered.
 
         Else the client would take two messages for one, and send the answers back by itself.
         """
@@ -163,7 +163,7 @@ class AiSdkEncoder:
             self._calls[call_id] = None
 
     def _withdraw(self, event: Withdrawn) -> str:
-        """The end of what was said of a message; a page that knows of it may drop its parts.
+        """The frames that end a withdrawn message; a page that knows of it may drop its parts.
 
         The SDK itself can't take a part back; a call is made nobody's.
         """
@@ -178,7 +178,7 @@ class AiSdkEncoder:
         return "".join([*frames, frame("data-withdrawn", data=data)])
 
     def _asks(self, event: Interrupted) -> str:
-        """What a person is asked, for every page; then the approvals, which AI SDK 5 does not know."""
+        """The frames of a question to a person, for every page; then the approvals, which AI SDK 5 does not know."""
         frames = [frame("data-interrupt", data=each) for each in event.interrupts]
         approvals = "".join(map(self._approvals, event.interrupts))
         metadata = {"model": self._model, "reason": "interrupted", **_measured(event)}
@@ -207,7 +207,7 @@ class AiSdkEncoder:
         return step + frame("finish", finishReason=reason, messageMetadata=metadata)
 
     def lost(self, reason: str) -> bytes:
-        """An error: the client would have to ask again."""
+        """An error frame: the client would have to ask again."""
         text = f"This answer can't be continued from there ({reason}). Ask again."
         return (frame("error", errorText=text) + DONE).encode("ascii")
 
@@ -218,7 +218,7 @@ def frame(kind: str, **fields: Any) -> str:
 
 
 def numbers(event: Finished) -> dict[str, Any]:
-    """What the end of an answer tells; the reason as well, because not every page is shown the finish."""
+    """The figures of an answer's end; the reason as well, because not every page is shown the finish."""
     fields: dict[str, Any] = {"reason": event.reason, **_measured(event)}
     return {**fields, "prompt_truncated": True} if event.prompt_truncated else fields
 
@@ -228,7 +228,7 @@ def _measured(event: Finished | Interrupted) -> dict[str, Any]:
 
 
 def data_frames(event: Data) -> str:
-    """Sources as the SDK knows them, anything else as a data part."""
+    """The frames of data: sources as the SDK knows them, anything else as a data part."""
     if event.name != "sources" or not isinstance(event.value, list):
         return frame(f"data-{event.name}", data=event.value)
     return "".join(_source(n, source) for n, source in enumerate(event.value, 1) if isinstance(source, dict))

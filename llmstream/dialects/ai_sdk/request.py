@@ -163,7 +163,7 @@ class FrontendTool(BaseModel):
 
 
 class ModelConfig(BaseModel):
-    """Which model to ask, as assistant-ui says it; a client brings no keys or addresses here."""
+    """The model to ask, as assistant-ui names it; a client brings no keys or addresses here."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -211,7 +211,7 @@ class AiSdkRequest(BaseModel):
         return last[0] if last and last[0].role == "assistant" else None
 
     def ask(self) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done."""
+        """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         # A page's own switches, switched off.
         check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
         shown = self.ui_messages()

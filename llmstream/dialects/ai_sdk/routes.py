@@ -30,7 +30,7 @@ _STREAM = {200: schemas.stream("A UI message stream: JSON in each message, and `
 
 
 def add_ai_sdk(router: APIRouter, service: Service) -> None:
-    """Add `POST /api/chat`, and to come back to a chat and to stop it."""
+    """Adds `POST /api/chat`, and the routes to come back to a chat and to stop it."""
     api = _AiSdk(service)
     routes = Routes(router, service, _ERRORS, prefix=_PREFIX, tag="AI SDK")
     routes.add("POST", "", api.send, "Send a message, and stream the answer", responses=_STREAM)
@@ -46,7 +46,7 @@ class _AiSdk:
     async def send(
         self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None
     ) -> Response:
-        """Answer the last message of a chat; what still goes on in that chat is replaced."""
+        """Answers the last message of a chat; a run that still goes on in that chat is replaced."""
         if last_event_id is not None:
             raise InvalidRequest("This stream has no event ids. Come back by GET /api/chat/{id}/stream.")
         run = await self._chats.start(
@@ -61,7 +61,7 @@ class _AiSdk:
         return self._follow(body.id, run, body.continued())
 
     async def resume(self, request: Request, chat: str) -> Response:
-        """What goes on in a chat, from its start; 204 where nothing does."""
+        """The run that goes on in a chat, from its start; 204 where none does."""
         found = await self._chats.active(request.scope[CALLER], chat)
         if found is None:
             return Response(status_code=204)
@@ -69,7 +69,7 @@ class _AiSdk:
         return self._follow(chat, run, msgspec.json.decode(note, type=Continued | None), hold=False)
 
     async def stop(self, request: Request, chat: str) -> Response:
-        """End what goes on in a chat and free the model: 202, or 204 where nothing did."""
+        """Ends the run that goes on in a chat and frees the model: 202, or 204 where none did."""
         stopped = await self._chats.stop(request.scope[CALLER], chat, "stop")
         return Response(status_code=202 if stopped else 204)
 

@@ -38,7 +38,7 @@ _TYPES = {
 
 
 class MessagesEncoder:
-    """See `encoder.Encoder`; fed from the first event, because a tool call is told only once nobody here answered it.
+    """The `Encoder` of Messages; fed from the first event: a call is told once nobody here answered it.
 
     model: the name the client used. max_calls: how many calls it takes at once; None for any number.
     """
@@ -117,7 +117,7 @@ class MessagesEncoder:
         return "".join([*frames, _frame("message_stop")])
 
     def lost(self, reason: str) -> bytes:
-        """An error: a client of this dialect never comes back."""
+        """An error message: a client of this dialect never comes back."""
         return error_frame(f"This answer can't be continued from there ({reason}). Ask again.", 404).encode("ascii")
 
 

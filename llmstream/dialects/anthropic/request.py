@@ -47,7 +47,7 @@ class Tool(BaseModel):
 
 
 class ToolChoice(BaseModel):
-    """Which tools may be called, and whether one must be."""
+    """The tools that may be called, and if one must be."""
 
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
@@ -55,7 +55,7 @@ class ToolChoice(BaseModel):
 
 
 class ThinkingConfig(BaseModel):
-    """Whether to think."""
+    """The wish of a client about thinking."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -127,7 +127,7 @@ def _part(block: Any) -> Message | None:
 
 
 class Prompt(BaseModel):
-    """What is asked: the part of a body that takes tokens."""
+    """The question: the part of a body that takes tokens."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -171,7 +171,7 @@ class Prompt(BaseModel):
 
 
 def _speaker(message: InputMessage) -> str:
-    """Who begins a turn: results of calls are sent as a user's, and go on with the turn of the call."""
+    """The speaker who begins a turn: results of calls are sent as a user's, and go on with the turn of the call."""
     blocks = message.content if isinstance(message.content, list) else []
     return "tool" if any(block.get("type") == "tool_result" for block in blocks) else message.role
 
@@ -193,11 +193,11 @@ class MessagesRequest(Prompt):
 
     @property
     def max_calls(self) -> int | None:
-        """How many calls the client takes at once; None for any number."""
+        """The number of calls that the client takes at once; None for any number."""
         return 1 if self.tool_choice is not None and self.tool_choice.disable_parallel_tool_use else None
 
     def ask(self) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done."""
+        """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         check_unknown(self.model_extra or {})
         note_ignored(name for name in _ADVICE if getattr(self, name) not in (None, [], {}, "auto", "standard_only"))
         tools, must_call = self.chosen_tools()
@@ -213,7 +213,7 @@ class MessagesRequest(Prompt):
         )
 
     def _thinking(self) -> Thinking | None:
-        """How much to think; "adaptive" leaves it to the server, as not to say anything does."""
+        """The amount of thinking; "adaptive" leaves it to the server, as not to say anything does."""
         kind = self.thinking.type if self.thinking else "adaptive"
         if kind != "enabled":
             return None if kind == "adaptive" else False

@@ -40,7 +40,7 @@ _COUNT = schemas.json_response("About how many tokens it takes", object_schema(i
 
 
 def add_anthropic(router: APIRouter, service: Service) -> None:
-    """Add `POST /v1/messages` and what its clients ask beside it."""
+    """Adds `POST /v1/messages` and the routes that its clients ask beside it."""
     api = _Anthropic(service)
     routes = Routes(router, service, _ERRORS, tag="Anthropic")
     routes.add("POST", "/v1/messages", api.messages, "Ask, streamed or whole", responses={200: _ANSWER})

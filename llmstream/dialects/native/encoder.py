@@ -13,7 +13,7 @@ from llmstream.runs.log import END_OF_LOST
 
 
 class NativeEncoder:
-    """See `encoder.Encoder`."""
+    """The `Encoder` of typed events."""
 
     numbered = True
     heartbeat = HEARTBEAT

@@ -27,7 +27,7 @@ from llmstream.view.answer import OneText
 
 
 class PlainEncoder:
-    """See `encoder.Encoder`; fed from the first event, because what is held back depends on what came before."""
+    """The `Encoder` of plain text; fed from the first event, because what is held back depends on what came before."""
 
     numbered = True
     heartbeat = HEARTBEAT
@@ -71,7 +71,7 @@ class PlainEncoder:
         return ""
 
     def _release(self, text: str) -> str:
-        """What can be sent of a text; its end is held back."""
+        """The part of a text that can be sent; its end is held back."""
         last = max(len(text.rstrip("\n")) - 1, 0)
         self._held = text[last:]
         return text[:last]
@@ -90,7 +90,7 @@ class PlainEncoder:
         return f"{self._run_id}-{seq}"
 
     def lost(self, reason: str) -> bytes:
-        """A `FatalError`: this dialect has no other way to say it."""
+        """A `FatalError`: this dialect has no other way to say that the position is lost."""
         return sse.encode(
             f"This answer can't be continued from there ({reason}). Ask again.", event="FatalError"
         ).encode()

@@ -63,7 +63,7 @@ class RunRequest(BaseModel):
     on_leave: Literal["cancel", "continue"] = "cancel"
 
     def ask(self) -> Ask:
-        """What is asked; raises `InvalidRequest` unless there is exactly one of a question, messages and `resume`."""
+        """The request as the server takes it; raises `InvalidRequest` unless it has just one of its three kinds."""
         if [self.question, self.messages, self.resume].count(None) != 2:
             raise InvalidRequest("Give a question, messages or resume, one of the three.")
         return Ask(

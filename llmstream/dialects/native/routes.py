@@ -45,7 +45,7 @@ _METRICS = {200: {"description": "Figures", "content": {"text/plain": {"schema":
 
 
 def add_native(router: APIRouter, service: Service) -> None:
-    """Add the endpoints to a router."""
+    """Adds the endpoints to a router."""
     asking, runs, server = _Asking(service), _Runs(service), _Server(service)
     routes = Routes(router, service, errors.NATIVE)
 
@@ -90,7 +90,7 @@ async def _start(
 
 
 class _Asking:
-    """Endpoints that ask and answer in one request."""
+    """The endpoints that ask and answer in one request."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -98,7 +98,7 @@ class _Asking:
     async def stream(
         self, request: Request, body: RunBody, last_event_id: LastEventId = None, key: IdempotencyKey = None
     ) -> Response:
-        """Start a run and follow it: typed events. With `Last-Event-ID`, go on with the run it names."""
+        """Starts a run and follows it: typed events. With `Last-Event-ID`, goes on with the run that this names."""
         if last_event_id is not None:
             return await self._service.resume(last_event_id, request.scope[CALLER], NativeEncoder, errors.NATIVE)
         run = await _start(self._service, request, body, key)
@@ -107,13 +107,13 @@ class _Asking:
     async def stream_with_post(
         self, request: Request, body: QuestionBody, last_event_id: LastEventId = None, key: IdempotencyKey = None
     ) -> Response:
-        """Start a run and follow it: plain text, one piece of the answer a message, `done` at the end."""
+        """Starts a run and follows it: plain text, one piece of the answer a message, `done` at the end."""
         return await self._plain(request, body.question, last_event_id, key)
 
     async def stream_with_get(
         self, request: Request, question: Annotated[str, Query(min_length=1)], last_event_id: LastEventId = None
     ) -> Response:
-        """The same for a browser's EventSource."""
+        """Does what `POST /stream-with-post` does, for a browser's EventSource."""
         check_destination(request.headers)
         if last_event_id is None:
             if request.method == "HEAD":
@@ -122,7 +122,7 @@ class _Asking:
         return await self._plain(request, question, last_event_id, None)
 
     async def nostream(self, request: Request, body: QuestionBody) -> dict[str, str]:
-        """The whole answer at once; leaving stops it."""
+        """The whole answer at once; leaving stops the run."""
         run = await _start(self._service, request, RunRequest(question=body.question), None, grace_s=0)
         return {"answer": whole_text(await all_events(run, request))}
 
@@ -134,7 +134,7 @@ class _Asking:
 
 
 class _Runs:
-    """Endpoints for runs by their id."""
+    """The endpoints for runs by their id."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -142,7 +142,7 @@ class _Runs:
     async def start(
         self, request: Request, response: Response, body: RunBody, key: IdempotencyKey = None
     ) -> dict[str, str]:
-        """Start a run; follow it at `events_url`. The same `Idempotency-Key` or `request_id` starts at most one."""
+        """Starts a run, followed at `events_url`. The same `Idempotency-Key` or `request_id` starts at most one."""
         run = await _start(self._service, request, body, key)
         base = f"{_seen_path(request.scope)}/{run.id}"
         response.headers["location"] = base
@@ -170,7 +170,7 @@ class _Runs:
         return await self._service.go_on(await self._find(request, run_id), after or 0, NativeEncoder, errors.NATIVE)
 
     async def stop(self, request: Request, run_id: str) -> Response:
-        """End a run and free the model: 202, or 204 where it had ended."""
+        """Ends a run and frees the model: 202, or 204 where it had ended."""
         stopped = await (await self._find(request, run_id)).stop()
         return Response(status_code=202 if stopped else 204)
 
@@ -179,7 +179,7 @@ class _Runs:
 
 
 class _Server:
-    """Endpoints about the server itself."""
+    """The endpoints about the server itself."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -199,7 +199,7 @@ class _Server:
         }
 
     async def health(self, request: Request) -> dict[str, Any]:
-        """Whether Ollama can be reached, and which model answers; a chain of one's own may need no Ollama."""
+        """The state of the server and of Ollama, and the model that answers; a chain of yours may need no Ollama."""
         store = self._service.runs.log.health()
         shared = {} if store is None else {"store": store}
         if self._service.chain is not None:

@@ -1,4 +1,4 @@
-"""A chain, or the default chain's models, as what stands behind Ollama's API."""
+"""The backend of Ollama's API over a chain, or over the default chain's models."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ class ChainBackend:
             raise OllamaError(error.message, status=status_of(error, bad_request=400)) from error
 
     async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
-        """Nothing can be got from here."""
+        """Refuses: no model can be pulled from here."""
         raise OllamaError("models are not pulled through this server, but where its Ollama runs", status=403)
         yield PullProgress("")

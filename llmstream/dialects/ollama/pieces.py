@@ -1,4 +1,4 @@
-"""Ollama's dialect of an answer: from events to the pieces that `demo_ollama.protocol` writes as lines."""
+"""Ollama's dialect of an answer: events made into the pieces that `ollama_server` writes as lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a request in Ollama's dialect, as `demo_ollama` has checked it, to what is asked."""
+"""A request in Ollama's dialect, as `ollama_server` has checked it, made into what the server takes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIMITS = frozenset(("num_predict", "stop"))
 
 
 def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]) -> Ask:
-    """What is asked; raises `InvalidRequest` for what can't be done.
+    """The request as the server takes it; raises `InvalidRequest` for what can't be done.
 
     takes_think: whether `think` means something to what answers. left_out: options that it is not told of.
     """
@@ -61,7 +61,7 @@ def _thinking(request: ChatRequest, shape: object) -> Thinking:
 
 
 def _is_default(name: str, value: object) -> bool:
-    """Whether an option says no more than its absence: empty, or an answer without a limit."""
+    """True if an option says no more than its absence: empty, or an answer without a limit."""
     return asks_nothing(value) or (name == "num_predict" and isinstance(value, int) and value < 0)
 
 
@@ -73,7 +73,7 @@ class _Messages:
         self._open: list[tuple[str, str]] = []  # id and name of the calls without a result
 
     def read(self, message: Mapping[str, Any], *, is_current: bool) -> Message:
-        """The message as the core takes it; is_current: whether it belongs to the current turn."""
+        """The message as the core takes it; is_current: True if it belongs to the current turn."""
         role, content = message.get("role"), str(message.get("content") or "")
         if role in ("tool", "function"):
             return result_of(self._answered(message), content)

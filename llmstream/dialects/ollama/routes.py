@@ -36,7 +36,7 @@ _BODY = {"required": True, "content": {"application/json": {"schema": _OBJECT}}}
 
 
 def add_ollama(router: APIRouter, service: Service) -> None:
-    """Add everything under `/ollama`."""
+    """Adds all endpoints under `/ollama`."""
     # Ollama speaks OpenAI's dialect too, and some editors ask for models in the one and chat in the other.
     add_openai(router, service, f"{_PREFIX}/v1")
     routes = Routes(router, service, _ERRORS, prefix=_PREFIX, tag="Ollama")
@@ -53,7 +53,7 @@ def add_ollama(router: APIRouter, service: Service) -> None:
 
 
 def _documented(endpoint: Endpoint) -> dict[str, Any]:
-    """What the OpenAPI document says of an endpoint."""
+    """The description of an endpoint in the OpenAPI document."""
     answer = schemas.json_response("As Ollama answers", _OBJECT)
     if endpoint.path == "/":
         answer["content"] = {"text/plain": {"schema": TEXT}}

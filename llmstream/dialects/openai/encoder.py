@@ -34,7 +34,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 
 
 class OpenAIEncoder:
-    """See `encoder.Encoder`; fed from the first event, because a tool call is told only once nobody here answered it.
+    """The `Encoder` of chat completions; fed from the first event: a call is told once nobody here answered it.
 
     model: the name the client used. include_usage: whether the client wants the usage in the end. max_calls: how many
     calls it takes at once; None for any number.
@@ -73,7 +73,7 @@ class OpenAIEncoder:
         return "".join(frames).encode("ascii")
 
     def _around(self, name: str) -> tuple[str, str]:
-        """What stands before a token and before a thought: this is written once per token."""
+        """The beginnings of a token's and of a thought's chunk, which are written once per token."""
         choices = f'{self._head},"choices":[{{"index":0,"delta":{{'
         return f'{choices}"content":', f'{choices}"reasoning_content":'
 
@@ -106,7 +106,7 @@ class OpenAIEncoder:
         return end + DONE
 
     def lost(self, reason: str) -> bytes:
-        """An error: a client of this dialect never comes back."""
+        """An error chunk: a client of this dialect never comes back."""
         message = f"This answer can't be continued from there ({reason}). Ask again."
         return f"data: {dumps(error_body(message, 'run_not_found', 404))}\n\n{DONE}".encode("ascii")
 
@@ -176,7 +176,7 @@ def failure_of(event: Failed | Cancelled) -> tuple[str, str, int]:
 
 
 def error_body(message: str, code: str, status: int) -> dict[str, Any]:
-    """An error as both official clients read it."""
+    """The body of an error as both official clients read it."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 

@@ -75,7 +75,7 @@ class ChatMessage(BaseModel):
     reasoning: str | None = None
 
     def to_message(self, *, is_current: bool) -> Message:
-        """The message as the core takes it; is_current: whether it belongs to the current turn."""
+        """The message as the core takes it; is_current: True if it belongs to the current turn."""
         parts = self.content if isinstance(self.content, list) else [text_part(self.content or "")]
         content = content_of(parts, _part, is_current=is_current)
         match self.role:
@@ -111,7 +111,7 @@ def _part(part: Message) -> Message:
 
 
 def thinking_of(effort: str | None) -> Thinking | None:
-    """How much to think, by OpenAI's names; raises `InvalidRequest` for one that isn't there."""
+    """The amount of thinking, by OpenAI's names; raises `InvalidRequest` for an unknown one."""
     if effort is None:
         return None
     if effort not in _EFFORTS:
@@ -120,7 +120,7 @@ def thinking_of(effort: str | None) -> Thinking | None:
 
 
 class StreamOptions(BaseModel):
-    """What a stream tells beside the answer."""
+    """The options of a stream: what it tells beside the answer."""
 
     include_usage: bool = False
     include_obfuscation: bool = False
@@ -171,11 +171,11 @@ class CompletionRequest(BaseModel):
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream ends with the usage."""
+        """True if the stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
     def ask(self) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done."""
+        """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         check_unknown(self.model_extra or {})
         for name, harmless in _NOT_HERE.items():
             value = getattr(self, name)

@@ -26,7 +26,7 @@ Body = Annotated[CompletionRequest, Depends(JsonBody(CompletionRequest))]
 
 
 def add_openai(router: APIRouter, service: Service, prefix: str = "/v1") -> None:
-    """Add `POST /v1/chat/completions` and `GET /v1/models`."""
+    """Adds `POST /v1/chat/completions` and `GET /v1/models`."""
     api = _OpenAI(service)
     routes = Routes(router, service, OPENAI_ERRORS, prefix=prefix, tag="OpenAI")
     routes.add("POST", "/chat/completions", api.completions, "Ask, streamed or whole", responses={200: _ANSWER})
@@ -85,7 +85,7 @@ class _OpenAI:
         return models_body(await self._service.models())
 
     async def model(self, model: str) -> dict[str, Any]:
-        """One of them."""
+        """One model."""
         if self._service.chain is None:
             check_model(model, self._service.settings)
         for name in await self._service.models():

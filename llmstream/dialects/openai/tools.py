@@ -28,7 +28,7 @@ class Tool(BaseModel):
 
 
 class CalledFunction(BaseModel):
-    """The function that a call names, its arguments as JSON text."""
+    """The function that a call names, with its arguments as JSON text."""
 
     name: str
     arguments: str | dict[str, Any] | None = None
@@ -43,7 +43,7 @@ class Call(BaseModel):
 
 
 def chosen_tools(tools: Sequence[Tool], choice: str | dict[str, Any] | None) -> tuple[list[Message], bool]:
-    """The tools that may be called, and whether one must be; raises `InvalidRequest` for another choice."""
+    """The tools that may be called, and True if one must be; raises `InvalidRequest` for another choice."""
     names, must_call = {tool.function.name for tool in tools}, False
     match choice:
         case None | "auto":

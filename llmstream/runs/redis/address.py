@@ -1,4 +1,4 @@
-"""The address of a Redis server, and the connections that lead to it."""
+"""The address of a Redis server, and the connections that lead there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def shown(url: str) -> str:
 
 
 def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
-    """What makes connections to the server at `url`; raises `SettingsError` where that is no address.
+    """The function that makes connections to the server at `url`; raises `SettingsError` where that is no address.
 
     Nothing is retried by the client library: every command of ours is repeated by those who know what it does.
     """

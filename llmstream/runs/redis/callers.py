@@ -1,4 +1,4 @@
-"""How many runs each caller has, in all processes together."""
+"""The number of runs that each caller has, in all processes together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Callers:
         self._ttl = ttl
 
     async def admit(self, run: NewRun) -> None:
-        """Count the run among its caller's; those that are no longer active count no more. Raises `TooManyRuns`."""
+        """Counts the run among its caller's; those that are no longer active count no more. Raises `TooManyRuns`."""
         callers, limit = self._keys.callers(run.caller), run.caller_limit
         active = await self._link.run(ADMIT, [callers], run.id, limit, self._ttl)
         if not active:
@@ -32,7 +32,7 @@ class Callers:
             raise TooManyRuns(f"You have {limit} answers under way, as many as one caller may. Wait for one to end.")
 
     def dismiss(self, run: NewRun) -> None:
-        """The run has ended, or never began."""
+        """Counts a run no more, which has ended or never began."""
         if run.caller_limit:
             self._link.spawn(self._dismiss(run))
 

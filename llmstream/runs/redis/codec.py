@@ -54,7 +54,7 @@ def _tame(event: str | Event) -> Any:
 
 
 def decode(data: bytes, count: int) -> list[Event]:
-    """The `count` events of an entry; raises `StoreCorrupt` where they are not that."""
+    """The `count` events of an entry; raises `StoreCorrupt` for other contents."""
     try:
         events = [Token(item) if type(item) is str else item for item in _decode(data)]
     except (msgspec.MsgspecError, ValueError, RecursionError):

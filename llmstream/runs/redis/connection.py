@@ -33,7 +33,7 @@ Command = tuple[Any, ...]
 
 
 class Link:
-    """Commands to the server at `url`; all of it lives in one event loop.
+    """The connections to the server at `url` and the commands over them; lives in one event loop.
 
     up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
     whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
@@ -61,22 +61,22 @@ class Link:
         self._closed = False
 
     def connection(self) -> Any:
-        """A connection of one's own, not yet connected."""
+        """A new connection for one caller alone, not yet connected."""
         return self._connections.make_connection()
 
     def patience_s(self, lease_s: float) -> float:
-        """How long after the store is back, in seconds, every other process that lives is back too."""
+        """The time after the store is back, in seconds, until every other process that lives is back too."""
         return max(lease_s, 2 * self.timeout_s + _LONGEST_PAUSE_S)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
-        """Do this behind; in a context of its own, for the caller's would live as long."""
+        """Starts work that nobody waits for, in a context of its own: the caller's would live as long."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def live(self, *parts: Coroutine[Any, Any, None]) -> None:
-        """Do this work, which never ends by itself; at the end of the loop let go of all connections."""
+        """Runs parts that never end by themselves; at the end of the loop lets go of all connections."""
         try:
             await asyncio.gather(*parts)
         except Exception:
@@ -111,7 +111,7 @@ class Link:
         return answers
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
-        """What a script answers."""
+        """The answer of a script."""
         command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
         try:
             return await self.command(*command)
@@ -151,7 +151,7 @@ class Link:
             await self._idle.pop().disconnect(nowait=True)
 
     def lost(self, error: BaseException) -> None:
-        """The store does not answer, or takes nothing."""
+        """Notes that the store does not answer, or takes nothing."""
         if self.up and not self._closed:
             self.up = False
             self._back.clear()
@@ -180,17 +180,17 @@ class Link:
             each()
 
     async def wait(self) -> None:
-        """Wait until the store is there."""
+        """Waits until the store is there."""
         await self._back.wait()
 
     async def once(self, *command: Any) -> None:
-        """One command whether or not the store is thought to be there; raises what went wrong."""
+        """Sends one command, also where the store is thought to be away; raises what went wrong."""
         (answer,) = await self._exchange([command])
         if isinstance(answer, Exception):
             raise answer
 
     async def check(self) -> str | None:
-        """Find out whether this store will do; a warning about it, or None. Raises `SettingsError`, as one sentence."""
+        """A warning about a store that will do, or None. Raises `SettingsError` for one that won't, as one sentence."""
         try:
             async with asyncio.timeout(self.timeout_s):
                 *answers, more, less = await self._exchange([*self.trial, ("INFO", "server"), ("INFO", "memory")])
@@ -214,7 +214,7 @@ class Link:
         return f"maxmemory-policy is {policy}; noeviction keeps answers whole" if policy != "noeviction" else None
 
     async def aclose(self) -> None:
-        """Let go of all connections."""
+        """Lets go of all connections."""
         self._closed = True
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
@@ -227,7 +227,7 @@ class Link:
 
 
 def reason(error: BaseException) -> str:
-    """Why the store can't be used, in a few words: no address, user or password."""
+    """The reason why the store can't be used, in a few words: no address, user or password."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ResponseError) or type(error).__name__ == "AuthenticationError":

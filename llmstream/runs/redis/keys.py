@@ -1,4 +1,4 @@
-"""The names of everything in Redis. Nothing that a client sent becomes a name, but for run ids of a checked form."""
+"""The names of all keys in Redis. Nothing that a client sent becomes a name, but for run ids of a checked form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOMB_S = 3600
 
 
 def is_run_id(run_id: str) -> bool:
-    """Whether a run may be called so; no other id is ever looked for."""
+    """True if a text has the form of a run's id; no other id is ever looked for."""
     return _RUN.fullmatch(run_id) is not None
 
 
@@ -57,7 +57,7 @@ class Keys:
 
 @dataclass(frozen=True, kw_only=True)
 class Times:
-    """How long keys live, in ms. ttl: of a run that goes on; replay: of its events after the end; tomb: of its end."""
+    """The lifetimes of keys, in ms. ttl: of a run that goes on; replay: of its events after it; tomb: of its end."""
 
     ttl: int
     replay: int
@@ -73,7 +73,7 @@ class Times:
 
 
 def _digest(*texts: str) -> str:
-    """The same for the same texts; how they are cut into several makes a difference."""
+    """A digest of several texts; the same texts cut in other places give another one."""
     digest = blake2b(digest_size=16)
     for text in texts:
         data = text.encode("utf-8", "surrogatepass")

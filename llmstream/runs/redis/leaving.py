@@ -1,4 +1,4 @@
-"""When a run of this process is left: by those who watch it here, and by those who do elsewhere."""
+"""The moment when a run of this process is left: by those who watch it here, and by those who do elsewhere."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DOUBT_S = 5.0
 
 
 class Leaving:
-    """Watchers elsewhere count as one more watcher here, as long as any process that lives has some."""
+    """Counts the watchers elsewhere as one more watcher here, as long as any process that lives has some."""
 
     def __init__(self, link: Link, local: MemoryLog, writer: Writer, nodes: Nodes) -> None:
         self._link = link
@@ -24,7 +24,7 @@ class Leaving:
         self._nodes = nodes
 
     def left(self, owned: Owned) -> None:
-        """Nobody watches a run here any more: it ends, unless somebody watches it elsewhere."""
+        """Ends a run that nobody watches here any more, unless somebody watches it elsewhere."""
         self._link.spawn(self._left(owned))
 
     async def _left(self, owned: Owned) -> None:
@@ -44,7 +44,7 @@ class Leaving:
             self._local.watch(run_id, 1)
 
     def unwatched(self, run_id: str) -> None:
-        """The last watcher of another process left; the grace of the run begins."""
+        """Begins the grace of a run: its last watcher in another process left."""
         owned = self._writer.owned.get(run_id)
         if owned is None:
             return

@@ -38,7 +38,7 @@ _FLUSH_S = 2.0
 
 
 class RedisLog(RunLog):
-    """See `RunLog`. What this process appends is followed here as in memory, whatever becomes of the store.
+    """The `RunLog` in Redis. A run of this process is followed here as in memory, whatever becomes of the store.
 
     It lives in the event loop in which it is first used; followers, lookups and stops may come from any.
     """
@@ -56,7 +56,7 @@ class RedisLog(RunLog):
     # --- where it lives
 
     def _begin(self) -> None:
-        """Begin to live in the running loop, unless it lives already."""
+        """Starts the log's tasks in the running loop, unless they run already."""
         with self._starting:
             if self._loop is not None and not self._loop.is_closed():
                 return
@@ -81,7 +81,7 @@ class RedisLog(RunLog):
         link.spawn(link.live(nodes.work(), subscription.listen(), writer.work()))
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
-        """Have this done in the loop in which the log lives."""
+        """Calls a function in the loop in which the log lives."""
         self._begin()
         if self._loop is None or asyncio.get_running_loop() is self._loop:
             return await work
@@ -128,7 +128,7 @@ class RedisLog(RunLog):
         self._loop = None
 
     async def stored(self) -> None:
-        """Wait until others find all that was appended here."""
+        """Waits until others find all that was appended here."""
         if self._loop is not None:
             await self._at_home(self.writer.clean())
 

@@ -1,4 +1,4 @@
-"""A run of another process, as it is known here, and its followers."""
+"""The copy of a run of another process, and its followers here."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Mirror(Followed):
         return len(self.events)
 
     def put(self, last: int, count: int, data: bytes) -> bool:
-        """Take an entry of the log; False where those before it are missing. Raises `StoreCorrupt`."""
+        """Takes an entry of the log; False where those before it are missing. Raises `StoreCorrupt`."""
         if last == END_OF_LOST:
             (event,) = decode(data, count)
             if not isinstance(event, Failed):
@@ -94,7 +94,7 @@ class Mirror(Followed):
             self.wake()
 
     def skip(self, count: int) -> None:
-        """The first events are not in the store any more: whoever needs them is told so, and nobody reads these."""
+        """Notes that the first events are not in the store any more: followers that need them are told so."""
         self.gone = count
         self.events.extend([_NOT_HERE] * count)
 
@@ -110,19 +110,19 @@ class Mirror(Followed):
         self.bytes = kept
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Ends the copy: nothing more will come."""
         self.closed = True
         self.known.set()
         self.wake()
 
     def leave(self) -> None:
-        """Tell no more of the run in this process; it goes on."""
+        """Tells the followers no more of the run, which goes on."""
         if not self.closed:
             self.left_alone = True
             self.close()
 
     def fail(self, failure: Exception) -> None:
-        """Nothing more can be told to the followers."""
+        """Fails the followers: nothing more can be told to them."""
         if not self.closed:
             self.failure = failure
             self.close()
@@ -133,7 +133,7 @@ def _size(event: Event) -> int:
 
 
 class MirrorFollower(Follower):
-    """Follows a mirror. What it raises comes from `__anext__`, for only the store can tell.
+    """A follower of a copy. Its errors come from `__anext__`, for only the store can tell.
 
     held: the number of the last event that the client has.
     """
@@ -152,7 +152,7 @@ class MirrorFollower(Follower):
 
     @property
     def idle_s(self) -> float:
-        """See `Follower`."""
+        """The idle time in seconds; see `Follower.idle_s`."""
         return self._inner.idle_s
 
     @idle_s.setter
@@ -161,11 +161,11 @@ class MirrorFollower(Follower):
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the client holds more than there is here."""
+        """True if the client holds more events than the copy has."""
         return self.held > self._mirror.have and not self._mirror.closed
 
     def lose(self, reason: str) -> None:
-        """Tell this follower alone that it can't go on from its position."""
+        """Tells this follower alone that it can't go on from its position."""
         self.failure = PositionLost(reason)
         self._inner.close()
 
@@ -186,7 +186,7 @@ class MirrorFollower(Follower):
         return batch
 
     def _last(self) -> Batch:
-        """What stands behind the last event."""
+        """The batch behind the last event; raises what ends the following otherwise."""
         mirror, self._over = self._mirror, True
         if self.failure is not None:
             raise self.failure

@@ -80,11 +80,11 @@ class Nodes:
         await self._link.once(*self._lease)
 
     def asked(self, run_id: str, owner: str) -> None:
-        """Somebody asked for a run: see for a while that it gets its end."""
+        """Watches a run that somebody asked for, for a while, so that it gets its end."""
         self._asked[run_id] = (owner, self._loop.time() + _ASKED_LEASES * self._lease_s)
 
     async def work(self) -> None:
-        """Tick, as long as the process lives."""
+        """Shows that this process lives, again and again, as long as it does."""
         while True:
             try:
                 await self._tick()
@@ -133,7 +133,7 @@ class Nodes:
         return (owners | {owner for owner, _ in self._asked.values()}) - {self._node}
 
     def _look_at_silent(self) -> None:
-        """Read runs again of which nothing was heard, more and more seldom."""
+        """Reads again the runs of which nothing was heard, more and more seldom."""
         now = self._loop.time()
         for mirror in self._reader.mirrors.values():
             if mirror.closed or not mirror.owner:
@@ -149,7 +149,7 @@ class Nodes:
     # --- orders
 
     def order(self, node: str, order: str) -> None:
-        """Tell another process something; it may get lost, and is found in the store all the same."""
+        """Sends an order to another process; it may get lost, and is found in the store all the same."""
         self._link.spawn(self._order(node, order))
 
     async def _order(self, node: str, order: str) -> None:
@@ -159,7 +159,7 @@ class Nodes:
             return
 
     def _hear(self, order: bytes) -> None:
-        """An order: x <run> <by>: end it. l <run>: its last watcher there left. s <run>: store it. p: a probe."""
+        """Obeys an order: x <run> <by>: end it. l <run>: its last watcher there left. s <run>: store it. p: a probe."""
         kind, *words = order[:200].decode("ascii", "replace").split(" ")
         if kind == "p":
             self._heard = True
@@ -177,7 +177,7 @@ class Nodes:
     # --- watchers
 
     async def watched(self, run_id: str) -> bool:
-        """Whether a process that lives watches a run."""
+        """True if a process that lives watches a run."""
         return not await self._unwatched([run_id])
 
     async def _unwatched(self, runs: Sequence[str]) -> list[str]:
@@ -233,13 +233,13 @@ class Nodes:
                 self._reader.read(mirror)
 
     async def reap(self, run_id: str, owner: str, number: bytes) -> bool:
-        """Write the end of a run whose owner died, unless it has moved since `number`."""
+        """Writes the end of a run whose owner died, unless the run has moved since `number`."""
         ((_, end),) = encode([failed(OwnerLost())])
         keys = [self._keys.meta(run_id), self._keys.log(run_id), self._keys.watchers(run_id)]
         return bool(await self._link.run(REAP, keys, owner, number, end, self._times.replay, self._times.tomb))
 
     async def _disown(self, run_id: str) -> None:
-        """A run that is said to be this process's, which has forgotten it: an old copy of the store came back."""
+        """Ends a run that is said to be this process's, which has forgotten it: an old copy of the store came back."""
         try:
             owner, state = await self._link.command("HMGET", self._keys.meta(run_id), "o", "s")
             if owner == self._node.encode() and state == b"":

@@ -1,4 +1,4 @@
-"""The others' side: one subscription of this process for all runs that are followed here, and what it missed.
+"""The reading side: one subscription of this process for all runs followed here, and reads that fill its gaps.
 
 A message is told at most once and may be lost; the numbers show it, and what is missing is then read from the log. What
 numbers can't show, a subscription that has gone deaf, is found out by `nodes`, which sends itself a message.
@@ -107,7 +107,7 @@ class Reader:
             self._link.spawn(self.tell_unwatched())
 
     async def tell_unwatched(self) -> None:
-        """Tell of the runs that nobody watches here any more; again until it is known."""
+        """Tells the owners which runs nobody watches here any more; again until they know."""
         for run_id in list(self.unwatched):
             mirror = self.mirrors.get(run_id)
             try:
@@ -121,7 +121,7 @@ class Reader:
                 self.order(mirror.owner, f"l {run_id}")
 
     async def _wait_ahead(self, mirror: Mirror, follower: MirrorFollower) -> None:
-        """Bring a client that holds more than the store back to it, or tell it that there is no such position.
+        """Brings a client that holds more than the store back to it, or tells it that there is no such position.
 
         It was with the owner a moment ago, or the store lost something; the owner, if it lives, has it.
         """
@@ -146,7 +146,7 @@ class Reader:
     # --- reading what is stored
 
     def read(self, mirror: Mirror) -> None:
-        """Read what is stored beyond what is here; once at a time, and once more where it is asked for meanwhile."""
+        """Reads the stored events beyond those here; once at a time, and once more where it is asked for meanwhile."""
         if mirror in self._reading:
             self._reading[mirror] = True
         elif not mirror.closed:
@@ -154,7 +154,7 @@ class Reader:
             self._link.spawn(self._reread(mirror))
 
     def read_all(self) -> None:
-        """Read all runs again: something may have been missed."""
+        """Reads all runs again: something may have been missed."""
         for mirror in list(self.mirrors.values()):
             if mirror.opened:
                 self.read(mirror)
@@ -205,7 +205,7 @@ class Reader:
         return None
 
     def _missing(self, mirror: Mirror) -> None:
-        """The store does not know the run, or not any more: then its owner, if it lives, writes it again."""
+        """Handles a run that the store does not know (any more): its owner, if it lives, writes it again."""
         if not mirror.owner:
             return mirror.fail(RunNotFound())
         now = self._loop.time()

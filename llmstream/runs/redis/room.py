@@ -37,7 +37,7 @@ class Room:
 
     @property
     def bytes(self) -> int:
-        """About how much memory all events take."""
+        """The approximate number of bytes that all events take."""
         return sum(run.bytes for run in self._runs.values())
 
     def figures(self) -> dict[str, float]:

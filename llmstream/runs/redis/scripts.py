@@ -1,4 +1,4 @@
-"""What has to happen in one step, in Lua. Each script may run again after its answer was lost: it then changes nothing.
+"""The steps that must be one, as Lua scripts. Each may run again after its answer was lost: it then changes nothing.
 
 Safety rests on three facts that Redis itself holds: a run has one owner for life; `n` is the number of the last event
 stored; and the ids of a stream only grow, so that nothing is ever added after the end written for a dead owner.

@@ -1,4 +1,4 @@
-"""The one connection of a process that hears of news: of runs that are followed here, and orders to the process."""
+"""The one connection of a process that hears news: of runs that are followed here, and orders to the process."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class Subscription:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection that can be heard."""
+        """True if there is a connection over which messages come."""
         return self._connection is not None
 
     def add(self, channel: str, begun: Callable[[], None], heard: Callable[[bytes], None]) -> None:
-        """Hear a channel from now on."""
+        """Hears a channel from now on."""
         self._channels[channel.encode()] = (begun, heard)
         self._send("SUBSCRIBE", channel)
 
     def remove(self, channel: str) -> None:
-        """Hear it no more."""
+        """Hears a channel no more."""
         if self._channels.pop(channel.encode(), None) is not None:
             self._send("UNSUBSCRIBE", channel)
 
     async def listen(self) -> None:
-        """Hear, as long as the process lives."""
+        """Hears messages, as long as the process lives."""
         while True:
             await self._link.wait()
             connection = self._link.connection()
@@ -61,7 +61,7 @@ class Subscription:
                 await connection.disconnect(nowait=True)
 
     async def drop(self) -> None:
-        """The connection is deaf: make a new one."""
+        """Drops a connection over which nothing comes, so that a new one is made."""
         if self._connection is not None:
             await self._connection.disconnect(nowait=True)
 

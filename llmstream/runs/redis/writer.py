@@ -1,4 +1,4 @@
-"""The owner's side: what is appended here goes out behind, in batches of all runs, one call at a time.
+"""The writing side: what is appended here goes to the store afterwards, in batches of all runs, one call at a time.
 
 Nothing is remembered of a call but the number that the store answered with: what it has already it skips, and where it
 lacks something it says from where to go on. So a lost answer, a lost tail and a store that lost everything are all
@@ -70,7 +70,7 @@ class Writer:
         self._clean.set()
 
     def touch(self, run_id: str) -> None:
-        """There is something new in a run."""
+        """Notes that a run has something new."""
         if run_id in self._dirty:  # as every token but the first of a batch finds it
             return
         owned = self.owned.get(run_id)
@@ -80,7 +80,7 @@ class Writer:
             self._news.set()
 
     def compare(self, *, ended: bool = True) -> None:
-        """Compare all runs with what the store has of them; with those that ended a moment ago."""
+        """Compares all runs with what the store has of them; with those that ended a moment ago."""
         now = time.monotonic()
         for run_id, owned in list(self.owned.items()):
             if owned.ended_at is not None and now - owned.ended_at > _MENDED_S:
@@ -98,11 +98,11 @@ class Writer:
         }
 
     async def clean(self) -> None:
-        """Wait until the store has everything."""
+        """Waits until the store has everything."""
         await self._clean.wait()
 
     async def create(self, new: NewRun, *, with_key: bool = True, followed: bool = False) -> str:
-        """Make room for a run in the store; the id of the run its key belongs to."""
+        """Makes room for a run in the store; returns the id of the run its key belongs to."""
         key = new.key if with_key else None
         meta = self._keys.meta(new.id)
         answer, run_id = await self._link.run(
@@ -117,7 +117,7 @@ class Writer:
         return str(run_id.decode())
 
     async def work(self) -> None:
-        """Write, as long as the process lives."""
+        """Writes, as long as the process lives."""
         flushed_at = 0.0
         while True:
             await self._news.wait()
@@ -170,7 +170,7 @@ class Writer:
             raise StoreFull
 
     def _entries(self, owned: Owned, events: Sequence[Event]) -> tuple[list[Any], int]:
-        """What the script takes for one run, and about how many bytes."""
+        """The arguments of the script for one run, and their approximate size in bytes."""
         entries: list[Any] = []
         last, size = owned.stored, 0
         for start in range(owned.stored, len(events), 256):
@@ -187,7 +187,7 @@ class Writer:
         return len(owned.events or ()), owned.closed
 
     async def _answered(self, owned: Owned, answer: list[Any], sent: tuple[int, bool]) -> bool:
-        """Take note of what the store has of a run; whether that is all there was when it was asked."""
+        """Takes note of what the store has of a run; True if that is all there was when it was asked."""
         kind = answer[0]
         if kind == b"error":
             self._link.full = True
@@ -215,7 +215,7 @@ class Writer:
         return True
 
     async def _begin_again(self, owned: Owned) -> None:
-        """The store lost the run, and gets it again from its first event on."""
+        """Writes a run that the store lost again, from its first event on."""
         self.repairs += 1
         owned.stored = 0
         try:
@@ -226,7 +226,7 @@ class Writer:
             await self.create(owned.new, with_key=False, followed=True)
 
     def _fenced(self, owned: Owned) -> None:
-        """Others were told that this process died, so the run ends here too."""
+        """Ends a run here too: others were told that this process died."""
         self._forget(owned.new.id)
         if owned.ended_at is None and not owned.closed:
             self.lost += 1
@@ -238,7 +238,7 @@ class Writer:
         self._dirty.pop(run_id, None)
 
     def ask(self, owned: Owned, by: str) -> bool:
-        """Have the owner end a run; False where it was asked before."""
+        """Has the owner end a run; False where that was asked before."""
         if owned.asked or by not in get_args(CancelledBy):
             return False
         owned.asked = True
