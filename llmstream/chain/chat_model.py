@@ -58,19 +58,19 @@ class StrictChatOllama(_ChatOllama):
         return request_body(self, messages, **kwargs)
 
     def tells_thinking(self, kwargs: Mapping[str, Any]) -> bool:
-        """Whether the thinking was asked for: LangChain drops what was not."""
+        """True if thinking was asked for: LangChain drops what was not."""
         return bool(kwargs.get("reasoning", self.reasoning))
 
     async def astream(
         self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
-        """See `ChatOllama.astream`."""
+        """Streams as `ChatOllama.astream`."""
         async with aclosing(super(StrictChatOllama, self._for(config)).astream(input, config, **kwargs)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 yield chunk
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessageChunk]:
-        """See `ChatOllama.stream`."""
+        """Streams as `ChatOllama.stream`."""
         yield from super(StrictChatOllama, self._for(config)).stream(input, config, **kwargs)
 
     def _for(self, config: RunnableConfig | None) -> Self:

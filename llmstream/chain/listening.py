@@ -1,4 +1,4 @@
-"""Who listens to a model: where only llmstream does, tokens that are ready together travel together."""
+"""The listeners of a model: where only llmstream listens, tokens that are ready together travel together."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def group_listeners(run_manager: Any) -> list[GroupListener]:
 
 
 def is_heard_in_groups(model: BaseLanguageModel[Any], config: RunnableConfig | None) -> bool:
-    """Whether a model that streams with this config is heard by llmstream, and by nobody else."""
+    """True if a model that streams with this config is heard by llmstream, and by nobody else."""
     handlers = handlers_in(ensure_config(config))
     others = [handler for handler in handlers if not isinstance(handler, GroupListener)]
     return len(others) < len(handlers) and not is_observed(model, others)
@@ -54,13 +54,13 @@ def handlers_in(config: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def goes_its_own_way(model: BaseLanguageModel[Any]) -> bool:
-    """Whether LangChain does more for a model than ask it and hand on what it says, or tells somebody of it."""
+    """True if LangChain does more for a model than ask it and hand on the answer, or tells somebody of it."""
     names = ("callbacks", "verbose", "cache", "rate_limiter", "disable_streaming")
     return any(getattr(model, name, None) for name in names)
 
 
 def is_observed(model: BaseLanguageModel[Any], handlers: Sequence[Any]) -> bool:
-    """Whether one of these handlers, a callback of the model's own, or a tracer would hear of a call.
+    """True if one of these handlers, a callback of the model's own, or a tracer would hear of a call.
 
     Looks where LangChain looks for them (`_configure` in langchain_core/callbacks/manager.py), but makes no callback
     manager, which would take a third of the time until a question is on its way.
@@ -69,7 +69,7 @@ def is_observed(model: BaseLanguageModel[Any], handlers: Sequence[Any]) -> bool:
 
 
 def is_traced() -> bool:
-    """Whether somebody listens to all that LangChain runs here."""
+    """True if somebody listens to all that LangChain runs here."""
     from langchain_core.tracers.context import _configure_hooks, _tracing_v2_is_enabled  # brings in langsmith, 130 ms
 
     hooks = (var.get() is not None or (name and env_var_is_set(name)) for var, _, _, name in _configure_hooks)

@@ -31,7 +31,7 @@ def request_body(
 
 
 def are_messages(value: Any) -> TypeGuard[list[BaseMessage]]:
-    """Whether a model is given messages as they are."""
+    """True if a model's input is messages already."""
     return isinstance(value, list) and all(isinstance(each, BaseMessage) for each in value)
 
 

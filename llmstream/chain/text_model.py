@@ -44,7 +44,7 @@ class StrictOllamaLLM(OllamaLLM):
         return self._body(prompt.to_string(), **kwargs)
 
     def tells_thinking(self, kwargs: Mapping[str, Any]) -> bool:
-        """Whether the thinking is told: what LangChain makes of a text model's answer is text alone."""
+        """False: what LangChain makes of a text model's answer is text alone, without its thinking."""
         return False
 
     def _body(self, prompt: str, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
@@ -53,13 +53,13 @@ class StrictOllamaLLM(OllamaLLM):
         return {key: value for key, value in params.items() if value is not None}
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[str]:
-        """See `OllamaLLM.astream`."""
+        """Streams as `OllamaLLM.astream`."""
         async with aclosing(super(StrictOllamaLLM, self._for(config)).astream(input, config, **kwargs)) as pieces:  # type: ignore[type-var]
             async for piece in pieces:
                 yield piece
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[str]:
-        """See `OllamaLLM.stream`."""
+        """Streams as `OllamaLLM.stream`."""
         yield from super(StrictOllamaLLM, self._for(config)).stream(input, config, **kwargs)
 
     def _for(self, config: RunnableConfig | None) -> Self:
@@ -113,7 +113,7 @@ class StrictCommunityOllama(StrictOllamaLLM):
         return made.through(ollama)
 
     def _body(self, prompt: str, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        """The same as `_OllamaCommon._acreate_stream` makes (langchain_community/llms/ollama.py)."""
+        """The body that `_OllamaCommon._acreate_stream` makes (langchain_community/llms/ollama.py)."""
         original = self._original
         if original.stop is not None and stop is not None:
             raise ValueError("`stop` found in both the input and default params.")

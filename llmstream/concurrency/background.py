@@ -17,7 +17,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 _lock = threading.Lock()
@@ -148,40 +148,49 @@ def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, N
     generator, and returns when that is done; where Python's garbage collector closes it, at once.
     """
     running, thread = _background()
-    items: queue.SimpleQueue[tuple[T] | _End] = queue.SimpleQueue()
-    task: asyncio.Task[None] | None = None
-
-    async def pump() -> None:
-        async with aclosing(make()) as source:
-            async for item in source:
-                items.put((item,))
-
-    def begin() -> None:
-        nonlocal task
-        task = running.create_task(pump())
-        # Not in the task itself: one that is cancelled before its first step never gets there.
-        task.add_done_callback(lambda done: items.put(_End(None if done.cancelled() else done.exception())))
-
-    def leave() -> None:
-        if task is not None:
-            task.cancel()
-
     if threading.current_thread() is thread:
         raise RuntimeError(_OWN_THREAD)
-    running.call_soon_threadsafe(begin)
+    pump = _Pump(make, running)
+    running.call_soon_threadsafe(pump.begin)
     last: tuple[T] | _End | None = None
     try:
-        while not isinstance(last := _get(items, thread), _End):
+        while not isinstance(last := _get(pump.items, thread), _End):
             yield last[0]
         if last.error is not None:
             raise last.error
     finally:
         if not isinstance(last, _End) and thread.is_alive():
             with suppress(RuntimeError):  # the loop was closed meanwhile, with all that ran in it
-                running.call_soon_threadsafe(leave)
+                running.call_soon_threadsafe(pump.leave)
                 if threading.get_ident() not in (thread.ident, _collecting):
-                    while not isinstance(_get(items, thread), _End):
+                    while not isinstance(_get(pump.items, thread), _End):
                         pass
+
+
+class _Pump(Generic[T]):
+    """The run of an async generator on a loop, and the queue that gets its items and then its end."""
+
+    def __init__(self, make: Callable[[], AsyncGenerator[T, None]], running: asyncio.AbstractEventLoop) -> None:
+        self.items: queue.SimpleQueue[tuple[T] | _End] = queue.SimpleQueue()
+        self._make = make
+        self._running = running
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Starts it; in the loop's thread."""
+        self._task = self._running.create_task(self._pump())
+        # Not in the task itself: one that is cancelled before its first step never gets there.
+        self._task.add_done_callback(lambda done: self.items.put(_End(None if done.cancelled() else done.exception())))
+
+    async def _pump(self) -> None:
+        async with aclosing(self._make()) as source:
+            async for item in source:
+                self.items.put((item,))
+
+    def leave(self) -> None:
+        """Ends it; in the loop's thread."""
+        if self._task is not None:
+            self._task.cancel()
 
 
 def _get(items: queue.SimpleQueue[tuple[T] | _End], thread: threading.Thread) -> tuple[T] | _End:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -28,35 +28,45 @@ async def pulled(
     asked for. Raises what the coroutine raises, after what it handed over before. Closing the generator cancels it, and
     returns when it has ended.
     """
-    items: list[T] = []
-    ready = asyncio.Event()
-    room: asyncio.Future[None] | None = None
-
-    def receive(more: list[T]) -> asyncio.Future[None] | None:
-        nonlocal room
-        items.extend(more)
-        ready.set()
-        if len(items) >= FULL and room is None:
-            room = asyncio.get_running_loop().create_future()
-        return room
-
-    task = asyncio.create_task(start(receive))
-    task.add_done_callback(lambda done: ready.set())
+    store: _Store[T] = _Store()
+    task = asyncio.create_task(start(store.put))
+    task.add_done_callback(lambda done: store.ready.set())
     try:
-        while items or not task.done():
-            ready.clear()
-            batch = items[:at_a_time]
-            del items[:at_a_time]
-            if room is not None and len(items) < FULL:
-                room.set_result(None)
-                room = None
-            if batch:
+        while store.items or not task.done():
+            store.ready.clear()
+            if batch := store.take(at_a_time):
                 yield batch
-                if items:
+                if store.items:
                     await asyncio.sleep(0)  # let the others have their turn
             else:
-                await ready.wait()
+                await store.ready.wait()
         task.result()
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+class _Store(Generic[T]):
+    """Items that nobody has asked for yet; ready: set when there are new ones."""
+
+    def __init__(self) -> None:
+        self.items: list[T] = []
+        self.ready = asyncio.Event()
+        self._room: asyncio.Future[None] | None = None
+
+    def put(self, more: list[T]) -> asyncio.Future[None] | None:
+        """Takes these in; the future is done when there is room again, None where there is."""
+        self.items.extend(more)
+        self.ready.set()
+        if len(self.items) >= FULL and self._room is None:
+            self._room = asyncio.get_running_loop().create_future()
+        return self._room
+
+    def take(self, count: int) -> list[T]:
+        """Gives out the first items, at most so many."""
+        batch = self.items[:count]
+        del self.items[:count]
+        if self._room is not None and len(self.items) < FULL:
+            self._room.set_result(None)
+            self._room = None
+        return batch

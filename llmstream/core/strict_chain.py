@@ -55,7 +55,7 @@ def _graph(graph: Any) -> Any:
 
 
 def _with(original: Any, **changes: Any) -> Any:
-    """The same but for these attributes; what it has worked out from the others (`cached_property`) is forgotten."""
+    """A copy with these attributes changed, and without what the original worked out from them (`cached_property`)."""
     made = copy.copy(original)
     for name, value in vars(type(original)).items():
         if isinstance(value, cached_property):

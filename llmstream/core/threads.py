@@ -43,8 +43,10 @@ def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Memory:
-    """What in a chain remembers: the names of its ids; the graph that the chain begins with, where it is the only one;
-    whether it begins with anything that remembers.
+    """The memory of a chain.
+
+    names: of the ids of all that remembers in it. graph: the one that the chain begins with, where it is the only one.
+    is_first: whether the chain begins with anything that remembers.
     """
 
     names: Sequence[str]

@@ -111,7 +111,7 @@ def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
 
 
 def _is_text(chunk: Chunk) -> bool | None:
-    """Whether a chunk is text and nothing else; False for one that is thinking, None for any other."""
+    """True for a chunk that is text and nothing else, False for one that is thinking, None for any other."""
     message = chunk.message
     if message is None or chunk.done or chunk.logprobs is not None or message.tool_calls:
         return None

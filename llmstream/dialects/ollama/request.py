@@ -55,7 +55,7 @@ def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]
 
 
 def _thinking(request: ChatRequest, shape: object) -> Thinking:
-    """Whether the model thinks: Ollama does not hold one that may think, but doesn't, to the format of its answer."""
+    """The thinking to ask for: Ollama does not hold one that may think, but doesn't, to the format of its answer."""
     unsaid = request.body.get("think") is None
     return False if unsaid and shape is not None else cast("Thinking", request.think)
 

@@ -1,4 +1,4 @@
-"""How much of other processes' runs is kept here: the newest events, as far as there is room; the store has all."""
+"""The room for other processes' runs: the newest events are kept here as far as it goes; the store has all."""
 
 from __future__ import annotations
 

@@ -136,8 +136,9 @@ class Writer:
                 self._news.clear()
                 self._clean.set()
 
-    async def _flush(self) -> None:
-        runs, keys, arguments, size = [], [], [], 0
+    def _next_batch(self) -> tuple[list[Owned], list[str], list[Any]]:
+        """The runs that one call of the script brings up to date, with its keys and its arguments for them."""
+        runs, keys, arguments, size = list[Owned](), list[str](), list[Any](), 0
         for run_id in list(self._dirty):
             owned = self.owned.get(run_id)
             if owned is None:
@@ -151,18 +152,20 @@ class Writer:
             size += taken
             if len(runs) >= _CALL_RUNS or size >= _CALL_BYTES:
                 break
+        return runs, keys, arguments
+
+    async def _flush(self) -> None:
+        runs, keys, arguments = self._next_batch()
         if not runs:
             return
         times = (self._times.replay, self._times.tomb, self._times.ttl)
-        lengths = {owned.new.id: self._length(owned) for owned in runs}
-        begun = time.monotonic()
+        lengths, begun, full = list(map(self._length, runs)), time.monotonic(), False
         answers = await self._link.run(APPEND, keys, self._node, *times, *arguments)
-        full = False
-        for owned, answer in zip(runs, answers, strict=True):
-            if not await self._answered(owned, answer, lengths[owned.new.id]):
+        for owned, length, answer in zip(runs, lengths, answers, strict=True):
+            if not await self._answered(owned, answer, length):
                 full |= answer[0] == b"error"
                 self._dirty.setdefault(owned.new.id, begun)
-            elif self._length(owned) == lengths[owned.new.id]:
+            elif self._length(owned) == length:
                 self._dirty.pop(owned.new.id, None)
             else:
                 self._dirty[owned.new.id] = begun
