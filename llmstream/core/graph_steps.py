@@ -2,34 +2,30 @@
 
 LangGraph streams pieces of a state, and a step behind a graph would take the last piece for the whole; a graph that a
 chain ends in tells more of its run than its state. So a chain is read through a copy, in which each graph is bound to
-the way in which it is read. Read from langchain-core 1.7: the fields in which its composites have their parts.
+the way in which it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.runnables import (
     Runnable,
-    RunnableAssign,
     RunnableBinding,
-    RunnableBranch,
     RunnableConfig,
-    RunnableParallel,
     RunnableSequence,
     RunnableWithFallbacks,
 )
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
 
 from llmstream.core.anatomy import ByChain, ends_in_graph, is_graph
+from llmstream.core.copying import Change, copied, with_parts, with_ways
 from llmstream.core.reader import ANSWERS
 from llmstream.errors import ChainFailed
 
 # What a graph at the end of a chain is streamed with: its items are (namespace, mode, payload).
 _STREAMED: dict[str, Any] = {"stream_mode": ["custom", "updates", "values"], "subgraphs": True}
-_Make = Callable[[Runnable[Any, Any]], Runnable[Any, Any]]
 
 
 def with_readable_graphs(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -112,55 +108,17 @@ def _whole(graph: Runnable[Any, Any]) -> Runnable[Any, Any]:
     return _Whole(bound=graph, kwargs={}, config={})
 
 
-def _at_end(chain: Runnable[Any, Any], make: _Make) -> Runnable[Any, Any]:
+def _at_end(chain: Runnable[Any, Any], make: Change) -> Runnable[Any, Any]:
     """A copy of a chain that ends in graphs: `make` makes them, those before them are whole."""
     if is_graph(chain) and not isinstance(chain, RunnableBindingBase):
         return make(chain)
     if isinstance(chain, RunnableSequence):
         first, *middle = map(_inside, chain.steps[:-1])
-        return _copied(chain, first=first, middle=middle, last=_at_end(chain.last, make))
-    return _with_ways(chain, lambda way: _at_end(way, _late if isinstance(chain, RunnableWithFallbacks) else make))
+        return copied(chain, first=first, middle=middle, last=_at_end(chain.last, make))
+    return with_ways(chain, lambda way: _at_end(way, _late if isinstance(chain, RunnableWithFallbacks) else make))
 
 
 def _inside(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """A copy of a chain whose graphs are whole; the chain itself where it shows none."""
-    if is_graph(chain) and not isinstance(chain, RunnableBindingBase):
-        return _whole(chain)
-    if isinstance(chain, RunnableSequence):
-        first, *middle, last = map(_inside, chain.steps)
-        return _copied(chain, first=first, middle=middle, last=last)
-    if isinstance(chain, RunnableParallel):
-        return _copied(chain, steps__={key: _inside(step) for key, step in chain.steps__.items()})
-    if isinstance(chain, RunnableAssign):
-        return _copied(chain, mapper=_inside(chain.mapper))
-    return _with_ways(chain, _inside)
-
-
-def _with_ways(chain: Runnable[Any, Any], change: _Make) -> Runnable[Any, Any]:
-    """A copy of a chain that hands its input to one of several."""
-    if isinstance(chain, RunnableBindingBase):
-        return _copied(chain, bound=change(chain.bound))
-    if isinstance(chain, RunnableWithFallbacks):
-        return _copied(chain, runnable=change(chain.runnable), fallbacks=[change(each) for each in chain.fallbacks])
-    if isinstance(chain, RunnableBranch):
-        branches = [(condition, change(then)) for condition, then in chain.branches]
-        return _copied(chain, branches=branches, default=change(chain.default))
-    if isinstance(chain, RunnableConfigurableAlternatives):
-        others = {key: change(way) if isinstance(way, Runnable) else way for key, way in chain.alternatives.items()}
-        return _copied(chain, default=change(chain.default), alternatives=others)
-    return _copied(chain, default=change(chain.default)) if isinstance(chain, DynamicRunnable) else chain
-
-
-def _copied(chain: Any, **parts: Any) -> Runnable[Any, Any]:
-    """A copy with these parts, where one of them differs from what the chain has."""
-    is_same = all(_is_same(getattr(chain, name), part) for name, part in parts.items())
-    copy: Runnable[Any, Any] = chain if is_same else chain.model_copy(update=parts)
-    return copy
-
-
-def _is_same(old: Any, new: Any) -> bool:
-    if isinstance(new, dict):
-        return all(_is_same(old[key], each) for key, each in new.items())
-    if isinstance(new, list | tuple):
-        return all(map(_is_same, old, new))
-    return old is new
+    is_bare_graph = is_graph(chain) and not isinstance(chain, RunnableBindingBase)
+    return _whole(chain) if is_bare_graph else with_parts(chain, _inside)
