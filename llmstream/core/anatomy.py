@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -30,14 +31,17 @@ class ByChain(Generic[T]):
     def __init__(self, find: Callable[[Runnable[Any, Any]], T]) -> None:
         self._find = find
         self._found: dict[int, tuple[Runnable[Any, Any], T]] = {}
+        self._lock = threading.Lock()  # chains are run in any thread's event loop
 
     def get(self, chain: Runnable[Any, Any]) -> T:
         """The result of `find` for a chain."""
         known = self._found.get(id(chain))
         if known is None or known[0] is not chain:
-            self._found[id(chain)] = known = (chain, self._find(chain))
-            while len(self._found) > _CHAINS_KEPT:
-                del self._found[next(iter(self._found))]
+            known = (chain, self._find(chain))
+            with self._lock:
+                self._found[id(chain)] = known
+                while len(self._found) > _CHAINS_KEPT:
+                    del self._found[next(iter(self._found))]
         return known[1]
 
 

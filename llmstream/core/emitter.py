@@ -47,7 +47,7 @@ _REASONS: dict[str, FinishReason] = {
 class Emitter:
     """Hands events to a sink, in order, until the terminal one; what comes after that is dropped.
 
-    demanded: the call that the text of the answer is, and is told as.
+    demanded: the call that the text of the answer is, and is told as. on_over: called once the answer is too large.
     """
 
     def __init__(self, sink: Sink, settings: Settings, *, demanded: DemandedCall | None = None) -> None:
@@ -65,14 +65,10 @@ class Emitter:
         self._texts = Pieces()
         self._prompt_truncated = False
         self._tool_called = False
-        self._over: LimitExceeded | None = None
+        self.over: LimitExceeded | None = None
+        self.on_over: Callable[[], None] = lambda: None
         self._think_tags: ThinkTags | None = ThinkTags()  # None once a message's text has begun
         self._message: str | None = None
-
-    @property
-    def has_text(self) -> bool:
-        """True if a piece of the answer has come."""
-        return self._tokens > 0
 
     def emit(self, events: list[Event]) -> None:
         """Hands on events that came together and hold no piece of a text."""
@@ -83,7 +79,12 @@ class Emitter:
         """Counts `size` more bytes of the answer, before they are told."""
         self._bytes += size
         if self._bytes > self._max_bytes:
-            self._over = LimitExceeded(f"The answer grew beyond {self._max_bytes} bytes and was cut.")
+            self._end_at(f"{self._max_bytes} bytes")
+
+    def _end_at(self, limit: str) -> None:
+        if self.over is None:
+            self.over = LimitExceeded(f"The answer grew beyond {limit} and was cut.")
+            self.on_over()
 
     def _put(self, events: list[Event]) -> None:
         if self._think_tags is not None:
@@ -94,7 +95,7 @@ class Emitter:
             self.silent = False
             self._events += len(events)
             if self._events > self._max_events:
-                self._over = LimitExceeded(f"The answer grew beyond {self._max_events} events and was cut.")
+                self._end_at(f"{self._max_events} events")
             if self._demanded is None or (events := self._demanded.take(events)):
                 self._sink(events)
 
@@ -157,8 +158,8 @@ class Emitter:
 
     def check(self) -> None:
         """Raises `LimitExceeded` once the answer is too large."""
-        if self._over is not None:
-            raise self._over
+        if self.over is not None:
+            raise self.over
 
     def finish_ollama(self, last: LastChunk, usage: Usage | None = None) -> None:
         """Emits the end, as Ollama's last line tells it; usage: of all models, where others answered before."""

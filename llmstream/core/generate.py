@@ -139,10 +139,12 @@ async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
     waiting = asyncio.get_running_loop().call_later(WAITING_AFTER_S, _tell_waiting, job, emitter)
     try:
         async with asyncio.timeout(job.settings.max_run_s) as limit:
+            emitter.on_over = lambda: _end_now(limit)  # a chain's items may come long after what its models say
             await (read_fast(job, job.fast, emitter) if job.fast else run_chain(job, emitter))
     except TimeoutError as error:
         if limit.expired():
-            emitter.fail(LimitExceeded(f"The answer took more than {job.settings.max_run_s:g} s and was cut."))
+            took_long = LimitExceeded(f"The answer took more than {job.settings.max_run_s:g} s and was cut.")
+            emitter.fail(emitter.over or took_long)
         else:
             emitter.fail(chain_failed(error))
     except LlmstreamError as error:
@@ -152,6 +154,11 @@ async def generate(job: Job, sink: Sink) -> LlmstreamError | None:
     finally:
         waiting.cancel()
     return emitter.error
+
+
+def _end_now(limit: asyncio.Timeout) -> None:
+    if not limit.expired():
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 def _tell_waiting(job: Job, emitter: Emitter) -> None:
