@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "gradio":
         raise
     raise ImportError(
-        'The chat page needs Gradio: pip install ".[gradio]" in a clone of llmstream', name="gradio"
+        'The chat page needs Gradio: pip install "llmstream-toolkit[gradio]"', name="gradio"
     ) from None
 
 

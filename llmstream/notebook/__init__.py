@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("IPython", "ipywidgets"):
         raise
     raise ImportError(
-        'Notebooks need ipywidgets: pip install ".[notebook]" in a clone of llmstream', name=error.name
+        'Notebooks need ipywidgets: pip install "llmstream-toolkit[notebook]"', name=error.name
     ) from None
 
 
