@@ -17,7 +17,7 @@ PACKAGES := $(REACT)/node_modules/.package-lock.json
 SCHEMA := .cache/schema
 LIBRARIES := .cache/libraries
 
-.PHONY: help setup page serve lab test check schema libraries fix bench soak clean
+.PHONY: help setup page serve lab test check schema libraries fix bench soak dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -100,6 +100,12 @@ soak: $(DEV) ## 10,000 random cuts (also where servers die), runs with faults, b
 		LLMSTREAM_TEST_REPLICA_CUTS=10000 $(BIN)/python -m pytest tests/http/test_resume.py tests/http/test_soak.py \
 		tests/http/test_replicas_soak.py tests/http/test_fuzz.py tests/soak/odd.py --timeout 3600 $(ARGS)
 	$(BIN)/python -m tests.soak.long --minutes $(MINUTES)
+
+dist: $(DEV) $(PAGE) ## what a release is: the wheel and the sdist in dist/, with the chat page in them, checked
+	@if [ ! -f $(PAGE) ]; then echo "A release needs the chat page, and that needs Node 20 or later."; exit 1; fi
+	@rm -rf dist
+	$(BIN)/python -m build --outdir dist . >/dev/null
+	@$(BIN)/python -m tests.dist.check dist
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist llmstream/page $(REACT)/node_modules

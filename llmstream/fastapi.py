@@ -25,9 +25,11 @@ from llmstream.errors import SettingsError
 from llmstream.http import pages
 from llmstream.http.ignored import IGNORED_HEADER
 from llmstream.http.origins import LOCAL_ORIGIN
+from llmstream.http.prepare import Prepare
 from llmstream.http.route import GuardedRoute
 from llmstream.http.security import Identify, Security
 from llmstream.http.service import Service
+from llmstream.runs.ended import OnEnd
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 from llmstream.telling import logger
@@ -55,6 +57,8 @@ def create_router(
     protocols: Sequence[str] = PROTOCOLS,
     name: str = "chain",
     answer_nodes: Sequence[str] = (),
+    prepare: Prepare | None = None,
+    on_end: OnEnd | None = None,
 ) -> APIRouter:
     """The endpoints, to be included in an app of one's own; they obey the dependencies that they are included with.
 
@@ -63,14 +67,18 @@ def create_router(
     answer_nodes: see `astream`.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones.
     identify: request → the caller's name, or None to refuse; runs belong to their caller.
+    prepare: (request, what is asked) → the `Prepared` values that a chain of one's own is given beside the question.
+    on_end: called behind each run that has ended, to store or bill it; with `runs`, give it to `Runs`.
     Origins are checked here too, and hosts where `allowed_hosts` is set; the token and CORS are the app's own affair
     (`create_app` does them).
     """
     if unknown := sorted(set(protocols) - set(PROTOCOLS)):
         raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
-    runs = runs or Runs(settings)
+    if prepare is not None and chain is None:
+        raise SettingsError("prepare belongs to a chain of your own: give one, or leave prepare out.")
+    runs = _runs(runs, settings, on_end)
     own = None if chain is None else as_runnable(chain)
-    service = Service(runs, own, name=name, identify=identify, answer_nodes=answer_nodes)
+    service = Service(runs, own, name=name, identify=identify, answer_nodes=answer_nodes, prepare=prepare)
     router = APIRouter(lifespan=_lifespan(service))
     for dialect in DIALECTS:
         if dialect.name in protocols:
@@ -87,10 +95,12 @@ def create_app(
     protocols: Sequence[str] = PROTOCOLS,
     name: str = "chain",
     answer_nodes: Sequence[str] = (),
+    prepare: Prepare | None = None,
+    on_end: OnEnd | None = None,
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
     settings = settings or Settings()
-    runs = runs or Runs(settings)
+    runs = _runs(runs, settings, on_end)
     fallback = Fallback(settings, lambda changed: setattr(runs, "settings", changed)) if chain is None else None
 
     @asynccontextmanager
@@ -101,7 +111,8 @@ def create_app(
     app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runs = runs
     app.state.fallback = fallback
-    app.include_router(create_router(chain, runs=runs, protocols=protocols, name=name, answer_nodes=answer_nodes))
+    router = create_router(chain, runs=runs, protocols=protocols, name=name, answer_nodes=answer_nodes, prepare=prepare)
+    app.include_router(router)
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
     app.add_middleware(
         CORSMiddleware,
@@ -114,6 +125,14 @@ def create_app(
     )
     app.add_middleware(Security, settings=settings, identify=identify, form_of=dialects.form_at)
     return app
+
+
+def _runs(runs: Runs | None, settings: Settings | None, on_end: OnEnd | None) -> Runs:
+    if runs is None:
+        return Runs(settings, on_end=on_end)
+    if on_end is not None:
+        raise SettingsError("on_end belongs to the runs: give it to Runs(on_end=…), which are shared here.")
+    return runs
 
 
 def _lifespan(service: Service) -> Callable[[Any], Any]:

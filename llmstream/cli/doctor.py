@@ -68,7 +68,7 @@ def examine() -> Iterator[Finding]:
     if settings.redis_url is not None:
         yield _store(settings)
     for extra, packages in _EXTRAS.items():
-        yield from (_package(package, f"pip install '.[{extra}]' in a clone of llmstream") for package in packages)
+        yield from (_package(package, f'pip install "llmstream-toolkit[{extra}]"') for package in packages)
     if sys.platform != "win32":
         yield _package("uvloop", "pip install uvloop; the server is slower without it")
     yield _package("httptools", "pip install httptools")

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from llmstream.runs.owner import Runs
 
 PATH = "/gradio"
-MISSING = 'The Gradio chat needs Gradio. Get it with: pip install ".[gradio]" in a clone of llmstream\n'
+MISSING = 'The Gradio chat needs Gradio. Get it with: pip install "llmstream-toolkit[gradio]"\n'
 
 _LOADING = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="1">
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">

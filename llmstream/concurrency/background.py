@@ -10,6 +10,7 @@ import atexit
 import contextvars
 import functools
 import gc
+import inspect
 import os
 import queue
 import sys
@@ -59,6 +60,16 @@ steps = Threads(10_000, "llmstream-step")
 
 # For questions of our own, to Ollama or about an address, which never wait behind a user's code.
 questions = Threads(8, "llmstream-ask")
+
+
+async def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function that may be async; one that is not runs in a thread, so that it delays nobody else."""
+    made = function(*arguments) if _is_coroutine(function) else await steps.run(function, *arguments)
+    return await made if inspect.isawaitable(made) else made
+
+
+def _is_coroutine(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def loop() -> asyncio.AbstractEventLoop:

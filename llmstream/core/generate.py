@@ -17,10 +17,12 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
+from llmstream.chain.listening import handlers_in
 from llmstream.core.anatomy import has_memory, model_name, sync_parts
 from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
+from llmstream.core.functions import generator_chain
 from llmstream.core.graph_steps import with_readable_graphs
 from llmstream.core.inputs import Input, chain_input
 from llmstream.core.job import Job
@@ -49,6 +51,8 @@ async def prepare(
     thread: str | None = None,
     resume: Mapping[str, Any] | None = None,
     caller: str = "",
+    inputs: Mapping[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
     context: str | None = None,
     history: Sequence[Any] = (),
     settings: Settings | None = None,
@@ -65,6 +69,8 @@ async def prepare(
     """
     settings = settings or Settings()
     if chain is None:
+        if inputs or config:
+            raise InvalidRequest("inputs and config belong to a chain of your own; the default chain has its settings.")
         runnable = await aopen_chain(
             settings,
             model=model,
@@ -80,17 +86,17 @@ async def prepare(
         )
     else:
         runnable = with_readable_graphs(as_runnable(chain))
-    config = thread_config(runnable, thread_id(thread, caller))
+    told = _merged(thread_config(runnable, thread_id(thread, caller)), config or {})
     if resume is not None:
-        runnable, value, run_config = await _resumed(runnable, resume, config)
+        runnable, value, told = await _resumed(runnable, resume, told)
     else:
-        value, run_config = await _input(runnable, question, config, context=context, history=history)
-    fast = None if run_config or answer_nodes else await fast_way(runnable, value)
+        value, told = await _input(runnable, question, told, inputs=inputs or {}, context=context, history=history)
+    fast = None if told or answer_nodes else await fast_way(runnable, value)
     model_said = fast.model if fast else model_name(runnable)
     parts = fast.sync_parts if fast else sync_parts(runnable)
     memory = has_memory(runnable)
-    runnable = runnable if fast else strict_chain(runnable)
-    return Job(runnable, value, settings, model_said, fast, parts, run_config, tuple(answer_nodes), memory, demanded)
+    runnable = runnable if fast or handlers_in(told) else strict_chain(runnable)
+    return Job(runnable, value, settings, model_said, fast, parts, told, tuple(answer_nodes), memory, demanded)
 
 
 async def _resumed(
@@ -108,20 +114,33 @@ async def _input(
     question: Input,
     config: Mapping[str, Any],
     *,
+    inputs: Mapping[str, Any],
     context: str | None,
     history: Sequence[Any],
 ) -> tuple[Any, Mapping[str, Any]]:
     """The chain's input, and the config that tells LangChain of the run."""
     if isinstance(question, Mapping):
-        if context is not None or history:
-            raise InvalidRequest("A dict is the chain's whole input: put the context and the history into it.")
+        if context is not None or history or inputs:
+            raise InvalidRequest("A dict is the chain's whole input: put the context, history and inputs into it.")
         return dict(question), config
-    messages, config = await new_messages(chain, to_messages(question, history), config)
-    return chain_input(chain, Question(messages, context)), config
+    messages, place = await new_messages(chain, to_messages(question, history), config)
+    return chain_input(chain, Question(messages, context), inputs), _merged(config, place)
+
+
+def _merged(config: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Two configs of LangChain's as one, in which the other one's values stand."""
+    if not (config and other):
+        return config or other
+    configurable = {**config.get("configurable", {}), **other.get("configurable", {})}
+    return {**config, **other, "configurable": configurable}
 
 
 def as_runnable(chain: object) -> Runnable[Any, Any]:
-    """A chain as a Runnable: a Runnable itself, a function, or a generator function over the input."""
+    """A chain as a Runnable: a Runnable itself, a function, or a generator function of the question or the messages."""
+    if isinstance(chain, Runnable):
+        return chain
+    if (generator := generator_chain(chain)) is not None:
+        return generator
     try:
         runnable: Runnable[Any, Any] = coerce_to_runnable(cast("Any", chain))
     except TypeError:

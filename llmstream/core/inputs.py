@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthr
 
 from llmstream.core.anatomy import ByChain, first_step, is_classic, second_step, state_types
 from llmstream.core.demanded import DemandedCall
+from llmstream.core.functions import GeneratorChain
 from llmstream.core.question import Question
 from llmstream.errors import InvalidRequest
 from llmstream.settings import Settings, Thinking
@@ -36,19 +37,26 @@ class _Takes:
     optional: Set[str] = frozenset()
 
 
-def chain_input(chain: Runnable[Any, Any], question: Question) -> Any:
+def chain_input(chain: Runnable[Any, Any], question: Question, inputs: Mapping[str, Any]) -> Any:
     """The input that a chain takes for a question, by its prompt's variables, its state, or its input schema.
 
     Messages for a model, text for a chain that takes text, else a dict: `messages`, `history` or `chat_history`,
     `context`, and the question under the one name that is left.
-    Raises `InvalidRequest` where the chain needs more, or has no place for the context.
+    inputs: values of its other variables; a chain that takes text gets a dict of them and the question then.
+    Raises `InvalidRequest` where the chain needs more, or has no place for the context or the inputs.
     """
     takes = _takes.get(chain)
     if takes.kind == "variables":
-        return _fill(takes, question)
+        return _fill(takes, question, inputs)
     if question.context is not None:
         raise _no_context()
-    return list(question.messages) if takes.kind == "messages" else question.text
+    if takes.kind == "messages":
+        if inputs:
+            raise InvalidRequest(
+                "This chain takes messages, and has no place for inputs: put a prompt before its model."
+            )
+        return list(question.messages)
+    return {"question": question.text, **inputs} if inputs else question.text
 
 
 def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
@@ -58,6 +66,8 @@ def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
         return _Takes(
             "variables", {name: _of_prompt(first, name) for name in names}, frozenset(first.optional_variables)
         )
+    if isinstance(first, GeneratorChain):
+        return _of_function(first)
     if isinstance(first, BaseLanguageModel) or _hands_on_messages(chain, first):
         return _Takes("messages")
     if (state := state_types(first)) is not None:
@@ -110,6 +120,12 @@ def _of_classic(chain: Any) -> _Takes:
     return _Takes("variables", {**kinds, **dict.fromkeys(_HISTORY & kinds.keys(), "messages")})
 
 
+def _of_function(function: GeneratorChain) -> _Takes:
+    kinds: dict[str, Literal["messages", "text", "any"]] = dict.fromkeys(function.parameters, "text")
+    optional = frozenset(name for name, is_optional in function.parameters.items() if is_optional)
+    return _Takes("variables", {**kinds, **dict.fromkeys(_HISTORY & kinds.keys(), "messages")}, optional)
+
+
 def _of_schema(schema: Mapping[str, Any]) -> _Takes:
     # A parallel's schema names "root" what a branch takes that is not a dict.
     properties = {name: each for name, each in schema.get("properties", {}).items() if name != "root"}
@@ -128,11 +144,13 @@ def _no_context() -> InvalidRequest:
     return InvalidRequest("This chain has no place for a context: its prompt has no {context}.")
 
 
-def _fill(takes: _Takes, question: Question) -> dict[str, Any]:
-    """The values of the chain's variables, by name."""
-    values: dict[str, Any] = {}
+def _fill(takes: _Takes, question: Question, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the chain's variables, by name; what is given in `inputs` stands."""
+    values: dict[str, Any] = dict(inputs)
     left: list[str] = []
     for name, kind in takes.variables.items():
+        if name in inputs:
+            continue
         if name == "messages":
             values[name] = list(question.messages)
         elif name in _HISTORY:
@@ -150,14 +168,15 @@ def _fill(takes: _Takes, question: Question) -> dict[str, Any]:
 
 
 def _question(left: list[str], takes: _Takes, values: Mapping[str, Any], question: Question) -> dict[str, Any]:
-    if not left and ("messages" in values):
+    if not left and ("messages" in values or not values.keys().isdisjoint(takes.variables)):
         return {}
     name = next((name for name in _QUESTION if name in left), left[0] if len(left) == 1 else None)
     others = [other for other in left if other != name]
     if name is None or name == "context" or others:
         missing = ", ".join(f"{{{other}}}" for other in (others or left)) or "a question"
         raise InvalidRequest(
-            f"The chain's prompt wants {missing}, which was not given. Give the chain's input as a dict."
+            f"The chain wants {missing}, which was not given. Give it in `inputs` (over HTTP by the `prepare` of "
+            "create_router), or give the chain's input as a dict."
         )
     return {name: list(question.messages) if takes.variables[name] == "messages" else question.text}
 
@@ -169,6 +188,8 @@ class Arguments(TypedDict, total=False):
     answer_nodes: the nodes of a graph whose text is the answer, where it can't be told from the graph.
     thread: the name of the conversation, for a chain that remembers; a caller's own.
     resume: from the id of each interrupt that a graph's run ended with to the answer; the question is None then.
+    inputs: values of the chain's variables beside the question, by name; for a chain of one's own, as is `config`.
+    config: what LangChain is told of the run, such as `configurable`, `tags` and `callbacks`.
     context: text to answer from, for a chain whose prompt has {context}, as the default one can.
     history: earlier messages.
     settings: None reads the environment.
@@ -182,6 +203,8 @@ class Arguments(TypedDict, total=False):
     answer_nodes: Sequence[str]
     thread: str | None
     resume: Mapping[str, Any] | None
+    inputs: Mapping[str, Any]
+    config: Mapping[str, Any]
     context: str | None
     history: Sequence[Any]
     settings: Settings | None

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
+from llmstream.chain.listening import handlers_in
 from llmstream.concurrency import steps
 from llmstream.core.anatomy import ends_in_graph, is_classic, is_sync_only
 from llmstream.core.classic import ClassicReader
@@ -59,7 +60,7 @@ def _finish(reader: Reader, watcher: Watcher, emitter: Emitter) -> None:
 
 
 def _items(job: Job, watcher: Watcher) -> AsyncGenerator[Any, None]:
-    config: Any = {**job.config, "callbacks": [watcher]}
+    config: Any = {**job.config, "callbacks": [watcher, *handlers_in(job.config)]}
     if is_sync_only(job.chain):
         return _in_thread(lambda: iter(job.chain.stream(job.chain_input, config)))
     return job.chain.astream(job.chain_input, config)  # type: ignore[return-value]

@@ -41,6 +41,22 @@ class Question:
         return asked[-1] if asked else len(self.messages) - 1
 
 
+def question_text(question: object) -> str:
+    """The text of a question in any form that a chain is asked in; empty where there is none."""
+    if isinstance(question, str):
+        return question
+    if isinstance(question, Mapping):
+        texts = (question.get(name) for name in ("question", "input", "query"))
+        return next((text for text in texts if isinstance(text, str)), "") or question_text(question.get("messages"))
+    if not isinstance(question, Sequence) or not question:
+        return ""
+    try:
+        messages = to_messages(question)
+    except InvalidRequest:
+        return ""
+    return str(next((each for each in reversed(messages) if isinstance(each, HumanMessage)), messages[-1]).text)
+
+
 def to_messages(question: str | Sequence[Any] | None, history: Sequence[Any] = ()) -> list[BaseMessage]:
     """The conversation as LangChain messages; raises `InvalidRequest` where one can't be read."""
     if question is None:

@@ -46,7 +46,7 @@ ALIASES: dict[str, dict[str, str]] = {
             "token password protect secure authentication login public expose internet host 421 users callers"
         ),
         "In an app of your own": "trusted host dns rebinding origin security",
-        "Behind nginx": "proxy reverse buffering production deploy https prefix",
+        "Behind nginx": "put llmstream nginx proxy reverse buffering production deploy https prefix",
         "A model that answers nobody": "hang hangs stuck waiting never forever",
         "Six connections": "tabs browser limit http2 many",
         "Which server": "workers uvicorn gunicorn hypercorn processes multiple",

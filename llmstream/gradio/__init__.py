@@ -22,9 +22,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "gradio":
         raise
-    raise ImportError(
-        'The chat page needs Gradio: pip install ".[gradio]" in a clone of llmstream', name="gradio"
-    ) from None
+    raise ImportError('The chat page needs Gradio: pip install "llmstream-toolkit[gradio]"', name="gradio") from None
 
 
 __all__ = ["create_chat", "mount_chat"]

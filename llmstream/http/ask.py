@@ -22,6 +22,7 @@ class Ask:
     messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
     model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
     client did not say. With `resume` the messages are not asked again. must_call: whether the answer has to be a call.
+    inputs: the values that the client gives beside the question; the server's `prepare` says what becomes of them.
     """
 
     messages: Sequence[Message] | str
@@ -34,11 +35,12 @@ class Ask:
     thread: str | None = None
     resume: Mapping[str, Any] | None = None
     must_call: bool = False
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.messages) > _MESSAGES and not isinstance(self.messages, str):
             raise InvalidRequest(f"There are more than {_MESSAGES} messages. Leave out the oldest ones.")
-        for name in ("options", "tools", "format"):
+        for name in ("options", "tools", "format", "inputs"):
             check_numbers(getattr(self, name), name)
 
     def demanded(self) -> list[str]:
@@ -55,6 +57,11 @@ class Ask:
         """The messages after an instruction of the server's own."""
         asked = [{"role": "user", "content": self.messages}] if isinstance(self.messages, str) else self.messages
         return [{"role": "system", "content": instruction}, *asked]
+
+    @property
+    def question(self) -> str:
+        """The text of the last message, which is the question where a person asks."""
+        return "\n".join(self.last_texts)
 
     @property
     def last_texts(self) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from fastapi import Response
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded import DemandedCall
 from llmstream.core.inputs import Arguments
@@ -18,6 +19,7 @@ from llmstream.http.ask import Ask
 from llmstream.http.encoder import OPEN, Encoder
 from llmstream.http.errors import ErrorForm
 from llmstream.http.ignored import IGNORED_HEADER, note_ignored
+from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
 from llmstream.http.stream import HEADERS, EventStream
 from llmstream.ollama.models import Ollama
@@ -41,7 +43,8 @@ logger = logging.getLogger("llmstream")
 class Service:
     """The one chain, or the default one with its models, as every dialect asks it.
 
-    name: what a chain is called where a client names a model. answer_nodes: see `astream`.
+    name: what a chain is called where a client names a model. answer_nodes: see `astream`. prepare: makes what the
+    chain is given with each request.
     """
 
     def __init__(
@@ -52,12 +55,14 @@ class Service:
         name: str = "chain",
         identify: Identify | None = None,
         answer_nodes: Sequence[str] = (),
+        prepare: Prepare | None = None,
     ) -> None:
         self.runs = runs
         self.chain = chain
         self.name = name
         self.identify = identify
         self.answer_nodes = tuple(answer_nodes)
+        self._prepare = prepare
         if identify is not None:
             runs.identify = identify
         self._left_out: set[str] = set()  # what the log has told of
@@ -80,6 +85,7 @@ class Service:
         ask: Ask,
         *,
         caller: str,
+        request: HTTPConnection | None = None,
         key: str | None = None,
         fingerprint: str = "",
         grace_s: float | None = None,
@@ -87,11 +93,12 @@ class Service:
     ) -> Run:
         """Starts a run for a request; raises what makes it impossible.
 
-        A chain of somebody's own is asked without what it can't be told; see `_for_chain`.
+        A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`.
         """
         ask = ask if self.chain is None else self._for_chain(ask)
         call = DemandedCall(ask.tools) if ask.must_call else None
         check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
+        made = await self._prepared(ask, request)
         arguments: Arguments = {
             "context": ask.context,
             "model": ask.model,
@@ -100,7 +107,9 @@ class Service:
             "tools": ask.tools if call is None else (),
             "format": ask.format if call is None else call.format,
             "demanded": call,
-            "thread": ask.thread,
+            "thread": made.get("thread", ask.thread),
+            "inputs": made.get("inputs", {}),
+            "config": made.get("config", {}),
             "resume": ask.resume,
         }
         if self.chain is not None:
@@ -115,6 +124,14 @@ class Service:
             on_leave=on_leave,
             **arguments,
         )
+
+    async def _prepared(self, ask: Ask, request: HTTPConnection | None) -> Prepared:
+        """The values that the chain is given with this request; raises `InvalidRequest` for some that nobody reads."""
+        if self._prepare is not None and request is not None:
+            return await prepared(self._prepare, request, ask)
+        if ask.inputs:
+            raise InvalidRequest("This server takes no inputs: its chain is asked without any.")
+        return {}
 
     def _for_chain(self, ask: Ask) -> Ask:
         """The request as a chain of a user can take it: the chain has one name, and decides by itself how to answer.

@@ -17,9 +17,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] not in ("IPython", "ipywidgets"):
         raise
-    raise ImportError(
-        'Notebooks need ipywidgets: pip install ".[notebook]" in a clone of llmstream', name=error.name
-    ) from None
+    raise ImportError('Notebooks need ipywidgets: pip install "llmstream-toolkit[notebook]"', name=error.name) from None
 
 
 __all__ = ["Answer", "Chat", "ensure_ollama", "load_ipython_extension", "show", "show_sync"]

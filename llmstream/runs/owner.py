@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from typing import Any, Unpack
 
 from llmstream.core.generate import prepare
@@ -17,6 +18,7 @@ from llmstream.events import (
     failed,
 )
 from llmstream.runs.answering import Answering
+from llmstream.runs.ended import Ending, OnEnd, Record
 from llmstream.runs.log import NewRun, RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.metrics import Metrics
@@ -25,6 +27,9 @@ from llmstream.runs.run import OnLeave, Run
 from llmstream.runs.running import Running
 from llmstream.settings import Settings, worker_count
 from llmstream.telling import logger
+
+# How long a drain waits for `on_end` where the runs took all of the time.
+_HOOKS_S = 1.0
 
 
 def open_log(settings: Settings) -> RunLog:
@@ -37,7 +42,7 @@ def open_log(settings: Settings) -> RunLog:
     try:
         from llmstream.runs.redis.log import RedisLog
     except ModuleNotFoundError as error:
-        raise ImportError("redis_url (LLMSTREAM_REDIS_URL) needs: pip install 'llmstream[redis]'") from error
+        raise ImportError('redis_url (LLMSTREAM_REDIS_URL) needs: pip install "llmstream-toolkit[redis]"') from error
     return RedisLog(settings)
 
 
@@ -45,10 +50,13 @@ class Runs:
     """The runs of this process: starts them and keeps them going; one instance per process is enough.
 
     Start runs from one event loop; follow and stop them from any.
+    on_end: called behind each run that has ended; what it raises is logged, and ends nothing.
     identify: by which the endpoints tell whose a run is, where they do; every other surface on these runs asks it too.
     """
 
-    def __init__(self, settings: Settings | None = None, *, log: RunLog | None = None) -> None:
+    def __init__(
+        self, settings: Settings | None = None, *, log: RunLog | None = None, on_end: OnEnd | None = None
+    ) -> None:
         self.settings = settings or Settings()
         self.log = log or open_log(self.settings)
         self.closing = False
@@ -56,6 +64,7 @@ class Runs:
         self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
         self._running: dict[str, Running] = {}
         self._answering = Answering()
+        self._ending = None if on_end is None else Ending(on_end)
         self._warned: set[str] = set()
         self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue), self.log.figures)
 
@@ -93,6 +102,8 @@ class Runs:
             ticket = self._places.take()
             running = Running(job, ticket, caller, log=self.log, metrics=self.metrics, on_end=self._ended)
             running.held = held.pop_all()
+            if self._ending is not None:
+                running.record = Record(running.id, caller, question, arguments.get("thread"))
         self._running[running.id] = running
         try:
             new = self._new_run(running, request_key, fingerprint, self._grace_s(on_leave, grace_s))
@@ -122,8 +133,9 @@ class Runs:
         """Refuses new runs, lets those that go on finish for a time, then fails the rest with `server_shutdown`.
 
         Returns when all of them have let go of their models, and a store that other processes share has their ends.
+        `on_end` is waited for until `drain_s` has passed since the call, and for a second at least.
         """
-        self.closing = True
+        self.closing, began = True, time.monotonic()
         self.log.leave()
         tasks = [running.task for running in self._running.values() if running.task is not None]
         if tasks:
@@ -131,6 +143,8 @@ class Runs:
             for running in list(self._running.values()):
                 running.cancel(failed(ServerShutdown()))
             await asyncio.wait(tasks)
+        if self._ending is not None:
+            await self._ending.wait(max(began + self.settings.drain_s - time.monotonic(), _HOOKS_S))
         await self.log.aclose()
 
     async def reopen(self) -> None:
@@ -213,3 +227,5 @@ class Runs:
         """Forgets a run that has logged its terminal event."""
         self._running.pop(running.id, None)
         self.metrics.ended(event)
+        if self._ending is not None and running.record is not None:
+            self._ending.begin(running.record)

@@ -21,6 +21,7 @@ from llmstream.events import (
     failed,
     is_terminal,
 )
+from llmstream.runs.ended import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
 from llmstream.runs.places import Ticket
@@ -29,7 +30,7 @@ from llmstream.runs.places import Ticket
 class Running:
     """One run that goes on: its task, its place, its end.
 
-    held: what nobody else may answer meanwhile.
+    held: what nobody else may answer meanwhile. record: what a hook is told of it at its end, if there is one.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Running:
         self.id = secrets.token_hex(16)
         self.caller = caller
         self.held = ExitStack()
+        self.record: Record | None = None
         self.task: asyncio.Task[None] | None = None
         self._log, self._metrics, self._on_end = log, metrics, on_end
         self._job = job
@@ -78,6 +80,8 @@ class Running:
                 self.release()  # first, so that who reads the end and asks again finds the place free
         self._log.append(self.id, events)
         self._metrics.observe(events)
+        if self.record is not None:
+            self.record.events += events
         if self._over:
             self._on_end(self, last)  # type: ignore[arg-type]
 

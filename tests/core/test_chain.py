@@ -250,10 +250,9 @@ def test_leaving_a_sync_stream_stops_the_model(ollama: DemoOllama) -> None:
 async def test_status_of_a_sync_chain(ollama: DemoOllama) -> None:
     """A truncated prompt is told also where LangChain runs the chain in a thread."""
 
-    def generate(questions: Iterator[str]) -> Iterator[str]:
-        for question in questions:
-            for chunk in model("demo", num_ctx=256).stream(question):
-                yield str(chunk.content)
+    def generate(question: str) -> Iterator[str]:
+        for chunk in model("demo", num_ctx=256).stream(question):
+            yield str(chunk.content)
 
     ollama.answers["word " * 300] = SENTENCE
     rows = outline(await events_of("word " * 300, chain=generate))

@@ -21,7 +21,7 @@ from tests.support import ROOT
 from tests.support.serving import Served
 from tests.support.warm_python import WarmPython, warm_python
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -97,6 +97,32 @@ def test_links_lead_somewhere() -> None:
         if "://" not in target and not (page.parent / target).exists()
     ]
     assert [] == links
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """In one click."""
+    targets = set(re.findall(r"\]\((docs/[^)#]+)", (ROOT / "README.md").read_text()))
+    assert set() == {str(page.relative_to(ROOT)) for page in PAGES[1:]} - targets
+
+
+def test_how_to_pages_are_short_and_run() -> None:
+    """Each holds something that is executed, and little else."""
+    pages = {page.name: page.read_text() for page in (ROOT / "docs" / "how-to").glob("*.md")}
+    assert [] == [name for name, text in pages.items() if text.count("\n") > 70]
+    assert [] == [name for name, text in pages.items() if not re.search("^```(python|bash)$", text, re.MULTILINE)]
+
+
+def test_the_distribution_has_its_own_name() -> None:
+    """The name `llmstream` is another project's: nobody is told to install that."""
+    folders = ("llmstream", "docs", "notebooks", "deploy", "apps/react/src")
+    files = [
+        file
+        for folder in folders
+        for end in ("py", "md", "ipynb", "yaml")
+        for file in (ROOT / folder).rglob(f"*.{end}")
+    ]
+    told = re.compile(r"pip install [^`\n]*?[\s\"']llmstream(?!-toolkit)\b|\bllmstream\[")
+    assert [] == [str(file) for file in [*files, ROOT / "README.md"] if told.search(file.read_text())]
 
 
 def test_demo_answers_from_these_pages() -> None:

@@ -334,7 +334,7 @@ def test_server_without_gradio_says_how_to_get_it(
     app = create_app(settings)
     app.mount("/gradio", LazyChat(app.state.runs, lambda: None))
     response = get(f"{serve(app).url}/gradio/")
-    assert (501, 'The Gradio chat needs Gradio. Get it with: pip install ".[gradio]" in a clone of llmstream\n') == (
+    assert (501, 'The Gradio chat needs Gradio. Get it with: pip install "llmstream-toolkit[gradio]"\n') == (
         response.status_code,
         response.text,
     )
@@ -344,7 +344,7 @@ def test_missing_gradio_says_how_to_get_it() -> None:
     """Without Gradio the import fails with the command that installs it."""
     code = "import sys; sys.modules['gradio'] = None\nimport llmstream.gradio"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
-    assert 'ImportError: The chat page needs Gradio: pip install ".[gradio]" in a clone of llmstream' in done.stderr
+    assert 'ImportError: The chat page needs Gradio: pip install "llmstream-toolkit[gradio]"' in done.stderr
 
 
 def test_chat_page_on_guarded_runs(serve: Callable[[FastAPI], Served], settings: Settings) -> None:

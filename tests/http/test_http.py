@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from langchain_core.runnables import RunnableGenerator
 
 from llmstream import __version__
 from llmstream.demo_ollama import DemoOllama
@@ -340,7 +339,7 @@ def test_a_model_that_is_not_in_the_list_is_refused(
 def test_health_of_a_chain_of_ones_own(settings: Settings, serve: Serve) -> None:
     """It may need no Ollama, so nothing is missing without one; what answers is the chain, by its name."""
     alone = settings.change(ollama_url="http://127.0.0.1:9")
-    url = serve(create_app(alone, chain=RunnableGenerator(_each(lambda question: iter(["x"]))), name="mine")).url
+    url = serve(create_app(alone, chain=lambda question: question, name="mine")).url
     expected = {"status": "ok", "version": __version__, "demo": False, "model": "mine"}
     assert expected == ask(f"{url}/health").json
     assert {"models": [], "default": "mine"} == ask(f"{url}/models").json
@@ -415,20 +414,11 @@ def test_a_sync_chain_holds_up_nobody_else(settings: Settings, serve: Serve) -> 
             assert gate.wait(timeout=30)
         yield f"{question}!"
 
-    url = serve(create_app(settings, chain=RunnableGenerator(_each(chain)))).url
+    url = serve(create_app(settings, chain=chain)).url
     with Exchange(f"{url}/stream", "POST", question="slow") as slow:
         assert "fast!" == ask(f"{url}/stream", "POST", question="fast").text
         gate.set()
         assert "slow!" == slow.all().text
-
-
-def _each(answer: Callable[[str], Iterator[str]]) -> Callable[[Iterator[str]], Iterator[str]]:
-    """What LangChain makes a generator of: it takes its input piece by piece."""
-
-    def transform(pieces: Iterator[str]) -> Iterator[str]:
-        yield from answer("".join(pieces))
-
-    return transform
 
 
 @pytest.mark.parametrize("jump_s", [3600, -3600])

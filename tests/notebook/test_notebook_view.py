@@ -132,4 +132,4 @@ def test_missing_extra_says_what_to_install() -> None:
     """Without ipywidgets the import says which command brings it."""
     code = "import sys; sys.modules['ipywidgets'] = None; import llmstream.notebook"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    assert 'ImportError: Notebooks need ipywidgets: pip install ".[notebook]" in a clone of llmstream' in done.stderr
+    assert 'ImportError: Notebooks need ipywidgets: pip install "llmstream-toolkit[notebook]"' in done.stderr

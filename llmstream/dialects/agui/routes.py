@@ -47,7 +47,12 @@ class _Agui:
             return await self._service.resume(last_event_id, caller, make, _ERRORS)
         asked = await self._threads.asked(caller, body.thread_id) if body.resume else []
         run = await self._threads.start(
-            body.thread_id, body.ask(asked), caller=caller, key=key, fingerprint=fingerprint_of(body)
+            body.thread_id,
+            body.ask(asked),
+            caller=caller,
+            request=request,
+            key=key,
+            fingerprint=fingerprint_of(body),
         )
         return self._service.follow(run, make(run.id, 0), _ERRORS)
 

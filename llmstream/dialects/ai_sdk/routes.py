@@ -53,6 +53,7 @@ class _AiSdk:
             body.id,
             body.ask(),
             caller=request.scope[CALLER],
+            request=request,
             key=key,
             note=msgspec.json.encode(body.continued()).decode(),
             fingerprint=fingerprint_of(body),

@@ -64,7 +64,12 @@ class _Anthropic:
         if last_event_id is not None:
             raise InvalidRequest("A message can't be resumed. Ask again without Last-Event-ID.")
         run = await self._service.start(
-            body.ask(), caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
+            body.ask(),
+            caller=request.scope[CALLER],
+            request=request,
+            key=key,
+            fingerprint=fingerprint_of(body),
+            grace_s=0,
         )
         if body.stream:
             encoder = MessagesEncoder(run.id, model=body.model, max_calls=body.max_calls)

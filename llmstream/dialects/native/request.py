@@ -58,6 +58,7 @@ class RunRequest(BaseModel):
         min_length=1,
         description="From the id of each interrupt of the thread to the answer, instead of a question.",
     )
+    inputs: dict[str, Any] | None = Field(None, description="Values beside the question, for the server's `prepare`.")
     options: dict[str, Any] | None = Field(None, description="Ollama's sampling options: temperature, num_predict …")
     request_id: str | None = Field(None, max_length=200, description="Starts at most one run.")
     on_leave: Literal["cancel", "continue"] = "cancel"
@@ -74,4 +75,5 @@ class RunRequest(BaseModel):
             options=self.options or {},
             thread=self.thread,
             resume=self.resume,
+            inputs=self.inputs or {},
         )

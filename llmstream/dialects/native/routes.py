@@ -82,6 +82,7 @@ async def _start(
     return await service.start(
         body.ask(),
         caller=request.scope[CALLER],
+        request=request,
         key=key,
         fingerprint=fingerprint_of(body, exclude={"request_id"}) if key else "",
         on_leave=body.on_leave,

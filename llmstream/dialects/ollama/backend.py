@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+
 from llmstream.dialects.ollama.pieces import OllamaPieces
 from llmstream.dialects.ollama.request import HARDWARE, LIMITS, ask_of
 from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.http.errors import status_of
+from llmstream.http.security import CALLER
 from llmstream.http.service import Service
 from llmstream.ollama.models import Ollama
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
@@ -19,11 +23,11 @@ _CONTEXT = 2**20
 
 
 class ChainBackend:
-    """The chain under its name, or the models of the default chain, for one caller; see `Backend`."""
+    """The chain under its name, or the models of the default chain, for one request; see `Backend`."""
 
-    def __init__(self, service: Service, *, caller: str) -> None:
+    def __init__(self, service: Service, request: HTTPConnection) -> None:
         self._service = service
-        self._caller = caller
+        self._request = request
 
     async def models(self) -> Sequence[Model]:
         """The models that a client may ask for."""
@@ -52,7 +56,7 @@ class ChainBackend:
             else:
                 left_out = HARDWARE | LIMITS  # the limits hold for any answer that goes through here
             ask = ask_of(request, takes_think=takes_think, left_out=left_out)
-            run = await self._service.start(ask, caller=self._caller, grace_s=0)
+            run = await self._service.start(ask, caller=self._request.scope[CALLER], request=self._request, grace_s=0)
             follower = run.follower()
             try:
                 pieces = OllamaPieces(truncate=request.truncate)
@@ -63,6 +67,8 @@ class ChainBackend:
                 follower.close()
         except LlmstreamError as error:
             raise OllamaError(error.message, status=status_of(error, bad_request=400)) from error
+        except HTTPException as error:  # of the server's `prepare`
+            raise OllamaError(str(error.detail), status=error.status_code) from error
 
     async def pull(self, name: str) -> AsyncGenerator[PullProgress, None]:
         """Refuses: no model can be pulled from here."""

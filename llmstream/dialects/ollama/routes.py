@@ -14,7 +14,6 @@ from llmstream.http import schemas
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.ignored import ignored_header
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service
 from llmstream.http.stream import CACHE_CONTROL
 from llmstream.ollama_server.app import ENDPOINTS, OLLAMA_VERSION, Endpoint, OllamaApi, no_such_path
@@ -65,7 +64,7 @@ def _documented(endpoint: Endpoint) -> dict[str, Any]:
 
 def _answering(endpoint: Endpoint, service: Service, loaded: LoadedModels) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        backend = ChainBackend(service, caller=request.scope[CALLER])
+        backend = ChainBackend(service, request)
         try:
             return _Sent(await endpoint.call(OllamaApi(backend, OLLAMA_VERSION, loaded), request))
         except OllamaError as error:

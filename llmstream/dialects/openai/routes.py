@@ -71,7 +71,12 @@ class _OpenAI:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
         ask = body.ask()
         run = await self._service.start(
-            ask, caller=request.scope[CALLER], key=key, fingerprint=fingerprint_of(body), grace_s=0
+            ask,
+            caller=request.scope[CALLER],
+            request=request,
+            key=key,
+            fingerprint=fingerprint_of(body),
+            grace_s=0,
         )
         max_calls = 1 if body.parallel_tool_calls is False else None
         if body.stream:
