@@ -13,17 +13,21 @@ import pytest
 if TYPE_CHECKING:
     from llmstream.demo_ollama import DemoOllama
 
+# The answer to every question that a test does not script.
+SET_ANSWER = "This is the demo's set answer."
+
 
 @pytest.fixture
 def demo_ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoOllama]:
-    """A demo Ollama at full speed that ``OLLAMA_HOST`` points to during the test.
+    """A demo Ollama at full speed that ``OLLAMA_HOST`` points to during the test; every name is a model there.
 
     Script it with ``demo_ollama.answers["the question"] = "the answer"``, look at ``demo_ollama.requests`` afterwards,
-    ask the models ``demo:<scenario>`` for faults.
+    ask the models ``demo:<scenario>`` for faults. ``demo_ollama.answers.default`` answers what is not scripted.
     """
     from llmstream.demo_ollama import DemoOllama
 
-    with DemoOllama(tokens_per_s=None, scenarios=True) as server:
+    with DemoOllama(tokens_per_s=None, scenarios=True, any_model=True) as server:
+        server.answers.default = SET_ANSWER
         monkeypatch.setenv("OLLAMA_HOST", server.url)
         monkeypatch.delenv("LLMSTREAM_MODEL", raising=False)
         yield server

@@ -80,6 +80,13 @@ ALIASES: dict[str, dict[str, str]] = {
         "Time to the first token": "latency delay",
         "Many streams on one core": "scale users concurrent simultaneous throughput handle",
     },
+    "testing.md": {
+        "Answers of your own": "script scripts regex pattern callable tool call pause thought default",
+        "An app of FastAPI": "TestClient fastapi test",
+        "Async tests": "asyncio async pytest",
+        "Faults": "fault models demo cut stall busy error inject",
+        "Clients of OpenAI": "openai fixture demo",
+    },
     "runs.md": {
         "Runs: follow, resume, stop": "run runs generation",
         "Start, lose the connection, come back": "curl reload",

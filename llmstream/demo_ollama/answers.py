@@ -10,7 +10,8 @@ from pathlib import Path
 
 from llmstream.demo_ollama.index import PassageIndex, last_question
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
-from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
+from llmstream.demo_ollama.script import Answers, Part, Pause, Thought
+from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.lines import whole_text
 
@@ -55,8 +56,8 @@ class DemoBackend:
     """Answers for the demo's models.
 
     tokens_per_s: pace of the answers; None for full speed. docs: the pages to answer from; None for llmstream's own.
-    answers: exact question to answer, looked up first; may be changed at any time. find_hidden: finds models that exist
-    without being listed, by full name.
+    answers: what is scripted, looked up first; may be changed at any time. find_hidden: finds models that exist without
+    being listed, by full name.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class DemoBackend:
         *,
         tokens_per_s: float | None,
         docs: Sequence[Path] | None,
-        answers: dict[str, str],
+        answers: Answers,
         find_hidden: Callable[[str], Model | None] = lambda name: None,
     ) -> None:
         self._interval_s = 1 / tokens_per_s if tokens_per_s else 0.0
@@ -85,20 +86,24 @@ class DemoBackend:
     async def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
         """Streams the answer, after a thought if the request wants one, at the demo's pace."""
         question = whole_text(request.question)
-        pieces = [Piece(thinking=token) for token in tokens(_thought(question))] if request.think else []
-        pieces += [Piece(content=token) for token in tokens(self.answer(question))]
+        parts = self._answers.find(request, question)
+        if parts is None:
+            parts = [self.answer(question)]
+        if full_name(request.model) == DEMO_THINKING.name and not any(isinstance(part, Thought) for part in parts):
+            parts = [Thought(_thought(question)), *parts]
         due = asyncio.get_running_loop().time()
-        for piece in pieces:
-            due += self._interval_s
-            # At full speed this still lets the other tasks of the loop run, and the client's leaving be seen.
-            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-            yield piece
+        for part in parts:
+            if isinstance(part, Pause):
+                due += part.seconds
+            for piece in _pieces(part, is_thinking=bool(request.think)):
+                due += self._interval_s
+                # At full speed this still lets the other tasks of the loop run, and the client's leaving be seen.
+                await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+                yield piece
+        await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
     def answer(self, question: str) -> str:
-        """The scripted answer, small talk, the passage that answers, or what the demo says of itself."""
-        for asked in (question, question.strip()):  # `ollama run` adds a newline to a question from a pipe
-            if asked in self._answers:
-                return self._answers[asked]
+        """Small talk, the passage that answers, or what the demo says of itself."""
         if talk := _small_talk(question):
             return talk
         passage = self._find_passage(question)
@@ -133,6 +138,18 @@ class DemoBackend:
             except sqlite3.OperationalError:
                 return None  # a Python without FTS5: the demo still answers, with what it says of itself
         return self._index.find(question)
+
+
+def _pieces(part: Part, *, is_thinking: bool) -> Iterable[Piece]:
+    match part:
+        case str():
+            return (Piece(content=token) for token in tokens(part))
+        case Thought() if is_thinking:
+            return (Piece(thinking=token) for token in tokens(part.text))
+        case ToolCall():
+            return (Piece(tool_calls=(part,)),)
+        case _:
+            return ()
 
 
 def _small_talk(question: str) -> str | None:

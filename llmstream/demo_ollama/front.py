@@ -9,13 +9,14 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llmstream.demo_ollama import openai
 from llmstream.demo_ollama.activity import Activity, RequestRecord
 from llmstream.demo_ollama.scenarios import ARGUMENTS, SCENARIOS, Call, find_scenario, play
 from llmstream.demo_ollama.scenarios.call import ScenarioModel
 from llmstream.ollama_server.checks import read_chat
 from llmstream.ollama_server.loaded import LoadedModels
 
-_GENERATING = ("/api/chat", "/api/generate")
+_GENERATING = ("/api/chat", "/api/generate", openai.COMPLETIONS)
 
 
 class Front:
@@ -56,12 +57,18 @@ class Front:
             return  # the client left before its request was whole
         record = RequestRecord(scope["method"], scope["path"], _json_object(data))
         self._activity.requests.append(record)
+        send = _noting(record, send)
+        if record.path in openai.ENDPOINTS:
+            scope = {**scope, "path": openai.ENDPOINTS[record.path]}
+            is_chat = record.path == openai.COMPLETIONS
+            data = openai.chat_body(record.body) if is_chat else data
+            send = openai.CompletionSend(record.body, send) if is_chat else openai.ModelsSend(send)
         if record.path not in _GENERATING:
-            await self._answer(scope, data, receive, _noting(record, send))
+            await self._answer(scope, data, receive, send)
             return
         with self._activity.generation():
             try:
-                await self._answer(scope, data, receive, _noting(record, send))
+                await self._answer(scope, data, receive, send)
             finally:
                 record.closed = not record.finished
 

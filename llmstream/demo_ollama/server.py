@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +18,9 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmstream.demo_ollama.activity import Activity, RequestRecord
-from llmstream.demo_ollama.answers import DemoBackend
+from llmstream.demo_ollama.answers import DEMO, DemoBackend
 from llmstream.demo_ollama.front import Front
+from llmstream.demo_ollama.script import Answers
 from llmstream.ollama_server.app import OLLAMA_VERSION, create_ollama_app
 from llmstream.ollama_server.backend import Model
 from llmstream.ollama_server.loaded import LoadedModels
@@ -27,6 +29,7 @@ from llmstream.settings import override
 _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 1.0
 _BACKLOG = 2048
+_ABLE = ("completion", "tools", "thinking", "vision", "insert")
 
 
 class DemoOllama:
@@ -35,11 +38,12 @@ class DemoOllama:
     With ``scenarios``, the models ``demo:<scenario>`` inject faults; `llmstream.demo_ollama.scenarios` lists them.
 
     port: the one to listen on; 0 for a free one, which is kept when the server is started again. tokens_per_s: pace of
-    the answers; None for full speed. scenarios: whether the scenario models exist. docs: Markdown files to answer from;
-    None for llmstream's own documentation.
+    the answers; None for full speed. scenarios: whether the scenario models exist. any_model: whether every other name
+    is a model too, which can do what a request may want; ``demo:…`` without a scenario is none. docs: Markdown files to
+    answer from; None for llmstream's own documentation.
 
-    answers: exact question to answer, for all models; may be changed at any time. models: the models ``/api/tags``
-    lists, by full name; may be changed at any time. requests: a record of every request, oldest first.
+    answers: from question to answer, for all models, see `Answers`; may be changed at any time. models: the models
+    ``/api/tags`` lists, by full name; may be changed at any time. requests: a record of every request, oldest first.
     """
 
     def __init__(
@@ -48,15 +52,19 @@ class DemoOllama:
         port: int = 0,
         tokens_per_s: float | None = 40.0,
         scenarios: bool = False,
+        any_model: bool = False,
         docs: Sequence[Path] | None = None,
     ) -> None:
         self.port = port
-        self.answers: dict[str, str] = {}
+        self.answers = Answers()
+        self._any_model = any_model
         self._activity = Activity()
         self._backend = DemoBackend(
-            tokens_per_s=tokens_per_s, docs=docs, answers=self.answers, find_hidden=self._find_scenario
+            tokens_per_s=tokens_per_s, docs=docs, answers=self.answers, find_hidden=self._find_hidden
         )
         self.models: dict[str, Model] = self._backend.listed
+        if any_model:
+            self.models[DEMO.name] = replace(DEMO, capabilities=_ABLE)
         loaded = LoadedModels()
         self._front = Front(
             create_ollama_app(self._backend, version=f"{OLLAMA_VERSION}-demo", loaded=loaded),
@@ -129,9 +137,11 @@ class DemoOllama:
         """Stops the server."""
         self.close()
 
-    def _find_scenario(self, name: str) -> Model | None:
+    def _find_hidden(self, name: str) -> Model | None:
         found = self._front.find(name)
-        return found.model if found else None
+        if found is not None:
+            return found.model
+        return Model(name, capabilities=_ABLE) if self._any_model and not name.startswith("demo:") else None
 
 
 def _listen(port: int) -> socket.socket:

@@ -14,6 +14,7 @@ from llmstream.demo_ollama.aliases import ALIASES, NO_ANSWERS
 from llmstream.demo_ollama.answers import EXCUSE, SKY, DemoBackend
 from llmstream.demo_ollama.index import PassageIndex
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages, split_markdown
+from llmstream.demo_ollama.script import Answers
 from llmstream.gradio import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ OTHERS = {
     "How do I stream in async code?": "README.md: In async code",
     "How can I use it in a Jupyter notebook?": "README.md: In a notebook",
     "Is there a command line tool?": "README.md: In a terminal",
-    "How do I test my app without Ollama?": "README.md: In your tests",
+    "How do I test my app without Ollama?": "testing.md: Tests of your app, without a model",
     "Which environment variables are there?": "README.md: Settings",
     "How do I change the temperature?": "README.md: Settings",
     "Can I use RAG and show sources?": "chains.md: Retrieval, with sources",
@@ -106,7 +107,7 @@ def index(passages: list[Passage]) -> Iterator[PassageIndex]:
 @pytest.fixture(scope="module")
 def demo() -> Iterator[DemoBackend]:
     """The demo's answers, from llmstream's own documentation."""
-    with closing(DemoBackend(tokens_per_s=None, docs=None, answers={})) as backend:
+    with closing(DemoBackend(tokens_per_s=None, docs=None, answers=Answers())) as backend:
         yield backend
 
 

@@ -59,7 +59,8 @@ def test_python_block_runs(code: str, served: Served, python: WarmPython, tmp_pa
         code += "\nimport asyncio\nasyncio.run(main())\n"
     if "def test_" in code:
         (tmp_path / "test_block.py").write_text(code)
-        code = "import pytest, sys; sys.exit(pytest.main(['-q', '-p', 'no:asyncio', 'test_block.py']))"
+        options = ["-q", "-o", "asyncio_default_fixture_loop_scope=function"]
+        code = f"import pytest, sys; sys.exit(pytest.main([*{options}, 'test_block.py']))"
     exit_code, output, errors = python.run(code, tmp_path, os.environ)
     assert (0, "") == (exit_code, errors), output
 

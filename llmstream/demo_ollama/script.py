@@ -1,0 +1,104 @@
+"""Answers that a test gives the demo: by question, by pattern, by a function, and one for everything else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from llmstream.ollama_server.backend import ChatRequest, OllamaError, ToolCall
+
+_TAKES = "a text, a Thought, a ToolCall, a Pause, a list of these, or a function from the request to one of them"
+
+
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """A text that the model thinks before it answers; left out where the request wants no thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A time in which nothing is sent, in seconds."""
+
+    seconds: float
+
+
+Part = str | Thought | ToolCall | Pause
+Script = Part | Sequence[Part] | Callable[[ChatRequest], "Part | Sequence[Part]"]
+
+
+class Answers(dict[Any, Any]):
+    """The scripts of questions: of exactly this question, or of each one in which a pattern is found.
+
+    default: the script of all other questions; None leaves them to the demo.
+    """
+
+    default: Script | None = None
+
+    def __setitem__(self, asked: str | re.Pattern[str], script: Script) -> None:
+        if not isinstance(asked, str | re.Pattern):
+            raise TypeError(f"A question is a text or a compiled pattern, got {asked!r}.")
+        if not callable(script):
+            _parts(script)
+        super().__setitem__(asked, script)
+
+    def find(self, request: ChatRequest, question: str) -> Sequence[Part] | None:
+        """The parts to say now, None where nothing is scripted.
+
+        Parts behind a tool call are for the request that brings its result. Raises `OllamaError` with one sentence
+        where the script fails.
+        """
+        script = self._script(question)
+        if script is None:
+            return None
+        try:
+            parts = _parts(script(request) if callable(script) else script)
+        except OllamaError:
+            raise
+        except Exception as error:
+            raise OllamaError(f"The script of {question[:80]!r} failed: {type(error).__name__}: {error}") from error
+        turns, turn = _turns(parts), _turn(request)
+        if turn >= len(turns):
+            raise OllamaError(f"The script of {question[:80]!r} ends with a tool call: add what follows its result.")
+        return turns[turn]
+
+    def _script(self, question: str) -> Script | None:
+        for asked in (question, question.strip()):  # `ollama run` adds a newline to a question from a pipe
+            if asked in self:
+                return self[asked]  # type: ignore[no-any-return]
+        patterns = (asked for asked in self if isinstance(asked, re.Pattern))
+        found = next((asked for asked in patterns if asked.search(question)), None)
+        return self.default if found is None else self[found]
+
+
+def _parts(script: object) -> Sequence[Part]:
+    parts: list[Part] = []
+    for part in script if isinstance(script, list | tuple) else [script]:
+        if not isinstance(part, str | Thought | ToolCall | Pause):
+            raise TypeError(f"An answer is {_TAKES}; got {part!r}.")
+        parts.append(part)
+    return parts
+
+
+def _turns(parts: Sequence[Part]) -> list[list[Part]]:
+    """The parts by request: calls in a row are made together and end one."""
+    turns: list[list[Part]] = [[]]
+    for is_call, group in groupby(parts, lambda part: isinstance(part, ToolCall)):
+        if turns[-1] and isinstance(turns[-1][-1], ToolCall) and not is_call:
+            turns.append([])
+        turns[-1].extend(group)
+    return turns
+
+
+def _turn(request: ChatRequest) -> int:
+    """The number of times that the model has called tools since the last question."""
+    count = 0
+    for message in reversed(request.messages):
+        if message.get("role") == "user":
+            break
+        count += bool(message.get("tool_calls"))
+    return count
