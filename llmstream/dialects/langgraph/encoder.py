@@ -7,11 +7,11 @@ and ids depend on the run alone, not on who listens: a client opens streams anew
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
 import msgspec
 
+from llmstream.dialects.langgraph.frames import Frames, error_frame
 from llmstream.dialects.langgraph.messages import Said, Transcript, block_of, call_of
 from llmstream.dialects.langgraph.wanted import ALL, Wanted
 from llmstream.events import (
@@ -35,14 +35,6 @@ _KINDS: Mapping[type[Event], str] = {Token: "text", Reasoning: "reasoning"}
 _TAKEN_BACK = "The message was taken back."
 
 
-def number_before(started: Started) -> int:
-    """The number that all events of a run come after; that of an earlier run's last event is smaller.
-
-    A run writes fewer than one event in a microsecond, and JavaScript's numbers hold the microseconds since 1970.
-    """
-    return int(started.created_at * 1_000_000)
-
-
 class RunEncoder:
     """See `encoder.Encoder`; fed from the first event, as what was said goes into every `values`.
 
@@ -55,19 +47,13 @@ class RunEncoder:
     def __init__(self, run_id: str, before: Sequence[Mapping[str, Any]] = (), *, wanted: Wanted = ALL) -> None:
         self.start = 0
         self.transcript = Transcript(run_id, before)
-        self._wanted = wanted
-        self._wants_messages = wanted.shows("messages")
-        self._count = self._base = self._timestamp = 0
+        self._frames = Frames(run_id, wanted)
         self._model = ""
         self._said: Said | None = None  # the message that is open, and of its open block the kind and the pieces
         self._kind: type[Event] | None = None
         self._pieces: list[str] = []
         self._index = 0
         self._is_stale = False  # whether a tool gave back what no `values` has told
-        # By this form of the id the newer SDK knows which run an event belongs to.
-        self._id = f"synth:{run_id}:"
-        self._middle = f'\ndata: {{"type":"event","event_id":"{self._id}'
-        self._delta = ""
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The frames of these events."""
@@ -77,31 +63,14 @@ class RunEncoder:
                 if type(event) is not self._kind or self._said is None or event.message != self._said.of:
                     frames.append(self._begin_block(event))
                 self._pieces.append(event.text)
-                self._count = n = self._count + 1
-                if self._wants_messages and (number := self._base + n) > self._wanted.since:
-                    head = f'id: {self._id}{n}{self._middle}{n}","seq":{number}'
-                    frames.append(f"{head}{self._delta}{escape(event.text)}}}}}}}}}\n\n")
+                frames.append(self._frames.piece(event.text))
             else:
                 frames.append(self._rare(event))
         return "".join(frames).encode("ascii")
 
-    def _frame(self, method: str, data: Mapping[str, Any]) -> str:
-        self._count = n = self._count + 1
-        number = self._base + n
-        if number <= self._wanted.since or not self._wanted.shows(method, data.get("name", "")):
-            return ""
-        # The log knows no times; the one that a client compares is that of the run.
-        params = {"namespace": [], "timestamp": self._timestamp, "data": data}
-        event_id = f"{self._id}{n}"
-        fields = {"type": "event", "event_id": event_id, "seq": number, "method": method, "params": params}
-        return f"id: {event_id}\ndata: {dumps(fields)}\n\n"
-
     def _values(self) -> str:
         self._is_stale = False
-        if not self._wanted.shows("values"):
-            self._count += 1
-            return ""
-        return self._frame("values", {"messages": list(self.transcript.told())})
+        return self._frames.values(self.transcript)
 
     def _begin_message(self, of: str | None, name: str | None = None) -> str:
         """The message that a piece or a call belongs to is open; the one before is over."""
@@ -112,7 +81,7 @@ class RunEncoder:
         self._index = 0
         known = {"model": self._model, **({} if name is None else {"langgraph_node": name})}
         start = {"event": "message-start", "role": "ai", "id": self._said.id, "metadata": known}
-        return frames + self._frame("messages", start)
+        return frames + self._frames.write("messages", start)
 
     def _begin_block(self, event: Token | Reasoning) -> str:
         frames = self._begin_message(event.message, event.name) + self._end_block()
@@ -120,15 +89,13 @@ class RunEncoder:
         kind = _KINDS[type(event)]
         if self._said is not None:
             self._said.blocks.append((kind, self._pieces))
-        # Everything of a token's frame that does not change: this is written once per token.
-        self._delta = (
-            f',"method":"messages","params":{{"namespace":[],"timestamp":{self._timestamp},"data":'
-            f'{{"event":"content-block-delta","index":{self._index},"delta":{{"type":"{kind}-delta","{kind}":'
-        )
+        self._frames.begin_block(kind, self._index)
         return frames + self._block("start", block_of(kind, ""))
 
     def _block(self, what: str, content: Mapping[str, Any]) -> str:
-        return self._frame("messages", {"event": f"content-block-{what}", "index": self._index, "content": content})
+        return self._frames.write(
+            "messages", {"event": f"content-block-{what}", "index": self._index, "content": content}
+        )
 
     def _end_block(self) -> str:
         if self._kind is None:
@@ -143,25 +110,25 @@ class RunEncoder:
         if self._said is None:
             return ""
         frames, self._said = self._end_block(), None
-        return frames + self._frame("messages", {"event": "message-finish", **details})
+        return frames + self._frames.write("messages", {"event": "message-finish", **details})
 
     def _break_message(self, why: str) -> str:
         """The open message, if there is one, is not what it was to be."""
         if self._said is None:
             return ""
         self._said = self._kind = None
-        return self._frame("messages", {"event": "error", "message": why})
+        return self._frames.write("messages", {"event": "error", "message": why})
 
     def _rare(self, event: Event) -> str:
         match event:
             case Started():
-                self._base, self._timestamp = number_before(event), int(event.created_at * 1000)
+                self._frames.begin(event)
                 self._model = event.model
-                return self._frame("lifecycle", {"event": "running"}) + self._values()
+                return self._frames.write("lifecycle", {"event": "running"}) + self._values()
             case Status():
-                return self._frame("custom", {"name": "status", "payload": msgspec.to_builtins(event)})
+                return self._frames.write("custom", {"name": "status", "payload": msgspec.to_builtins(event)})
             case Data():
-                return self._frame("custom", {"name": event.name, "payload": event.value})
+                return self._frames.write("custom", {"name": event.name, "payload": event.value})
             case ToolCall():
                 return self._call(event)
             case ToolResult():
@@ -171,7 +138,7 @@ class RunEncoder:
             case Finished() | Interrupted():
                 return self._end(event)
             case Failed():
-                return self._broken(event.message) + self._frame(
+                return self._broken(event.message) + self._frames.write(
                     "lifecycle", {"event": "failed", "error": event.message}
                 )
             case Cancelled():
@@ -182,7 +149,7 @@ class RunEncoder:
         if event.id and self.transcript.change(event):  # a person has decided on it
             return self._tool("started", event, input=event.arguments)
         frames = self._begin_message(event.message) + self._end_block()
-        call = event if event.id else msgspec.structs.replace(event, id=f"{self._id}{self._count}")
+        call = event if event.id else msgspec.structs.replace(event, id=self.transcript.new_call_id())
         if self._said is not None:
             self.transcript.call(self._said, call)
         content = call_of(call)
@@ -193,7 +160,7 @@ class RunEncoder:
 
     def _tool(self, what: str, call: ToolCall, **fields: Any) -> str:
         name = {"tool_name": call.name} if what == "started" else {}
-        return self._frame("tools", {"event": f"tool-{what}", "tool_call_id": call.id, **name, **fields})
+        return self._frames.write("tools", {"event": f"tool-{what}", "tool_call_id": call.id, **name, **fields})
 
     def _result(self, event: ToolResult) -> str:
         call = self.transcript.calls.get(event.id)
@@ -213,7 +180,9 @@ class RunEncoder:
             return ""
         frames = (self._break_message(_TAKEN_BACK) if is_open else "") + self._values()
         for call in self.transcript.withdraw(of):
-            frames += self._frame("tools", {"event": "tool-error", "tool_call_id": call.id, "message": _TAKEN_BACK})
+            frames += self._frames.write(
+                "tools", {"event": "tool-error", "tool_call_id": call.id, "message": _TAKEN_BACK}
+            )
         return frames + self._values()
 
     def _end(self, event: Finished | Interrupted) -> str:
@@ -225,12 +194,12 @@ class RunEncoder:
             self._said.details = {"usage_metadata": usage, "response_metadata": known}
         frames = self._end_message(usage=usage, metadata=known) + self._values()
         if isinstance(event, Finished):
-            return frames + self._frame("lifecycle", {"event": "completed"})
+            return frames + self._frames.write("lifecycle", {"event": "completed"})
         for each in event.interrupts:
             # The protocol calls it `payload`; `langgraph_sdk` reads `value`.
             asked = {"interrupt_id": each["id"], "payload": each["value"], "value": each["value"]}
-            frames += self._frame("input.requested", asked)
-        return frames + self._frame("lifecycle", {"event": "interrupted"})
+            frames += self._frames.write("input.requested", asked)
+        return frames + self._frames.write("lifecycle", {"event": "interrupted"})
 
     def _broken(self, why: str) -> str:
         """What came is kept, and is told to be no whole answer."""
@@ -242,18 +211,11 @@ class RunEncoder:
         The first end of a run is the one that a page takes. A run that another replaces is not the thread's end.
         """
         why = STOPPED[event.by]
-        frames = self._broken(why) + self._frame("lifecycle", {"event": "interrupted"})
+        frames = self._broken(why) + self._frames.write("lifecycle", {"event": "interrupted"})
         if event.by == "replaced":
             return frames
-        return frames + self._frame("lifecycle", {"event": "failed", "error": why})
+        return frames + self._frames.write("lifecycle", {"event": "failed", "error": why})
 
     def lost(self, reason: str) -> bytes:
         """An error that belongs to no command."""
         return error_frame(f"This answer can't be continued from there ({reason}). Ask again.")
-
-
-def error_frame(message: str) -> bytes:
-    """An error of the stream itself."""
-    return f"data: {dumps({'type': 'error', 'id': None, 'error': 'unknown_error', 'message': message})}\n\n".encode(
-        "ascii"
-    )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmstream.dialects.langgraph.encoder import RunEncoder, error_frame
+from llmstream.dialects.langgraph.encoder import RunEncoder
+from llmstream.dialects.langgraph.frames import error_frame
 from llmstream.dialects.langgraph.thread import Threads
 from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.errors import RunNotFound

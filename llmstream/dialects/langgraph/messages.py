@@ -60,13 +60,17 @@ class Transcript:
         self._said.append(said)
         return said
 
+    def new_call_id(self) -> str:
+        """An id for a call that has none of its own, the same in every replay."""
+        return f"call_{self._run_id[:8]}_{len(self.calls) + 1}"
+
     def call(self, said: Said, call: ToolCall) -> None:
         """A call that a message makes."""
         said.calls.append(call)
         self.calls[call.id] = call
 
     def change(self, call: ToolCall) -> bool:
-        """Give a call of an earlier run the arguments that a person has chosen; False where there is no such call."""
+        """Gives a call of an earlier run the arguments that a person has chosen; False where there is no such call."""
         known = False
         for message in self._before:
             calls = message.get("tool_calls") or ()
@@ -94,7 +98,7 @@ class Transcript:
         return any(said.of == of for said in self._said)
 
     def withdraw(self, of: str) -> list[ToolCall]:
-        """Drop what belongs to a message of the chain; the calls it made."""
+        """Drops what belongs to a message of the chain; the calls it made."""
         gone = [said for said in self._said if said.of == of]
         self._said = [said for said in self._said if said.of != of]
         answered = {said.result[0] for said in gone if said.result}

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ValidationError
 
-from llmstream.dialects.langgraph.encoder import number_before
 from llmstream.dialects.langgraph.following import ThreadStream
+from llmstream.dialects.langgraph.frames import number_before
 from llmstream.dialects.langgraph.request import Command, InputRespond, RunStart, StreamRequest
 from llmstream.dialects.langgraph.thread import State, Threads
 from llmstream.errors import CapabilityMissing, InvalidRequest, LlmstreamError, NotFound
@@ -52,7 +52,7 @@ _STATE = {200: schemas.json_response("The messages, and what is asked", {"type":
 
 
 def add_langgraph(router: APIRouter, service: Service) -> None:
-    """Add the paths under `/threads`."""
+    """Adds the paths under `/threads`."""
     api = _LangGraph(service)
     routes = Routes(router, service, _ERRORS, prefix="/threads/{thread}", tag="LangGraph")
     routes.add("POST", "/commands", api.command, "Start a run, or answer what one asked", responses=_RESULT)
@@ -108,7 +108,7 @@ class _LangGraph:
         return JSONResponse([] if found is None else [_told(thread, found)])
 
     async def cancel(self, request: Request, run: str, wait: bool = False, action: str = "interrupt") -> Response:
-        """Stop a run and free the model; what it said stays."""
+        """Stops a run and frees the model; what it said stays."""
         if action != "interrupt":
             raise InvalidRequest("A run can't be rolled back here: give action=interrupt.")
         found = await self._service.runs.get(run, caller=request.scope[CALLER])

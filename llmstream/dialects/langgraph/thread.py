@@ -67,7 +67,7 @@ class Threads:
         return None if kept is None else State(kept.messages, kept.interrupts)
 
     async def start(self, caller: str, thread: str, params: RunStart, **options: Any) -> Run:
-        """Start a run with what is new in a thread; one that goes on is replaced."""
+        """Starts a run with what is new in a thread; one that goes on is replaced."""
         given = params.input.kept()
         if params.multitask_strategy in ("reject", "enqueue"):
             await self._check_idle(caller, thread, params.multitask_strategy)
@@ -79,7 +79,7 @@ class Threads:
         return await self._begin(caller, thread, params.ask(thread, news), messages, **options)
 
     async def answer(self, caller: str, thread: str, params: InputRespond, **options: Any) -> Run:
-        """Go on with the answers to what a thread waits for."""
+        """Goes on with the answers to what a thread waits for."""
         before = await self.state(caller, thread)
         return await self._begin(caller, thread, params.ask(thread), before.messages if before else (), **options)
 
@@ -102,14 +102,14 @@ class Threads:
         )
 
     async def _end(self, caller: str, thread: str) -> None:
-        """End what goes on in a thread, so that all it said is known."""
+        """Ends what goes on in a thread, so that all it said is known."""
         found = await self._chats.active(caller, thread)
         if found is not None and await found[0].stop("replaced"):
             async for _ in found[0].follow():
                 pass
 
     async def wait(self, caller: str, thread: str, timeout_s: float) -> None:
-        """Wait until a run is started in a thread by this process, at most `timeout_s` seconds."""
+        """Waits until a run is started in a thread by this process, at most `timeout_s` seconds."""
         waiting, key = asyncio.Event(), (caller, thread)
         self._waiting.setdefault(key, set()).add(waiting)
         try:
