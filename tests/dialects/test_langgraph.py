@@ -432,6 +432,20 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     assert [each["content"] for each in given] == [each["content"] for each in told[:-1]]
 
 
+def test_what_json_can_hardly_hold(served: Served) -> None:
+    """A client's numbers and halves of letters break no thread."""
+    block = '{"type": "text", "text": "Why \\ud83d?", "n": 1e999, "m": 123456789012345678901234567890}'
+    message = f'{{"type": "human", "content": [{block}]}}'
+    body = f'{{"id": 1, "method": "run.start", "params": {{"input": {{"messages": [{message}]}}}}}}'
+    headers = {"content-type": "application/json"}
+    answer = post(f"{served.url}/threads/t/commands", content=body, headers=headers)
+    assert "success" == answer.json()["type"], answer.text
+    with streaming(served) as events:
+        until(events, "completed")
+    (shown,) = state(served)["values"]["messages"][0]["content"]
+    assert ("Why \ufffd?", None) == (shown["text"], shown["n"])
+
+
 def test_conversation_has_a_limit(serve: Serve, settings: Settings) -> None:
     """A thread that outgrows what a request may hold is refused, and goes on to be readable."""
     served = serve(create_app(settings.change(model="demo", max_body_bytes=3000)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,13 @@ import msgspec
 from llmstream.core.thread_state import remembers_conversations, thread_state
 from llmstream.dialects.langgraph.encoder import RunEncoder
 from llmstream.dialects.langgraph.request import InputRespond, RunStart
+from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest, RunNotFound
-from llmstream.events import Event, Interrupt, Interrupted, is_terminal
+from llmstream.events import Event, Interrupt, Interrupted, is_terminal, json_value
 from llmstream.http.ask import Ask
 from llmstream.http.chats import Chats
 from llmstream.http.service import Service
+from llmstream.runs.log import PositionLost
 from llmstream.runs.run import Run
 
 Messages = Sequence[Mapping[str, Any]]
@@ -59,7 +62,7 @@ class Threads:
             run, before = found
             try:
                 events, _ = await run.recorded()
-            except RunNotFound:
+            except (RunNotFound, PositionLost):
                 pass
             else:
                 return _state(run.id, before, events)
@@ -84,7 +87,7 @@ class Threads:
         return await self._begin(caller, thread, params.ask(thread), before.messages if before else (), **options)
 
     async def _begin(self, caller: str, thread: str, ask: Ask, messages: Messages, **options: Any) -> Run:
-        note = msgspec.json.encode(messages)
+        note = msgspec.json.encode(json_value(messages))
         if len(note) > (limit := self.service.settings.max_body_bytes):
             raise InvalidRequest(f"The conversation is larger than {limit} bytes. Begin a new thread.")
         run = await self._chats.start(thread, ask, caller=caller, note=note.decode(), on_leave="continue", **options)
@@ -104,9 +107,10 @@ class Threads:
     async def _end(self, caller: str, thread: str) -> None:
         """Ends what goes on in a thread, so that all it said is known."""
         found = await self._chats.active(caller, thread)
-        if found is not None and await found[0].stop("replaced"):
-            async for _ in found[0].follow():
-                pass
+        with suppress(RunNotFound, PositionLost):
+            if found is not None and await found[0].stop("replaced"):
+                async for _ in found[0].follow():
+                    pass
 
     async def wait(self, caller: str, thread: str, timeout_s: float) -> None:
         """Waits until a run is started in a thread by this process, at most `timeout_s` seconds."""
@@ -127,7 +131,7 @@ def _state(run_id: str, before: Messages, events: Sequence[Event]) -> State:
     last = events[-1] if events else None
     if last is None or not is_terminal(last):
         return State(before, is_running=True, run_id=run_id)
-    encoder = RunEncoder(run_id, before)
+    encoder = RunEncoder(run_id, before, wanted=Wanted(()))
     encoder.encode(1, events)
     asked = last.interrupts if isinstance(last, Interrupted) else ()
     return State(list(encoder.transcript.told()), asked, run_id=run_id)
