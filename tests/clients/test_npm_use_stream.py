@@ -38,6 +38,12 @@ def test_text_is_exact(pages: Clients) -> None:
     assert f"exact|{EXACT}" == found["exact"]["drawn"]
 
 
+def test_broken_connection_loses_and_doubles_nothing(pages: Clients) -> None:
+    """The hook comes back by itself, without saying what it has, and the page has every piece once."""
+    found = pages.found["cut"]
+    assert (["exact", EXACT], None) == (found["texts"], found.get("error"))
+
+
 def test_reasoning_is_apart(pages: Clients) -> None:
     """The thinking that was asked for is not part of the text."""
     found = pages.found["reasoning"]
