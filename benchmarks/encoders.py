@@ -9,6 +9,7 @@ from benchmarks.report import table, target
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
 from llmstream.dialects.anthropic.encoder import MessagesEncoder
+from llmstream.dialects.langgraph.encoder import RunEncoder
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.ollama.pieces import OllamaPieces
@@ -32,6 +33,7 @@ ENCODERS: Mapping[str, Callable[[], Encode]] = {
     "OpenAI": lambda: OpenAIEncoder(_RUN, model="demo").encode,
     "Anthropic": lambda: MessagesEncoder(_RUN, model="demo").encode,
     "AG-UI": lambda: AguiEncoder(_RUN, thread_id="t", agent_run_id="r").encode,
+    "LangGraph": lambda: RunEncoder(_RUN).encode,
     "Ollama, up to its lines": _ollama,
 }
 

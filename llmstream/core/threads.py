@@ -89,6 +89,17 @@ def asking_graph(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
     return chain if remembers(chain) else None
 
 
+def kept_by(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
+    """The graph that keeps a chain's threads: the one it begins with, or the one at its end."""
+    return _memory.get(chain).graph or asking_graph(chain)
+
+
+def takes_only_news(chain: Runnable[Any, Any]) -> bool:
+    """Whether a chain begins with what remembers a conversation, and is asked what is new in it."""
+    memory = _memory.get(chain)
+    return memory.graph is not None or memory.is_first
+
+
 def _begins_with_history(chain: Runnable[Any, Any]) -> bool:
     while isinstance(chain, RunnableSequence):
         chain = chain.first

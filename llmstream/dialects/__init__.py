@@ -9,6 +9,7 @@ from __future__ import annotations
 from llmstream.dialects.agui.routes import AGUI
 from llmstream.dialects.ai_sdk.routes import AI_SDK
 from llmstream.dialects.anthropic.routes import ANTHROPIC
+from llmstream.dialects.langgraph.routes import LANGGRAPH
 from llmstream.dialects.native.routes import NATIVE
 from llmstream.dialects.ollama.routes import OLLAMA
 from llmstream.dialects.openai.routes import OPENAI
@@ -16,7 +17,7 @@ from llmstream.http import errors
 from llmstream.http.errors import ErrorForm
 
 # OpenAI's has an answer for every path under /v1, so what shares its prefix stands before it.
-DIALECTS = (NATIVE, ANTHROPIC, OPENAI, AI_SDK, AGUI, OLLAMA)
+DIALECTS = (NATIVE, ANTHROPIC, OPENAI, AI_SDK, AGUI, LANGGRAPH, OLLAMA)
 NAMES = tuple(dialect.name for dialect in DIALECTS)
 
 

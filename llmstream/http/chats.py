@@ -37,12 +37,9 @@ class Chats:
 
     async def asked(self, caller: str, chat: str) -> list[Interrupt]:
         """The questions of the last run of a chat to a person."""
-        last = await self._service.runs.log.named(caller, self._named(chat))
-        if last is None:
-            return []
         with suppress(RunNotFound):
-            run = await self._service.runs.get(last[0], caller=caller)
-            return (await run.snapshot()).interrupts or []
+            last = await self.last(caller, chat)
+            return [] if last is None else (await last[0].snapshot()).interrupts or []
         return []
 
     def _named(self, chat: str) -> str:
@@ -53,13 +50,18 @@ class Chats:
         found = await self.active(caller, chat)
         return found is not None and await found[0].stop(by)
 
-    async def active(self, caller: str, chat: str) -> tuple[Run, str] | None:
-        """The run that goes on in a chat, and its note."""
+    async def last(self, caller: str, chat: str) -> tuple[Run, str] | None:
+        """The last run of a chat, and its note; None once it is forgotten."""
         last = await self._service.runs.log.named(caller, self._named(chat))
         if last is None:
             return None
-        run_id, note = last
         with suppress(RunNotFound):
-            run = await self._service.runs.get(run_id, caller=caller)
-            return None if (await run.position())[0] else (run, note)
+            return await self._service.runs.get(last[0], caller=caller), last[1]
+        return None
+
+    async def active(self, caller: str, chat: str) -> tuple[Run, str] | None:
+        """The run that goes on in a chat, and its note."""
+        last = await self.last(caller, chat)
+        with suppress(RunNotFound):
+            return None if last is None or (await last[0].position())[0] else last
         return None

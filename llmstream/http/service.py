@@ -21,7 +21,7 @@ from llmstream.http.errors import ErrorForm
 from llmstream.http.ignored import IGNORED_HEADER, note_ignored
 from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
-from llmstream.http.stream import HEADERS, EventStream
+from llmstream.http.stream import HEADERS, EventStream, Followed
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.runs.limits import check, is_allowed
@@ -163,7 +163,7 @@ class Service:
 
     def follow(
         self,
-        run: Run,
+        run: Followed,
         encoder: Encoder,
         form: ErrorForm,
         *,

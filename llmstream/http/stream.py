@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -37,6 +38,16 @@ HEADERS = {
 ABORT = "llmstream.abort"
 
 
+class Followed(Protocol):
+    """What can be followed: a run; id: empty for what is no single run."""
+
+    id: str
+
+    def follower(self, after: int = 0, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
+        """See `Run.follower`."""
+        ...
+
+
 class EventStream(Response):
     """An ASGI response that follows a run from where its encoder starts.
 
@@ -46,7 +57,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        run: Run,
+        run: Followed,
         encoder: Encoder,
         *,
         settings: Settings,
@@ -63,7 +74,7 @@ class EventStream(Response):
         self._hold_s = hold_s
         self._after = after
         self._form = form
-        self.init_headers({**HEADERS, "x-run-id": run.id, **(headers or {})})
+        self.init_headers({**HEADERS, **({"x-run-id": run.id} if run.id else {}), **(headers or {})})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

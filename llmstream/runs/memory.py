@@ -38,6 +38,7 @@ class MemoryLog(RunLog):
         self._keys: dict[tuple[str, str], tuple[str, str]] = {}
         self._tombstones: OrderedDict[str, RunInfo] = OrderedDict()
         self._chats: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
+        self._note_bytes = 0  # about as many as the notes of the chats take
         self._bytes = 0
 
     @property
@@ -109,8 +110,9 @@ class MemoryLog(RunLog):
     async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
         before = self._chats.pop((caller, chat), None)
         self._chats[caller, chat] = (run_id, note)
-        if len(self._chats) > _CHATS_KEPT:
-            self._chats.popitem(last=False)
+        self._note_bytes += len(note) - (0 if before is None else len(before[1]))
+        while len(self._chats) > _CHATS_KEPT or (self._note_bytes > self._max_log_bytes and len(self._chats) > 1):
+            self._note_bytes -= len(self._chats.popitem(last=False)[1][1])
         return None if before is None else before[0]
 
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:

@@ -88,6 +88,11 @@ class Run:
 
     async def snapshot(self) -> Snapshot:
         """The run as it is now; raises `RunNotFound`."""
+        events, last = await self.recorded()
+        return snapshot(self.id, events, last)
+
+    async def recorded(self) -> tuple[list[Event], int]:
+        """The events so far, and the number of the last one; raises `RunNotFound`."""
         info = await self._log.info(self.id)
         if info is None:
             raise RunNotFound
@@ -103,7 +108,7 @@ class Run:
             raise RunNotFound from None
         finally:
             follower.close()
-        return snapshot(self.id, events, last)
+        return events, last
 
 
 def snapshot(run_id: str, events: list[Event], last: int | None = None) -> Snapshot:

@@ -64,6 +64,16 @@ async def test_the_oldest_ended_runs_make_room() -> None:
     assert [False, True] == [known[0], known[-1]]
 
 
+async def test_the_oldest_chats_make_room() -> None:
+    """Beyond the limit of memory the chats that were used first are forgotten first, and never the last one."""
+    log = MemoryLog(max_log_bytes=2_500)
+    for name in ("a", "b", "c", "b"):
+        await log.swap("", name, f"run-{name}", "x" * 1000)
+    assert [None, ("run-b", "x" * 1000)] == [await log.named("", name) for name in "ab"]
+    assert "run-c" == await log.swap("", "c", "large", "x" * 5000)
+    assert [False, True] == [await log.named("", name) is not None for name in "bc"]
+
+
 async def test_a_run_that_goes_on_is_never_forgotten(make_log: MakeLog) -> None:
     """However large the logs are, what is being written can be read."""
     log = make_log(max_log_bytes=1_000, replay_s=0)

@@ -1,0 +1,58 @@
+"""What a graph keeps of a thread, for clients that ask for it: its messages, and what it waits for.
+
+Read from LangGraph 1.2: `aget_state(config)` with `values`, `next` and `interrupts`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from llmstream.core.generate import as_runnable
+from llmstream.core.threads import kept_by, takes_only_news, thread_config, thread_id
+from llmstream.core.watched import chain_failed
+from llmstream.events import Interrupt, json_value
+
+# What a client shows of a message, or sends back with it.
+_FIELDS = ("type", "id", "name", "content", "tool_calls", "tool_call_id")
+
+
+@dataclass(frozen=True)
+class ThreadState:
+    """A thread: its messages as dicts in LangChain's form, and what a person is asked."""
+
+    messages: Sequence[Mapping[str, Any]]
+    interrupts: Sequence[Interrupt] = ()
+
+
+def remembers_conversations(chain: object) -> bool:
+    """Whether a chain is asked only what is new in a conversation; None is the default chain, which is asked all."""
+    return chain is not None and takes_only_news(as_runnable(chain))
+
+
+async def thread_state(chain: object, thread: str, caller: str) -> ThreadState | None:
+    """A caller's thread as the chain's graph keeps it; None for a chain that keeps none, and for a thread it lacks.
+
+    Raises `ChainFailed` where the graph can't tell.
+    """
+    runnable = None if chain is None else as_runnable(chain)
+    graph: Any = None if runnable is None else kept_by(runnable)
+    if runnable is None or graph is None:
+        return None
+    try:
+        state = await graph.aget_state(thread_config(runnable, thread_id(thread, caller)))
+    except Exception as error:
+        raise chain_failed(error) from error
+    messages = state.values.get("messages", ()) if isinstance(state.values, Mapping) else ()
+    if not messages:
+        return None
+    asked = [Interrupt(id=each.id, value=json_value(each.value)) for each in state.interrupts]
+    return ThreadState([_told(each) for each in messages if isinstance(each, BaseMessage)], asked)
+
+
+def _told(message: BaseMessage) -> dict[str, Any]:
+    fields = message.model_dump()
+    return {name: json_value(fields[name]) for name in _FIELDS if fields.get(name) not in (None, [])}

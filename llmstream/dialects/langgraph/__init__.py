@@ -1,0 +1,1 @@
+"""LangChain's Agent Streaming Protocol, as `useStream` and `langgraph_sdk` speak it."""

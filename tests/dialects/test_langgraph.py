@@ -1,0 +1,476 @@
+"""LangChain's Agent Streaming Protocol: its events, its threads, and `langgraph_sdk`, which people use in Python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from langchain_core.prompt_values import PromptValue
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableLambda
+from langgraph_sdk import get_client
+from starlette.requests import HTTPConnection
+
+from llmstream import sse
+from llmstream.demo_ollama import DemoOllama
+from llmstream.dialects.langgraph.encoder import RunEncoder
+from llmstream.dialects.langgraph.request import StreamRequest
+from llmstream.dialects.langgraph.wanted import Wanted
+from llmstream.events import (
+    Cancelled,
+    Data,
+    Event,
+    Failed,
+    Finished,
+    Reasoning,
+    Started,
+    Status,
+    Timings,
+    Token,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from llmstream.fastapi import create_app, create_router
+from llmstream.runs.owner import Runs
+from llmstream.settings import Settings
+from tests.support.asking_graphs import mail_graph
+from tests.support.golden import forever, golden
+from tests.support.message_runs import RUNS, START
+from tests.support.npm import EXACT
+from tests.support.serving import Served, get, post
+
+Serve = Callable[[FastAPI], Served]
+Fields = dict[str, Any]
+
+RUN = "0" * 32
+BEFORE = [{"type": "human", "id": "h1", "content": "Why?"}]
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+FAILED = Failed("upstream_truncated", "The answer broke off.", True)
+LINES: dict[str, list[Event]] = {
+    **RUNS,
+    "text": [
+        START,
+        Status("loading", "Loading demo."),
+        Data("sources", [{"title": "t"}]),
+        Reasoning("Hm."),
+        Token("Blue"),
+        Token(" sky 日本\n"),
+        Finished("stop", Usage(11, 5), Timings()),
+    ],
+    "length": [START, Token("Blue"), Finished("length", Usage(), Timings())],
+    "failed": [START, Token("Blue"), FAILED],
+    "failed_early": [START, FAILED],
+    "stopped": [START, Token("Blue"), Cancelled("stop")],
+    "left": [START, Token("Blue"), Cancelled("left")],
+    "replaced": [START, Token("Blue"), Cancelled("replaced")],
+}
+
+
+@pytest.fixture
+def served(serve: Serve, settings: Settings) -> Served:
+    """A server over the default chain."""
+    return serve(create_app(settings.change(model="demo", thinking=False)))
+
+
+@pytest.fixture
+def asking(serve: Serve, settings: Settings) -> Served:
+    """A server over a graph that asks before it sends a mail."""
+    return serve(create_app(settings, chain=mail_graph()))
+
+
+def events_of(body: bytes) -> list[Fields]:
+    """The events of a stream."""
+    return [json.loads(message.data) for message in sse.Decoder().feed(body)]
+
+
+def command(served: Served, method: str, thread: str = "t", headers: Any = None, **params: Any) -> Fields:
+    """What a command is answered."""
+    body = {"id": 7, "method": method, "params": params}
+    answer = post(f"{served.url}/threads/{thread}/commands", json=body, headers=headers)
+    assert (200, 7) == (answer.status_code, answer.json()["id"]), answer.text
+    found: Fields = answer.json()
+    return found
+
+
+def start(served: Served, question: object = "Why?", **options: Any) -> Fields:
+    """Start a run with a question."""
+    return command(served, "run.start", assistant_id="agent", input={"messages": question}, **options)
+
+
+@contextmanager
+def streaming(
+    served: Served, *, thread: str = "t", path: str = "stream/events", **body: Any
+) -> Iterator[Iterator[Fields]]:
+    """The events of a thread as they come."""
+    asked = {"channels": ["values", "messages", "tools", "lifecycle", "input", "custom"], **body}
+    with httpx.stream("POST", f"{served.url}/threads/{thread}/{path}", json=asked, timeout=30) as response:
+        assert 200 == response.status_code
+        decoder = sse.Decoder()
+        yield (json.loads(each.data) for piece in response.iter_raw() for each in decoder.feed(piece))
+
+
+def until(events: Iterator[Fields], *ends: str) -> list[Fields]:
+    """The events up to a change of the lifecycle."""
+    came: list[Fields] = []
+    for event in events:
+        came.append(event)
+        if event["method"] == "lifecycle" and event["params"]["data"]["event"] in ends:
+            return came
+    raise AssertionError("The stream has ended.")
+
+
+def state(served: Served, thread: str = "t") -> Fields:
+    """A thread as it is."""
+    found: Fields = get(f"{served.url}/threads/{thread}/state").json()
+    return found
+
+
+def contents(told: Fields) -> list[str]:
+    """The texts of a state's messages."""
+    return [message["content"] for message in told["values"]["messages"]]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_transcript(line: str) -> None:
+    """The bytes are those of the golden transcript, for every end there is."""
+    golden(f"langgraph_{line}", RunEncoder(RUN, BEFORE).encode(1, LINES[line]), fixed=True)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_nothing_is_lost_or_doubled_at_any_cut(line: str) -> None:
+    """Whoever comes back after any byte, with or without the number of what it had last, has every event once."""
+    whole = RunEncoder(RUN, BEFORE).encode(1, LINES[line])
+    every = events_of(whole)
+    assert [each["seq"] for each in every] == list(range(every[0]["seq"], every[0]["seq"] + len(every)))
+    for cut in range(len(whole)):
+        had = events_of(whole[:cut])
+        since = had[-1]["seq"] if had else 0
+        assert every == had + events_of(RunEncoder(RUN, BEFORE, wanted=Wanted(since=since)).encode(1, LINES[line]))
+        assert every == list({each["event_id"]: each for each in [*had, *every]}.values())
+
+
+@pytest.mark.parametrize("channels", [["messages"], ["lifecycle", "input"], ["values", "tools"], ["custom:sources"]])
+def test_channels_are_a_part_of_the_whole(channels: list[str]) -> None:
+    """A client that listens to some of the channels gets those events as everybody does."""
+    for line in LINES.values():
+        every = events_of(RunEncoder(RUN, BEFORE).encode(1, line))
+        some = events_of(RunEncoder(RUN, BEFORE, wanted=Wanted(frozenset(channels))).encode(1, line))
+        names = {"input.requested": "input"}
+        assert some == [
+            each
+            for each in every
+            if names.get(each["method"], each["method"]) in channels
+            or f"custom:{each['params']['data'].get('name')}" in channels
+        ]
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "shows"), [(None, True), ([[]], True), ([["agent"], []], True), ([["a"]], False)]
+)
+def test_namespaces_are_filtered(namespaces: list[list[str]] | None, shows: bool) -> None:
+    """All events come from the root."""
+    wanted = StreamRequest(channels=["lifecycle"], namespaces=namespaces, depth=1).wanted()
+    assert shows is bool(RunEncoder(RUN, wanted=wanted).encode(1, LINES["text"]))
+
+
+def test_replayed_events_are_the_same(served: Served) -> None:
+    """Every stream of a thread has the same events, under either address."""
+    start(served)
+    with streaming(served) as first, streaming(served, path="stream") as second:
+        assert until(first, "completed") == until(second, "completed")
+
+
+def test_stream_stays_open_for_the_next_run(served: Served, upstream: DemoOllama) -> None:
+    """A run that is started later comes on the same stream, numbered further; the model sees the conversation."""
+    upstream.answers.update({"Why?": "Because.", "And?": "So."})
+    with streaming(served) as events:  # before the thread has begun
+        start(served)
+        first = until(events, "completed")
+        begun = start(served, [{"type": "human", "content": "And?", "id": "mine"}])
+        second = until(events, "completed")
+    assert first[-1]["seq"] <= begun["meta"]["applied_through_seq"] < second[0]["seq"]
+    messages = second[-2]["params"]["data"]["messages"]
+    assert ["Why?", "Because.", "And?", "So."] == [each["content"] for each in messages]
+    assert "mine" == messages[2]["id"]
+    assert ["user", "assistant", "user"] == [each["role"] for each in upstream.requests[-1].body["messages"]]
+    assert contents(state(served)) == ["Why?", "Because.", "And?", "So."]
+
+
+def test_stream_has_heartbeats_between_runs(serve: Serve, settings: Settings) -> None:
+    """A client hears of the server, and does not take the silence for its end."""
+    served = serve(create_app(settings.change(model="demo", heartbeat_s=0.05)))
+    body = {"channels": ["lifecycle"]}
+    with httpx.stream("POST", f"{served.url}/threads/t/stream", json=body, timeout=30) as response:
+        assert any(b": ping\n" in piece for piece in response.iter_raw())
+
+
+def test_idle_stream_ends_with_the_server(serve: Serve, settings: Settings) -> None:
+    """A server that goes down waits for nobody who waits for a run."""
+    served = serve(create_app(settings.change(model="demo")))
+    start(served)
+    with streaming(served) as events:
+        until(events, "completed")
+        served.stop()
+        assert [] == list(events)
+
+
+def test_new_question_replaces_the_run(serve: Serve, settings: Settings) -> None:
+    """The run before ends, what it said is kept, and the client hears of no end of the thread."""
+    served = serve(create_app(settings.change(model="demo:endless-100")))
+    first = start(served)["result"]["run_id"]
+    with streaming(served) as events:
+        for event in events:
+            if event["params"]["data"].get("event") == "content-block-delta":
+                break
+        second = start(served, "Again?", multitask_strategy="interrupt")["result"]["run_id"]
+        came = until(events, "interrupted") + until(events, "running")
+    assert "failed" not in str([each["params"]["data"].get("event") for each in came])
+    assert "cancelled" == get(f"{served.url}/runs/{first}").json()["state"]
+    told = state(served)
+    assert (["chain"], "Why?", "Again?") == (told["next"], contents(told)[0], contents(told)[-1])
+    assert contents(told)[1].startswith(" 1")
+    refused = start(served, "No!", multitask_strategy="reject")
+    assert ("error", "invalid_argument") == (refused["type"], refused["error"])
+    assert "not_supported" == start(served, "Wait", multitask_strategy="enqueue")["error"]
+    assert 202 == post(f"{served.url}/threads/t/runs/{second}/cancel?wait=1&action=interrupt").status_code
+    assert [] == state(served)["next"]
+
+
+@asynccontextmanager
+async def sdk(served: Served, thread: str | None = None, **headers: str) -> AsyncIterator[Any]:
+    """A thread of `langgraph_sdk`."""
+    async with (
+        get_client(url=served.url, api_key=None, headers=headers) as client,
+        client.threads.stream(thread, assistant_id="agent") as stream,
+    ):
+        yield stream
+
+
+async def paused(thread: Any) -> Any:
+    """What a thread of `langgraph_sdk` is asked; it has no event for that, and ends its iterators at a pause."""
+    async with asyncio.timeout(10):
+        while not thread.interrupts:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    (asked,) = thread.interrupts
+    return asked
+
+
+async def test_sdk_gets_the_exact_text(served: Served, upstream: DemoOllama) -> None:
+    """Messages, the values and the output of Python's client are what the model said."""
+    upstream.answers["Why?"] = EXACT
+    async with sdk(served) as thread:
+        await thread.run.start(input={"messages": [{"type": "human", "content": "Why?"}]})
+        (message,) = [each async for each in thread.messages]
+        assert EXACT == await message.text
+        values = await thread.output
+    assert ["Why?", EXACT] == [each["content"] for each in values["messages"]]
+
+
+async def test_sdk_answers_what_a_graph_asks(asking: Served) -> None:
+    """A pause, a client that comes back in it, an answer, and the tool's result."""
+    async with sdk(asking, "mail") as thread:
+        await thread.run.start(input={"messages": [{"type": "human", "content": "Mail ann."}]})
+        first = await paused(thread)
+    async with sdk(asking, "mail") as thread:  # a program that knows the thread's name only
+        assert first == await paused(thread)
+        assert "send_mail" == first["value"]["action_requests"][0]["name"]
+        await thread.run.respond({"decisions": [{"type": "approve"}]})
+        values = await thread.output
+    assert ["human", "ai", "tool", "ai"] == [each["type"] for each in values["messages"]]
+    assert "The mail was sent to ann." == values["messages"][-1]["content"]
+
+
+async def test_sdk_sees_a_failure(served: Served) -> None:
+    """An answer that broke off is an error, not a short answer."""
+    async with sdk(served) as thread:
+        given = {"messages": [{"type": "human", "content": "Why?"}]}
+        await thread.run.start(input=given, config={"configurable": {"model": "demo:no-done"}})
+        with pytest.raises(RuntimeError, match="broke off"):
+            await thread.output
+
+
+async def test_sdk_stops_a_run(serve: Serve, settings: Settings, upstream: DemoOllama) -> None:
+    """Its cancel frees the model, and whoever waits for the answer is told."""
+    served = serve(create_app(settings.change(model="demo:endless-100")))
+    async with (
+        get_client(url=served.url, api_key=None) as client,
+        client.threads.stream("s", assistant_id="agent") as thread,
+    ):
+        begun = await thread.run.start(input={"messages": [{"type": "human", "content": "Why?"}]})
+        await client.runs.cancel("s", begun["run_id"], wait=True)
+        with pytest.raises(RuntimeError, match="was stopped"):
+            await thread.output
+    assert await asyncio.to_thread(upstream.wait_idle)
+
+
+def test_graph_tells_its_thread_when_the_log_has_forgotten(serve: Serve, settings: Settings) -> None:
+    """A graph's own memory is asked, and what it waits for can still be answered."""
+    served = serve(create_app(settings.change(replay_s=0), chain=mail_graph()))
+    start(served, "Mail ann.")
+    with httpx.Client() as client:
+        told: Fields = {}
+        while not told.get("tasks"):
+            told = client.get(f"{served.url}/threads/t/state").json()
+    assert ["Mail ann.", "I would send a mail."] == contents(told)
+    ((asked,),) = [task["interrupts"] for task in told["tasks"]]
+    answer = {"decisions": [{"type": "reject"}]}
+    begun = command(served, "input.respond", interrupt_id=asked["id"], response=answer, namespace=[])
+    assert "success" == begun["type"]
+
+
+def test_interrupt_in_the_stream(asking: Served) -> None:
+    """What is asked is told before the end; a wrong answer is refused, a right one goes on, all of one thread."""
+    start(asking, "Mail ann.")
+    with streaming(asking) as events:
+        came = until(events, "interrupted")
+        (asked,) = [each["params"]["data"] for each in came if each["method"] == "input.requested"]
+        for wrong in ({"interrupt_id": "x", "response": 1}, {"response": 1}):
+            assert "no_such_interrupt" == command(asking, "input.respond", **wrong)["error"]
+        update = command(asking, "input.respond", interrupt_id=asked["interrupt_id"], update={"a": 1})
+        assert "not_supported" == update["error"]
+        answer = {"interrupt_id": asked["interrupt_id"], "response": {"decisions": [{"type": "approve"}]}}
+        assert "success" == command(asking, "input.respond", responses=[answer])["type"]
+        tools = [each["params"]["data"] for each in until(events, "completed") if each["method"] == "tools"]
+    assert [("tool-started", "send_mail"), ("tool-finished", None)] == [
+        (each["event"], each.get("tool_name")) for each in tools
+    ]
+
+
+def test_threads_belong_to_their_caller(settings: Settings, serve: Serve) -> None:
+    """Nobody sees, follows or stops another's runs, under the same thread's name."""
+
+    async def who(request: HTTPConnection) -> str | None:
+        return request.headers.get("who")
+
+    app = FastAPI()
+    app.state.runs = runs = Runs(settings)
+    app.include_router(create_router(forever, runs=runs, identify=who, protocols=["langgraph", "native"]))
+    served = serve(app)
+    run = start(served, headers={"who": "ann"})["result"]["run_id"]
+    ann, bob = ({"who": name} for name in ("ann", "bob"))
+    assert 200 == get(f"{served.url}/threads/t/state", headers=ann).status_code
+    assert 404 == get(f"{served.url}/threads/t/state", headers=bob).status_code
+    assert [] == post(f"{served.url}/threads/t/history", json={}, headers=bob).json()
+    refused = post(f"{served.url}/threads/t/runs/{run}/cancel", headers=bob)
+    assert (404, "no_such_run") == (refused.status_code, refused.json()["error"])
+    nobody = get(f"{served.url}/threads/t/state")
+    assert (401, "permission_denied") == (nobody.status_code, nobody.json()["error"])
+    assert 202 == post(f"{served.url}/threads/t/runs/{run}/cancel", headers=ann).status_code
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "code"),
+    [
+        ("run.dance", {}, "unknown_command"),
+        ("state.fork", {"checkpoint_id": "x"}, "not_supported"),
+        ("input.inject", {}, "not_supported"),
+        ("run.start", {}, "invalid_argument"),
+        ("run.start", {"input": {"messages": []}}, "invalid_argument"),
+        ("run.start", {"input": {"messages": "x", "todos": [1]}}, "invalid_argument"),
+        ("run.start", {"input": {"messages": [{"type": "remove", "id": "1"}]}}, "invalid_argument"),
+        ("run.start", {"input": {"messages": [{"type": "human", "content": [{"type": "video"}]}]}}, "invalid_argument"),
+        (
+            "run.start",
+            {"input": {"messages": "x"}, "config": {"configurable": {"checkpoint_id": "c"}}},
+            "not_supported",
+        ),
+        ("input.respond", {"interrupt_id": "i", "response": 1}, "no_such_interrupt"),
+    ],
+)
+def test_what_is_refused(served: Served, method: str, params: Fields, code: str) -> None:
+    """By the protocol's error, with a sentence."""
+    answer = command(served, method, **params)
+    assert ("error", code) == (answer["type"], answer["error"])
+    assert answer["message"].endswith(".")
+
+
+def test_body_that_is_no_command(served: Served) -> None:
+    """It has no id to answer to."""
+    answer = post(f"{served.url}/threads/t/commands", json={"method": "run.start"})
+    assert (400, "error", None) == (answer.status_code, answer.json()["type"], answer.json()["id"])
+
+
+def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
+    """Texts, images and an earlier call with its result reach the model, and stand in the thread as they came."""
+    image = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
+    call = {"id": "c1", "name": "look", "args": {"at": "sky"}}
+    said = [{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "So."}]
+    given: list[Fields] = [
+        {"role": "user", "type": "human", "content": [{"type": "text", "text": "What is it?"}, image]},
+        {"type": "ai", "content": said, "tool_calls": [call]},
+        {"type": "tool", "tool_call_id": "c1", "content": "Blue."},
+        {"type": "system", "content": "Be brief."},
+        {"type": "human", "content": "And?"},
+    ]
+    got: list[Any] = []
+
+    def keep(prompt: PromptValue) -> str:
+        got.extend(prompt.to_messages())
+        return "Seen."
+
+    served = serve(
+        create_app(settings, chain=ChatPromptTemplate([MessagesPlaceholder("messages")]) | RunnableLambda(keep))
+    )
+    start(served, given)
+    with streaming(served) as events:
+        until(events, "completed")
+    assert ["human", "ai", "tool", "system", "human"] == [each.type for each in got]
+    assert f"data:image/png;base64,{PIXEL}" in str(got[0].content)
+    assert ("So.", "look", {"at": "sky"}) == (
+        got[1].content,
+        got[1].tool_calls[0]["name"],
+        got[1].tool_calls[0]["args"],
+    )
+    told = state(served)["values"]["messages"]
+    assert [each["content"] for each in given] == [each["content"] for each in told[:-1]]
+
+
+def test_what_json_can_hardly_hold(served: Served) -> None:
+    """A client's numbers and halves of letters break no thread."""
+    block = '{"type": "text", "text": "Why \\ud83d?", "n": 1e999, "m": 123456789012345678901234567890}'
+    message = f'{{"type": "human", "content": [{block}]}}'
+    body = f'{{"id": 1, "method": "run.start", "params": {{"input": {{"messages": [{message}]}}}}}}'
+    headers = {"content-type": "application/json"}
+    answer = post(f"{served.url}/threads/t/commands", content=body, headers=headers)
+    assert "success" == answer.json()["type"], answer.text
+    with streaming(served) as events:
+        until(events, "completed")
+    (shown,) = state(served)["values"]["messages"][0]["content"]
+    assert ("Why \ufffd?", None) == (shown["text"], shown["n"])
+
+
+def test_conversation_has_a_limit(serve: Serve, settings: Settings) -> None:
+    """A thread that outgrows what a request may hold is refused, and goes on to be readable."""
+    served = serve(create_app(settings.change(model="demo", max_body_bytes=3000)))
+    for size in (1000, 1500):
+        answer = start(served, "x" * size)
+        assert "success" == answer["type"], answer
+    refused = start(served, "x" * 1500)
+    assert ("invalid_argument", True) == (refused["error"], "new thread" in refused["message"])
+
+
+def test_tool_of_an_agent() -> None:
+    """A call is a block of its message and an event of its own, and its result a message."""
+    line: list[Event] = [
+        Started("m", 1.5),
+        Token("Look.", "m1"),
+        ToolCall("", "f", {"a": 1}, "m1"),
+        ToolCall("c2", "g", {}, "m1"),
+        ToolResult("c2", {"b": [1, None]}),
+        ToolResult("gone", 1),
+        Token("Done.", "m2"),
+        Finished("stop", Usage(), Timings()),
+    ]
+    encoder = RunEncoder(RUN, BEFORE)
+    encoder.encode(1, line)
+    human, asks, result, answer = encoder.transcript.told()
+    assert (["f", "g"], "Look.") == ([call["name"] for call in asks["tool_calls"]], asks["content"])
+    assert ("tool", "c2", '{"b": [1, null]}') == (result["type"], result["tool_call_id"], result["content"])
+    assert ("Why?", "Done.") == (human["content"], answer["content"])
