@@ -120,6 +120,11 @@ async def _input(
     return chain_input(chain, Question(messages, context)), config
 
 
+def keeps_threads(chain: object) -> bool:
+    """Whether anything in a chain remembers by the name of a thread."""
+    return bool(thread_config(with_readable_graphs(as_runnable(chain)), ""))
+
+
 def as_runnable(chain: object) -> Runnable[Any, Any]:
     """A chain as a Runnable: a Runnable itself, a function, or a generator function over the input."""
     try:

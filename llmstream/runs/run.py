@@ -86,8 +86,8 @@ class Run:
         """Ends the run and frees the model; False where it had ended."""
         return await self._log.cancel(self.id, by)
 
-    async def snapshot(self) -> Snapshot:
-        """The run as it is now; raises `RunNotFound`."""
+    async def events(self) -> tuple[list[Event], int]:
+        """The events so far, and the number of the last one; raises `RunNotFound`."""
         info = await self._log.info(self.id)
         if info is None:
             raise RunNotFound
@@ -103,7 +103,11 @@ class Run:
             raise RunNotFound from None
         finally:
             follower.close()
-        return snapshot(self.id, events, last)
+        return events, last
+
+    async def snapshot(self) -> Snapshot:
+        """The run as it is now; raises `RunNotFound`."""
+        return snapshot(self.id, *await self.events())
 
 
 def snapshot(run_id: str, events: list[Event], last: int | None = None) -> Snapshot:
