@@ -118,7 +118,7 @@ def create_app(
         CORSMiddleware,
         allow_origins=list(settings.allowed_origins),
         allow_origin_regex=LOCAL_ORIGIN,
-        allow_methods=["GET", "POST", "HEAD"],
+        allow_methods=["GET", "POST", "HEAD", "DELETE"],
         allow_headers=_CORS_REQUEST,
         expose_headers=_CORS_RESPONSE,
         allow_credentials=True,

@@ -135,6 +135,11 @@ def _merged(config: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str,
     return {**config, **other, "configurable": configurable}
 
 
+def keeps_threads(chain: object) -> bool:
+    """Whether anything in a chain remembers by the name of a thread."""
+    return bool(thread_config(with_readable_graphs(as_runnable(chain)), ""))
+
+
 def as_runnable(chain: object) -> Runnable[Any, Any]:
     """A chain as a Runnable: a Runnable itself, a function, or a generator function of the question or the messages."""
     if isinstance(chain, Runnable):

@@ -13,11 +13,12 @@ from llmstream.dialects.langgraph.routes import LANGGRAPH
 from llmstream.dialects.native.routes import NATIVE
 from llmstream.dialects.ollama.routes import OLLAMA
 from llmstream.dialects.openai.routes import OPENAI
+from llmstream.dialects.responses.routes import RESPONSES
 from llmstream.http import errors
 from llmstream.http.errors import ErrorForm
 
 # OpenAI's has an answer for every path under /v1, so what shares its prefix stands before it.
-DIALECTS = (NATIVE, ANTHROPIC, OPENAI, AI_SDK, AGUI, LANGGRAPH, OLLAMA)
+DIALECTS = (NATIVE, ANTHROPIC, RESPONSES, OPENAI, AI_SDK, AGUI, LANGGRAPH, OLLAMA)
 NAMES = tuple(dialect.name for dialect in DIALECTS)
 
 

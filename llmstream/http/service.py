@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded import DemandedCall
+from llmstream.core.generate import keeps_threads
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, ModelNotFound
 from llmstream.http.ask import Ask
@@ -71,6 +72,11 @@ class Service:
     def settings(self) -> Settings:
         """The settings of the moment: they change where the demo stands in for an Ollama."""
         return self.runs.settings
+
+    @property
+    def keeps_threads(self) -> bool:
+        """Whether the chain remembers, by the name of a thread, what was said before."""
+        return self.chain is not None and keeps_threads(self.chain)
 
     async def models(self) -> list[str]:
         """The names that a client may ask for."""

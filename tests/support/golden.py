@@ -15,7 +15,7 @@ _VARIABLE = [
     (re.compile(r"[0-9a-f]{32}"), "RUN"),
     (re.compile(r"call_[0-9a-z]{8}(_\d)?"), "CALL"),
     (re.compile(r'("(?:created|[a-z_]*duration|[a-z_]+_s)"):[\d.e-]+'), r"\1:0"),
-    (re.compile(r'("created_at"):("[^"]*"|[\d.]+)'), r"\1:0"),
+    (re.compile(r'("(?:created|completed)_at"):("[^"]*"|[\d.]+)'), r"\1:0"),
 ]
 
 

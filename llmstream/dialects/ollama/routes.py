@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from llmstream.dialects.ollama.backend import ChainBackend
 from llmstream.dialects.openai.routes import OPENAI_ERRORS, add_openai
+from llmstream.dialects.responses.routes import add_responses
 from llmstream.http import schemas
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, object_schema
@@ -36,7 +37,8 @@ _BODY = {"required": True, "content": {"application/json": {"schema": _OBJECT}}}
 
 def add_ollama(router: APIRouter, service: Service) -> None:
     """Adds all endpoints under `/ollama`."""
-    # Ollama speaks OpenAI's dialect too, and some editors ask for models in the one and chat in the other.
+    # Ollama speaks OpenAI's dialects too, and some editors ask for models in the one and chat in the other.
+    add_responses(router, service, f"{_PREFIX}/v1")
     add_openai(router, service, f"{_PREFIX}/v1")
     routes = Routes(router, service, _ERRORS, prefix=_PREFIX, tag="Ollama")
     loaded = LoadedModels()

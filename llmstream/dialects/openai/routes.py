@@ -39,7 +39,7 @@ def add_openai(router: APIRouter, service: Service, prefix: str = "/v1") -> None
 async def _no_such_path(request: Request) -> Response:
     error = NotFound(
         f"There is no {request.method} {request.url.path[-80:]} here. There are POST /v1/chat/completions, "
-        "GET /v1/models and GET /v1/models/{model}."
+        "POST and GET /v1/responses, GET /v1/models and GET /v1/models/{model}."
     )
     return error_response(error, OPENAI_ERRORS)
 

@@ -1,0 +1,1 @@
+"""OpenAI's Responses, as Codex, its Agents SDK and the AI SDK speak it."""

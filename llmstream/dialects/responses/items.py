@@ -1,0 +1,116 @@
+"""The items of an input, as messages: what was said, thought, called and given back.
+
+Source: https://platform.openai.com/docs/api-reference/responses/create#responses-create-input
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llmstream.http.ask import refuse
+from llmstream.http.parts import (
+    Message,
+    answer_of,
+    call_of,
+    content_of,
+    file_part,
+    image_part,
+    last_user,
+    result_of,
+    text_part,
+)
+
+Item = Mapping[str, Any]
+REFERENCE = "item_reference"
+
+_ROLES = {"user": "user", "system": "system", "developer": "system", "assistant": "assistant"}
+
+
+def messages_of(items: Sequence[Item]) -> list[Message]:
+    """The messages as the core takes them; raises `InvalidRequest` for what can't be read.
+
+    What an answer is made of (thoughts, text, calls) comes item by item, and is one message. Of an earlier turn,
+    items that can't be read are left out.
+    """
+    turn = last_user([str(item.get("role") or "") for item in items])
+    answer = _Answer()
+    made: list[Message] = []
+    for place, item in enumerate(items):
+        is_current = place >= turn
+        if answer.takes(item, is_current=is_current):
+            continue
+        made += answer.end()
+        if not answer.takes(item, is_current=is_current):
+            made += _message(item, is_current=is_current)
+    return [*made, *answer.end()]
+
+
+class _Answer:
+    """An earlier answer, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._content: str | list[Message] | None = None
+        self._calls: list[Message] = []
+        self._thoughts: list[str] = []
+
+    def takes(self, item: Item, *, is_current: bool) -> bool:
+        """Whether the item is a part of it that can follow what there is; then it has it."""
+        match item:
+            case {"type": "reasoning"} if self._content is None and not self._calls:
+                self._thoughts += _thoughts(item) if is_current else []
+            case {"type": "function_call"}:
+                name = str(item.get("name") or "")
+                self._calls.append(call_of(str(item.get("call_id") or ""), name, item.get("arguments")))
+            case {"role": "assistant"} if self._content is None and not self._calls:
+                self._content = _content(item.get("content"), is_current=is_current)
+            case _:
+                return False
+        return True
+
+    def end(self) -> Iterator[Message]:
+        """The message, if there is anything of it; then it is empty."""
+        if self._content is not None or self._calls:
+            yield answer_of(self._content or "", self._calls, "\n".join(self._thoughts))
+        self._content, self._calls, self._thoughts = None, [], []
+
+
+def _message(item: Item, *, is_current: bool) -> list[Message]:
+    match item:
+        case {"type": "function_call_output"}:
+            result = result_of(str(item.get("call_id") or ""), "")
+            return [{**result, "content": _content(item.get("output"), is_current=is_current)}]
+        case {"role": str(role)} if role in _ROLES and item.get("type") in (None, "message"):
+            return [{"role": _ROLES[role], "content": _content(item.get("content"), is_current=is_current)}]
+    if is_current:
+        raise refuse(f"An input item of the type {_name(item)!r}", "can't be read here; messages and calls can")
+    return []
+
+
+def _content(content: object, *, is_current: bool) -> str | list[Message]:
+    parts = content if isinstance(content, list) else [text_part(content if isinstance(content, str) else "")]
+    return content_of(parts, _part, is_current=is_current)
+
+
+def _part(part: Any) -> Message:
+    match part:
+        case {"type": "input_text" | "output_text" | "text", "text": str(text)} | {
+            "type": "refusal",
+            "refusal": str(text),
+        }:
+            return text_part(text)
+        case {"type": "input_image", "image_url": str(url)}:
+            return image_part(url)
+        case {"type": "input_file", "file_data": str(url)}:
+            return file_part(url, name=str(part.get("filename") or ""))
+    raise refuse(f"A content part of the type {_name(part)!r}", "can't be read here; text and images as data can")
+
+
+def _thoughts(item: Item) -> list[str]:
+    parts = item.get("content") or item.get("summary")
+    found = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+    return [text for text in found if isinstance(text, str)]
+
+
+def _name(part: object) -> str:
+    return str((part.get("type") or part.get("role")) if isinstance(part, Mapping) else part)[:40]

@@ -1,0 +1,199 @@
+"""The body of OpenAI's `POST /v1/responses`: what can be done is done, what can't is refused.
+
+Source: https://platform.openai.com/docs/api-reference/responses/create
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from llmstream.dialects.openai.request import thinking_of
+from llmstream.dialects.openai.tools import Function, chosen_tools
+from llmstream.dialects.openai.tools import Tool as FunctionTool
+from llmstream.dialects.responses.items import REFERENCE, Item, messages_of
+from llmstream.dialects.responses.resource import Said
+from llmstream.http.ask import Ask, check_unknown, refuse
+from llmstream.http.ignored import note_ignored
+from llmstream.http.parts import Message
+
+# OpenAI's name → Ollama's.
+_OPTIONS = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_output_tokens": "num_predict",
+    "presence_penalty": "presence_penalty",
+    "frequency_penalty": "frequency_penalty",
+}
+
+# What an answer can do without, and what says no more of it than its absence would.
+_ADVICE: dict[str, tuple[Any, ...]] = {
+    "client_metadata": (),
+    "context_management": (),
+    "include": (),
+    "max_tool_calls": (),
+    "moderation": (),
+    "service_tier": ("auto", "default"),
+    "truncation": ("disabled",),
+}
+
+# Asked for in vain: (field, what may stand there all the same).
+_NOT_HERE: dict[str, tuple[Any, ...]] = {"prompt": (), "top_logprobs": (0,)}
+_NO_CONVERSATION = "is not kept here; send the whole conversation as `input`, with `store: false` in the AI SDK"
+
+
+class Tool(BaseModel):
+    """A tool; of those that are no functions, none can be called here."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ReasoningConfig(BaseModel):
+    """How hard to think; a summary of it is what there is, whichever is asked for."""
+
+    model_config = ConfigDict(extra="allow")
+
+    effort: str | None = None
+
+
+class TextConfig(BaseModel):
+    """The form of the answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format: dict[str, Any] | None = None
+    verbosity: str | None = None
+
+
+class ResponseRequest(BaseModel):
+    """The body. `prompt_cache_key`, `safety_identifier` and their like say nothing about the answer."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    input: str | Annotated[list[dict[str, Any]], Field(min_length=1, fail_fast=True)]
+    instructions: str | None = None
+    stream: bool | None = False
+    stream_options: JsonValue = None
+    background: bool | None = False
+    previous_response_id: str | None = Field(None, max_length=80)
+    conversation: JsonValue = None
+    store: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    max_output_tokens: int | None = Field(None, ge=1)
+    reasoning: ReasoningConfig | None = None
+    text: TextConfig | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    client_metadata: JsonValue = None
+    context_management: JsonValue = None
+    include: list[str] | None = None
+    max_tool_calls: int | None = None
+    moderation: JsonValue = None
+    prompt: JsonValue = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: JsonValue = None
+    prompt_cache_retention: str | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    top_logprobs: int | None = None
+    truncation: str | None = None
+
+    def said(self) -> Said:
+        """What of it the response repeats."""
+        given = {name: value for name in Said.__struct_fields__ if (value := getattr(self, name)) is not None}
+        return Said(**given)
+
+    def references(self) -> list[str]:
+        """The ids of the items of earlier responses that stand for themselves."""
+        return [str(item.get("id")) for item in self.items if item.get("type") == REFERENCE]
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """What is asked, as items."""
+        return [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
+
+    def ask(self, found: Mapping[str, Item], thread: str | None = None) -> Ask:
+        """What is asked for; raises `InvalidRequest` for what can't be done.
+
+        found: the items that are referred to, by their ids. thread: on which the chain goes on.
+        """
+        check_unknown(self.model_extra or {})
+        self._check()
+        tools, must_call = chosen_tools(self._functions(), _choice(self.tool_choice))
+        items = [found[str(item.get("id"))] if item.get("type") == REFERENCE else item for item in self.items]
+        return Ask(
+            messages=self._messages(items),
+            model=self.model,
+            thinking=thinking_of(self.reasoning.effort if self.reasoning else None),
+            options={_OPTIONS[name]: value for name in _OPTIONS if (value := getattr(self, name)) is not None},
+            tools=tools,
+            must_call=must_call,
+            format=self._format(),
+            thread=thread,
+        )
+
+    def _check(self) -> None:
+        for name, harmless in _NOT_HERE.items():
+            value = getattr(self, name)
+            if value is not None and value not in harmless:
+                raise refuse(f"The parameter {name!r}", "is not supported here")
+        if self.conversation is not None:
+            raise refuse("The parameter 'conversation'", _NO_CONVERSATION)
+        note_ignored(name for name in _ADVICE if getattr(self, name) not in (None, [], {}, *_ADVICE[name]))
+        if self.text is not None and self.text.verbosity not in (None, "medium"):
+            note_ignored(["verbosity"])
+
+    def _messages(self, items: Sequence[Item]) -> list[Message]:
+        said = messages_of(items)
+        if self.previous_response_id is None:
+            return [*([{"role": "system", "content": self.instructions}] if self.instructions else ()), *said]
+        if len(said) != 1:
+            raise refuse("With previous_response_id, the input", "is one message: the thread has those before it")
+        note_ignored(["instructions"] if self.instructions else ())  # the thread began with some
+        return said
+
+    def _functions(self) -> list[FunctionTool]:
+        known = [tool for tool in self.tools or () if tool.type == "function" and tool.name]
+        others = [tool for tool in self.tools or () if tool.type != "function"]
+        note_ignored(f"tools_{(tool.name or tool.type)[:40]}" for tool in others)
+        fields = [
+            Function(name=each.name or "", description=each.description, parameters=each.parameters) for each in known
+        ]
+        return [FunctionTool(type="function", function=each) for each in fields]
+
+    def _format(self) -> str | dict[str, Any] | None:
+        match self.text.format if self.text else None:
+            case None | {"type": "text"}:
+                return None
+            case {"type": "json_object"}:
+                return "json"
+            case {"type": "json_schema", "schema": dict(schema)}:
+                return schema
+        raise refuse("text.format", "takes the types text, json_object and json_schema with its schema")
+
+
+def _choice(choice: Any) -> Any:
+    """As chat completions have it, where a function is an object of its own."""
+    match choice:
+        case {"type": "function", "name": str(name)}:
+            return {"function": {"name": name}}
+        case {"type": "allowed_tools", "tools": list(tools)}:
+            return {
+                "allowed_tools": {
+                    **choice,
+                    "tools": [_choice(tool) if isinstance(tool, dict) else tool for tool in tools],
+                }
+            }
+    return choice
