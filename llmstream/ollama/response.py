@@ -1,4 +1,4 @@
-"""Ollama's response to a chat, taken as it comes: chunks handed over, errors told, a silence ended, a flood held."""
+"""The response to a chat, taken as it comes: chunks handed over, errors told, a silence ended, a flood held."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ class ChatResponse:
             return None
         if self._status != 200:
             return self._keep(data)
-        self._heard_at = self._loop.time()
+        if self._is_heard(data):
+            self._heard_at = self._loop.time()
         complete, newline, rest = data.rpartition(b"\n")
         if newline:
             if self._begun:
@@ -188,6 +189,10 @@ class ChatResponse:
         return self._status_error(b"".join(self._begun))
 
     # What differs from one kind of server to the other.
+
+    def _is_heard(self, data: bytes) -> bool:
+        """True if a piece of the body breaks the silence."""
+        return True
 
     def _decode(self, lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
         """The chunks of complete lines up to the last chunk or the first fault, and that fault."""

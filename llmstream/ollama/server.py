@@ -12,7 +12,8 @@ class Server:
     """A kind of server, and the words for it.
 
     name: in the middle of a sentence. kind: one of them, with its article. stream: what its answers are. variable: the
-    setting that holds its address. start: how to start one. unstick: how to free one that answers nobody.
+    setting that holds its address. start: how to start the one that is missing, start_one: any. unstick: how to free
+    one that answers nobody.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Server:
     stream: str
     variable: str
     start: str
+    start_one: str
     unstick: str = ""
 
     def protocol(self, what: str) -> UpstreamProtocol:
@@ -31,7 +33,7 @@ class Server:
 
     def unreachable(self, url: str) -> UpstreamUnreachable:
         """The error for an address where nothing listens, with what to do."""
-        return UpstreamUnreachable(f"{self._begun} is not running at {url}. {self.start}")
+        return UpstreamUnreachable(f"{self.title} is not running at {url}. {self.start}")
 
     def redirected(self, url: str, status: int) -> UpstreamProtocol:
         """The error for an address that leads on to another one, which is not followed: it may be for one alone."""
@@ -58,16 +60,21 @@ class Server:
     def too_slow(self, limit_s: float) -> UpstreamTimeout:
         """The error for a silence before an answer."""
         return UpstreamTimeout(
-            f"{self._begun} sent nothing for {limit_s:g} s. It may be loading a large model or serving others: "
+            f"{self.title} sent nothing for {limit_s:g} s. It may be loading a large model or serving others: "
             f"try again, or raise LLMSTREAM_FIRST_TOKEN_TIMEOUT_S.{self.unstick}"
         )
 
     def disconnected(self) -> str:
         """What is told of a connection that ended before an answer."""
-        return f"{self._begun} closed the connection without an answer. Ask again."
+        return f"{self.title} closed the connection without an answer. Ask again."
 
     @property
-    def _begun(self) -> str:
+    def noun(self) -> str:
+        """The name without an article."""
+        return self.name.removeprefix("the ")
+
+    @property
+    def title(self) -> str:
         """The name at the beginning of a sentence."""
         return self.name[0].upper() + self.name[1:]
 
@@ -78,6 +85,7 @@ OLLAMA = Server(
     stream="Ollama's chat stream",
     variable="OLLAMA_HOST",
     start="Start it with `ollama serve`, or run with --demo (in Python: `with llmstream.demo():`).",
+    start_one="Start one with `ollama serve`",
     unstick=" If the model answers nobody, `ollama stop` it.",
 )
 OPENAI = Server(
@@ -86,4 +94,5 @@ OPENAI = Server(
     stream="OpenAI's chat stream",
     variable="LLMSTREAM_UPSTREAM",
     start="Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo (in Python: `with llmstream.demo():`).",
+    start_one="Start one",
 )
