@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 
 from benchmarks.client import connect, drain, request_bytes
 from benchmarks.processes import Process, server, upstream
 from benchmarks.report import percentile, table, target
 
-NAMES = ("pass-through", "bare loop", "llmstream", "usual way")
+OPENAI = "llmstream, OpenAI"
+NAMES = ("pass-through", "bare loop", "llmstream", OPENAI, "usual way")
 
 
 def cpu_us(process: Process, tokens: int) -> float:
@@ -22,6 +23,14 @@ def cpu_us(process: Process, tokens: int) -> float:
     return (process.cpu_s() - before) / tokens * 1e6
 
 
+def _server(name: str, source: Process) -> AbstractContextManager[Process]:
+    """The server of a name; llmstream's also over the same source as an OpenAI-compatible server."""
+    if name == OPENAI:
+        upstream_url = f"http://127.0.0.1:{source.port}/v1"
+        return server("llmstream", source, LLMSTREAM_REPLAY_S="1", LLMSTREAM_UPSTREAM=upstream_url)
+    return server(name, source, LLMSTREAM_REPLAY_S="1")
+
+
 def run(*, quick: bool) -> None:
     """Best and median of several answers, the servers taking turns."""
     repeats = 3 if quick else 9
@@ -29,7 +38,7 @@ def run(*, quick: bool) -> None:
     figures: dict[str, list[float]] = {name: [] for name in NAMES}
     with ExitStack() as stack:
         source = stack.enter_context(upstream())
-        processes = {name: stack.enter_context(server(name, source, LLMSTREAM_REPLAY_S="1")) for name in NAMES}
+        processes = {name: stack.enter_context(_server(name, source)) for name in NAMES}
         for number in range(repeats + 1):
             for name, process in processes.items():
                 took_us = cpu_us(process, tokens[name])
@@ -43,6 +52,7 @@ def run(*, quick: bool) -> None:
         [(name, min(figures[name]), medians[name], 1e6 / medians[name], medians[name] / loop) for name in NAMES],
     )
     target("CPU per token", medians["llmstream"], 3, "µs")
+    target("CPU per token from OpenAI's stream", medians[OPENAI] / medians["llmstream"], 1.5, "times Ollama's")
     target("CPU per token beside the bare loop", medians["llmstream"] / loop, 2, "times")
 
 

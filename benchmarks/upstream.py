@@ -28,7 +28,9 @@ _WORDS = (" the", " sky", " is", " blue", " because", " light", " of", " short",
 _BLOCK = 64 * 2**10
 
 _MODEL = {"name": MODEL, "model": MODEL, "size": 1, "digest": "0", "modified_at": "2025-01-01T00:00:00Z", "details": {}}
+_COMPLETIONS = "/v1/chat/completions"
 _PLAIN: dict[str, dict[str, Any]] = {
+    "/v1/models": {"data": [{"id": MODEL, "owned_by": "vllm", "max_model_len": 4096}]},
     "/api/version": {"version": "0.12.0"},
     "/api/tags": {"models": [_MODEL]},
     "/api/ps": {"models": [{**_MODEL, "expires_at": "2035-01-01T00:00:00Z", "size_vram": 1}]},
@@ -45,8 +47,27 @@ stats: dict[str, Any] = {"chats": 0, "open": 0, "cut_at": []}
 
 def _chunk(text: str, path: str, **fields: Any) -> bytes:
     said = {"response": text} if path == "/api/generate" else {"message": {"role": "assistant", "content": text}}
+    if path == _COMPLETIONS:
+        return _event(text, **fields)
     line = {"model": MODEL, "created_at": "2025-01-01T00:00:00.123456Z", **said, "done": False, **fields}
     data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def _event(text: str, *, done_reason: str | None = None, **ollama: Any) -> bytes:
+    """The same as vLLM sends it; the end has its reason, the usage and `[DONE]`."""
+    about = {
+        "id": "chatcmpl-0123456789",
+        "object": "chat.completion.chunk",
+        "created": 1735689600,
+        "model": MODEL,
+    }
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": None, "finish_reason": done_reason}
+    events = [json.dumps({**about, "choices": [choice]}, separators=(",", ":"))]
+    if done_reason is not None:
+        usage = {"prompt_tokens": 9, "completion_tokens": ollama["eval_count"]}
+        events += [json.dumps({**about, "choices": [], "usage": usage}, separators=(",", ":")), "[DONE]"]
+    data = "".join(f"data: {each}\n\n" for each in events).encode()
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -118,7 +139,7 @@ class Upstream(asyncio.Protocol):
             return
         self._received = rest[size:]
         path = head.split(b" ", 2)[1].decode()
-        if path in ("/api/chat", "/api/generate"):
+        if path in ("/api/chat", "/api/generate", _COMPLETIONS):
             self._path = path
             self._answer(rest[:size])
         else:

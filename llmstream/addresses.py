@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
 from urllib.parse import urlsplit
 
@@ -85,3 +88,20 @@ def _connectable(host: str) -> str:
     if address.is_unspecified:
         return "[::1]" if isinstance(address, IPv6Address) else "127.0.0.1"
     return f"[{host}]" if isinstance(address, IPv6Address) else host
+
+
+@contextmanager
+def plain_ollama_host() -> Iterator[None]:
+    """Hides OLLAMA_HOST while the `ollama` package is imported, which makes a client of it and fails on some forms.
+
+    Raises `SettingsError` where nothing can be made of OLLAMA_HOST.
+    """
+    given = os.environ.get("OLLAMA_HOST")
+    if not given:
+        yield
+        return
+    os.environ["OLLAMA_HOST"] = parse_ollama_host(given)
+    try:
+        yield
+    finally:
+        os.environ["OLLAMA_HOST"] = given

@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment.
+"""Settings, read from the environment.
 
 Each field of `Settings` is the environment variable of the same name in capitals behind `LLMSTREAM_`; a list is
 separated by commas. `OLLAMA_HOST` is read as Ollama's own tools read it.
@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
@@ -26,7 +25,7 @@ SAMPLING_OPTIONS = (
     "repeat_penalty", "presence_penalty", "frequency_penalty", "mirostat", "mirostat_eta", "mirostat_tau",
 )  # fmt: skip
 
-Thinking = bool | Literal["low", "medium", "high"]
+Thinking = bool | Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 
 # The types check a value, and their descriptions are what an error says that the field takes.
 _MAX = sys.float_info.max  # so that infinity is refused
@@ -36,7 +35,7 @@ _Positive = Annotated[int, Meta(gt=0, description="a whole number above 0")]
 _Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
 _Names = Annotated[tuple[str, ...], Meta(description='a tuple of texts, such as ("a", "b")')]
 _Temperature = Annotated[float, Meta(ge=0, le=_MAX, description="a number, 0 or more")]
-_Thinking = Annotated[Thinking, Meta(description="one of true, 1, false, 0, low, medium, high")]
+_Thinking = Annotated[Thinking, Meta(description="one of true, 1, false, 0, minimal, low, medium, high, xhigh, max")]
 _Demo = Annotated[Literal["auto", "never", "always"], Meta(description="one of auto, never, always")]
 _Prefix = Annotated[str, Meta(pattern=r"\A[a-z0-9_.-]{1,64}\Z", description="1 to 64 of a-z, 0-9, _, . and -")]
 # What stands behind `Authorization: Bearer`.
@@ -69,6 +68,9 @@ class Settings:
 
     Raises `SettingsError` naming the field, its variable, what it takes and what it was given.
 
+    upstream: the address of an OpenAI-compatible server, which ends in /v1; None for Ollama. The address of an Ollama
+        becomes `ollama_url`.
+    upstream_key: its key, sent as `Authorization: Bearer …`.
     ollama_url: where Ollama is, as `http://host:port[/path]`, read from OLLAMA_HOST.
     ollama_api_key: what a server that wants one is sent as `Authorization: Bearer …`, read from OLLAMA_API_KEY.
     model: the model to use; None lets `ollama.choose_model` choose.
@@ -95,6 +97,8 @@ class Settings:
     """
 
     # Kept out of the repr, so that no log or traceback shows the password that an address may hold.
+    upstream: str | None = field(default=None, repr=False)
+    upstream_key: str | None = field(default=None, repr=False)
     ollama_url: str = field(default=DEFAULT_OLLAMA_URL, repr=False)
     ollama_api_key: str | None = field(default=None, repr=False)
     model: str | None = None
@@ -142,6 +146,8 @@ class Settings:
                 values[name] = tuple(map(parse, values[name]))
         if "ollama_url" in values:
             values["ollama_url"] = parse_ollama_host(values["ollama_url"], variable="ollama_url (LLMSTREAM_OLLAMA_URL)")
+        if values.get("upstream"):
+            values |= _told_apart(values["upstream"], self.upstream_key)
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -152,7 +158,9 @@ class Settings:
         return cls(**_filled(given, os.environ if environ is None else environ))
 
     def change(self, **changes: Any) -> Settings:
-        """A copy with these fields changed."""
+        """A copy with these fields changed; another `ollama_url` takes the place of an `upstream`."""
+        if "ollama_url" in changes:
+            changes = {"upstream": None, **changes}
         return replace(self, **changes)
 
 
@@ -171,6 +179,8 @@ def _filled(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, A
     values: dict[str, Any] = {}
     for said in (*_overrides, given):
         values |= said
+    if "ollama_url" in values:  # as given, so another server of the environment is not meant
+        values.setdefault("upstream", None)
     for each in fields(Settings):
         if each.name not in values:
             values[each.name] = _read(each.name, environ, each.default)
@@ -189,6 +199,14 @@ def _read(name: str, environ: Mapping[str, str], default: Any) -> Any:
     return default
 
 
+def _told_apart(address: str, key: str | None) -> dict[str, Any]:
+    """The fields that an `upstream` means: an address that does not end in /v1 is that of an Ollama."""
+    url = parse_ollama_host(address, variable="upstream (LLMSTREAM_UPSTREAM)")
+    if url.endswith("/v1"):
+        return {"upstream": url}
+    return {"upstream": None, "ollama_url": url, **({"ollama_api_key": key} if key else {})}
+
+
 def _checked(name: str, value: object, label: str, *, strict: bool = True) -> Any:
     """The value as its field's type has it; raises `SettingsError`. Not strict: a text may be read as a number."""
     try:
@@ -198,17 +216,6 @@ def _checked(name: str, value: object, label: str, *, strict: bool = True) -> An
         takes = [meta.description for part in parts for meta in getattr(part, "__metadata__", ())]
         got = "" if name in _SECRETS else f", got {value!r}"
         raise SettingsError(f"{label} takes {(takes or ['a text'])[0]}{got}.") from None
-
-
-def worker_count() -> int:
-    """The number of processes to start, by `WEB_CONCURRENCY` or `--workers` of uvicorn and gunicorn."""
-    words = [*sys.argv[1:], ""]
-    said = [os.environ.get("WEB_CONCURRENCY", "")]
-    for word, following in pairwise(words):
-        name, _, value = word.partition("=")
-        if name in ("--workers", "-w"):
-            said.append(value or following)
-    return max((int(text) for text in said if text.isdecimal()), default=1)
 
 
 def unknown_variables() -> list[str]:
@@ -230,20 +237,3 @@ def override(**values: Any) -> Iterator[None]:
         yield
     finally:
         _overrides.remove(values)
-
-
-@contextmanager
-def plain_ollama_host() -> Iterator[None]:
-    """Hides OLLAMA_HOST while the `ollama` package is imported, which makes a client of it and fails on some forms.
-
-    Raises `SettingsError` where nothing can be made of OLLAMA_HOST.
-    """
-    given = os.environ.get("OLLAMA_HOST")
-    if not given:
-        yield
-        return
-    os.environ["OLLAMA_HOST"] = parse_ollama_host(given)
-    try:
-        yield
-    finally:
-        os.environ["OLLAMA_HOST"] = given

@@ -16,14 +16,14 @@ from langchain_core.runnables.config import RunnableConfig
 from pydantic import BaseModel, PrivateAttr
 
 from llmstream import concurrency
-from llmstream.addresses import parse_ollama_host
+from llmstream.addresses import parse_ollama_host, plain_ollama_host
 from llmstream.chain.listening import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
-from llmstream.settings import Settings, plain_ollama_host
+from llmstream.settings import Settings
 
 with plain_ollama_host():
     from langchain_ollama import ChatOllama as _ChatOllama
@@ -43,7 +43,7 @@ class StrictChatOllama(_ChatOllama):
     _ollama: Ollama | None = PrivateAttr(default=None)
     _in_groups: bool = PrivateAttr(default=False)
 
-    def ollama(self) -> Ollama:
+    def upstream(self) -> Ollama:
         """The server this model streams from."""
         return self._ollama or _ollama_of(self)
 
@@ -102,7 +102,7 @@ class StrictChatOllama(_ChatOllama):
         body = request_body(self, messages, stop, **kwargs)
         notify = notify_status.get() or ignore
         reads: AsyncGenerator[list[Chunk], None] = pulled(
-            lambda receive: self.ollama().chat(body, receive, notify=notify),
+            lambda receive: self.upstream().chat(body, receive, notify=notify),
             at_a_time=FULL if self._in_groups else AT_A_TIME,
         )
         async with aclosing(reads):
@@ -158,7 +158,7 @@ class StrictChatOllama(_ChatOllama):
                 listener.heard(run_id, chunks, thinking=thinking)
             told.extend(joined(chunks))
 
-        await self.ollama().chat(body, receive, notify=notify_status.get() or ignore)
+        await self.upstream().chat(body, receive, notify=notify_status.get() or ignore)
 
     def _result(self, told: Sequence[Chunk], run_id: UUID, kwargs: Mapping[str, Any]) -> ChatResult:
         """The whole message, as LangChain makes it of a stream's chunks."""

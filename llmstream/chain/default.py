@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import SystemMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, SystemMessagePromptTemplate
@@ -12,30 +12,51 @@ from langchain_core.runnables import Runnable
 
 from llmstream import concurrency
 from llmstream.chain.chat_model import StrictChatOllama
+from llmstream.chain.openai_request import fields_of
 from llmstream.concurrency import questions
+from llmstream.errors import SettingsError
 from llmstream.ollama.models import Ollama
+from llmstream.ollama.upstream import Upstream
+from llmstream.openai.models import OpenAIServer
+from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings, Thinking
+
+if TYPE_CHECKING:
+    from llmstream.chain.openai_model import StrictChatOpenAI
 
 CONTEXT_PROMPT = "Answer from this context. If it does not hold the answer, say so.\n\n{context}"
 
 _CHAT_MODELS_KEPT = _CHAINS_KEPT = 64
 _chains: dict[tuple[Any, ...] | None, Runnable[Any, Any]] = {}
-_chat_models: dict[tuple[str, Ollama], StrictChatOllama] = {}
+_chat_models: dict[tuple[str, Upstream], StrictChatOllama | StrictChatOpenAI] = {}
 
 
-async def _chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
+async def _chat_model(name: str, upstream: Upstream) -> StrictChatOllama | StrictChatOpenAI:
     """The shared instance, built by the first of many that ask at the same time."""
-    model = _chat_models.get((name, ollama))
-    return model or await ollama.once(f"build {name}", functools.partial(_build_chat_model, name, ollama))
+    model = _chat_models.get((name, upstream))
+    return model or await upstream.once(f"build {name}", functools.partial(_build_chat_model, name, upstream))
 
 
-async def _build_chat_model(name: str, ollama: Ollama) -> StrictChatOllama:
+async def _build_chat_model(name: str, upstream: Upstream) -> StrictChatOllama | StrictChatOpenAI:
     # Building one loads certificates, which takes 50 ms.
-    model = await questions.run(StrictChatOllama, model=name, base_url=ollama.endpoint.url)
-    _chat_models[name, ollama] = model.through(ollama)
+    model: StrictChatOllama | StrictChatOpenAI = await questions.run(_new_chat_model, name, upstream)
+    _chat_models[name, upstream] = model
     while len(_chat_models) > _CHAT_MODELS_KEPT:
         del _chat_models[next(iter(_chat_models))]
     return model
+
+
+def _new_chat_model(name: str, upstream: Upstream) -> StrictChatOllama | StrictChatOpenAI:
+    if isinstance(upstream, Ollama):
+        return StrictChatOllama(model=name, base_url=upstream.endpoint.url).through(upstream)
+    try:
+        from llmstream.chain.openai_model import of_server
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "LLMSTREAM_UPSTREAM names an OpenAI-compatible server, which takes the package langchain-openai: "
+            "pip install 'llmstream-toolkit[openai]'."
+        ) from error
+    return of_server(name, cast("OpenAIServer", upstream))
 
 
 def open_chain(
@@ -69,26 +90,19 @@ async def aopen_chain(
     with_context: bool = False,
 ) -> Runnable[Any, Any]:
     """`open_chain` for a running event loop; tools and format are those of `astream`."""
-    ollama = Ollama.of(settings)
-    name = model or settings.model or await ollama.choose_model()
-    kwargs: dict[str, Any] = {}
+    upstream = upstream_of(settings)
+    name = model or settings.model or await upstream.choose_model()
     think = settings.thinking if thinking is None else thinking
-    # Unset, a thinking model thinks; a model that can't think should not be sent the word at all.
-    if think or "thinking" in await ollama.capabilities(name):
-        kwargs["reasoning"] = think
-    if all_options := _options(settings, options):
-        kwargs["options"] = all_options
-    if tools:
-        kwargs["tools"] = list(tools)
-    if format is not None:
-        kwargs["format"] = format
-    chat_model = await _chat_model(name, ollama)
+    of_this = _options(settings, options), tools, format
+    if isinstance(upstream, OpenAIServer):
+        kwargs = fields_of(await upstream.kind(), think, *of_this)
+    else:
+        # Unset, a thinking model thinks; a model that can't think should not be sent the word at all.
+        sends_think = think or "thinking" in await upstream.capabilities(name)
+        kwargs = _kwargs(think if sends_think else None, *of_this)
+    chat_model = await _chat_model(name, upstream)
     # The same chain again and again, unless something in it is of this one request: making one delays the answer.
-    key = (
-        (id(chat_model), settings.system_prompt, with_context, *kwargs.items())
-        if kwargs.keys() <= {"reasoning"}
-        else None
-    )
+    key = None if any(of_this) else (id(chat_model), settings.system_prompt, with_context, repr(kwargs))
     chain = _chains.get(key)
     if chain is None:
         chain = _prompt(settings.system_prompt, with_context) | chat_model.bind(**kwargs)
@@ -97,6 +111,17 @@ async def aopen_chain(
             while len(_chains) > _CHAINS_KEPT:
                 del _chains[next(iter(_chains))]
     return chain
+
+
+def _kwargs(
+    think: Thinking | None,
+    options: Mapping[str, Any],
+    tools: Sequence[Mapping[str, Any]],
+    format: str | Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What is bound to a `ChatOllama`."""
+    given = {"reasoning": think, "options": options or None, "tools": list(tools) or None, "format": format}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _options(settings: Settings, options: Mapping[str, Any] | None) -> dict[str, Any]:

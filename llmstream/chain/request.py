@@ -9,8 +9,8 @@ from typing import Any, TypeGuard
 from langchain_core.language_models._utils import _normalize_messages
 from langchain_core.messages import BaseMessage
 
+from llmstream.addresses import plain_ollama_host
 from llmstream.errors import InvalidRequest
-from llmstream.settings import plain_ollama_host
 
 with plain_ollama_host():
     from langchain_ollama import ChatOllama

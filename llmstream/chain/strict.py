@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from llmstream.addresses import parse_ollama_host
+from llmstream.addresses import parse_ollama_host, plain_ollama_host
 from llmstream.chain.chat_model import StrictChatOllama, twin
 from llmstream.chain.text_model import StrictCommunityOllama, StrictOllamaLLM
 from llmstream.errors import SettingsError
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
-from llmstream.settings import Settings, plain_ollama_host
+from llmstream.settings import Settings
 
 with plain_ollama_host():
     from langchain_ollama import ChatOllama, OllamaLLM
 
-Strict = StrictChatOllama | StrictOllamaLLM
+if TYPE_CHECKING:
+    from llmstream.chain.openai_model import StrictChatOpenAI
+
+Strict = Union["StrictChatOllama", "StrictOllamaLLM", "StrictChatOpenAI"]
 
 
 def strict_of(model: Any) -> Strict | None:
     """The model as one that answers through the strict reader; None for any other, also of somebody's own class."""
     if type(model) is StrictChatOllama:
         return model
+    ours = sys.modules.get("llmstream.chain.openai_model")  # where it was not imported, there is none of it
+    if ours is not None and type(model) is ours.StrictChatOpenAI:
+        return cast("StrictChatOpenAI", model)
     if type(model) in (ChatOllama, OllamaLLM):
         ollama = _server_of_client(model)
         if ollama is None:

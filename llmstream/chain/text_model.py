@@ -12,12 +12,12 @@ from langchain_core.runnables.config import RunnableConfig
 from pydantic import PrivateAttr
 
 from llmstream import concurrency
+from llmstream.addresses import plain_ollama_host
 from llmstream.chain.listening import ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, LastChunk, joined
 from llmstream.ollama.models import Ollama
-from llmstream.settings import plain_ollama_host
 
 with plain_ollama_host():
     from langchain_ollama import OllamaLLM
@@ -29,7 +29,7 @@ class StrictOllamaLLM(OllamaLLM):
     _ollama: Ollama = PrivateAttr()
     _in_groups: bool = PrivateAttr(default=False)
 
-    def ollama(self) -> Ollama:
+    def upstream(self) -> Ollama:
         """The server this model streams from."""
         return self._ollama
 

@@ -32,6 +32,7 @@ from llmstream.events import (
     well_formed,
 )
 from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
+from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
@@ -87,12 +88,15 @@ class Source:
     def pull_missing(self, failure: Failed) -> bool:
         """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
         model = self.model or self._fallback.settings.model
-        if failure.code != "model_not_found" or not model or not (sys.stdin.isatty() and on_terminal(sys.stderr)):
+        upstream = upstream_of(self._fallback.settings)
+        if failure.code != "model_not_found" or not model or not isinstance(upstream, Ollama):
+            return False
+        if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
             return False
         print(f"The model {one_line(model)} is not there. Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return False
-        pull(Ollama.of(self._fallback.settings), model)
+        pull(upstream, model)
         return True
 
 

@@ -18,6 +18,7 @@ from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.http.pages import CHAT
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
+from llmstream.openai.models import OpenAIServer
 from llmstream.runs.owner import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_line
@@ -29,6 +30,7 @@ _EXTRAS = {
     "gradio": ("gradio",),
     "notebook": ("ipywidgets", "ipykernel"),
     "community": ("langchain-community",),
+    "openai": ("langchain-openai",),
     "redis": ("redis",),
 }
 
@@ -64,7 +66,7 @@ def examine() -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding(False, f"settings: {error.message}", needed=True)
         return
-    yield from _ollama(settings)
+    yield from _ollama(settings) if settings.upstream is None else _openai(settings)
     if settings.redis_url is not None:
         yield _store(settings)
     for extra, packages in _EXTRAS.items():
@@ -103,6 +105,23 @@ def _ollama(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding(True, f"models: {', '.join(names)}")
     yield Finding(there, f"model {chosen}" + ("" if there else f": get it with `ollama pull {chosen}`"), needed=True)
+
+
+def _openai(settings: Settings) -> Iterator[Finding]:
+    server = OpenAIServer.of(settings)
+    address = server.endpoint.shown_url
+    try:
+        kind = concurrency.run(server.version())
+        models = concurrency.run(server.models())
+        chosen = settings.model or concurrency.run(server.choose_model())
+    except LlmstreamError as error:
+        yield Finding(False, f"LLMSTREAM_UPSTREAM: {error.message}", needed=True)
+        return
+    yield Finding(True, f"OpenAI-compatible server ({kind}) at {address}", needed=True)
+    told = (f"{each.name} ({each.context_length} tokens)" if each.context_length else each.name for each in models)
+    yield Finding(True, f"models: {', '.join(told)}")
+    there = any(same_model(each.name, chosen) for each in models)
+    yield Finding(there, f"model {chosen}" + ("" if there else ": the server has no such one"), needed=True)
 
 
 async def _is_stuck(ollama: Ollama, model: str) -> bool:

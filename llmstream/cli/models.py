@@ -1,4 +1,4 @@
-"""`llmstream models`: a table of the models that Ollama has, with what each can do."""
+"""`llmstream models`: a table of the models that the server has, with what each can do."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rich.table import Table
 
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import LlmstreamError
-from llmstream.ollama.models import NO_MODEL, Model, Ollama
+from llmstream.ollama.models import NO_MODEL
 from llmstream.ollama.names import same_model
+from llmstream.ollama.upstream import Model
+from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import open_console
@@ -28,7 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     open_console().print(_table(models, chosen))
     if not any(same_model(model.name, chosen) for model, _ in models):
         print_stderr(
-            f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there. Get it with `ollama pull {chosen}`."
+            f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there."
+            + ("" if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
         )
     return 0
 
@@ -36,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
 async def _models(wanted: Settings) -> tuple[list[tuple[Model, frozenset[str]]], str]:
     """The models with their capabilities, and the name of the one that answers."""
     async with Fallback(wanted, lambda changed: None) as fallback:
-        ollama = Ollama.of(fallback.settings)
-        models = await ollama.models()
-        capabilities = await asyncio.gather(*(ollama.capabilities(model.name) for model in models))
-        chosen = fallback.settings.model or (await ollama.choose_model() if models else "")
+        upstream = upstream_of(fallback.settings)
+        models = await upstream.models()
+        capabilities = await asyncio.gather(*(upstream.capabilities(model.name) for model in models))
+        chosen = fallback.settings.model or (await upstream.choose_model() if models else "")
     return list(zip(models, capabilities, strict=True)), chosen
 
 
@@ -54,5 +57,7 @@ def _table(models: Collection[tuple[Model, frozenset[str]]], chosen: str) -> Tab
     return table
 
 
-def _size(size: int) -> str:
+def _size(size: int | None) -> str:
+    if size is None:
+        return ""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

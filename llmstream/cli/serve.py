@@ -24,9 +24,9 @@ from llmstream.cli.workers import Workers
 from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.fastapi import create_app
 from llmstream.http.origins import check_public
-from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
-from llmstream.ollama.response import model_not_found
+from llmstream.ollama.upstream import Upstream
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.owner import Runs, open_log
 from llmstream.server import Server
 from llmstream.settings import Settings, misspelled, unknown_variables
@@ -109,9 +109,10 @@ def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:
 async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
     try_print_line(f"llmstream {__version__} listens on {address}")
     if not demo:  # the demo has announced itself
-        ollama = Ollama.of(settings)
+        upstream = upstream_of(settings)
         try:
-            try_print_line(f"Ollama at {ollama.endpoint.shown_url} answers{await _model(ollama, settings.model)}")
+            where = f"{upstream.endpoint.server.title} at {upstream.endpoint.shown_url}"
+            try_print_line(f"{where} answers{await _model(upstream, settings.model)}")
         except LlmstreamError as error:
             try_print_line(error.message)
     page = address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
@@ -119,12 +120,12 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
     try_print_line(f"The chat: {page}  With Gradio: {page}{lazy_gradio.PATH}  The documentation: {page}/docs{once}")
 
 
-async def _model(ollama: Ollama, wanted: str | None) -> str:
-    """The words of the banner about the model: its name, or that Ollama does not have it."""
-    model = wanted or await ollama.choose_model()
-    if wanted is None or any(same_model(each.name, model) for each in await ollama.models()):
+async def _model(upstream: Upstream, wanted: str | None) -> str:
+    """The words of the banner about the model: its name, or that the server does not have it."""
+    model = wanted or await upstream.choose_model()
+    if wanted is None or any(same_model(each.name, model) for each in await upstream.models()):
         return f", with {model}"
-    return f". {model_not_found(model).message}"
+    return f". {upstream.not_found(model).message}"
 
 
 def _allowed_hosts(host: str, settings: Settings) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Chains whose model is read straight from Ollama, where nothing could tell the difference.
+"""Chains whose model is read straight from its server, where nothing could tell the difference.
 
 What comes before the model runs once, by LangChain, with its callbacks; from then on no object of LangChain's is made
 for any token.
@@ -25,7 +25,7 @@ from llmstream.core.watched import watched
 from llmstream.core.watcher import Watcher
 from llmstream.events import Usage
 from llmstream.ollama.chunks import Chunk, LastChunk
-from llmstream.ollama.models import Ollama
+from llmstream.ollama.upstream import Upstream
 
 if TYPE_CHECKING:
     from llmstream.core.job import Job
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fast:
-    """A chain that is read straight from Ollama: its model, its request, and the steps before the model.
+    """A chain that is read straight from its server: its model, its request, and the steps before the model.
 
     body: of the request; None where the steps before the model have to run first.
     """
 
     shape: Shape
-    ollama: Ollama
+    upstream: Upstream
     body: Mapping[str, Any] | None
 
     @property
@@ -54,15 +54,15 @@ class Fast:
 
 
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
-    """The way to read this chain straight from Ollama; None where the answer could differ from LangChain's."""
+    """The way to read this chain straight from its server; None where the answer could differ from LangChain's."""
     shape = shape_of(chain)
     if shape is None or goes_its_own_way(shape.model) or is_traced() or handlers_in(ensure_config()):
         return None
     if is_set_apart(shape.model.tags or (), shape.model.metadata or {}):
         return None
-    ollama = shape.model.ollama()
+    upstream = shape.model.upstream()
     if shape.before is not None:
-        return Fast(shape, ollama, None)
+        return Fast(shape, upstream, None)
     prompt = shape.prompt
     try:
         if isinstance(prompt, str):
@@ -72,7 +72,7 @@ async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
         body = shape.model.body_of(value, shape.kwargs)
     except Exception:  # the chain will fail by itself, and be told of as any other that does
         return None
-    return Fast(shape, ollama, body)
+    return Fast(shape, upstream, body)
 
 
 async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
@@ -90,7 +90,7 @@ async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
 
 
 async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: Watcher | None = None) -> None:
-    """Emits Ollama's answer, to the end; before: the reader of the steps before the model, with their tokens."""
+    """Emits the model's answer, to the end; before: the reader of the steps before the model, with their tokens."""
     thinking = fast.shape.model.tells_thinking(fast.shape.kwargs)
 
     def receive(chunks: list[Chunk]) -> None:
@@ -101,7 +101,7 @@ async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: W
             usage = Usage(last.prompt_eval_count, last.eval_count)
             emitter.finish_ollama(last, before.used(usage) if before else usage)
 
-    await fast.ollama.chat(body, receive, notify=emitter.status)
+    await fast.upstream.chat(body, receive, notify=emitter.status)
 
 
 async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitter) -> list[Any]:

@@ -200,7 +200,7 @@ async def _why_waiting(job: Job, emitter: Emitter) -> None:
     status = Status("waiting", "Waiting for the model: it reads the prompt, or serves another request first.")
     if job.fast is not None:
         try:
-            if not await job.fast.ollama.loaded(job.model):
+            if not await job.fast.upstream.loaded(job.model):
                 status = Status("loading", f"Loading {job.model} into memory.")
         except LlmstreamError:
             pass  # the request itself will tell what is wrong

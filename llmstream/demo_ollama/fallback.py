@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llmstream.demo_ollama.server import DemoOllama
-from llmstream.ollama.models import Ollama
+from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 from llmstream.telling import logger
 
@@ -36,12 +36,13 @@ class Fallback:
             return None
         if self._wanted.demo == "always":
             return "Demo model: started with --demo."
-        address = Ollama.of(self._wanted).endpoint.shown_url
-        return f"Demo model: no Ollama at {address}. Start one with `ollama serve`; it will be used at once."
+        endpoint = upstream_of(self._wanted).endpoint
+        how = f"{endpoint.server.start_one}; it will be used at once."
+        return f"Demo model: no {endpoint.server.noun} at {endpoint.shown_url}. {how}"
 
     async def __aenter__(self) -> Fallback:
         always = self._wanted.demo == "always"
-        if always or (self._wanted.demo == "auto" and not await Ollama.of(self._wanted).running()):
+        if always or (self._wanted.demo == "auto" and not await upstream_of(self._wanted).running()):
             await self._start_demo()
             if not always:
                 self._polling = asyncio.create_task(self._poll())
@@ -64,12 +65,13 @@ class Fallback:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL_S)
-            if await Ollama.of(self._wanted).running():
+            if await upstream_of(self._wanted).running():
                 break
         self.active = False
         self._change(self._wanted)
         # The demo is closed with the app: answers it has begun go on to their end.
-        logger.warning("Ollama answers at %s now: using it.", Ollama.of(self._wanted).endpoint.shown_url)
+        endpoint = upstream_of(self._wanted).endpoint
+        logger.warning("%s answers at %s now: using it.", endpoint.server.title, endpoint.shown_url)
 
     def _change(self, settings: Settings) -> None:
         self.settings = settings

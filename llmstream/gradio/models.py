@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from llmstream.errors import LlmstreamError
-from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.owner import Runs
 
@@ -44,11 +44,11 @@ class Models:
         names: list[str] = []
         chosen: str | None = None
         try:
-            ollama = Ollama.of(settings)
-            names = [model.name for model in await ollama.models() if is_allowed(model.name, settings)]
+            upstream = upstream_of(settings)
+            names = [model.name for model in await upstream.models() if is_allowed(model.name, settings)]
             if settings.model and not any(same_model(name, settings.model) for name in names):
                 names.insert(0, settings.model)  # asking it tells how to get it
-            wanted = picked or settings.model or (await ollama.choose_model() if names else "")
+            wanted = picked or settings.model or (await upstream.choose_model() if names else "")
             chosen = next((name for name in names if same_model(name, wanted)), names[0] if names else None)
         except LlmstreamError as error:
             notice = notice or error.message
@@ -62,7 +62,7 @@ class Models:
     async def _picked(self, name: Any) -> Any:
         """Shows the choice of thinking for a model that can think."""
         try:
-            able = await Ollama.of(self._runs.settings).capabilities(name) if isinstance(name, str) else frozenset()
+            able = await upstream_of(self._runs.settings).capabilities(name) if isinstance(name, str) else frozenset()
         except LlmstreamError:
             able = frozenset()
         can_think = "thinking" in able

@@ -23,8 +23,8 @@ from llmstream.http.ignored import IGNORED_HEADER, note_ignored
 from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
 from llmstream.http.stream import HEADERS, EventStream, Followed
-from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check, is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import OnLeave, Run
@@ -83,7 +83,7 @@ class Service:
         if self.chain is not None:
             return [self.name]
         return [
-            model.name for model in await Ollama.of(self.settings).models() if is_allowed(model.name, self.settings)
+            model.name for model in await upstream_of(self.settings).models() if is_allowed(model.name, self.settings)
         ]
 
     async def start(

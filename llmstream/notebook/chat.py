@@ -18,8 +18,8 @@ from llmstream.notebook.kernel import attended
 from llmstream.notebook.markdown import MARKDOWN, PLAIN
 from llmstream.notebook.show import shared_runs
 from llmstream.notebook.turn import Turn
-from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import is_cloud
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 
@@ -129,7 +129,7 @@ class Chat:
     async def _look(self) -> None:
         """Offer the models that there are."""
         with suppress(LlmstreamError):  # the first answer will say what is wrong
-            models = await Ollama.of(self._settings or Settings()).models()
+            models = await upstream_of(self._settings or Settings()).models()
             self._panel.offer([model.name for model in models if not is_cloud(model.name)])
 
     def _transcript(self) -> dict[str, str]:

@@ -7,7 +7,7 @@ import os
 
 from llmstream import concurrency
 from llmstream.demo_ollama.server import DemoOllama
-from llmstream.ollama.models import Ollama
+from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 
 
@@ -19,14 +19,16 @@ def ensure_ollama() -> str:
     model.
     """
     settings = Settings()
-    ollama = Ollama.of(settings)
-    if settings.demo == "always" or (settings.demo == "auto" and not concurrency.run(ollama.running())):
+    upstream = upstream_of(settings)
+    if settings.demo == "always" or (settings.demo == "auto" and not concurrency.run(upstream.running())):
         demo = DemoOllama().start()
         atexit.register(demo.close)
         os.environ["OLLAMA_HOST"] = demo.url
         os.environ.pop("LLMSTREAM_OLLAMA_URL", None)
+        os.environ.pop("LLMSTREAM_UPSTREAM", None)
         os.environ.pop("LLMSTREAM_MODEL", None)
-        print(f"No Ollama at {ollama.endpoint.shown_url}: the demo answers, from llmstream's own pages.")  # noqa: T201
+        told = f"No {upstream.endpoint.server.noun} at {upstream.endpoint.shown_url}"
+        print(f"{told}: the demo answers, from llmstream's own pages.")  # noqa: T201
         settings = Settings()
-        ollama = Ollama.of(settings)
-    return settings.model or concurrency.run(ollama.choose_model())
+        upstream = upstream_of(settings)
+    return settings.model or concurrency.run(upstream.choose_model())

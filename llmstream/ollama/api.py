@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from llmstream.addresses import plain_ollama_host
 from llmstream.concurrency import questions
 from llmstream.errors import ModelNotFound, UpstreamError, UpstreamTimeout
 from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.response import model_not_found
-from llmstream.settings import plain_ollama_host
 
 if TYPE_CHECKING:
     import ollama

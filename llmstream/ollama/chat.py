@@ -17,11 +17,11 @@ import msgspec
 
 from llmstream.errors import UpstreamError, UpstreamTruncated
 from llmstream.events import json_value
-from llmstream.ollama.chunks import not_ollama
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.pool import request
-from llmstream.ollama.response import ChatResponse, Receive, redirected
+from llmstream.ollama.response import ChatResponse, Receive
+from llmstream.ollama.server import OLLAMA
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1
@@ -36,8 +36,12 @@ async def read_chat(endpoint: Endpoint, body: Mapping[str, Any], receive: Receiv
     Raises the `UpstreamError` subclasses, `ModelNotFound`, `PromptTooLong`, and whatever `receive` raises; what came
     before the fault was handed over before.
     """
-    response = ChatResponse(endpoint, body, receive)
     path = "/api/generate" if "prompt" in body else "/api/chat"
+    await read_response(endpoint, path, body, ChatResponse(endpoint, body, receive))
+
+
+async def read_response(endpoint: Endpoint, path: str, body: Mapping[str, Any], response: ChatResponse) -> None:
+    """Sends one request, and returns when its response has handed over the last chunk; see `read_chat`."""
     try:
         async with request(endpoint, "POST", path, response, body=_encode(body)) as transport:
             response.transport = transport
@@ -52,25 +56,30 @@ async def read_chat(endpoint: Endpoint, body: Mapping[str, Any], receive: Receiv
 async def read_version(endpoint: Endpoint) -> str:
     """The version of the Ollama that answers; raises `UpstreamUnreachable`, or `UpstreamProtocol`."""
     try:
+        return str(json.loads((await fetch(endpoint, "/api/version"))[1])["version"])
+    except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
+        raise OLLAMA.protocol("an answer without a version") from error
+
+
+async def fetch(endpoint: Endpoint, path: str) -> tuple[int, bytes]:
+    """The status and body at a path of the server; raises `UpstreamUnreachable` and other `UpstreamError`s."""
+    try:
         async with asyncio.timeout(endpoint.connect_timeout_s):
             try:
-                body = await _get(endpoint, "/api/version")
+                return await _get(endpoint, path)
             except Disconnected:  # a kept connection that was just being closed
-                body = await _get(endpoint, "/api/version")
-        return str(json.loads(body)["version"])
-    except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
-        raise not_ollama("an answer without a version") from error
+                return await _get(endpoint, path)
     except TimeoutError as error:
         raise unreachable(endpoint) from error
 
 
-async def _get(endpoint: Endpoint, path: str) -> bytes:
+async def _get(endpoint: Endpoint, path: str) -> tuple[int, bytes]:
     whole = _Whole()
     async with request(endpoint, "GET", path, whole):
         body = await whole.body
     if 300 <= whole.status < 400:
-        raise redirected(endpoint, whole.status)
-    return body
+        raise endpoint.server.redirected(endpoint.shown_url, whole.status)
+    return whole.status, body
 
 
 class _Whole:

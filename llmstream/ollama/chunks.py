@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from llmstream.errors import UpstreamError, UpstreamProtocol, UpstreamTruncated
+from llmstream.errors import UpstreamError, UpstreamTruncated
+from llmstream.ollama.server import OLLAMA
 
 # Texts of Ollama that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (
@@ -126,7 +127,7 @@ def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]
         try:
             chunk = _decode_line(line)
         except (ValueError, RecursionError):  # msgspec's and json's errors are ValueErrors
-            return chunks, not_ollama("a line that is not one of its messages")
+            return chunks, OLLAMA.protocol("a line that is not one of its messages")
         if chunk.error is not None:
             return chunks, _error_line(chunk.error)
         if chunk.done and not chunk.done_reason:
@@ -167,14 +168,6 @@ def _last(chunk: LastChunk, line: _Generated) -> LastChunk:
     if chunk.message is None:
         chunk.message = _chunk_of(line).message
     return chunk
-
-
-def not_ollama(what: str) -> UpstreamProtocol:
-    """The error for an answer that is no Ollama's; `what` came instead of its chat stream."""
-    return UpstreamProtocol(
-        f"Expected Ollama's chat stream, got {what}. "
-        "Check that OLLAMA_HOST is an Ollama, not another server or a proxy's page."
-    )
 
 
 def _error_line(error: object) -> UpstreamError:

@@ -1,4 +1,4 @@
-"""One connection to Ollama: a request out, and its response handed on by the read that brought it."""
+"""One connection to a model server: a request out, and its response handed on by the read that brought it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Protocol, cast
 
 import httptools
 
-from llmstream.errors import UpstreamError, UpstreamTruncated, UpstreamUnreachable
-from llmstream.ollama.chunks import not_ollama
+from llmstream.errors import UpstreamError, UpstreamUnreachable
 from llmstream.ollama.endpoint import Target
 
-# Ollama's head has a few hundred bytes.
+# The head of an answer has a few hundred bytes.
 _HEAD_BYTES = 64 * 2**10
 
 
 class Disconnected(UpstreamUnreachable):
-    """The connection ended before an answer began: Ollama was restarted or killed, so asking once more may help."""
+    """The connection ended before an answer began: the server was restarted or killed, so asking once more may help."""
 
 
 class Receiver(Protocol):
@@ -56,7 +55,7 @@ class Connection(asyncio.Protocol):
         """Sends a request; raises `Disconnected`."""
         self._begin()
         if self._transport is None:
-            raise _disconnected()
+            raise self._disconnected()
         self._receiver = receiver
         self._transport.write(request)
         return self._transport
@@ -89,12 +88,13 @@ class Connection(asyncio.Protocol):
         if receiver is None:  # nobody asked
             return self.close()
         error: UpstreamError | None = None
+        server = self.target.server
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.reusable = False
             if not self._complete:
-                error = _cut() if self._status else not_ollama("an answer that is not HTTP")
+                error = server.cut() if self._status else server.protocol("an answer that is not HTTP")
         if self._pieces:
             pieces, self._pieces = self._pieces, []
             receiver.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
         elif not self._status:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES:
-                self._over(not_ollama("a head without an end"))
+                self._over(server.protocol("a head without an end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -113,11 +113,14 @@ class Connection(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(None)
         if not self._status:
-            self._over(_disconnected())
+            self._over(self._disconnected())
         elif exc is None and not self._has_length:  # the end of the connection is the end of the body
             self._over(None)
         else:
-            self._over(_cut())
+            self._over(self.target.server.cut())
+
+    def _disconnected(self) -> Disconnected:
+        return Disconnected(self.target.server.disconnected())
 
     def _over(self, error: UpstreamError | None) -> None:
         receiver, self._receiver = self._receiver, None
@@ -148,11 +151,3 @@ class Connection(asyncio.Protocol):
         if self._status and not self._complete:
             self._complete = True
             self.reusable = self._parser.should_keep_alive()  # known only here
-
-
-def _disconnected() -> Disconnected:
-    return Disconnected("Ollama closed the connection without an answer. Ask again.")
-
-
-def _cut() -> UpstreamTruncated:
-    return UpstreamTruncated("The answer broke off: the connection to Ollama was cut.")

@@ -1,4 +1,4 @@
-"""The address of an Ollama, and the head of a request to it; pure, no I/O."""
+"""The address of a model server, and the head of a request to it; pure, no I/O."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from functools import cached_property
 from urllib.parse import quote, unquote, urlsplit
 
 from llmstream.errors import SettingsError, UpstreamUnreachable
+from llmstream.ollama.server import OLLAMA, Server
 
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """The address of an Ollama, and how long it may take.
+    """The address of a model server, and how long it may take.
 
     busy_timeout_s: how long a full queue is asked again, all retries together. headers, cookies: sent with every
     request. tls: True checks certificates, False checks none, a context checks them its own way.
+    server: its kind.
     """
 
     url: str
@@ -31,6 +33,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     tls: bool | ssl.SSLContext = True
+    server: Server = OLLAMA
 
     @property
     def shown_url(self) -> str:
@@ -42,8 +45,8 @@ class Endpoint:
         """The host and port to connect to; raises `UpstreamUnreachable` where the URL is none."""
         address = _address(self.url)
         if address is None:
-            raise UpstreamUnreachable(f"{self.shown_url} is not an address. Set OLLAMA_HOST.")
-        return Target(*address, self.tls)
+            raise UpstreamUnreachable(f"{self.shown_url} is not an address. Set {self.server.variable}.")
+        return Target(*address, self.tls, self.server)
 
     def head(self, method: str, path: str, size: int) -> bytes:
         """The head of a request with a body of `size` bytes; raises `SettingsError` for what can't be sent."""
@@ -68,10 +71,7 @@ class Endpoint:
 
 def unreachable(endpoint: Endpoint) -> UpstreamUnreachable:
     """The error for an address where nothing listens, with what to do."""
-    return UpstreamUnreachable(
-        f"Ollama is not running at {endpoint.shown_url}. Start it with `ollama serve`, or run with --demo "
-        "(in Python: `with llmstream.demo():`)."
-    )
+    return endpoint.server.unreachable(endpoint.shown_url)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Target:
     host: str
     port: int
     tls: bool | ssl.SSLContext
+    server: Server
 
     @property
     def authority(self) -> str:
@@ -108,5 +109,5 @@ def _address(url: str) -> tuple[str, str, int] | None:
 def _lines(headers: Mapping[str, str]) -> str:
     lines = [f"{name.title()}: {value}" for name, value in headers.items() if name != "content-length"]
     if any(end in line for line in lines for end in "\r\n\0"):
-        raise SettingsError("A header or cookie for Ollama holds a line end, which can't be sent.")
+        raise SettingsError("A header or cookie for the model server holds a line end, which can't be sent.")
     return "".join(f"{line}\r\n" for line in lines)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmstream.errors import (
@@ -15,7 +13,6 @@ from llmstream.errors import (
     ModelNotFound,
     UpstreamBusy,
     UpstreamEmpty,
-    UpstreamError,
     UpstreamTimeout,
 )
 from llmstream.events import Status
@@ -24,8 +21,9 @@ from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.names import is_cloud, same_model
-from llmstream.ollama.response import PromptTooLong, Receive
+from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
+from llmstream.ollama.upstream import Model, Upstream
 from llmstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,24 +38,14 @@ _CAPABILITIES_AGE_S = 60
 _CHOICE_AGE_S = 2
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model that Ollama has; `size` is in bytes."""
-
-    name: str
-    size: int
-    loaded: bool
-
-
-class Ollama:
+class Ollama(Upstream):
     """One Ollama server; use `Ollama.of(settings)`, which shares instances."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+        super().__init__(endpoint)
         self._capabilities: dict[str, tuple[float, frozenset[str]]] = {}
         self._choice: tuple[float, str] | None = None
         self._api = Api(endpoint)
-        self._asking: dict[tuple[object, str], asyncio.Future[Any]] = {}
 
     @staticmethod
     def of(settings: Settings) -> Ollama:
@@ -117,14 +105,6 @@ class Ollama:
             if missing:
                 raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
 
-    async def running(self) -> bool:
-        """True if an Ollama answers at the address."""
-        try:
-            await self.version()
-        except UpstreamError:
-            return False
-        return True
-
     async def version(self) -> str:
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
         return await read_version(self.endpoint)
@@ -150,6 +130,10 @@ class Ollama:
             shown = await self.once(f"show {model}", ask)
             self._capabilities[model] = known = (now, frozenset(shown.capabilities or ()))
         return known[1]
+
+    def not_found(self, model: str) -> ModelNotFound:
+        """See `Upstream.not_found`."""
+        return model_not_found(model)
 
     async def choose_model(self) -> str:
         """The loaded model that expires last, else the newest one, of the local ones that can complete text."""
@@ -200,15 +184,6 @@ class Ollama:
         """
         yield from self._api.pull(model)
         self._choice = None
-
-    async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """The result of `ask`, which is called once for all callers that want it under this name at the same moment."""
-        key = asyncio.get_running_loop(), name
-        asking = self._asking.get(key)
-        if asking is None:
-            self._asking[key] = asking = asyncio.ensure_future(ask())
-            asking.add_done_callback(lambda done: self._asking.pop(key) and (done.cancelled() or done.exception()))
-        return await asyncio.shield(asking)
 
 
 _LACKING = {

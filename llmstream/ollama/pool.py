@@ -1,4 +1,4 @@
-"""HTTP/1.1 to Ollama: requests over kept connections, and bodies handed on by the read that brought them.
+"""HTTP/1.1 to a model server: requests over kept connections, and bodies handed on by the read that brought them.
 
 httptools parses. A general client keeps a body until a task has been woken for it; where tokens come one by one, that
 costs more than all that is done with the token.
@@ -35,7 +35,7 @@ async def request(
     """Sends a request, whose response goes to `receiver`; yields the transport, whose reading may be paused.
 
     At the end of the block a connection whose response is complete is kept for the next request; any other is closed at
-    once, which makes Ollama stop. Raises `UpstreamUnreachable`, and `SettingsError` for what can't be sent.
+    once, which makes the model stop. Raises `UpstreamUnreachable`, and `SettingsError` for what can't be sent.
     """
     head = endpoint.head(method, path, len(body))
     pool = await _pool()

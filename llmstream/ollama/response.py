@@ -1,4 +1,4 @@
-"""Ollama's response to a chat, taken as it comes: chunks handed over, errors told, a silence ended, a flood held."""
+"""The response to a chat, taken as it comes: chunks handed over, errors told, a silence ended, a flood held."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from llmstream.errors import (
     UpstreamBusy,
     UpstreamEmpty,
     UpstreamError,
-    UpstreamProtocol,
-    UpstreamStalled,
-    UpstreamTimeout,
-    UpstreamTruncated,
 )
-from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text, not_ollama
+from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text
 from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.server import OLLAMA
 
 # How long the text of an error may take after its status, and how many bytes of it are looked at.
 _ERROR_S = 1
@@ -53,6 +50,7 @@ class ChatResponse:
         self.last: asyncio.Future[None] = self._loop.create_future()
         self.eof: asyncio.Future[None] = self._loop.create_future()
         self._endpoint = endpoint
+        self._server = endpoint.server
         self._model = str(body.get("model", ""))
         self._receive = receive
         self._status = 0
@@ -100,7 +98,8 @@ class ChatResponse:
             return None
         if self._status != 200:
             return self._keep(data)
-        self._heard_at = self._loop.time()
+        if self._is_heard(data):
+            self._heard_at = self._loop.time()
         complete, newline, rest = data.rpartition(b"\n")
         if newline:
             if self._begun:
@@ -117,10 +116,12 @@ class ChatResponse:
         if self._status != 200 and self._size > _ERROR_BYTES:
             self._fail(self._refusal())
         elif self._size > _LINE_BYTES:
-            self._fail(not_ollama(f"a line of more than {_LINE_BYTES} bytes"))
+            self._fail(self._server.protocol(f"a line of more than {_LINE_BYTES} bytes"))
 
     def _hand_over(self, complete: bytes) -> None:
-        chunks, error = decode(complete)
+        self._take(*self._decode(complete))
+
+    def _take(self, chunks: list[Chunk], error: UpstreamError | None) -> None:
         if chunks:
             if not self._started:
                 self._begin(chunks)
@@ -129,7 +130,7 @@ class ChatResponse:
                 self._pause(full)
         if error is not None:
             self._fail(error)
-        elif chunks[-1].done and not self.last.done():
+        elif chunks and chunks[-1].done and not self.last.done():
             self.last.set_result(None)
             self._resume()  # for the end of the body
 
@@ -145,10 +146,9 @@ class ChatResponse:
             return self._fail(self._refusal())
         if error is None and self._begun and not self.last.done():  # a body that is not streamed has no newline
             self._hand_over(b"".join(self._begun))
-        self._fail(
-            error
-            or UpstreamTruncated("The answer broke off: Ollama ended the stream without saying that it was complete.")
-        )
+        if error is None and not self.last.done():
+            self._take(*self._decode_end())
+        self._fail(error or self._server.truncated())
 
     def _pause(self, full: asyncio.Future[None]) -> None:
         if not self._paused and not self.transport.is_closing():
@@ -179,23 +179,38 @@ class ChatResponse:
         if self._status not in (0, 200):
             self._fail(self._refusal())
         elif self._started:
-            self._fail(
-                UpstreamStalled(f"The answer stopped: Ollama sent nothing more for {self._limit_s:g} s. Ask again.")
-            )
+            self._fail(self._server.stalled(self._limit_s))
         else:
-            self._fail(_too_slow(self._limit_s))
+            self._fail(self._server.too_slow(self._limit_s))
 
     def _refusal(self) -> UpstreamError | ModelNotFound:
         if 300 <= self._status < 400:
-            return redirected(self._endpoint, self._status)
-        return _status_error(self._status, b"".join(self._begun), self._model)
+            return self._server.redirected(self._endpoint.shown_url, self._status)
+        return self._status_error(b"".join(self._begun))
+
+    # What differs from one kind of server to the other.
+
+    def _is_heard(self, data: bytes) -> bool:
+        """True if a piece of the body breaks the silence."""
+        return True
+
+    def _decode(self, lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
+        """The chunks of complete lines up to the last chunk or the first fault, and that fault."""
+        return decode(lines)
+
+    def _decode_end(self) -> tuple[list[Chunk], UpstreamError | None]:
+        """The chunks that the end of the body means, and the fault that it is."""
+        return [], self._server.truncated()
+
+    def _status_error(self, body: bytes) -> UpstreamError | ModelNotFound:
+        return _status_error(self._status, body, self._model)
 
 
 def _status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
     try:
         error = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return not_ollama(f"HTTP status {status} without Ollama's error text")
+        return OLLAMA.protocol(f"HTTP status {status} without Ollama's error text")
     if status == 404:
         return model_not_found(model)
     if status == 503:
@@ -205,22 +220,6 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
     return UpstreamError(f"Ollama refused the request (status {status}): {error_text(error)}")
 
 
-def redirected(endpoint: Endpoint, status: int) -> UpstreamProtocol:
-    """The error for an address that redirects, which is not followed: a question may be for one server alone."""
-    secure = endpoint.shown_url.replace("http://", "https://").removesuffix(":80")
-    return UpstreamProtocol(
-        f"What answers at {endpoint.shown_url} redirects to another address (status {status}). "
-        f"Set OLLAMA_HOST to that one, such as {secure}."
-    )
-
-
 def model_not_found(model: str) -> ModelNotFound:
     """The error for a model that has not been pulled, with the command that pulls it."""
     return ModelNotFound(f"The model {model!r} is not there. Get it with `ollama pull {model}`.")
-
-
-def _too_slow(limit_s: float) -> UpstreamTimeout:
-    return UpstreamTimeout(
-        f"Ollama sent nothing for {limit_s:g} s. It may be loading a large model or serving others: "
-        "try again, or raise LLMSTREAM_FIRST_TOKEN_TIMEOUT_S. If the model answers nobody, `ollama stop` it."
-    )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import sys
 import time
+from itertools import pairwise
 from typing import Any, Unpack
 
 from llmstream.core.generate import prepare
@@ -25,7 +28,7 @@ from llmstream.runs.metrics import Metrics
 from llmstream.runs.places import Places
 from llmstream.runs.run import OnLeave, Run
 from llmstream.runs.running import Running
-from llmstream.settings import Settings, worker_count
+from llmstream.settings import Settings
 from llmstream.telling import logger
 
 # How long a drain waits for `on_end` where the runs took all of the time.
@@ -153,7 +156,7 @@ class Runs:
         Raises `SettingsError` where the store that processes share can't be used.
         """
         self.closing = False
-        if self.settings.redis_url is None and (count := worker_count()) > 1:
+        if self.settings.redis_url is None and (count := _worker_count()) > 1:
             logger.warning(
                 "there are %d processes, and each knows its own runs only: who comes back to another one is told that "
                 "there is no such run. Set LLMSTREAM_REDIS_URL, which all of them share, or run one process.",
@@ -229,3 +232,14 @@ class Runs:
         self.metrics.ended(event)
         if self._ending is not None and running.record is not None:
             self._ending.begin(running.record)
+
+
+def _worker_count() -> int:
+    """The number of processes to start, by `WEB_CONCURRENCY` or `--workers` of uvicorn and gunicorn."""
+    words = [*sys.argv[1:], ""]
+    said = [os.environ.get("WEB_CONCURRENCY", "")]
+    for word, following in pairwise(words):
+        name, _, value = word.partition("=")
+        if name in ("--workers", "-w"):
+            said.append(value or following)
+    return max((int(text) for text in said if text.isdecimal()), default=1)

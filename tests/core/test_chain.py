@@ -309,10 +309,10 @@ async def test_client_kwargs() -> None:
 def test_certificates_of_client_kwargs() -> None:
     """They are checked unless somebody said no, and those of a file are loaded once."""
     pem = str(DATA / "tls" / "localhost.pem")
-    of_file = [model(client_kwargs={"verify": pem}).ollama().endpoint for _ in range(2)]
+    of_file = [model(client_kwargs={"verify": pem}).upstream().endpoint for _ in range(2)]
     said: list[dict[str, Any]] = [{"verify": None}, {"headers": {}, "proxy": None}, {"verify": False}]
 
-    assert [True, True, False] == [model(client_kwargs=kwargs).ollama().endpoint.tls for kwargs in said]
+    assert [True, True, False] == [model(client_kwargs=kwargs).upstream().endpoint.tls for kwargs in said]
     assert of_file[0].target == of_file[1].target
 
 

@@ -248,7 +248,7 @@ async def test_what_there_is(real_settings: Settings) -> None:
     models = await server.models()
 
     assert {"tiny-chat:latest", "tiny-plain:latest"} == {model.name for model in models}
-    assert all(model.size > 1_000_000 for model in models)
+    assert all((model.size or 0) > 1_000_000 for model in models)
     assert {"completion", "tools", "thinking"} <= await server.capabilities("tiny-chat")
     assert {"completion"} == await server.capabilities("tiny-plain")
     assert await server.running()

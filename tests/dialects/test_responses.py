@@ -115,8 +115,8 @@ def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> Non
         came = next(pieces)
         while b"One" not in came:
             came += next(pieces)
-        id = f"resp_{response.headers['x-run-id']}"
-        cancelled = post(f"{served.url}/v1/responses/{id}/cancel", json={}).json()
+        response_id = f"resp_{response.headers['x-run-id']}"
+        cancelled = post(f"{served.url}/v1/responses/{response_id}/cancel", json={}).json()
         came += b"".join(pieces)
     golden("responses_stopped", came)
     assert ("cancelled", "cancelled") == (cancelled["status"], check_stream(events_of(came))["status"])
@@ -262,7 +262,7 @@ def test_failed_answer_raises(client: openai.OpenAI, scenario: str) -> None:
         client.responses.create(model=model, input="Why?")
     with client.responses.stream(model=model, input="Why?") as stream, pytest.raises(RuntimeError, match="completed"):
         stream.get_final_response()
-    chat = ChatOpenAI(model=model, base_url=str(client.base_url), api_key="none", use_responses_api=True)  # type: ignore[arg-type]
+    chat = ChatOpenAI(model=model, base_url=str(client.base_url), api_key="none", use_responses_api=True)
     with pytest.raises(ValueError, match="broke off"):
         list(chat.stream("Why?"))
 

@@ -452,7 +452,7 @@ async def test_client_kwargs_reach_every_question(upstream: DemoOllama, kwargs: 
         model = StrictChatOllama(model="demo-thinking", base_url=f"http://127.0.0.1:{port}", client_kwargs=kwargs)
         events = await events_of("hi", chain=model.bind(reasoning=True))
     assert ("finished", "stop") == outline(events)[-1]
-    assert 20 == model.ollama().endpoint.first_token_timeout_s or "timeout" not in kwargs
+    assert 20 == model.upstream().endpoint.first_token_timeout_s or "timeout" not in kwargs
 
 
 async def test_proxies_of_the_environment_are_not_for_ollama(

@@ -32,7 +32,7 @@ _OPTIONS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": 
 # What an answer can do without: where it is made, what is cached, how its own service trims a long conversation.
 _ADVICE = ("cache_control", "container", "context_management", "inference_geo", "mcp_servers", "service_tier", "speed")
 
-_EFFORTS: dict[str, Thinking] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+_EFFORTS: dict[str, Thinking] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 
 
 class Tool(BaseModel):

@@ -27,6 +27,7 @@ from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import HEADERS, all_events
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
 from llmstream.runs.run import Run, Snapshot
@@ -190,10 +191,14 @@ class _Server:
         if self._service.chain is not None:
             return {"models": [], "default": self._service.name}
         settings = self._service.settings
-        ollama = Ollama.of(settings)
-        models = [model for model in await ollama.models() if is_allowed(model.name, settings)]
-        default = settings.model or (await ollama.choose_model() if models else None)
-        shown = [{"name": each.name, "size": each.size, "loaded": each.loaded} for each in models]
+        upstream = upstream_of(settings)
+        models = [model for model in await upstream.models() if is_allowed(model.name, settings)]
+        default = settings.model or (await upstream.choose_model() if models else None)
+        shown = [
+            {"name": each.name, "size": each.size or 0, "loaded": each.loaded}
+            | ({"context_length": each.context_length} if each.context_length else {})
+            for each in models
+        ]
         return {
             "models": shown,
             "default": next((m.name for m in models if same_model(m.name, default or "")), default),
@@ -206,18 +211,19 @@ class _Server:
         if self._service.chain is not None:
             return {"status": "ok", "version": __version__, "demo": False, "model": self._service.name, **shared}
         settings = self._service.settings
-        ollama = Ollama.of(settings)
+        upstream = upstream_of(settings)
+        kind = "ollama" if isinstance(upstream, Ollama) else "upstream"
         fallback: Fallback | None = getattr(request.app.state, "fallback", None)
         health: dict[str, Any] = {"status": "ok", "version": __version__, "demo": bool(fallback and fallback.active)}
         health |= shared
         if fallback and fallback.notice:
             health["notice"] = fallback.notice
         try:
-            health["ollama"] = {"reachable": True, "version": await ollama.version()}
-            health["model"] = settings.model or await ollama.choose_model()
+            health[kind] = {"reachable": True, "version": await upstream.version()}
+            health["model"] = settings.model or await upstream.choose_model()
         except LlmstreamError as error:
             health |= {"status": "degraded", "model": settings.model, "error": error_fields(error)}
-            health.setdefault("ollama", {"reachable": False})
+            health.setdefault(kind, {"reachable": False})
         return health
 
     async def metrics(self) -> Response:

@@ -13,9 +13,9 @@ from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.http.errors import status_of
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service
-from llmstream.ollama.models import Ollama
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
 from llmstream.ollama_server.checks import full_name
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check_model
 
 # A chain does not say how much it can read; nothing is refused for being too long before Ollama has seen it.
@@ -41,7 +41,7 @@ class ChainBackend:
             return Model(name, context_length=_CONTEXT, is_strict=False) if known else None
         check_model(name, self._service.settings)
         try:
-            able = await Ollama.of(self._service.settings).capabilities(name)
+            able = await upstream_of(self._service.settings).capabilities(name)
         except ModelNotFound:
             return None
         return Model(name, tuple(sorted(able)), context_length=_CONTEXT)

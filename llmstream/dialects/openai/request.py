@@ -41,7 +41,7 @@ _OPTIONS = {
 }
 
 _EFFORTS: dict[str, Thinking] = {
-    "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
+    "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max",
 }  # fmt: skip
 
 # Asked for in vain: (field, what may stand there all the same).

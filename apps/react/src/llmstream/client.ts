@@ -21,7 +21,7 @@ export interface RunRequest {
   thread?: string;
   context?: string;
   model?: string;
-  thinking?: boolean | "low" | "medium" | "high";
+  thinking?: boolean | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
   options?: Record<string, unknown>;
   /** Starts at most one run, however often it is sent. */
   request_id?: string;

@@ -1,0 +1,98 @@
+"""Which kind of server answers, and how errors name it: Ollama, or one that speaks OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llmstream.errors import UpstreamProtocol, UpstreamStalled, UpstreamTimeout, UpstreamTruncated, UpstreamUnreachable
+
+
+@dataclass(frozen=True)
+class Server:
+    """A kind of server, and the words for it.
+
+    name: in the middle of a sentence. kind: one of them, with its article. stream: what its answers are. variable: the
+    setting that holds its address. start: how to start the one that is missing, start_one: any. unstick: how to free
+    one that answers nobody.
+    """
+
+    name: str
+    kind: str
+    stream: str
+    variable: str
+    start: str
+    start_one: str
+    unstick: str = ""
+
+    def protocol(self, what: str) -> UpstreamProtocol:
+        """The error for an answer that is none of this kind of server; `what` came instead of its chat stream."""
+        return UpstreamProtocol(
+            f"Expected {self.stream}, got {what}. "
+            f"Check that {self.variable} is {self.kind}, not another server or a proxy's page."
+        )
+
+    def unreachable(self, url: str) -> UpstreamUnreachable:
+        """The error for an address where nothing listens, with what to do."""
+        return UpstreamUnreachable(f"{self.title} is not running at {url}. {self.start}")
+
+    def redirected(self, url: str, status: int) -> UpstreamProtocol:
+        """The error for an address that leads on to another one, which is not followed: it may be for one alone."""
+        secure = url.replace("http://", "https://").replace(":80/", "/").removesuffix(":80")
+        return UpstreamProtocol(
+            f"What answers at {url} redirects to another address (status {status}). "
+            f"Set {self.variable} to that one, such as {secure}."
+        )
+
+    def cut(self) -> UpstreamTruncated:
+        """The error for a connection that was lost in the middle of an answer."""
+        return UpstreamTruncated(f"The answer broke off: the connection to {self.name} was cut.")
+
+    def truncated(self) -> UpstreamTruncated:
+        """The error for an answer that ends like a complete one, and does not say that it is."""
+        return UpstreamTruncated(
+            f"The answer broke off: {self.name} ended the stream without saying that it was complete."
+        )
+
+    def stalled(self, limit_s: float) -> UpstreamStalled:
+        """The error for a silence in the middle of an answer."""
+        return UpstreamStalled(f"The answer stopped: {self.name} sent nothing more for {limit_s:g} s. Ask again.")
+
+    def too_slow(self, limit_s: float) -> UpstreamTimeout:
+        """The error for a silence before an answer."""
+        return UpstreamTimeout(
+            f"{self.title} sent nothing for {limit_s:g} s. It may be loading a large model or serving others: "
+            f"try again, or raise LLMSTREAM_FIRST_TOKEN_TIMEOUT_S.{self.unstick}"
+        )
+
+    def disconnected(self) -> str:
+        """What is told of a connection that ended before an answer."""
+        return f"{self.title} closed the connection without an answer. Ask again."
+
+    @property
+    def noun(self) -> str:
+        """The name without an article."""
+        return self.name.removeprefix("the ")
+
+    @property
+    def title(self) -> str:
+        """The name at the beginning of a sentence."""
+        return self.name[0].upper() + self.name[1:]
+
+
+OLLAMA = Server(
+    name="Ollama",
+    kind="an Ollama",
+    stream="Ollama's chat stream",
+    variable="OLLAMA_HOST",
+    start="Start it with `ollama serve`, or run with --demo (in Python: `with llmstream.demo():`).",
+    start_one="Start one with `ollama serve`",
+    unstick=" If the model answers nobody, `ollama stop` it.",
+)
+OPENAI = Server(
+    name="the model server",
+    kind="an OpenAI-compatible server with its path, such as http://localhost:8000/v1",
+    stream="OpenAI's chat stream",
+    variable="LLMSTREAM_UPSTREAM",
+    start="Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo (in Python: `with llmstream.demo():`).",
+    start_one="Start one",
+)

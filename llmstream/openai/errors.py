@@ -1,0 +1,90 @@
+"""Errors that OpenAI-compatible servers tell, as ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from llmstream.errors import ModelNotFound, UpstreamBusy, UpstreamError
+from llmstream.ollama.response import PromptTooLong
+from llmstream.ollama.server import OPENAI
+
+# Texts that name no path and no prompt, so a person may see them. Others are replaced.
+_SAFE_TEXTS = (
+    "does not support",
+    "is not supported",
+    "must be",
+    "out of memory",
+    "server busy",
+    "Loading model",
+    "Rate limit",
+    "Engine",
+    "Compute error",
+)
+# What vLLM, llama.cpp's server, LM Studio, Ollama and OpenAI say of a prompt that does not fit.
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|maximum context length|context (size|length|window)|longer than the (maximum|context)"
+    r"|exceed_context_size|prompt is too long",
+    re.IGNORECASE,
+)
+
+
+def error_of(error: object) -> UpstreamError:
+    """The error for one that the stream tells."""
+    if _TOO_LONG.search(_text(error)):
+        return _too_long(error)
+    return UpstreamError(f"The model server broke off the answer: {error_text(error)}")
+
+
+def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
+    """The error for a status that is none of an answer."""
+    try:
+        fields = json.loads(body)
+        error = fields if fields.get("object") == "error" else fields["error"]  # an older vLLM's is the body itself
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        error = None
+    if status in (401, 403):
+        return UpstreamError(f"The model server refused the key (status {status}). Set LLMSTREAM_UPSTREAM_KEY.")
+    if status in (429, 503) and error is not None:
+        return UpstreamBusy("The model server is busy, or loads its model. Ask again in a moment.")
+    if error is None:
+        return OPENAI.protocol(f"HTTP status {status} without OpenAI's error text")
+    if _TOO_LONG.search(_text(error)):
+        return _too_long(error)
+    if status == 404 and "model" in _text(error).lower():
+        return model_not_found(model)
+    return UpstreamError(f"The model server refused the request (status {status}): {error_text(error)}")
+
+
+def model_not_found(model: str) -> ModelNotFound:
+    """The error for a model that the server has not, with where to see those that it has."""
+    return ModelNotFound(f"The model {model!r} is not there. `llmstream models` names those that are.")
+
+
+def error_text(error: object) -> str:
+    """The text of an error where it is known to hold no path and no prompt, else one that names the log."""
+    text = _message(error)
+    known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text
+    return text[:200] if known else "it reported an error. Its log says more."
+
+
+def _too_long(error: object) -> PromptTooLong:
+    fields = error if isinstance(error, dict) else {}
+    said = re.search(r"(?:maximum context length is|context size \(|context length of(?: only)?) ?(\d+)", _text(error))
+    size = fields.get("n_ctx") or (said and said[1])
+    tokens = f" of {size} tokens" if size else ""
+    return PromptTooLong(
+        f"The prompt is longer than the model's context{tokens}. Shorten it, or start the server with a longer one "
+        "(vLLM: --max-model-len, llama.cpp: --ctx-size)."
+    )
+
+
+def _message(error: object) -> str:
+    message: Any = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else ""
+
+
+def _text(error: object) -> str:
+    """All that an error says, its code and type too; only to be looked at, never shown."""
+    return json.dumps(error)[:10_000]

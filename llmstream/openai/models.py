@@ -1,0 +1,192 @@
+"""One OpenAI-compatible server: chat with a model, and what it tells of its models."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, UpstreamError, UpstreamUnreachable
+from llmstream.events import Status
+from llmstream.ollama.chat import fetch
+from llmstream.ollama.connection import Disconnected
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.names import same_model
+from llmstream.ollama.response import Receive
+from llmstream.ollama.retry import Retry
+from llmstream.ollama.server import OPENAI
+from llmstream.ollama.upstream import Model, Upstream
+from llmstream.openai.errors import model_not_found, status_error
+from llmstream.openai.response import read_completion
+from llmstream.settings import Settings
+
+# What is told of models changes when the server is started anew: asking again for every answer would delay it.
+_AGE_S = 60
+# What `owned_by` of a model says of the server.
+_KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "library": "Ollama"}
+
+
+class OpenAIServer(Upstream):
+    """One OpenAI-compatible server; use `OpenAIServer.of(settings)`, which shares instances."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self._told: tuple[float, list[dict[str, Any]]] | None = None
+        self._props: tuple[float, dict[str, Any]] | None = None
+
+    @staticmethod
+    def of(settings: Settings) -> OpenAIServer:
+        """The shared instance for an address, its key and its time limits."""
+        return _shared(
+            str(settings.upstream),
+            settings.upstream_key,
+            settings.connect_timeout_s,
+            settings.first_token_timeout_s,
+            settings.token_timeout_s,
+        )
+
+    async def chat(
+        self,
+        body: Mapping[str, Any],
+        receive: Receive,
+        *,
+        notify: Callable[[Status], None] = lambda status: None,
+    ) -> None:
+        """See `Upstream.chat`; body: of `chat/completions`, asked to stream and to tell the usage.
+
+        Before the first chunk a busy server is retried for 5 s. A prompt that is too long is never truncated here.
+        """
+        if not body.get("messages"):
+            raise InvalidRequest("There is nothing to answer: the messages are empty.")
+        request = {"stream_options": {"include_usage": True}, **body, "stream": True}
+        retry = Retry(self.endpoint.busy_timeout_s)
+        while True:
+            try:
+                return await read_completion(self.endpoint, request, receive)
+            except (UpstreamBusy, Disconnected) as error:  # each of them comes before the first chunk
+                if not await retry.wait(error):
+                    raise
+
+    async def version(self) -> str:
+        """The kind of server, as its models tell it; raises `UpstreamError`s."""
+        return next((_KINDS.get(owner, owner) for each in await self._list() if (owner := _owner(each))), "unknown")
+
+    async def kind(self) -> str:
+        """The same, at most a minute old."""
+        return next((_KINDS.get(owner, owner) for each in await self._known() if (owner := _owner(each))), "unknown")
+
+    async def models(self) -> list[Model]:
+        """The models in the server's order."""
+        models = await self._list()
+        size = _context(await self._properties()) if any(_owner(each) == "llamacpp" for each in models) else None
+        return [Model(each["id"], None, True, size or _length(each)) for each in models]
+
+    async def loaded(self, name: str) -> bool:
+        """True: what these servers list they serve."""
+        return True
+
+    async def capabilities(self, model: str) -> frozenset[str]:
+        """The abilities of a model where the server tells them, as llama.cpp's does; else none at all."""
+        found = next((each for each in await self._known() if same_model(each["id"], model)), None)
+        if found is None:
+            raise model_not_found(model)
+        return _abilities(await self._properties()) if _owner(found) == "llamacpp" else frozenset()
+
+    def not_found(self, model: str) -> ModelNotFound:
+        """See `Upstream.not_found`."""
+        return model_not_found(model)
+
+    async def running(self) -> bool:
+        """True if something answers: what is wrong with it, such as a missing key, each answer tells."""
+        try:
+            await self.version()
+        except UpstreamUnreachable:
+            return False
+        except UpstreamError:
+            pass
+        return True
+
+    async def choose_model(self) -> str:
+        """The first model that is not one for embeddings."""
+        names = [each["id"] for each in await self._known()]
+        for name in names:
+            if "embed" not in name.lower():
+                return str(name)
+        raise ModelNotFound("The model server has no model that can answer. Start it with one, or set LLMSTREAM_MODEL.")
+
+    async def _known(self) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        if self._told is None or now - self._told[0] > _AGE_S:
+            self._told = now, await self.once("models", self._list)
+        return self._told[1]
+
+    async def _list(self) -> list[dict[str, Any]]:
+        status, body = await fetch(self.endpoint, "/models")
+        if status != 200:
+            raise status_error(status, body, "")
+        try:
+            return [each for each in json.loads(body)["data"] or () if isinstance(each["id"], str)]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise OPENAI.protocol("an answer without models") from error
+
+    async def _properties(self) -> dict[str, Any]:
+        """What llama.cpp's server tells of itself; empty where it does not."""
+        now = time.monotonic()
+        if self._props is None or now - self._props[0] > _AGE_S:
+            self._props = now, await self.once("props", self._ask_properties)
+        return self._props[1]
+
+    async def _ask_properties(self) -> dict[str, Any]:
+        root = dataclasses.replace(self.endpoint, url=self.endpoint.url.removesuffix("/v1"))
+        try:
+            status, body = await fetch(root, "/props")
+            fields = json.loads(body)
+        except (UpstreamError, ValueError, RecursionError):
+            return {}
+        return fields if status == 200 and isinstance(fields, dict) else {}
+
+
+def _owner(model: Mapping[str, Any]) -> str:
+    owner = model.get("owned_by")
+    return owner if isinstance(owner, str) else ""
+
+
+def _length(model: Mapping[str, Any]) -> int | None:
+    """The context length in tokens that a model of vLLM tells."""
+    return value if isinstance(value := model.get("max_model_len"), int) else None
+
+
+def _context(properties: Mapping[str, Any]) -> int | None:
+    settings = properties.get("default_generation_settings")
+    value = settings.get("n_ctx") if isinstance(settings, dict) else None
+    return value if isinstance(value, int) else None
+
+
+def _abilities(properties: Mapping[str, Any]) -> frozenset[str]:
+    """The abilities that llama.cpp's server tells, by Ollama's names."""
+    modalities, able = properties.get("modalities"), properties.get("chat_template_caps")
+    template = str(properties.get("chat_template", ""))
+    told = {
+        "completion": bool(properties),
+        "vision": isinstance(modalities, dict) and bool(modalities.get("vision")),
+        "tools": isinstance(able, dict) and bool(able.get("supports_tools")),
+        "thinking": "enable_thinking" in template or "<think>" in template,
+    }
+    return frozenset(name for name, has in told.items() if has)
+
+
+@functools.lru_cache(maxsize=32)
+def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float) -> OpenAIServer:
+    return OpenAIServer(
+        Endpoint(
+            url=url,
+            connect_timeout_s=connect_s,
+            first_token_timeout_s=first_token_s,
+            token_timeout_s=token_s,
+            headers={"authorization": f"Bearer {key}"} if key else {},
+            server=OPENAI,
+        )
+    )
