@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
 
     ask = _command(commands, "ask", "ask one question")
     ask.add_argument("question", nargs="?", help="the question; - or a pipe reads it from stdin")
+    ask.add_argument(
+        "--image", metavar="PATH", action="append", default=[], help="an image to ask about; may be given several times"
+    )
     chat = _command(commands, "chat", "have a conversation")
     for command in (ask, chat):
         _add_model(command)

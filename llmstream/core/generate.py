@@ -22,6 +22,7 @@ from llmstream.core.demanded import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
 from llmstream.core.graph_steps import with_readable_graphs
+from llmstream.core.images import check_images, with_images
 from llmstream.core.inputs import Input, chain_input
 from llmstream.core.job import Job
 from llmstream.core.langchain import run_chain
@@ -51,6 +52,7 @@ async def prepare(
     caller: str = "",
     context: str | None = None,
     history: Sequence[Any] = (),
+    images: Sequence[Any] = (),
     settings: Settings | None = None,
     model: str | None = None,
     thinking: Thinking | None = None,
@@ -84,7 +86,9 @@ async def prepare(
     if resume is not None:
         runnable, value, run_config = await _resumed(runnable, resume, config)
     else:
-        value, run_config = await _input(runnable, question, config, context=context, history=history)
+        value, run_config = await _input(
+            runnable, question, config, settings, context=context, history=history, images=images
+        )
     fast = None if run_config or answer_nodes else await fast_way(runnable, value)
     model_said = fast.model if fast else model_name(runnable)
     parts = fast.sync_parts if fast else sync_parts(runnable)
@@ -107,16 +111,21 @@ async def _input(
     chain: Runnable[Any, Any],
     question: Input,
     config: Mapping[str, Any],
+    settings: Settings,
     *,
     context: str | None,
     history: Sequence[Any],
+    images: Sequence[Any],
 ) -> tuple[Any, Mapping[str, Any]]:
     """The chain's input, and the config that tells LangChain of the run."""
     if isinstance(question, Mapping):
-        if context is not None or history:
-            raise InvalidRequest("A dict is the chain's whole input: put the context and the history into it.")
+        if context is not None or history or images:
+            raise InvalidRequest("A dict is the chain's whole input: put context, history and images into it.")
         return dict(question), config
-    messages, config = await new_messages(chain, to_messages(question, history), config)
+    said = to_messages(question, history)
+    said = with_images(said, images) if images else said
+    await check_images(chain, said, settings)
+    messages, config = await new_messages(chain, said, config)
     return chain_input(chain, Question(messages, context)), config
 
 

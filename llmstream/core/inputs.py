@@ -171,6 +171,7 @@ class Arguments(TypedDict, total=False):
     resume: from the id of each interrupt that a graph's run ended with to the answer; the question is None then.
     context: text to answer from, for a chain whose prompt has {context}, as the default one can.
     history: earlier messages.
+    images: of the question, each a path, bytes, a PIL image, a matplotlib figure or a data: URL.
     settings: None reads the environment.
     model, thinking, options: for the default chain, over the settings; options by Ollama's names.
     tools: for the default chain, what its model may call, each as `{"type": "function", "function": {…}}`.
@@ -184,6 +185,7 @@ class Arguments(TypedDict, total=False):
     resume: Mapping[str, Any] | None
     context: str | None
     history: Sequence[Any]
+    images: Sequence[Any]
     settings: Settings | None
     model: str | None
     thinking: Thinking | None

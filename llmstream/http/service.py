@@ -22,7 +22,7 @@ from llmstream.http.security import Identify
 from llmstream.http.stream import HEADERS, EventStream
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
-from llmstream.runs.limits import check, is_allowed
+from llmstream.runs.limits import check, check_conversation, is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import OnLeave, Run
 from llmstream.settings import Settings
@@ -92,6 +92,7 @@ class Service:
         ask = ask if self.chain is None else self._for_chain(ask)
         call = DemandedCall(ask.tools) if ask.must_call else None
         check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
+        check_conversation(self.settings, ask.texts)
         arguments: Arguments = {
             "context": ask.context,
             "model": ask.model,
