@@ -82,7 +82,7 @@ class Settings:
     grace_s: how long a run goes on unwatched; max_unwatched_s: the same for a run that continues by choice.
     replay_s: how long an ended run can be read again.
     max_run_events, max_run_bytes, max_run_s, max_log_bytes: limits of one run and of all logs.
-    max_body_bytes, max_question_bytes: limits of a request; max_image_bytes: of its images, which come on top, in base64.
+    max_body_bytes, max_question_bytes: limits of a request; max_image_bytes: of its images on top, in base64.
     max_active_runs, max_queued_runs: generations at once, and how many more may wait.
     max_caller_runs: runs one caller may have at once; 0 means no limit of its own.
     drain_s: how long runs may go on after a request to shut down.

@@ -1,4 +1,4 @@
-"""The images of a question: from a path, bytes, a PIL image, a matplotlib figure or a data: URL to parts of a message."""
+"""The images of a question: from files, bytes, PIL images, matplotlib figures or data: URLs to parts of a message."""
 
 from __future__ import annotations
 

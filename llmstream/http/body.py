@@ -101,17 +101,18 @@ async def limit_body(scope: Scope, headers: Fields, receive: Receive, settings: 
         return receive
     limit = settings.max_body_bytes
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    may_hold_images = kind.startswith("application/") and kind.endswith("json") or kind == "multipart/form-data"
+    has_files = kind == "multipart/form-data"
+    may_hold_images = has_files or (kind.startswith("application/") and kind.endswith("json"))
     most = limit + (settings.max_image_bytes if may_hold_images else 0)
     length = headers.get("content-length")
     if length is not None and (not _LENGTH.fullmatch(length) or int(length) > most):
         raise _too_large(settings)
     # HTTP/1 ends a body by its length, to which the server holds it, or by its chunks; HTTP/2 needs neither.
     is_held = scope.get("http_version", "1.1").startswith("1.") and "transfer-encoding" not in headers
-    if is_held and (int(length or 0) <= limit or kind == "multipart/form-data"):
+    if is_held and (has_files or int(length or 0) <= limit):
         return receive
     messages = await _read_all(receive, most, settings)
-    if kind != "multipart/form-data" and _size(messages) > limit and _size_without_images(messages) > limit:
+    if not has_files and _size(messages) > limit and _size_without_images(messages) > limit:
         raise _too_large(settings)
     return _replay(messages, receive)
 
