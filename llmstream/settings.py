@@ -84,7 +84,7 @@ class Settings:
     grace_s: how long a run goes on unwatched; max_unwatched_s: the same for a run that continues by choice.
     replay_s: how long an ended run can be read again.
     max_run_events, max_run_bytes, max_run_s, max_log_bytes: limits of one run and of all logs.
-    max_body_bytes, max_question_bytes: limits of a request.
+    max_body_bytes, max_question_bytes: limits of a request; max_image_bytes: of its images on top, in base64.
     max_active_runs, max_queued_runs: generations at once, and how many more may wait.
     max_caller_runs: runs one caller may have at once; 0 means no limit of its own.
     drain_s: how long runs may go on after a request to shut down.
@@ -124,6 +124,7 @@ class Settings:
     max_log_bytes: _Positive = 256 * 2**20
     max_body_bytes: _Positive = 2**20
     max_question_bytes: _Positive = 64 * 2**10
+    max_image_bytes: _Positive = 20 * 2**20
     max_active_runs: _Positive = 16
     max_queued_runs: _Count = 64
     max_caller_runs: _Count = 0

@@ -93,18 +93,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(serve)
 
+    _add_asking(commands)
+    _add_demo(_command(commands, "models", "list the models that Ollama has"))
+    _command(commands, "doctor", "tell what runs, what is missing and how to get it")
+    return parser
+
+
+def _add_asking(commands: Any) -> None:
     ask = _command(commands, "ask", "ask one question")
     ask.add_argument("question", nargs="?", help="the question; - or a pipe reads it from stdin")
+    ask.add_argument(
+        "--image", metavar="PATH", action="append", default=[], help="an image to ask about; may be given several times"
+    )
     chat = _command(commands, "chat", "have a conversation")
     for command in (ask, chat):
         _add_model(command)
         command.add_argument("--thinking", action="store_true", help="let the model think, and show it")
         command.add_argument("--system", metavar="TEXT", help="a system prompt")
         command.add_argument("--url", help="ask the llmstream server at this address (LLMSTREAM_TOKEN is its token)")
-
-    _add_demo(_command(commands, "models", "list the models that Ollama has"))
-    _command(commands, "doctor", "tell what runs, what is missing and how to get it")
-    return parser
 
 
 def _command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:

@@ -17,6 +17,7 @@ from rich.text import Text
 from llmstream import concurrency
 from llmstream.cli import INTERRUPTED
 from llmstream.cli.pulling import pull
+from llmstream.core.images import parts_of
 from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
@@ -60,7 +61,8 @@ class Outcome:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answers the question of the command line, or of stdin."""
-    asked = {"role": "user", "content": _read_question(arguments.question)}
+    question = _read_question(arguments.question)
+    asked = {"role": "user", "content": parts_of(question, arguments.image) if arguments.image else question}
     with open_source(arguments) as source:
         return show_answer(source, [asked]).exit_code
 

@@ -24,6 +24,7 @@ from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
 from llmstream.core.functions import generator_chain
 from llmstream.core.graph_steps import with_readable_graphs
+from llmstream.core.images import check_images, with_images
 from llmstream.core.inputs import Input, chain_input
 from llmstream.core.job import Job
 from llmstream.core.langchain import run_chain
@@ -55,6 +56,7 @@ async def prepare(
     config: Mapping[str, Any] | None = None,
     context: str | None = None,
     history: Sequence[Any] = (),
+    images: Sequence[Any] = (),
     settings: Settings | None = None,
     model: str | None = None,
     thinking: Thinking | None = None,
@@ -90,7 +92,9 @@ async def prepare(
     if resume is not None:
         runnable, value, told = await _resumed(runnable, resume, told)
     else:
-        value, told = await _input(runnable, question, told, inputs=inputs or {}, context=context, history=history)
+        value, told = await _input(
+            runnable, question, told, settings, inputs=inputs or {}, context=context, history=history, images=images
+        )
     fast = None if told or answer_nodes else await fast_way(runnable, value)
     model_said = fast.model if fast else model_name(runnable)
     parts = fast.sync_parts if fast else sync_parts(runnable)
@@ -113,17 +117,22 @@ async def _input(
     chain: Runnable[Any, Any],
     question: Input,
     config: Mapping[str, Any],
+    settings: Settings,
     *,
     inputs: Mapping[str, Any],
     context: str | None,
     history: Sequence[Any],
+    images: Sequence[Any],
 ) -> tuple[Any, Mapping[str, Any]]:
     """The chain's input, and the config that tells LangChain of the run."""
     if isinstance(question, Mapping):
-        if context is not None or history or inputs:
-            raise InvalidRequest("A dict is the chain's whole input: put the context, history and inputs into it.")
+        if context is not None or history or inputs or images:
+            raise InvalidRequest("A dict is the chain's whole input: put context, history, inputs and images into it.")
         return dict(question), config
-    messages, place = await new_messages(chain, to_messages(question, history), config)
+    said = to_messages(question, history)
+    said = with_images(said, images) if images else said
+    await check_images(chain, said, settings)
+    messages, place = await new_messages(chain, said, config)
     return chain_input(chain, Question(messages, context), inputs), _merged(config, place)
 
 
@@ -136,7 +145,7 @@ def _merged(config: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str,
 
 
 def keeps_threads(chain: object) -> bool:
-    """Whether anything in a chain remembers by the name of a thread."""
+    """True if anything in a chain remembers by the name of a thread."""
     return bool(thread_config(with_readable_graphs(as_runnable(chain)), ""))
 
 

@@ -192,6 +192,7 @@ class Arguments(TypedDict, total=False):
     config: what LangChain is told of the run, such as `configurable`, `tags` and `callbacks`.
     context: text to answer from, for a chain whose prompt has {context}, as the default one can.
     history: earlier messages.
+    images: of the question, each a path, bytes, a PIL image, a matplotlib figure or a data: URL.
     settings: None reads the environment.
     model, thinking, options: for the default chain, over the settings; options by Ollama's names.
     tools: for the default chain, what its model may call, each as `{"type": "function", "function": {…}}`.
@@ -207,6 +208,7 @@ class Arguments(TypedDict, total=False):
     config: Mapping[str, Any]
     context: str | None
     history: Sequence[Any]
+    images: Sequence[Any]
     settings: Settings | None
     model: str | None
     thinking: Thinking | None

@@ -68,9 +68,20 @@ class Ask:
         """The texts of the last message."""
         if isinstance(self.messages, str):
             return [self.messages]
-        content = self.messages[-1].get("content", "") if self.messages else ""
-        parts = [{"text": content}] if isinstance(content, str) else content
-        return [text for part in parts if isinstance(text := part.get("text"), str)]
+        return _texts(self.messages[-1]) if self.messages else []
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of all messages; what passed for an image in the body may be one of them."""
+        if isinstance(self.messages, str):
+            return [self.messages]
+        return [text for message in self.messages for text in _texts(message)]
+
+
+def _texts(message: Message) -> list[str]:
+    content = message.get("content", "")
+    parts = [{"text": content}] if isinstance(content, str) else content
+    return [text for part in parts or () if isinstance(text := part.get("text"), str)]
 
 
 # By these a client finds its requests again, and how long a model is held is the server's affair (`keep_alive`); they

@@ -16,7 +16,8 @@ from starlette.types import Message, Receive, Scope
 from llmstream.errors import BodyTooLarge, InvalidRequest
 from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.schemas import inlined
-from llmstream.json_guard import check_cost, mended
+from llmstream.json_guard import check_cost, mended, without_images
+from llmstream.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 # Of where something is wrong, and of what is wrong: a client may send long names.
@@ -91,29 +92,48 @@ def _all_errors(error: RequestValidationError | ValidationError) -> Sequence[Any
     return error.errors()
 
 
-async def limit_body(scope: Scope, headers: Fields, receive: Receive, limit: int) -> Receive:
-    """`receive` for a body of at most `limit` bytes; raises `BodyTooLarge` before anything is parsed."""
+async def limit_body(scope: Scope, headers: Fields, receive: Receive, settings: Settings) -> Receive:
+    """`receive` for a body within the limits; raises `BodyTooLarge` before anything is parsed.
+
+    A body of JSON may have images on top.
+    """
     if scope["type"] != "http":
         return receive
+    limit = settings.max_body_bytes
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    may_hold_images = kind.startswith("application/") and kind.endswith("json")
+    most = limit + (settings.max_image_bytes if may_hold_images else 0)
     length = headers.get("content-length")
-    if length is not None and (not _LENGTH.fullmatch(length) or int(length) > limit):
-        raise _too_large(limit)
+    if length is not None and (not _LENGTH.fullmatch(length) or int(length) > most):
+        raise _too_large(settings)
     # HTTP/1 ends a body by its length, to which the server holds it, or by its chunks; HTTP/2 needs neither.
-    if scope.get("http_version", "1.1").startswith("1.") and "transfer-encoding" not in headers:
+    is_held = scope.get("http_version", "1.1").startswith("1.") and "transfer-encoding" not in headers
+    if is_held and int(length or 0) <= limit:
         return receive
-    return _replay(await _read_all(receive, limit), receive)
+    messages = await _read_all(receive, most, settings)
+    if _size(messages) > limit and _size_without_images(messages) > limit:
+        raise _too_large(settings)
+    return _replay(messages, receive)
 
 
-async def _read_all(receive: Receive, limit: int) -> list[Message]:
+async def _read_all(receive: Receive, limit: int, settings: Settings) -> list[Message]:
     messages: list[Message] = []
     size = 0
     while not messages or messages[-1].get("more_body"):
         message = await receive()
         size += len(message.get("body", b""))
         if size > limit:
-            raise _too_large(limit)
+            raise _too_large(settings)
         messages.append(message)
     return messages
+
+
+def _size(messages: list[Message]) -> int:
+    return sum(len(message.get("body", b"")) for message in messages)
+
+
+def _size_without_images(messages: list[Message]) -> int:
+    return len(without_images(b"".join(message.get("body", b"") for message in messages)))
 
 
 def _replay(messages: list[Message], receive: Receive) -> Receive:
@@ -123,5 +143,8 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
     return replayed
 
 
-def _too_large(limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"The request is larger than {limit} bytes. Shorten it, or raise LLMSTREAM_MAX_BODY_BYTES.")
+def _too_large(settings: Settings) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The request is larger than {settings.max_body_bytes} bytes, and {settings.max_image_bytes} for images in "
+        "base64. Shorten it, or raise LLMSTREAM_MAX_BODY_BYTES or LLMSTREAM_MAX_IMAGE_BYTES."
+    )

@@ -51,7 +51,7 @@ class Guard:
             check_host(scope, headers, {*settings.allowed_hosts, *LOOPBACK_HOSTS})
         check_origin(scope, headers, settings.allowed_origins)
         scope[CALLER] = await identify_caller(scope, identify)
-        return Request(scope, await limit_body(scope, headers, request.receive, settings.max_body_bytes))
+        return Request(scope, await limit_body(scope, headers, request.receive, settings))
 
 
 class GuardedRoute(APIRoute):

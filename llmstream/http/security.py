@@ -70,7 +70,7 @@ class Security:
                 return await self._app(scope, receive, send)
             cookie = check_token(scope, headers, self._settings.token)
             scope[CALLER] = await identify_caller(scope, self._identify)
-            receive = await limit_body(scope, headers, receive, self._settings.max_body_bytes)
+            receive = await limit_body(scope, headers, receive, self._settings)
         except (LlmstreamError, HTTPException) as error:
             return await self._refuse(scope, receive, send, error)
         if cookie is None:

@@ -25,7 +25,7 @@ from llmstream.http.security import Identify
 from llmstream.http.stream import HEADERS, EventStream, Followed
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
-from llmstream.runs.limits import check, is_allowed
+from llmstream.runs.limits import check, check_conversation, is_allowed
 from llmstream.runs.owner import Runs
 from llmstream.runs.run import OnLeave, Run
 from llmstream.settings import Settings
@@ -104,6 +104,7 @@ class Service:
         ask = ask if self.chain is None else self._for_chain(ask)
         call = DemandedCall(ask.tools) if ask.must_call else None
         check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
+        check_conversation(self.settings, ask.texts)
         made = await self._prepared(ask, request)
         arguments: Arguments = {
             "context": ask.context,

@@ -23,13 +23,15 @@ from llmstream.notebook.show import show, show_sync
 _CELL = re.compile(r"%%llm(?=\s|$)(.*)")
 _LINE = re.compile(r"%llm(?=\s|$)(.*)")
 _OPTION = re.compile(r"\s*(-\S+)")
-_VALUE = re.compile(r"\s+(\S+)")
-_WITH_VALUE = ("-m", "--model", "-o", "--output", "-c", "--chain")
+_VALUE = re.compile(r"""\s+("[^"]*"|'[^']*'|\S+)""")
+_WITH_VALUE = ("-m", "--model", "-o", "--output", "-c", "--chain", "-i", "--image")
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"%%llm: {message}. It takes [-m MODEL] [-o NAME] [-c CHAIN] [--thinking] [-f] QUESTION.")
+        raise UsageError(
+            f"%%llm: {message}. It takes [-m MODEL] [-o NAME] [-c CHAIN] [-i PATH] [--thinking] [-f] QUESTION."
+        )
 
 
 def _parser() -> _Parser:
@@ -37,6 +39,7 @@ def _parser() -> _Parser:
     parser.add_argument("-m", "--model")
     parser.add_argument("-o", "--output")
     parser.add_argument("-c", "--chain")
+    parser.add_argument("-i", "--image", action="append", default=[])
     parser.add_argument("--thinking", action="store_true", default=None)
     parser.add_argument("-f", "--format-vars", action="store_true")
     return parser
@@ -56,12 +59,13 @@ async def answer(line: str, cell: str = "") -> Answer:
 def llm(line: str, cell: str = "") -> Answer:
     """Asks a model, and streams its answer into the cell.
 
-    %%llm [-m MODEL] [-o NAME] [-c CHAIN] [--thinking] [-f]
+    %%llm [-m MODEL] [-o NAME] [-c CHAIN] [-i PATH] [--thinking] [-f]
     QUESTION
 
     -m, --model MODEL    the model that answers
     -o, --output NAME    a variable for the answer, with .text, .reasoning, .usage, .timings
     -c, --chain CHAIN    a variable that holds a LangChain Runnable, which answers instead of the model
+    -i, --image PATH     an image to ask about, in quotes where its path has spaces; may be given several times
     --thinking           show the model's thinking
     -f, --format-vars    put variables in for {name} in the question; {{ and }} stand for braces
     """
@@ -89,6 +93,8 @@ class _Call:
         if not self.question.strip():
             raise UsageError("%%llm: there is no question. Write it below the first line, or behind the options.")
         self.arguments: Any = {name: getattr(options, name) for name in ("model", "thinking") if getattr(options, name)}
+        if options.image:
+            self.arguments["images"] = options.image
         if options.chain is not None:
             self.arguments["chain"] = self._chain(options.chain)
 
@@ -117,7 +123,7 @@ def _split(line: str) -> tuple[argparse.Namespace, str]:
             break
         options.append(option[1])
         if option[1] in _WITH_VALUE and (value := _VALUE.match(line, at)) is not None:
-            options.append(value[1])
+            options.append(value[1].strip("\"'") if option[1] in ("-i", "--image") else value[1])
             at = value.end()
     return _parser().parse_args(options), line[at:]
 

@@ -97,13 +97,17 @@ class Ollama(Upstream):
             "tools": bool(body.get("tools")),
             "thinking": bool(body.get("think")),
         }
-        if any(wanted.values()):
-            model = str(body["model"])
-            able = await self.capabilities(model)
-            # An Ollama that tells no capabilities at all is an old one: let it answer for itself.
-            missing = [name for name, asked in wanted.items() if asked and able and name not in able]
-            if missing:
-                raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
+        await self._check_able(str(body["model"]), *(name for name, asked in wanted.items() if asked))
+
+    async def _check_able(self, model: str, *wanted: str) -> None:
+        able = await self.capabilities(model) if wanted else ()
+        # An Ollama that tells no capabilities at all is an old one: let it answer for itself.
+        if missing := [name for name in wanted if able and name not in able]:
+            raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
+
+    async def check_sight(self, model: str) -> None:
+        """Raises `CapabilityMissing` for a model that can't see images."""
+        await self._check_able(model, "vision")
 
     async def version(self) -> str:
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""

@@ -25,6 +25,15 @@ def check(settings: Settings, *, texts: Iterable[str], model: str | None, option
             )
 
 
+def check_conversation(settings: Settings, texts: Iterable[str]) -> None:
+    """Raises `BodyTooLarge` where all texts of a conversation are longer than a request without images may be."""
+    if sum(map(len, texts)) > settings.max_body_bytes:
+        raise BodyTooLarge(
+            f"The texts are longer than {settings.max_body_bytes} bytes. Leave out earlier messages, "
+            "or raise LLMSTREAM_MAX_BODY_BYTES."
+        )
+
+
 def check_model(name: str, settings: Settings) -> None:
     """Raises `ModelNotAllowed` for a model that a client may not ask for, `InvalidRequest` for what is an address."""
     if "://" in name:

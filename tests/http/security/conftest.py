@@ -12,6 +12,13 @@ from llmstream.settings import Settings
 from tests.support.serving import serving
 
 
+def settings_of(upstream: DemoOllama) -> Settings:
+    """Narrow limits: of text, and of images on top."""
+    return Settings(
+        ollama_url=upstream.url, demo="never", model="demo:tokens-2", max_body_bytes=199_000, max_image_bytes=1000
+    )
+
+
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[DemoOllama]:
     """One Ollama for all these tests."""
@@ -22,12 +29,11 @@ def upstream() -> Iterator[DemoOllama]:
 @pytest.fixture
 def settings(upstream: DemoOllama) -> Settings:
     """Settings that point to it."""
-    return Settings(ollama_url=upstream.url, demo="never", model="demo:tokens-2", drain_s=0, max_body_bytes=200_000)
+    return settings_of(upstream).change(drain_s=0)
 
 
 @pytest.fixture(scope="module")
 def url(upstream: DemoOllama) -> Iterator[str]:
     """One server, as `llmstream serve` has it, for what changes nothing on it."""
-    settings = Settings(ollama_url=upstream.url, demo="never", model="demo:tokens-2", max_body_bytes=200_000)
-    with serving(served_app(settings)[0]) as served:
+    with serving(served_app(settings_of(upstream))[0]) as served:
         yield served.url

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from langchain_core.runnables import RunnableLambda
 
-from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.errors import SettingsError
 from llmstream.fastapi import create_app, create_router
 from llmstream.http.origins import check_public
@@ -58,6 +58,26 @@ async def test_a_body_of_no_known_length_is_limited(settings: Settings) -> None:
     scope = {"type": "http", "http_version": "2", "method": "POST", "path": "/stream", "query_string": b""}
     await create_app(settings)({**scope, "scheme": "https", "headers": headers}, receive, send)
     assert (413, 6) == (sent[0]["status"], len(pieces))
+
+
+def test_images_come_on_top_of_the_text(upstream: DemoOllama, settings: Settings, serve: Serve) -> None:
+    """A body may be larger by its images, but not by text, be it one that looks like an image."""
+    upstream.models["sees:latest"] = Model("sees:latest", capabilities=("completion", "vision"))
+    served = serve(create_app(settings.change(max_image_bytes=500_000, model="sees")))
+
+    def status(url: str, *earlier: str) -> int:
+        image = {"type": "image_url", "image_url": {"url": url}}
+        said = [{"role": "user", "content": text} for text in (*earlier, "")]
+        said[-1]["content"] = [{"type": "text", "text": "What is it?"}, image]  # type: ignore[assignment]
+        return ask(f"{served.url}/runs", "POST", messages=said).status
+
+    try:
+        assert 201 == status("data:image/png;base64," + "A" * 400_000)
+        assert 413 == status("data:image/png;base64," + "A" * 600_000)
+        assert 413 == status("data:image/png;base64," + "A" * 100_000, "some words " * 30_000)
+        assert 413 == status("data:image/png;base64," + "A" * 4, "A" * 300_000)
+    finally:
+        del upstream.models["sees:latest"]
 
 
 @pytest.mark.parametrize("path", ["/stream", "/runs", "/v1/chat/completions"])

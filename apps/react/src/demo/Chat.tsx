@@ -1,8 +1,9 @@
-import { useCallback, useEffect, useRef } from "react";
+import { type DragEvent, useCallback, useEffect, useRef } from "react";
 import { announcement, type ChatMessage, type ChatStore } from "../llmstream";
 import { useChat } from "../llmstream/react";
 import { Composer } from "./Composer";
 import { Icon } from "./Icon";
+import { imagesIn, useAttached } from "./Images";
 import { Picker, usePicked } from "./Picker";
 import { Transcript } from "./Transcript";
 import { useEditing } from "./useEditing";
@@ -20,6 +21,7 @@ export function Chat({ store, server, onEnd }: Props) {
   const { messages, busy } = chat;
   const { ask, picker } = usePicked(server);
   const editing = useEditing();
+  const attached = useAttached();
   const composer = useRef<HTMLTextAreaElement>(null);
   const last = messages.at(-1);
   useStopKey(busy, chat.stop);
@@ -33,32 +35,47 @@ export function Chat({ store, server, onEnd }: Props) {
     };
   }
 
-  const send = then((text: string) => {
-    if (editing.id === undefined ? chat.send(text, ask) : chat.edit(editing.id, text, ask)) editing.leave();
+  const leave = () => {
+    editing.leave();
+    attached.set([]);
+  };
+
+  const send = then((text: string, images: readonly string[]) => {
+    const what = { ...ask, images };
+    if (editing.id === undefined ? chat.send(text, what) : chat.edit(editing.id, text, what)) leave();
   });
 
   const begin = then(() => {
     chat.clear();
-    if (editing.id !== undefined) editing.leave();
+    if (editing.id !== undefined) leave();
   });
 
   const { edit } = editing;
+  const { set } = attached;
   const onEdit = useCallback(
-    (id: number, text: string) => {
+    (id: number, text: string, images: readonly string[]) => {
       edit(id, text);
+      set(images);
       composer.current?.focus();
     },
-    [edit],
+    [edit, set],
   );
 
+  const onDrop = (event: DragEvent) => {
+    const files = imagesIn(event.dataTransfer);
+    if (files.length === 0) return;
+    event.preventDefault();
+    attached.add(files);
+  };
+
   return (
-    <main>
+    <main onDragOver={acceptFiles} onDrop={onDrop}>
       <p role="status" className="hidden">
         {last?.role === "assistant" ? announcement(last.run) : ""}
       </p>
       <Transcript
         messages={messages}
-        onExample={send}
+        onExample={(text) => send(text, [])}
         onEdit={onEdit}
         onRetry={then(() => chat.retry(ask))}
         onReconnect={then(chat.reconnect)}
@@ -68,11 +85,12 @@ export function Chat({ store, server, onEnd }: Props) {
         ref={composer}
         draft={editing.draft}
         onDraft={editing.setDraft}
+        attached={attached}
         busy={busy}
         editing={editing.id !== undefined}
-        onSend={() => send(editing.draft)}
+        onSend={() => send(editing.draft, attached.images)}
         onStop={then(() => void chat.stop())}
-        onCancelEdit={then(editing.leave)}
+        onCancelEdit={then(leave)}
       >
         <Picker {...picker} />
         <NewChat messages={messages} onNew={begin} />
@@ -80,6 +98,11 @@ export function Chat({ store, server, onEnd }: Props) {
       </Composer>
     </main>
   );
+}
+
+/** Without this a browser opens a file that is dropped. */
+function acceptFiles(event: DragEvent): void {
+  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
 }
 
 function NewChat({ messages, onNew }: { messages: readonly ChatMessage[]; onNew: () => void }) {

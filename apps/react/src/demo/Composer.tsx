@@ -1,10 +1,12 @@
 import type { KeyboardEvent, ReactNode, Ref } from "react";
 import { Icon } from "./Icon";
+import { AttachButton, type Attached, imagesIn, Previews } from "./Images";
 
 interface Props {
   ref: Ref<HTMLTextAreaElement>;
   draft: string;
   onDraft: (text: string) => void;
+  attached: Attached;
   busy: boolean;
   editing: boolean;
   onSend: () => void;
@@ -13,7 +15,9 @@ interface Props {
   children: ReactNode;
 }
 
-export function Composer({ ref, draft, onDraft, busy, editing, onSend, onStop, onCancelEdit, children }: Props) {
+export function Composer(props: Props) {
+  const { ref, draft, onDraft, attached, busy, editing, onSend, onStop, onCancelEdit, children } = props;
+
   function onKeyDown(event: KeyboardEvent): void {
     // While an input method composes a word, Enter chooses it.
     if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
@@ -37,6 +41,7 @@ export function Composer({ ref, draft, onDraft, busy, editing, onSend, onStop, o
         </p>
       ) : null}
       <div className="box">
+        <Previews attached={attached} />
         <textarea
           ref={ref}
           aria-label="Message"
@@ -47,9 +52,16 @@ export function Composer({ ref, draft, onDraft, busy, editing, onSend, onStop, o
           autoFocus
           onChange={(event) => onDraft(event.target.value)}
           onKeyDown={onKeyDown}
+          onPaste={(event) => {
+            const files = imagesIn(event.clipboardData);
+            if (files.length === 0) return;
+            event.preventDefault();
+            attached.add(files);
+          }}
         />
         <div className="tools">
           {children}
+          <AttachButton onFiles={attached.add} />
           {busy ? (
             <button
               type="button"
@@ -67,7 +79,7 @@ export function Composer({ ref, draft, onDraft, busy, editing, onSend, onStop, o
               className="main round"
               aria-label="Send"
               title="Send (Enter)"
-              disabled={draft.trim() === ""}
+              disabled={draft.trim() === "" && attached.images.length === 0}
             >
               <Icon name="send" />
             </button>

@@ -5,8 +5,10 @@ const PATHS = {
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   down: "M12 5v14M6 13l6 6 6-6",
   edit: "M4 20l1-4L16 5l3 3L8 19z",
+  image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9h.01",
   link: "M14 4h6v6M20 4l-9 9M18 14v6H4V6h6",
   send: "M12 19V5M6 11l6-6 6 6",
+  remove: "M7 7l10 10M17 7L7 17",
   stop: "M8 8h8v8H8z",
 } as const;
 

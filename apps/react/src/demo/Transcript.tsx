@@ -2,6 +2,7 @@ import { memo } from "react";
 import type { Answers, ChatMessage } from "../llmstream";
 import { Answer } from "./Answer";
 import { Icon } from "./Icon";
+import { Pictures } from "./Images";
 import { useStickToBottom } from "./useStickToBottom";
 
 const EXAMPLES = [
@@ -10,10 +11,12 @@ const EXAMPLES = [
   "How do I stream my own chain?",
 ];
 
+const NONE: readonly string[] = [];
+
 interface Props {
   messages: readonly ChatMessage[];
   onExample: (text: string) => void;
-  onEdit: (id: number, text: string) => void;
+  onEdit: (id: number, text: string, images: readonly string[]) => void;
   onRetry: () => void;
   onReconnect: () => void;
   onResume: (answers: Answers) => void;
@@ -28,7 +31,13 @@ export function Transcript({ messages, onExample, onEdit, onRetry, ...rest }: Pr
           {messages.length === 0 ? <Welcome onExample={onExample} /> : null}
           {messages.map((message, at) =>
             message.role === "user" ? (
-              <Question key={message.id} id={message.id} text={message.content} onEdit={onEdit} />
+              <Question
+                key={message.id}
+                id={message.id}
+                text={message.content}
+                images={message.images ?? NONE}
+                onEdit={onEdit}
+              />
             ) : (
               <Answer
                 key={message.id}
@@ -67,11 +76,19 @@ function Welcome({ onExample }: { onExample: (text: string) => void }) {
   );
 }
 
-const Question = memo(function Question(props: { id: number; text: string; onEdit: Props["onEdit"] }) {
+interface QuestionProps {
+  id: number;
+  text: string;
+  images: readonly string[];
+  onEdit: Props["onEdit"];
+}
+
+const Question = memo(function Question({ id, text, images, onEdit }: QuestionProps) {
   return (
     <article className="question" aria-label="Question">
-      <p>{props.text}</p>
-      <button type="button" onClick={() => props.onEdit(props.id, props.text)}>
+      {images.length > 0 ? <Pictures images={images} /> : null}
+      {text.trim() === "" ? null : <p>{text}</p>}
+      <button type="button" onClick={() => onEdit(id, text, images)}>
         <Icon name="edit" />
         Edit
       </button>

@@ -1,4 +1,4 @@
-import type { Client, Message, RunRequest } from "./client.js";
+import type { Client, ContentPart, Message, RunRequest } from "./client.js";
 import { createRun, randomId } from "./run.js";
 import { IDLE, isActive, type RunState } from "./state.js";
 
@@ -7,7 +7,7 @@ export type Answers = Record<string, unknown>;
 
 /** An answer that goes on from an interrupted one has the `answers` that it was given. */
 export type ChatMessage =
-  | { id: number; role: "user"; content: string }
+  | { id: number; role: "user"; content: string; images?: readonly string[] }
   | { id: number; role: "assistant"; run: RunState; answers?: Answers };
 
 export interface ChatState {
@@ -18,6 +18,9 @@ export interface ChatState {
 
 /** What an answer may be asked for with, beside the conversation. */
 export type AskWith = Omit<RunRequest, "question" | "messages" | "resume" | "request_id">;
+
+/** What a question is sent with: images as data: URLs, which `readImage` makes, and how to answer. */
+export type SendWith = AskWith & { images?: readonly string[] };
 
 export interface ChatOptions {
   client: Client;
@@ -34,8 +37,8 @@ export interface ChatOptions {
 export interface ChatStore {
   subscribe(listener: () => void): () => void;
   getSnapshot(): ChatState;
-  /** Ask; false, and nothing happens, while an answer is under way or where there is nothing but spaces. */
-  send(text: string, ask?: AskWith): boolean;
+  /** Ask; false, and nothing happens, while an answer is under way or where there is nothing but spaces and no image. */
+  send(text: string, ask?: SendWith): boolean;
   /** End the answer and free the model; what came is kept. */
   stop(): Promise<void>;
   /** Have the last question answered again. */
@@ -44,8 +47,8 @@ export interface ChatStore {
   reconnect(): void;
   /** Answer an interrupted run; false, and nothing happens, where the last answer is none. */
   resume(answers: Answers, ask?: AskWith): boolean;
-  /** Replace a question; what came after it is dropped. */
-  edit(id: number, text: string, ask?: AskWith): boolean;
+  /** Replace a question; what came after it is dropped. Its images stay, unless `images` replaces them. */
+  edit(id: number, text: string, ask?: SendWith): boolean;
   /** Show a run that was started elsewhere. */
   watch(runId: string): void;
   /** Begin anew; an answer under way is stopped. */
@@ -88,9 +91,17 @@ export function createChat(options: ChatOptions): ChatStore {
     saved = lastRun(messages)?.phase;
     try {
       if (messages.length > 0) storage?.setItem(storageKey, JSON.stringify({ thread, messages }));
-      else storage?.removeItem(storageKey);
+      else forget();
     } catch {
-      // Full or forbidden: then a reload begins anew.
+      forget(); // full or forbidden: a reload begins anew, and not with half of it
+    }
+  }
+
+  function forget(): void {
+    try {
+      storage?.removeItem(storageKey);
+    } catch {
+      // Forbidden: then nothing was kept either.
     }
   }
 
@@ -114,20 +125,23 @@ export function createChat(options: ChatOptions): ChatStore {
   }
 
   /** A question behind these messages; false where it can't be asked. */
-  function put(before: readonly ChatMessage[], text: string, withWhat: AskWith): boolean {
-    if (getSnapshot().busy || text.trim() === "") return false;
-    ask([...before, { id: nextId(before), role: "user", content: text }], withWhat);
+  function put(before: readonly ChatMessage[], text: string, { images = [], ...withWhat }: SendWith): boolean {
+    if (getSnapshot().busy || (text.trim() === "" && images.length === 0)) return false;
+    const question = { id: nextId(before), role: "user" as const, content: text };
+    ask([...before, images.length > 0 ? { ...question, images } : question], withWhat);
     return true;
   }
 
-  function send(text: string, withWhat: AskWith = {}): boolean {
+  function send(text: string, withWhat: SendWith = {}): boolean {
     return put(getSnapshot().messages, text, withWhat);
   }
 
-  function edit(id: number, text: string, withWhat: AskWith = {}): boolean {
+  function edit(id: number, text: string, withWhat: SendWith = {}): boolean {
     const { messages } = getSnapshot();
-    const at = messages.findIndex((message) => message.id === id && message.role === "user");
-    return at >= 0 && put(messages.slice(0, at), text, withWhat);
+    const at = messages.findIndex((message) => message.id === id);
+    const asked = messages[at];
+    if (asked?.role !== "user") return false;
+    return put(messages.slice(0, at), text, { ...(asked.images ? { images: asked.images } : {}), ...withWhat });
   }
 
   function retry(withWhat: AskWith = {}): void {
@@ -195,10 +209,17 @@ function nextId(messages: readonly ChatMessage[]): number {
 function toRequest(messages: readonly ChatMessage[], system: string | undefined): Message[] {
   const found: Message[] = system ? [{ role: "system", content: system }] : [];
   for (const message of messages) {
-    const content = message.role === "user" ? message.content : message.run.text;
+    const text = message.role === "user" ? message.content : message.run.text;
+    const images = message.role === "user" ? (message.images ?? []) : [];
+    const content = images.length > 0 ? partsOf(text, images) : text;
     if (content !== "") found.push({ role: message.role, content });
   }
   return found;
+}
+
+function partsOf(text: string, images: readonly string[]): ContentPart[] {
+  const shown = images.map((url): ContentPart => ({ type: "image_url", image_url: { url } }));
+  return text.trim() === "" ? shown : [{ type: "text", text }, ...shown];
 }
 
 interface Kept {

@@ -6,6 +6,7 @@ export {
   type ChatState,
   type ChatStore,
   createChat,
+  type SendWith,
 } from "./chat.js";
 export {
   type Client,
@@ -41,5 +42,6 @@ export type {
   Usage,
   WithdrawnEvent,
 } from "./events.js";
+export { readImage } from "./images.js";
 export { createRun, type RunStore } from "./run.js";
 export { announcement, type Failure, isActive, type Part, type Phase, type RunState } from "./state.js";
