@@ -119,7 +119,7 @@ def _kwargs(
     tools: Sequence[Mapping[str, Any]],
     format: str | Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """What is bound to a `ChatOllama`."""
+    """The arguments bound to a `ChatOllama`."""
     given = {"reasoning": think, "options": options or None, "tools": list(tools) or None, "format": format}
     return {name: value for name, value in given.items() if value is not None}
 

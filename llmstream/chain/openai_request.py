@@ -1,4 +1,4 @@
-"""What the default chain sends to an OpenAI-compatible server beside the messages."""
+"""The default chain's request to an OpenAI-compatible server, beside the messages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fields_of(
 
 
 def _thinking(kind: str, thinking: Thinking | None) -> dict[str, Any]:
-    """How thinking is asked for, or not: each server has its own way, and one that is not known may refuse any."""
+    """The fields that ask for thinking, or for none: each server has its own, and an unknown one may refuse any."""
     if isinstance(thinking, str):
         return {"reasoning_effort": thinking}
     if thinking is None:

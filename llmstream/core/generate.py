@@ -82,12 +82,8 @@ async def prepare(
             format=format,
             with_context=context is not None,
         )
-    elif model is not None or thinking is not None or options or tools or format is not None:
-        raise InvalidRequest(
-            "model, thinking, options, tools and format belong to the default chain; this chain brings its own."
-        )
     else:
-        runnable = with_readable_graphs(as_runnable(chain))
+        runnable = _own_chain(chain, model, thinking, options, tools, format)
     told = _merged(thread_config(runnable, thread_id(thread, caller)), config or {})
     if resume is not None:
         runnable, value, told = await _resumed(runnable, resume, told)
@@ -101,6 +97,15 @@ async def prepare(
     memory = has_memory(runnable)
     runnable = runnable if fast or handlers_in(told) else strict_chain(runnable)
     return Job(runnable, value, settings, model_said, fast, parts, told, tuple(answer_nodes), memory, demanded)
+
+
+def _own_chain(chain: object, *for_default: object) -> Runnable[Any, Any]:
+    """Somebody's own chain; raises `InvalidRequest` where arguments `for_default` were given, too."""
+    if any(value is not None and value != () and value != {} for value in for_default):
+        raise InvalidRequest(
+            "model, thinking, options, tools and format belong to the default chain; this chain brings its own."
+        )
+    return with_readable_graphs(as_runnable(chain))
 
 
 async def _resumed(

@@ -1,4 +1,4 @@
-"""What a graph keeps of a thread, for clients that ask for it: its messages, and what it waits for.
+"""The state that a graph keeps of a thread, for clients: its messages, and the interrupts it waits for.
 
 Read from LangGraph 1.2: `aget_state(config)` with `values`, `next` and `interrupts`.
 """
@@ -29,7 +29,7 @@ class ThreadState:
 
 
 def remembers_conversations(chain: object) -> bool:
-    """Whether a chain is asked only what is new in a conversation; None is the default chain, which is asked all."""
+    """True if a chain is asked only what is new in a conversation; None is the default chain, which is asked all."""
     return chain is not None and takes_only_news(as_runnable(chain))
 
 

@@ -95,7 +95,7 @@ def kept_by(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
 
 
 def takes_only_news(chain: Runnable[Any, Any]) -> bool:
-    """Whether a chain begins with what remembers a conversation, and is asked what is new in it."""
+    """True if a chain begins with a step that remembers the conversation, and so is asked only what is new in it."""
     memory = _memory.get(chain)
     return memory.graph is not None or memory.is_first
 

@@ -12,7 +12,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "Stream to React": (
             "hook component frontend javascript typescript page website browser createChat fetch show page answer"
         ),
-        "Your own chain": "custom langchain langgraph agent runnable bring prompt model",
+        "Your own chain": "custom work works langchain langgraph agent runnable bring prompt model",
         "In async code": "astream await asyncio generator python",
         "In a notebook": "jupyter lab ipynb notebooks",
         "In a terminal": "command line cli shell console ask chat doctor",

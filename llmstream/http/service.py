@@ -75,7 +75,7 @@ class Service:
 
     @property
     def keeps_threads(self) -> bool:
-        """Whether the chain remembers, by the name of a thread, what was said before."""
+        """True if the chain remembers, by the name of a thread, what was said before."""
         return self.chain is not None and keeps_threads(self.chain)
 
     async def models(self) -> list[str]:

@@ -39,12 +39,12 @@ ABORT = "llmstream.abort"
 
 
 class Followed(Protocol):
-    """What can be followed: a run; id: empty for what is no single run."""
+    """A run, or several, to follow; id: empty where it is no single run."""
 
     id: str
 
     def follower(self, after: int = 0, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
-        """See `Run.follower`."""
+        """A follower of the events, as `Run.follower` gives one."""
         ...
 
 

@@ -136,7 +136,7 @@ class Ollama(Upstream):
         return known[1]
 
     def not_found(self, model: str) -> ModelNotFound:
-        """See `Upstream.not_found`."""
+        """The error for a model that is not there, with how to get it."""
         return model_not_found(model)
 
     async def choose_model(self) -> str:

@@ -1,4 +1,4 @@
-"""Which kind of server answers, and how errors name it: Ollama, or one that speaks OpenAI's chat completions."""
+"""The kinds of model servers, and how errors name them: Ollama, or one that speaks OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Server:
         )
 
     def disconnected(self) -> str:
-        """What is told of a connection that ended before an answer."""
+        """The error for a connection that ended before an answer."""
         return f"{self.title} closed the connection without an answer. Ask again."
 
     @property

@@ -1,4 +1,4 @@
-"""What llmstream needs of a model server, whatever its API."""
+"""A model server as llmstream needs it, whatever its API."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class _TextEvent(msgspec.Struct, gc=False):
 
 
 class _About(msgspec.Struct, gc=False):
-    """What an event says beside the answer; read of the last ones only."""
+    """The fields of an event beside the answer; read of the last ones only."""
 
     model: str | None = None
     system_fingerprint: str | None = None

@@ -55,9 +55,10 @@ class OpenAIServer(Upstream):
         *,
         notify: Callable[[Status], None] = lambda status: None,
     ) -> None:
-        """See `Upstream.chat`; body: of `chat/completions`, asked to stream and to tell the usage.
+        """Asks and hands over the chunks, as `Upstream.chat`; body: of `chat/completions`.
 
-        Before the first chunk a busy server is retried for 5 s. A prompt that is too long is never truncated here.
+        It is asked to stream and to tell the usage. Before the first chunk a busy server is retried for 5 s. A prompt
+        that is too long is never truncated here.
         """
         if not body.get("messages"):
             raise InvalidRequest("There is nothing to answer: the messages are empty.")
@@ -75,7 +76,7 @@ class OpenAIServer(Upstream):
         return next((_KINDS.get(owner, owner) for each in await self._list() if (owner := _owner(each))), "unknown")
 
     async def kind(self) -> str:
-        """The same, at most a minute old."""
+        """The kind of the server, looked up at most once a minute."""
         return next((_KINDS.get(owner, owner) for each in await self._known() if (owner := _owner(each))), "unknown")
 
     async def models(self) -> list[Model]:
@@ -96,7 +97,7 @@ class OpenAIServer(Upstream):
         return _abilities(await self._properties()) if _owner(found) == "llamacpp" else frozenset()
 
     def not_found(self, model: str) -> ModelNotFound:
-        """See `Upstream.not_found`."""
+        """The error for a model that is not there, with how to get it."""
         return model_not_found(model)
 
     async def running(self) -> bool:
@@ -133,7 +134,7 @@ class OpenAIServer(Upstream):
             raise OPENAI.protocol("an answer without models") from error
 
     async def _properties(self) -> dict[str, Any]:
-        """What llama.cpp's server tells of itself; empty where it does not."""
+        """The properties that llama.cpp's server tells of itself; empty for another server."""
         now = time.monotonic()
         if self._props is None or now - self._props[0] > _AGE_S:
             self._props = now, await self.once("props", self._ask_properties)

@@ -36,7 +36,7 @@ _TAKEN_BACK = "The message was taken back."
 
 
 class RunEncoder:
-    """See `encoder.Encoder`; fed from the first event, as what was said goes into every `values`.
+    """The `Encoder` of a thread's run; fed from the first event, as all that was said goes into every `values`.
 
     before: the thread's messages up to this run, with its question. wanted: what the client listens to.
     """
@@ -202,7 +202,7 @@ class RunEncoder:
         return frames + self._frames.write("lifecycle", {"event": "interrupted"})
 
     def _broken(self, why: str) -> str:
-        """What came is kept, and is told to be no whole answer."""
+        """The frames of an answer that broke off: the text stays, and is told to be incomplete."""
         return self._break_message(why) + self._values()
 
     def _cancelled(self, event: Cancelled) -> str:

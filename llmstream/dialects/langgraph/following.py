@@ -41,7 +41,7 @@ class ThreadStream:
         return _ThreadFollower(self, idle_s)
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
-        """See `encoder.Encoder`."""
+        """The bytes for a batch of events, as in `encoder.Encoder`."""
         return self._encoder.encode(first, events)
 
     def lost(self, reason: str) -> bytes:
@@ -50,7 +50,7 @@ class ThreadStream:
 
     @property
     def closing(self) -> bool:
-        """Whether the server is going down."""
+        """True while the server shuts down."""
         return self._threads.service.runs.closing
 
     async def next_run(self, idle_s: float) -> Follower | None:

@@ -82,7 +82,7 @@ class Transcript:
         return known
 
     def result(self, call: ToolCall, output: object) -> None:
-        """What a call gave back."""
+        """The result of a tool call."""
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         said = self.begin(
             next((each.of for each in self._said if any(call is made for made in each.calls)), None), call.name
@@ -90,11 +90,11 @@ class Transcript:
         said.result = (call.id, text)
 
     def is_of_run(self, call: ToolCall) -> bool:
-        """Whether a call was made in this run, and not in one before."""
+        """True for a call that was made in this run, and not in one before."""
         return any(call is each for said in self._said for each in said.calls)
 
     def has(self, of: str) -> bool:
-        """Whether something was said of a message of the chain."""
+        """True if a piece of this message of the chain was said."""
         return any(said.of == of for said in self._said)
 
     def withdraw(self, of: str) -> list[ToolCall]:

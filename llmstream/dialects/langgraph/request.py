@@ -40,7 +40,7 @@ class Command(BaseModel):
 
 
 class StreamRequest(BaseModel):
-    """What a stream is to show: channels, and the places in the agent that events come from."""
+    """The body of a stream: channels to show, and the places in the agent that events come from."""
 
     channels: list[str] = Field(max_length=1000)
     namespaces: list[list[str]] | None = None
@@ -84,7 +84,7 @@ class InputMessage(BaseModel):
 
 
 class Configurable(BaseModel):
-    """What a run may be told beside its input; everything else in there is for other agents."""
+    """The values for a run beside its input; everything else in there is for other agents."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -108,7 +108,7 @@ class _Run(BaseModel):
 
     @property
     def configurable(self) -> Configurable:
-        """What the run is told; raises `CapabilityMissing` for what can't be done."""
+        """The values for the run; raises `CapabilityMissing` for what can't be done."""
         found = self.config.configurable if self.config else Configurable()
         if found.checkpoint_id is not None:
             raise CapabilityMissing("A thread goes on from its end only: checkpoint_id can't be honoured here.")
@@ -143,7 +143,7 @@ class RunStart(_Run):
     multitask_strategy: Literal["interrupt", "rollback", "reject", "enqueue"] | None = None
 
     def ask(self, thread: str, messages: Sequence[Mapping[str, Any]]) -> Ask:
-        """What is asked for, with these messages of the thread; raises `InvalidRequest` for what can't be done."""
+        """The question with these messages of the thread; raises `InvalidRequest` for what can't be done."""
         found = self.configurable
         turn = last_user(["user" if each["type"] == "human" else "" for each in messages])
         return Ask(
@@ -173,7 +173,7 @@ class InputRespond(_Run):
     goto: JsonValue = None
 
     def ask(self, thread: str) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done."""
+        """The question as every dialect asks it; raises `InvalidRequest` for what can't be done."""
         _ = self.configurable
         if self.update is not None or self.goto is not None:
             raise CapabilityMissing("update and goto can't be honoured here: the graph goes on by itself.")

@@ -1,4 +1,4 @@
-"""What of a thread's events a client listens to."""
+"""The events of a thread that a client listens to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Wanted:
     since: int = 0
 
     def shows(self, method: str, name: str = "") -> bool:
-        """Whether events of a method are wanted; name: of a custom one."""
+        """True if events of a method are wanted; name: of a custom one."""
         channel = _CHANNELS.get(method, method)
         return channel in self.channels or (channel == "custom" and f"custom:{name}" in self.channels)
 

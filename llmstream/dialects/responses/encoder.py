@@ -31,7 +31,7 @@ _ENDS = {"completed": "completed", "incomplete": "incomplete", "failed": "failed
 
 
 class ResponsesEncoder:
-    """See `encoder.Encoder`; fed from the first event, so that an event's number is the same whenever it is told.
+    """The `Encoder` of Responses; fed from the first event, so that an event's number is the same whenever it is told.
 
     said: what of the request the response repeats. after: the number of the last event that the client has.
     """

@@ -55,7 +55,7 @@ class _Answer:
         self._thoughts: list[str] = []
 
     def takes(self, item: Item, *, is_current: bool) -> bool:
-        """Whether the item is a part of it that can follow what there is; then it has it."""
+        """Takes in the item, if it can follow what there is; False where it can't."""
         match item:
             case {"type": "reasoning"} if self._content is None and not self._calls:
                 self._thoughts += _thoughts(item) if is_current else []

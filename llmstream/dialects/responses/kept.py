@@ -22,7 +22,7 @@ _ITEM = re.compile(r"(?:msg|rs|fc)_([0-9a-z]{1,64})_\d{1,10}")
 
 
 class Note(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is kept of a response beside its run.
+    """The record of a response beside its run.
 
     thread: on which its chain goes on, where it keeps any. deleted: whether its client wants it gone.
     """
@@ -33,7 +33,7 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Kept:
-    """What is known of the responses that a service has given."""
+    """The responses that a service has given."""
 
     def __init__(self, service: Service) -> None:
         self._runs = service.runs

@@ -11,7 +11,7 @@ from llmstream.events import Event, Reasoning, Token, ToolCall
 
 @dataclass(frozen=True)
 class _Kind:
-    """How an item of text is told: its type, where its one part stands, and by which events it grows."""
+    """The form of an item of text: its type, where its one part stands, and by which events it grows."""
 
     id: str
     item: dict[str, Any]
@@ -68,11 +68,11 @@ class TextItem:
 
     @property
     def text(self) -> str:
-        """What was said so far."""
+        """The text so far."""
         return "".join(self.pieces)
 
     def part(self) -> dict[str, Any]:
-        """Its one part."""
+        """The one part of the item."""
         return {**self.kind.part, "text": self.text}
 
     def item(self, status: str, *, empty: bool = False) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Tool(BaseModel):
 
 
 class ReasoningConfig(BaseModel):
-    """How hard to think; a summary of it is what there is, whichever is asked for."""
+    """The effort of reasoning; a summary is told, whichever is asked for."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -111,7 +111,7 @@ class ResponseRequest(BaseModel):
     truncation: str | None = None
 
     def said(self) -> Said:
-        """What of it the response repeats."""
+        """The fields of the request that the response repeats."""
         given = {name: value for name in Said.__struct_fields__ if (value := getattr(self, name)) is not None}
         return Said(**given)
 
@@ -121,11 +121,11 @@ class ResponseRequest(BaseModel):
 
     @property
     def items(self) -> Sequence[Item]:
-        """What is asked, as items."""
+        """The input, as items."""
         return [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
 
     def ask(self, found: Mapping[str, Item], thread: str | None = None) -> Ask:
-        """What is asked for; raises `InvalidRequest` for what can't be done.
+        """The question as every dialect asks it; raises `InvalidRequest` for what can't be done.
 
         found: the items that are referred to, by their ids. thread: on which the chain goes on.
         """

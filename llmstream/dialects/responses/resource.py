@@ -23,7 +23,7 @@ _UNSAID: dict[str, Any] = {
 
 
 class Said(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What of a request its response repeats; the defaults are OpenAI's."""
+    """The fields of a request that its response repeats; the defaults are OpenAI's."""
 
     background: bool = False
     frequency_penalty: float = 0
@@ -37,7 +37,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def max_calls(self) -> int | None:
-        """How many calls the client takes at once; None for any number."""
+        """The number of calls that the client takes at once; None for any number."""
         return None if self.parallel_tool_calls else 1
 
 
@@ -65,7 +65,7 @@ def resource(
 
 
 def response_id(run_id: str) -> str:
-    """What a run is called as a response."""
+    """The id of a run as a response."""
     return f"resp_{run_id}"
 
 
