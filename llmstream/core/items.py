@@ -184,7 +184,8 @@ class ItemsReader(Reader):
     def _say(self, key: str | None, text: str) -> None:
         self._results.clear()
         for part, thoughts in list(self._thoughts.items()):
-            if text and text in "".join(self._texts[part]):
+            # By its beginning: a later piece, such as a full stop, may stand in many texts.
+            if text.strip() and "".join(self._texts[part]).lstrip().startswith(text.lstrip()):
                 del self._thoughts[part]
                 self.messages.think(self._of(key), thoughts)
         self.messages.say(self._of(key), text)

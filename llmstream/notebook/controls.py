@@ -17,7 +17,7 @@ DEFAULT_MODEL = "the default model"
 
 # What is still in the page when a kernel dies can be taken away by nobody, and answers nobody: it hides itself.
 _CONTROLS = "llmstream-controls"
-_WITHOUT_KERNEL = f"""<style>
+WITHOUT_KERNEL = f"""<style>
 .{_CONTROLS}.jupyter-widgets-disconnected :is(.jupyter-button, .widget-text, .widget-dropdown) {{ display: none; }}
 .{_CONTROLS}.jupyter-widgets-disconnected::after {{ content: "The kernel has ended. Run the cell again."; }}
 </style>"""
@@ -141,7 +141,7 @@ class Panel:
 
 def _controls(box: ipywidgets.Box) -> ipywidgets.Box:
     """The box, of whose buttons and fields nothing is shown once there is no kernel behind them."""
-    box.children = (*box.children, ipywidgets.HTML(_WITHOUT_KERNEL, layout={"display": "none"}))
+    box.children = (*box.children, ipywidgets.HTML(WITHOUT_KERNEL, layout={"display": "none"}))
     return box.add_class(_CONTROLS)
 
 

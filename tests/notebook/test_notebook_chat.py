@@ -9,6 +9,7 @@ import pytest
 
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import NEWLINES
+from llmstream.notebook.controls import WITHOUT_KERNEL
 from tests.support.kernels import Kernel
 from tests.support.notebook_panel import Panel
 
@@ -80,13 +81,13 @@ def test_error_is_told_in_the_panel(panel: Panel) -> None:
 
 
 def test_nothing_of_people_or_models_is_html(panel: Panel) -> None:
-    """What was asked and answered is shown as Markdown without HTML, and as plain text; no widget is given HTML."""
+    """What was asked and answered is shown as Markdown without HTML, and as plain text; no widget is given it as HTML."""
     panel.ask("Evil")
     panel.wait_for("tokens/s")
     assert EVIL == panel.shown()[1]["text/plain"]
     assert "&lt;img src=x onerror=alert(1)>" == panel.shown()[1]["text/markdown"]
-    names = {state.get("_model_name") for state in panel.kernel.widgets.values()}
-    assert set() == {name for name in names if name and "HTML" in name}
+    html = {state["value"] for state in panel.kernel.widgets.values() if state.get("_model_name") == "HTMLModel"}
+    assert {WITHOUT_KERNEL} == html  # our own, the same in every panel
 
 
 def test_blank_question_is_not_asked(panel: Panel) -> None:
