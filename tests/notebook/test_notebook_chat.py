@@ -81,7 +81,7 @@ def test_error_is_told_in_the_panel(panel: Panel) -> None:
 
 
 def test_nothing_of_people_or_models_is_html(panel: Panel) -> None:
-    """What was asked and answered is shown as Markdown without HTML, and as plain text; no widget is given it as HTML."""
+    """What was asked and answered is shown as Markdown and as plain text; no widget gets it as HTML."""
     panel.ask("Evil")
     panel.wait_for("tokens/s")
     assert EVIL == panel.shown()[1]["text/plain"]
