@@ -18,7 +18,7 @@ class Calls:
         self._messages: dict[str, Message] = {}
         self._told: set[str] = set()
         self._answered: set[str] = set()
-        self._count = 0
+        self._unnamed: dict[tuple[str, str], str] = {}  # the ids of calls without one, by what they ask for
 
     def ask(self, calls: Iterable[Mapping[str, Any]], message: Message | None = None) -> None:
         """A model asks for these calls, in a message."""
@@ -30,10 +30,14 @@ class Calls:
 
     def id_of(self, call: Mapping[str, Any]) -> str:
         """The id of a call; a new one where the model gave none."""
-        if not call.get("id"):
-            self._count += 1
-            return f"call-{self._count}"
-        return str(call["id"])
+        if call.get("id"):
+            return str(call["id"])
+        return self._unnamed.setdefault((call["name"], repr(call["args"])), f"call-{len(self._unnamed) + 1}")
+
+    @property
+    def unnamed(self) -> list[str]:
+        """The ids of the calls to which their model gave none."""
+        return list(self._unnamed.values())
 
     def begin(self, id: str | None, name: str, arguments: object) -> str | None:
         """Notes that a tool begins to run; returns the id of the call that it carries out, None if no model asked.

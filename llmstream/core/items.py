@@ -54,6 +54,7 @@ class ItemsReader(Reader):
         self._results: list[str] = []  # of tools, as long as nothing has been said after them
         self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
         self._reached: list[str] = []  # the calls that are a part of the answer
+        self._reached_unnamed = False  # some of them have no id of their model's
 
     # What the callbacks tell
 
@@ -127,6 +128,8 @@ class ItemsReader(Reader):
         outer = [part for part in self._models if not part.is_inner]
         self.shown = shown or outer[-1:]
         self.calls.leave(self._reached)
+        if self._reached_unnamed:
+            self.calls.leave(self.calls.unnamed)
         if self._is_text:  # what it leaves out of the model's message are calls that nobody has read
             self.calls.leave(self.calls.id_of(call) for call in getattr(self._whole_message, "tool_calls", ()))
 
@@ -145,6 +148,7 @@ class ItemsReader(Reader):
             return self.tool_message(message)
         calls = [*getattr(message, "tool_calls", ()), *getattr(message, "tool_call_chunks", ())]
         self._reached += [str(call["id"]) for call in calls if call.get("id")]
+        self._reached_unnamed |= any(call.get("name") and not call.get("id") for call in calls)
         if not self._models:  # else its callbacks told
             self.calls.ask(getattr(message, "tool_calls", ()))
             if reasoning := reasoning_of(message):

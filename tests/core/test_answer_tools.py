@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
+from langchain_core.language_models.fake_chat_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser
 from langchain_core.runnables import RunnableLambda
@@ -156,6 +157,16 @@ async def test_a_call_left_by_a_chain() -> None:
     """`prompt | model.bind_tools(…)` leaves its call to the client, after its text."""
     seen = await see(says(asks(text="Let me look.", city="Paris")))
     assert ("Let me look.", "tool_calls", [("c1", "weather")]) == (seen.text, seen.reason, seen.calls)
+
+
+async def test_a_call_without_an_id() -> None:
+    """Some models give their calls none: it is the client's to make all the same, and no empty answer."""
+    call: Any = {"name": "weather", "args": {"city": "Paris"}, "id": None, "type": "tool_call"}
+    message = AIMessage("", tool_calls=[call])
+    for chain in (FakeMessagesListChatModel(responses=[message]), RunnableLambda(lambda question: message)):
+        seen = await see(chain)
+        assert ("", "tool_calls") == (seen.text, seen.reason)
+        assert ["weather"] == [name for _, name in seen.calls]
 
 
 async def test_langchains_agent() -> None:
