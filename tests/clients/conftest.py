@@ -27,9 +27,12 @@ from tests.support.browser_pages import (
 from tests.support.serving import Served
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium for which the foreign names lead to this machine."""
+    """A Chromium for which the foreign names lead to this machine.
+
+    It ends with its file: while it runs, no test of another one in this process can have an event loop.
+    """
     names = ", ".join(f"MAP {name} 127.0.0.1" for name in (*FOREIGN, INTRANET))
     quiet = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
     options = ["no-sandbox", "disable-gpu", *quiet, f"host-resolver-rules={names}"]
@@ -40,7 +43,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def files_port() -> Iterator[int]:
     """The port of the pages, on localhost, 127.0.0.1 and the foreign names."""
     with serving_files(build() / "dist") as port:

@@ -163,7 +163,8 @@ async def test_a_call_without_an_id() -> None:
     """Some models give their calls none: it is the client's to make all the same, and no empty answer."""
     call: Any = {"name": "weather", "args": {"city": "Paris"}, "id": None, "type": "tool_call"}
     message = AIMessage("", tool_calls=[call])
-    for chain in (FakeMessagesListChatModel(responses=[message]), RunnableLambda(lambda question: message)):
+    chains: list[Any] = [FakeMessagesListChatModel(responses=[message]), RunnableLambda(lambda question: message)]
+    for chain in chains:
         seen = await see(chain)
         assert ("", "tool_calls") == (seen.text, seen.reason)
         assert ["weather"] == [name for _, name in seen.calls]

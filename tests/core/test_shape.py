@@ -16,7 +16,7 @@ from langchain_ollama import ChatOllama
 import llmstream.chain
 from llmstream.chain import StrictChatOllama
 from llmstream.core.generate import prepare
-from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama import DemoOllama, Model
 from tests.support.answering import CLOSE, PROMPT, events_of, listened_to
 
 
@@ -92,11 +92,12 @@ async def test_the_same_request(ollama: DemoOllama) -> None:
     assert [0.5, 0.5, 0.7, 0.7] == [body["options"]["temperature"] for body in bodies]
 
 
-async def test_images_go_along() -> None:
+async def test_images_go_along(ollama: DemoOllama) -> None:
     """Content blocks reach Ollama as LangChain's own model sends them."""
     image = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
     question = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
-    job = await prepare(question, chain=usual())
+    ollama.models["seeing:latest"] = Model("seeing:latest", ("completion", "vision"))
+    job = await prepare(question, chain=usual("seeing"))
 
     assert job.fast is not None
     assert job.fast.body is not None

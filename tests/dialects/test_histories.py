@@ -268,7 +268,7 @@ async def test_thoughts_of_earlier_turns_are_over(sent: Sent) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("POST", "/v1/completions"), ("POST", "/v1/embeddings"), ("GET", "/v1/responses/x"), ("DELETE", "/v1/models/x"),
+        ("POST", "/v1/completions"), ("POST", "/v1/embeddings"), ("GET", "/v1/batches/x"), ("DELETE", "/v1/models/x"),
         ("POST", "/ollama/v1/completions"),
     ],
 )  # fmt: skip

@@ -87,7 +87,8 @@ def _objects(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 def bodies() -> Iterator[Any]:
     """Each endpoint that takes a body, and what it takes."""
     for path, operations in APP.openapi()["paths"].items():
-        if "requestBody" in operations.get("post", {}):
+        stays_open = path.startswith("/threads/") and "/stream" in path  # and so would wait for ever here
+        if "requestBody" in operations.get("post", {}) and not stays_open:
             schema = operations["post"]["requestBody"]["content"]["application/json"]["schema"]
             yield pytest.param(path, OLLAMA if path.startswith("/ollama/api") else schema, id=path)
 

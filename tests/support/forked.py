@@ -10,6 +10,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Self
 
@@ -42,8 +43,9 @@ class Forked:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Sends it a signal, if it still runs."""
-        if self._process.is_alive():
-            os.kill(self.pid, number)
+        with suppress(ProcessLookupError):
+            if self._process.is_alive():
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Ends it at once."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,10 +233,9 @@ class Held:
         self._gone_on = threading.Event()
         self.go = self._gone_on.set
 
-    async def _chain(self, questions: AsyncIterator[str]) -> AsyncGenerator[str]:
+    async def _chain(self, question: str) -> AsyncGenerator[str]:
         said = ""
         model = StrictChatOllama(model="demo", base_url=self.upstream.url)
-        question = "".join([each async for each in questions])
         async with aclosing(model.astream(question)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 if said.endswith(HALF):
