@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.page import Pages, chromium, opening
+from tests.support.page import Pages
 from tests.support.real_agent import QUESTION, RESULTS, weather_agent
 from tests.support.serving import Served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
-    """Opens the page; nothing may go wrong in it."""
-    with opening(browser) as pages:
-        yield pages
 
 
 @pytest.mark.parametrize("decision", ["Approve", "Edit", "Reject"])

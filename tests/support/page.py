@@ -238,10 +238,11 @@ class Held:
         model = StrictChatOllama(model="demo", base_url=self.upstream.url)
         async with aclosing(model.astream(question)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
-                if said.endswith(HALF):
-                    await asyncio.to_thread(self._gone_on.wait)
-                said += str(chunk.content)
-                yield str(chunk.content)
+                for word in re.findall(r"\s+|\S+", str(chunk.content)):  # tokens that are ready come together
+                    if said.endswith(HALF):
+                        await asyncio.to_thread(self._gone_on.wait)
+                    said += word
+                    yield word
 
     @contextmanager
     def serving(self) -> Iterator[Held]:
