@@ -14,6 +14,7 @@ from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.ollama.pieces import OllamaPieces
 from llmstream.dialects.openai.encoder import OpenAIEncoder
+from llmstream.dialects.responses.encoder import ResponsesEncoder
 from llmstream.events import Event, Started, Token
 
 _BATCHES = (1, 64)
@@ -31,6 +32,7 @@ ENCODERS: Mapping[str, Callable[[], Encode]] = {
     "plain": lambda: PlainEncoder(_RUN).encode,
     "AI SDK": lambda: AiSdkEncoder(_RUN).encode,
     "OpenAI": lambda: OpenAIEncoder(_RUN, model="demo").encode,
+    "Responses": lambda: ResponsesEncoder(_RUN).encode,
     "Anthropic": lambda: MessagesEncoder(_RUN, model="demo").encode,
     "AG-UI": lambda: AguiEncoder(_RUN, thread_id="t", agent_run_id="r").encode,
     "LangGraph": lambda: RunEncoder(_RUN).encode,

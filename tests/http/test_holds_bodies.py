@@ -23,12 +23,15 @@ PATHS = {
     "/nostream": '"question":"hi",',
     "/v1/chat/completions": '"model":"chain",',
     "/api/chat": '"id":"c",',
+    "/v1/responses": '"model":"chain",',
     "/v1/messages": '"model":"chain","max_tokens":9,',
     "/agui": '"threadId":"t","runId":"r",',
     "/ollama/api/chat": '"model":"chain",',
     "/ollama/api/generate": '"model":"chain","prompt":"hi",',
     "/ollama/api/show": '"model":"chain",',
 }
+# Where an endpoint has them under another name.
+MESSAGES = {"/v1/responses": '"input"'}
 MESSAGE = {
     "/api/chat": '{"role":"user","parts":[{"type":"text","text":"%"}]}',
     "/agui": '{"id":"1","role":"user","content":"%"}',
@@ -73,6 +76,11 @@ def post(app: FastAPI, path: str, body: bytes) -> httpx.Response:
     return asyncio.run(send())
 
 
+def body_of(path: str, rest: str) -> bytes:
+    """A body with what the endpoint needs, and its messages under its own name for them."""
+    return ("{" + PATHS[path] + rest.replace('"messages"', MESSAGES.get(path, '"messages"'))).encode()
+
+
 def message(path: str, text: str) -> str:
     """A message as the clients of an endpoint send it."""
     return MESSAGE.get(path, '{"role":"user","content":"%"}').replace("%", text)
@@ -83,7 +91,7 @@ def test_large(app: FastAPI, path: str) -> None:
     """What is made to be dear is refused, at no more than 20 times its size."""
     post(app, path, b"{}")
     for name, rest in LARGE.items():
-        body = ("{" + PATHS[path] + rest).encode()
+        body = body_of(path, rest)
         tracemalloc.start()
         answer = post(app, path, body)
         peak = tracemalloc.get_traced_memory()[1]
@@ -98,8 +106,7 @@ def test_numbers(app: FastAPI, path: str) -> None:
     """A number that can't be one is nobody's fault but the client's, wherever it stands."""
     for number in NUMBERS:
         for rest in (f'"temperature":{number}', f'"options":{{"seed":{number}}}', f'"metadata":[{number}]'):
-            body = "{" + PATHS[path] + f'"messages":[{message(path, "hi")}],{rest}' + "}"
-            answer = post(app, path, body.encode())
+            answer = post(app, path, body_of(path, f'"messages":[{message(path, "hi")}],{rest}' + "}"))
             assert answer.status_code < 500, (rest[:40], answer.status_code, answer.text)
             assert "Ollama" not in answer.text
             assert '"retryable":true' not in answer.text
@@ -109,16 +116,15 @@ def test_numbers(app: FastAPI, path: str) -> None:
 def test_odd_messages(app: FastAPI, path: str) -> None:
     """Messages that are none are refused, or left out of account where an endpoint does not read them."""
     for odd in ODD:
-        answer = post(app, path, ("{" + PATHS[path] + f'"messages":{odd}' + "}").encode())
+        answer = post(app, path, body_of(path, f'"messages":{odd}' + "}"))
         assert answer.status_code < 500, (odd, answer.status_code, answer.text)
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path not in ("/nostream", "/ollama/api/show")])
 def test_half_an_emoji(app: FastAPI, path: str) -> None:
     """What JavaScript's `slice` left of an emoji is a replacement character; whole ones and backslashes stay."""
-    body = "{" + PATHS[path] + f'"messages":[{message(path, TEXT)}]' + "}"
-    body = body.replace('"prompt":"hi"', f'"prompt":"{TEXT}"')
-    answer = post(app, path, body.encode())
+    body = body_of(path, f'"messages":[{message(path, TEXT)}]' + "}")
+    answer = post(app, path, body.replace(b'"prompt":"hi"', f'"prompt":"{TEXT}"'.encode()))
     assert answer.status_code in (200, 201), answer.text
     if "stream" in path:  # the chain repeats it
         assert json.loads(f'"{TEXT}"').replace("\ud83d", "\ufffd") == _text(answer.text)
@@ -138,7 +144,8 @@ _json = st.recursive(
     max_leaves=8,
 )
 _fields = st.sampled_from(["messages", "options", "tools", "model", "stream", "question", "id", "format", "keep_alive",
-                           "think", "metadata", "tool_choice", "context", "resume", "images", "stop"])  # fmt: skip
+                           "think", "metadata", "tool_choice", "context", "resume", "images", "stop", "input",
+                           "text"])  # fmt: skip
 
 
 @tried(max_examples=150, deadline=None)
@@ -147,7 +154,7 @@ _fields = st.sampled_from(["messages", "options", "tools", "model", "stream", "q
 )
 def test_anything(app: FastAPI, path: str, fields: dict[str, object], cut: bytes | None) -> None:
     """Fields of any form, and bytes that are nothing, are answered or refused, at a bounded cost."""
-    valid = json.loads("{" + PATHS[path] + f'"messages":[{message(path, "hi")}]' + "}")
+    valid = json.loads(body_of(path, f'"messages":[{message(path, "hi")}]' + "}"))
     body = json.dumps({**valid, **fields}).encode()
     if cut is not None:
         body = body[: len(cut)] + cut

@@ -1,9 +1,17 @@
-"""openai-agents, by chat completions."""
+"""openai-agents, by chat completions and by Responses."""
 
 import asyncio
 from typing import Literal
 
-from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseTextDeltaEvent
 from pydantic import BaseModel
@@ -22,9 +30,13 @@ def get_weather(city: str) -> str:
     return DAY
 
 
-def agent(server: str = REAL, name: str = MODEL, **options: object) -> Agent:
+def agent(server: str = REAL, name: str = MODEL, by: type = OpenAIChatCompletionsModel, **options: object) -> Agent:
     client = AsyncOpenAI(base_url=f"{server}/v1", api_key="unused", max_retries=0)
-    return Agent(name="A", model=OpenAIChatCompletionsModel(model=name, openai_client=client), **options)
+    return Agent(name="A", model=by(model=name, openai_client=client), **options)
+
+
+def by_responses(*of: str, **options: object) -> Agent:
+    return agent(*of, by=OpenAIResponsesModel, **options)
 
 
 def ask(who: Agent, question: str = SKY) -> object:
@@ -40,13 +52,21 @@ def streamed(who: Agent) -> list[str]:
 
 
 required = ModelSettings(tool_choice="required")
+demanding = {"tools": [get_weather], "model_settings": required, "tool_use_behavior": "stop_on_first_tool"}
 
 tell(
     plain=ask(agent()),
     streamed=streamed(agent()),
     structured=ask(agent(output_type=City), "Name a city.").name,
     tools=ask(agent(tools=[get_weather]), WEATHER),
-    demanded=ask(agent(tools=[get_weather], model_settings=required, tool_use_behavior="stop_on_first_tool"), WEATHER),
+    demanded=ask(agent(**demanding), WEATHER),
     refused=failure(lambda: ask(agent(DEMO, "nobody"))),
     broken=failure(lambda: streamed(agent(DEMO, "demo:error-line"))),
+    responses_plain=ask(by_responses()),
+    responses_streamed=streamed(by_responses()),
+    responses_structured=ask(by_responses(output_type=City), "Name a city.").name,
+    responses_tools=ask(by_responses(tools=[get_weather]), WEATHER),
+    responses_demanded=ask(by_responses(**demanding), WEATHER),
+    responses_refused=failure(lambda: ask(by_responses(DEMO, "nobody"))),
+    responses_broken=failure(lambda: streamed(by_responses(DEMO, "demo:error-line"))),
 )
