@@ -62,7 +62,7 @@ def test_heartbeats_are_no_messages(upstream: DemoOllama, serve: Serve, tmp_path
     bodies = [post(f"{served.url}/{path}", {"question": "x"}).content for path in ("stream", "stream-with-post")]
     assert parsed(tmp_path, *bodies) == alike(*bodies)
     for body in bodies:
-        assert body.count(b": ping\n") > 2
+        assert b": ping\n" in body
         assert b": ping\n\n" not in body
         assert all(message["data"] or message["event"] == "done" for message in ours(body))
 

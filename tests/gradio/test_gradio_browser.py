@@ -7,13 +7,13 @@ import gc
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import gradio
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, TimeoutError, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.gradio import create_chat
@@ -58,9 +58,13 @@ class Chat:
         box.press("Enter")
 
     def pick(self, model: str) -> None:
-        """Choose a model."""
-        self.page.get_by_role("combobox", name="Model").click()
-        self.page.get_by_role("option", name=model, exact=True).click()
+        """Choose a model; the list closes when something else of the page changes meanwhile, and is opened again."""
+        for _ in range(5):
+            self.page.get_by_role("combobox", name="Model").click()
+            with suppress(TimeoutError):
+                return self.page.get_by_role("option", name=model, exact=True).click(timeout=3000)
+            self.page.get_by_role("textbox").first.click()
+        raise AssertionError(f"{model} could not be chosen")
 
     def has_models(self) -> None:
         """Waits until there are models to choose from."""

@@ -51,7 +51,7 @@ SHOWN: Mapping[str, Mapping[str, str]] = {
         "prompt-model-parser": "WITH `CREATE_ROUTER`.",
         "find": "runs.md",
         "answer-from-files": "<summary>Sources (2)</summary>",
-        "by-rule": "<summary>Tool: look_up</summary>",
+        "by-rule": "<summary>Tool: look_up",
         "by-model": "can't call tools",
     },
     "03-runs": {
