@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import gradio
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, Request, TimeoutError, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.gradio import create_chat
@@ -61,7 +61,7 @@ class Chat:
         """Choose a model; the list closes when something else of the page changes meanwhile, and is opened again."""
         for _ in range(5):
             self.page.get_by_role("combobox", name="Model").click()
-            with suppress(TimeoutError):
+            with suppress(Error):
                 return self.page.get_by_role("option", name=model, exact=True).click(timeout=3000)
             self.page.get_by_role("textbox").first.click()
         raise AssertionError(f"{model} could not be chosen")
