@@ -27,6 +27,9 @@ OPTIONS = [
     "1",
     "--generation-database",
     "none",
+    # A thread's stream stays open for the runs to come.
+    "--exclude-path-regex",
+    "^/threads/[^/]+/stream",
 ]
 
 
