@@ -105,7 +105,7 @@ dist: $(DEV) $(PAGE) ## what a release is: the wheel and the sdist in dist/, wit
 	@if [ ! -f $(PAGE) ]; then echo "A release needs the chat page, and that needs Node 20 or later."; exit 1; fi
 	@rm -rf dist
 	$(BIN)/python -m build --outdir dist . >/dev/null
-	@$(BIN)/python -m tests.dist.check dist
+	@$(BIN)/python -m tests.release.check dist
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis dist llmstream/page $(REACT)/node_modules
