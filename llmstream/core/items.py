@@ -53,6 +53,7 @@ class ItemsReader(Reader):
         self._states: dict[str, list[BaseMessage]] = {}  # of graphs inside the chain, or of the input, by their key
         self._results: list[str] = []  # of tools, as long as nothing has been said after them
         self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
+        self._answer_key: str | None = None  # the first of `ANSWER_KEYS` in use; others are beside it
         self._reached: list[str] = []  # the calls that are a part of the answer
         self._reached_unnamed = False  # some of them have no id of their model's
 
@@ -94,6 +95,7 @@ class ItemsReader(Reader):
             self._message(item)
         elif isinstance(item, Mapping):
             self._has_parsed |= "parsed" in item
+            self._answer_key = self._answer_key or next((key for key in ANSWER_KEYS if key in item), None)
             for key, value in item.items():
                 self._field(str(key), value, "")
         elif isinstance(item, Document):
@@ -171,9 +173,9 @@ class ItemsReader(Reader):
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)
         elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
-            self._message(value, None if key in ANSWER_KEYS else key)
-        elif isinstance(value, str) and (key in ANSWER_KEYS or key in self._keys):
-            self._say(None if key in ANSWER_KEYS else key, value)
+            self._message(value, None if key == self._answer_key else key)
+        elif isinstance(value, str) and (key == self._answer_key or key in self._keys):
+            self._say(None if key == self._answer_key else key, value)
         elif key not in (*INPUT_KEYS, "parsing_error") and value is not None:
             self._add(key, value)
 
@@ -195,7 +197,8 @@ class ItemsReader(Reader):
         self.messages.say(self._of(key), text)
 
     def _think(self, part: Part, reasoning: str) -> None:
-        keys = [key for key in _keys_of(part) if key not in ANSWER_KEYS]
+        self._answer_key = self._answer_key or next((key for key in _keys_of(part) if key in ANSWER_KEYS), None)
+        keys = [key for key in _keys_of(part) if key != self._answer_key]
         self.messages.think(self._of(keys[0] if keys else None), reasoning)
 
     def _of(self, key: str | None) -> Message:

@@ -220,3 +220,9 @@ async def test_a_model_gets_the_messages(chain: Any) -> None:
 async def test_what_a_prompt_is_given(prompt: Any, question: Any, text: str) -> None:
     """History is text in a text and messages in a placeholder; the question is the last user message."""
     assert text == (await see(prompt | echo(), question)).text
+
+
+async def test_one_of_several_answer_keys() -> None:
+    """One key is the answer; a text under another one is a value beside it, and not glued to it."""
+    seen = await see(RunnableLambda(lambda question: {"answer": "Paris", "text": "A passage of the book."}))
+    assert "Paris" == seen.text
