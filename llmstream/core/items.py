@@ -40,6 +40,7 @@ class ItemsReader(Reader):
         self._latest: Any = None  # such an item, not emitted yet
         self._emitted_at = 0.0
         self._data: dict[str, Any] = {}
+        self._inputs: dict[str, Any] = {}  # under `INPUT_KEYS`
         self._said: dict[str | None, Message] = {}  # by the key, or the id of the message, that they came under
         self._ids: dict[str, str | None] = {}  # from the id of a message to its key in `_said`
         self._models: list[Part] = []
@@ -123,7 +124,8 @@ class ItemsReader(Reader):
         self.messages.finish()
         if self._latest is not None:
             self.data("output", self._latest)
-        for key, value in self._data.items():
+        # Beside a text they repeat what was asked; where there is none, they may be all that the chain gives.
+        for key, value in {**({} if self._said else self._inputs), **self._data}.items():
             self.data(key, value)
         text = "".join(message.text for message in self._said.values())
         shown = [part for part in self._models if (said := "".join(self._texts[part]).strip()) and said in text]
@@ -176,7 +178,9 @@ class ItemsReader(Reader):
             self._message(value, None if key == self._answer_key else key)
         elif isinstance(value, str) and (key == self._answer_key or key in self._keys):
             self._say(None if key == self._answer_key else key, value)
-        elif key not in (*INPUT_KEYS, "parsing_error") and value is not None:
+        elif key in INPUT_KEYS:
+            self._inputs[key] = value
+        elif key != "parsing_error" and value is not None:
             self._add(key, value)
 
     def _of_state(self) -> None:

@@ -226,3 +226,11 @@ async def test_one_of_several_answer_keys() -> None:
     """One key is the answer; a text under another one is a value beside it, and not glued to it."""
     seen = await see(RunnableLambda(lambda question: {"answer": "Paris", "text": "A passage of the book."}))
     assert "Paris" == seen.text
+
+
+async def test_keys_of_an_input_are_left_out_beside_an_answer_only() -> None:
+    """Where a chain gives nothing else, such as a query that it has rewritten, they are its result."""
+    alone = await see(RunnableLambda(lambda question: {"query": "sky colour", "k": 3}))
+    assert {"query": "sky colour", "k": 3} == alone.data
+    beside = await see(RunnableLambda(lambda question: {"question": question, "answer": "Blue."}))
+    assert ("Blue.", {}) == (beside.text, beside.data)
