@@ -14,6 +14,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import RunnableConfig, merge_configs
 
 from llmstream.core.anatomy import ByChain, first_step, is_graph, steps, unbound
 from llmstream.core.reader import text_of
@@ -84,9 +85,15 @@ def remembers(chain: Runnable[Any, Any]) -> bool:
 
 def asking_graph(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
     """The graph at a chain's end that keeps its threads, and so can wait for an answer of a person."""
-    while isinstance(chain, RunnableSequence):
-        chain = chain.last
-    return chain if remembers(chain) else None
+    config: RunnableConfig = {}
+    while not remembers(chain):
+        if isinstance(chain, RunnableSequence):
+            chain = chain.last
+        elif isinstance(chain, RunnableBindingBase):  # what it binds, such as a thread, holds for the graph too
+            config, chain = merge_configs(config, chain.config), chain.bound
+        else:
+            return None
+    return chain.with_config(config) if config else chain
 
 
 def kept_by(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:

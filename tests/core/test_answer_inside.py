@@ -125,9 +125,18 @@ def asking() -> Any:
     return StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile(InMemorySaver())
 
 
-async def test_a_pause_at_the_end_of_a_chain() -> None:
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda graph: ASK | graph,
+        lambda graph: (ASK | graph).with_config(run_name="x"),
+        lambda graph: (ASK | graph.with_config(tags=["y"])).with_config(configurable={"user": "ann"}),
+    ],
+    ids=["bare", "bound", "bound twice"],
+)
+async def test_a_pause_at_the_end_of_a_chain(around: Any) -> None:
     """The answer goes to the graph alone: the steps before it have run."""
-    chain = ASK | asking()
+    chain = around(asking())
     first = await see(chain, thread="t")
     assert ["Send it?"] == [each["value"] for each in first.interrupts]
     assert "Sent: yes." == (await see(chain, None, thread="t", resume={first.interrupts[0]["id"]: "yes"})).text
