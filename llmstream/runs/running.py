@@ -102,6 +102,7 @@ class Running:
             if not isinstance(error, Exception):  # the whole process is to end
                 raise
         finally:
+            begun.set()  # also where not even the beginning could be logged: `start` waits for it
             try:
                 await self._log.close(self.id)
             finally:
