@@ -20,7 +20,7 @@ from llmstream.dialects.anthropic.encoder import MessagesEncoder, message_body
 from llmstream.events import Event, Finished, Reasoning, Started, Timings, Token, ToolCall, ToolResult, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.golden import forever, golden
+from tests.support.golden import forever, golden, stopped
 from tests.support.message_runs import RUNS
 from tests.support.npm import EXACT, NOBODY
 from tests.support.serving import Served, get, post
@@ -77,15 +77,7 @@ def test_transcript(served: Served, scenario: str) -> None:
 def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> None:
     """A stop is told as an error: what came is not the whole answer."""
     served = serve(create_app(settings, chain=forever))
-    body = ask(model="chain", stream=True)
-    with httpx.stream("POST", f"{served.url}/v1/messages", json=body, timeout=30) as response:
-        pieces = response.iter_raw()
-        came = next(pieces)
-        while b"One" not in came:
-            came += next(pieces)
-        assert 202 == post(f"{served.url}/runs/{response.headers['x-run-id']}/stop").status_code
-        came += b"".join(pieces)
-    golden("anthropic_stopped", came)
+    golden("anthropic_stopped", stopped(served, "/v1/messages", ask(model="chain", stream=True)))
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -34,7 +34,7 @@ from llmstream.events import (
 )
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.golden import forever, golden
+from tests.support.golden import forever, golden, stopped
 from tests.support.npm import EXACT, NOBODY
 from tests.support.serving import Served, post
 
@@ -87,14 +87,7 @@ def test_transcript(served: Served, scenario: str) -> None:
 def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> None:
     """A stop is told as an error: what came is not the whole answer."""
     served = serve(create_app(settings, chain=forever))
-    with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=ask(model="chain"), timeout=30) as response:
-        pieces = response.iter_raw()
-        body = next(pieces)
-        while b"One" not in body:
-            body += next(pieces)
-        assert 202 == post(f"{served.url}/runs/{response.headers['x-run-id']}/stop").status_code
-        body += b"".join(pieces)
-    golden("openai_stopped", body)
+    golden("openai_stopped", stopped(served, "/v1/chat/completions", ask(model="chain")))
 
 
 def test_headers(served: Served) -> None:

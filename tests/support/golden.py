@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import httpx
 
 from tests.support import DATA
+from tests.support.serving import Served, post
 
 WIRE = DATA / "wire"
 # What differs from one run to the next: ids, times, and what was measured.
@@ -31,6 +35,17 @@ def golden(name: str, body: bytes, *, fixed: bool = False) -> None:
     if os.environ.get("LLMSTREAM_TEST_UPDATE"):
         path.write_bytes(text.encode())
     assert path.read_bytes().decode() == text
+
+
+def stopped(served: Served, path: str, body: Mapping[str, Any]) -> bytes:
+    """The whole stream of an answer of `forever` that is stopped once it has begun."""
+    with httpx.stream("POST", f"{served.url}{path}", json=body, timeout=30) as response:
+        pieces = response.iter_raw()
+        came = next(pieces)
+        while b"One" not in came:
+            came += next(pieces)
+        assert 202 == post(f"{served.url}/runs/{response.headers['x-run-id']}/stop").status_code
+        return came + b"".join(pieces)
 
 
 async def forever(question: object) -> AsyncIterator[str]:
