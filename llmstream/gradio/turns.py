@@ -133,7 +133,7 @@ class Turns:
         ask = request.ask()
         if self._service.chain is not None:  # it brings its own model, and what that is told
             ask = Ask(messages=ask.messages, context=ask.context, thread=ask.thread, resume=ask.resume)
-        return await self._service.start(ask, caller=caller, grace_s=0)
+        return await self._service.start(ask, caller=caller, request=None, grace_s=0)
 
 
 async def _views(turn: _Turn, view: View) -> AsyncGenerator[View, None]:

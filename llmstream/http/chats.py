@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from starlette.requests import HTTPConnection
+
 from llmstream.errors import RunNotFound
 from llmstream.events import CancelledBy, Interrupt
 from llmstream.http.ask import Ask
@@ -19,7 +21,17 @@ class Chats:
         self._service = service
         self._dialect = dialect
 
-    async def start(self, chat: str, ask: Ask, *, caller: str, key: str | None, note: str = "", **options: Any) -> Run:
+    async def start(
+        self,
+        chat: str,
+        ask: Ask,
+        *,
+        caller: str,
+        request: HTTPConnection,
+        key: str | None,
+        note: str = "",
+        **options: Any,
+    ) -> Run:
         """Starts a run in a chat; `note` is kept with it.
 
         An answer to what the chain has asked replaces no run: what goes on may come of somebody else's answer.
@@ -28,7 +40,7 @@ class Chats:
         is_new = key is None or await log.find(caller, key, options["fingerprint"]) is None
         if is_new and ask.resume is None:
             await self.stop(caller, chat, "replaced")
-        run = await self._service.start(ask, caller=caller, key=key, **options)
+        run = await self._service.start(ask, caller=caller, request=request, key=key, **options)
         before = await log.swap(caller, self._named(chat), run.id, note)
         if before is not None and before != run.id:  # another message may have come in the meantime
             with suppress(RunNotFound):

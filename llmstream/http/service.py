@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from llmstream.core.demanded import DemandedCall
 from llmstream.core.generate import keeps_threads
 from llmstream.core.inputs import Arguments
-from llmstream.errors import InvalidRequest, ModelNotFound
+from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
 from llmstream.http.encoder import OPEN, Encoder
 from llmstream.http.errors import ErrorForm
@@ -91,7 +91,7 @@ class Service:
         ask: Ask,
         *,
         caller: str,
-        request: HTTPConnection | None = None,
+        request: HTTPConnection | None,
         key: str | None = None,
         fingerprint: str = "",
         grace_s: float | None = None,
@@ -99,7 +99,8 @@ class Service:
     ) -> Run:
         """Starts a run for a request; raises what makes it impossible.
 
-        A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`.
+        A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`; None
+        where the run is no request's, as in a Gradio page, whose service prepares nothing.
         """
         ask = ask if self.chain is None else self._for_chain(ask)
         call = DemandedCall(ask.tools) if ask.must_call else None
@@ -134,7 +135,9 @@ class Service:
 
     async def _prepared(self, ask: Ask, request: HTTPConnection | None) -> Prepared:
         """The values that the chain is given with this request; raises `InvalidRequest` for some that nobody reads."""
-        if self._prepare is not None and request is not None:
+        if self._prepare is not None:
+            if request is None:
+                raise LlmstreamError("This chain is prepared for each request, and there is none.")
             return await prepared(self._prepare, request, ask)
         if ask.inputs:
             raise InvalidRequest("This server takes no inputs: its chain is asked without any.")

@@ -28,6 +28,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "/stream-with-post": {"question": "Hi"},
     "/nostream": {"question": "Hi"},
     "/v1/chat/completions": {"model": "chain", "messages": ASKED},
+    "/v1/responses": {"model": "chain", "input": "Hi"},
     "/v1/messages": {"model": "chain", "messages": ASKED, "max_tokens": 9},
     "/api/chat": {"id": "c", "messages": [UI], "trigger": "submit-message"},
     "/agui": {**AGUI, "forwardedProps": {}},
@@ -57,6 +58,16 @@ def test_every_dialect_prepares(path: str, serve: Serve, settings: Settings) -> 
     response = post(serve(create_app(settings, chain=answer, prepare=prepare)), path)
     assert 200 == response.status_code
     assert "ann2-Hi-acme" in response.text
+
+
+def test_a_thread_is_prepared(serve: Serve, settings: Settings) -> None:
+    """A command starts a run with the values of its request, or is refused as the app refuses it."""
+    served = serve(create_app(settings, chain=answer, prepare=prepare))
+    run = {"assistant_id": "chain", "input": {"messages": [{"type": "human", "content": "Hi"}]}}
+    command = {"id": 1, "method": "run.start", "params": run}
+    started = httpx.post(f"{served.url}/threads/t/commands", json=command, headers={"x-user": "ann"}).json()
+    assert "success" == started["type"], started
+    assert "ann2-Hi-acme" in httpx.get(f"{served.url}/runs/{started['result']['run_id']}/events").text
 
 
 def test_by_get(serve: Serve, settings: Settings) -> None:

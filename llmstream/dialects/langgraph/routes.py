@@ -73,7 +73,7 @@ class _LangGraph:
         self, request: Request, thread: Thread, body: CommandBody, key: IdempotencyKey = None
     ) -> JSONResponse:
         """A command's result; what refuses it is in the body, where its client reads it."""
-        options = {"key": key, "fingerprint": fingerprint_of(body, exclude={"id"})}
+        options = {"request": request, "key": key, "fingerprint": fingerprint_of(body, exclude={"id"})}
         caller = request.scope[CALLER]
         try:
             if body.method == "run.start":

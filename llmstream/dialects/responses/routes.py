@@ -61,6 +61,7 @@ class _Responses:
         run = await self._service.start(
             body.ask(await self._kept.items(body.references(), caller), thread),
             caller=caller,
+            request=request,
             key=key,
             fingerprint=fingerprint_of(body),
             on_leave="continue" if body.background else "cancel",
