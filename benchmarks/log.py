@@ -12,8 +12,8 @@ from benchmarks.report import table, target
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.events import Token
 from llmstream.runs.log import NewRun
+from llmstream.runs.manager import Runs
 from llmstream.runs.memory import MemoryLog
-from llmstream.runs.owner import Runs
 from llmstream.settings import Settings
 
 _BATCHES = (1, 8, 400)

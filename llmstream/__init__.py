@@ -12,14 +12,14 @@ __version__ = "0.1.0"
 
 _HOME = {
     "LlmstreamError": "errors",
-    "Runs": "runs.owner",
+    "Runs": "runs.manager",
     "Settings": "settings",
-    "astream": "core.streams",
-    "astream_events": "core.streams",
+    "astream": "core.api",
+    "astream_events": "core.api",
     "demo": "demo_ollama.server",
     "open_chain": "chain",
-    "stream": "core.streams",
-    "stream_events": "core.streams",
+    "stream": "core.api",
+    "stream_events": "core.api",
 }
 
 __all__ = [
@@ -36,10 +36,10 @@ __all__ = [
 
 if TYPE_CHECKING:
     from llmstream.chain import open_chain
-    from llmstream.core.streams import astream, astream_events, stream, stream_events
+    from llmstream.core.api import astream, astream_events, stream, stream_events
     from llmstream.demo_ollama.server import demo
     from llmstream.errors import LlmstreamError
-    from llmstream.runs.owner import Runs
+    from llmstream.runs.manager import Runs
     from llmstream.settings import Settings
 
 

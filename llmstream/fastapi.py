@@ -18,7 +18,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.middleware.cors import CORSMiddleware
 
 from llmstream import __version__, dialects
-from llmstream.core.generate import as_runnable
+from llmstream.core.generator import as_runnable
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.dialects import DIALECTS
 from llmstream.errors import SettingsError
@@ -29,10 +29,10 @@ from llmstream.http.prepare import Prepare
 from llmstream.http.route import GuardedRoute
 from llmstream.http.security import Identify, Security
 from llmstream.http.service import Service
+from llmstream.logger import logger
 from llmstream.runs.ended import OnEnd
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
-from llmstream.telling import logger
 
 # What a router can speak: "native" is everything but the dialects of other clients.
 PROTOCOLS = dialects.NAMES

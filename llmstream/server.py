@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.uvicorn_protocol import Protocol
 
 # After the drain: how long uvicorn may wait for connections that do not end.

@@ -17,7 +17,7 @@ from pydantic import BaseModel, PrivateAttr
 
 from llmstream import concurrency
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
-from llmstream.chain.listening import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
+from llmstream.chain.listeners import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined

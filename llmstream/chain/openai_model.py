@@ -15,7 +15,7 @@ from openai.lib._parsing import type_to_response_format_param
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
 from llmstream import concurrency
-from llmstream.chain.listening import ignore, notify_status
+from llmstream.chain.listeners import ignore, notify_status
 from llmstream.chain.request import are_messages, normalized
 from llmstream.concurrency import AT_A_TIME, pulled
 from llmstream.errors import InvalidRequest

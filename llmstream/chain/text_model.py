@@ -13,7 +13,7 @@ from pydantic import PrivateAttr
 
 from llmstream import concurrency
 from llmstream.addresses import plain_ollama_host
-from llmstream.chain.listening import ignore, is_heard_in_groups, notify_status
+from llmstream.chain.listeners import ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, LastChunk, joined

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from llmstream import concurrency
 from llmstream.cli import INTERRUPTED
-from llmstream.cli.pulling import pull
+from llmstream.cli.pull_progress import pull
+from llmstream.core.api import stream_events
 from llmstream.core.images import parts_of
-from llmstream.core.streams import stream_events
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
 from llmstream.events import (

@@ -19,7 +19,7 @@ from llmstream.http.pages import CHAT
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
 from llmstream.openai.models import OpenAIServer
-from llmstream.runs.owner import open_log
+from llmstream.runs.manager import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_line
 

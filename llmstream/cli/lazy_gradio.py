@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 
 PATH = "/gradio"
 MISSING = 'The Gradio chat needs Gradio. Get it with: pip install "llmstream-toolkit[gradio]"\n'

@@ -8,10 +8,10 @@ from typing import Any
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import last_steps, unbound
+from llmstream.core.draft_reader import DraftReader, Kept
 from llmstream.core.emitter import Emitter
+from llmstream.core.inspection import last_steps, unbound
 from llmstream.core.items import ANSWER_KEYS, INPUT_KEYS
-from llmstream.core.judged import JudgedReader, Kept
 from llmstream.core.reader import Part, text_of
 from llmstream.core.sources import are_documents
 
@@ -20,7 +20,7 @@ _STUFFED = "StuffDocumentsChain"
 _STEPS = ("actions", "steps", "intermediate_steps", "messages")
 
 
-class ClassicReader(JudgedReader):
+class ClassicReader(DraftReader):
     """An `AgentExecutor` keeps what it says between its steps, unless that is parsed for what to do; the others keep
     what stands under their output keys.
     """

@@ -16,13 +16,13 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import ensure_config
 
-from llmstream.chain.listening import goes_its_own_way, handlers_in, is_traced
-from llmstream.core.anatomy import sync_parts
+from llmstream.chain.listeners import goes_its_own_way, handlers_in, is_traced
+from llmstream.core.answering_model import Shape, shape_of
+from llmstream.core.callbacks import Watcher
 from llmstream.core.emitter import Emitter
+from llmstream.core.inspection import sync_parts
 from llmstream.core.reader import Part, Reader, is_set_apart
-from llmstream.core.shape import Shape, shape_of
-from llmstream.core.watched import watched
-from llmstream.core.watcher import Watcher
+from llmstream.core.run_guard import guarded_run
 from llmstream.events import Usage
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.upstream import Upstream
@@ -81,7 +81,7 @@ async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
         return await _read(fast, fast.body, emitter)
     shape = fast.shape
     watcher = Watcher(emitter, _BeforeReader(emitter, named=False))
-    async with watched(watcher, job.settings):
+    async with guarded_run(watcher, job.settings):
         said = await _run_before(shape, job.chain_input, watcher, emitter)
         if not said:  # the model is not asked then
             return emitter.finish("stop", watcher.usage, calls_left=False)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from llmstream.core.demanded import DemandedCall
-from llmstream.core.pieces import MAX_TEXT, Pieces
+from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.text_pieces import MAX_TEXT, Pieces
 from llmstream.core.think_tags import ThinkTags
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (

@@ -12,18 +12,18 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
+from llmstream.core.draft_reader import DraftReader
 from llmstream.core.emitter import Emitter
+from llmstream.core.graph_state import Judgement, NewMessages, messages_in
+from llmstream.core.graph_structure import structure
 from llmstream.core.items import INPUT_KEYS
-from llmstream.core.judged import JudgedReader
 from llmstream.core.reader import ANSWERS, Part, messages_in_list, text_of
 from llmstream.core.sources import are_documents
-from llmstream.core.state import Judgement, NewMessages, messages_in
-from llmstream.core.structure import structure
 from llmstream.core.threads import BREAKPOINT
 from llmstream.events import Interrupt, json_value
 
 
-class GraphReader(JudgedReader):
+class GraphReader(DraftReader):
     """A reader of a graph. Answer: the new messages of the final state, else the text under an answer key; see `state`.
 
     answer_nodes: the nodes whose text is the answer, where it can't be told from the graph.

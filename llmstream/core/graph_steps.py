@@ -19,8 +19,8 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase
 
-from llmstream.core.anatomy import ByChain, ends_in_graph, is_graph
 from llmstream.core.copying import Change, copied, with_parts, with_ways
+from llmstream.core.inspection import ByChain, ends_in_graph, is_graph
 from llmstream.core.reader import ANSWERS
 from llmstream.errors import ChainFailed
 

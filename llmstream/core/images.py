@@ -14,7 +14,7 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.strict import strict_of
-from llmstream.core.anatomy import is_graph, steps, unbound
+from llmstream.core.inspection import is_graph, steps, unbound
 from llmstream.errors import BodyTooLarge, CapabilityMissing, InvalidRequest, LlmstreamError
 from llmstream.settings import Settings
 

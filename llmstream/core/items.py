@@ -12,8 +12,8 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.emitter import Emitter
+from llmstream.core.inspection import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.messages import Message
 from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, step_of, text_of
 from llmstream.core.sources import are_documents

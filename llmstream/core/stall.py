@@ -7,8 +7,8 @@ import math
 import time
 
 from llmstream.concurrency import Watchdog
+from llmstream.core.callbacks import Watcher
 from llmstream.core.reader import Part
-from llmstream.core.watcher import Watcher
 from llmstream.errors import LlmstreamError, UpstreamStalled, UpstreamTimeout
 from llmstream.settings import Settings
 

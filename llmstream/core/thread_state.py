@@ -11,9 +11,9 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from llmstream.core.generate import as_runnable
+from llmstream.core.generator import as_runnable
+from llmstream.core.run_guard import chain_failed
 from llmstream.core.threads import kept_by, takes_only_news, thread_config, thread_id
-from llmstream.core.watched import chain_failed
 from llmstream.events import Interrupt, json_value
 
 # What a client shows of a message, or sends back with it.

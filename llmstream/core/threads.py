@@ -16,9 +16,9 @@ from langchain_core.runnables import Runnable, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 
-from llmstream.core.anatomy import ByChain, first_step, is_graph, steps, unbound
+from llmstream.core.inspection import ByChain, first_step, is_graph, steps, unbound
 from llmstream.core.reader import text_of
-from llmstream.core.watched import chain_failed
+from llmstream.core.run_guard import chain_failed
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt
 

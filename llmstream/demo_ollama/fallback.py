@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llmstream.demo_ollama.server import DemoOllama
+from llmstream.logger import logger
 from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
-from llmstream.telling import logger
 
 _POLL_S = 2.0
 

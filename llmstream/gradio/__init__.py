@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from llmstream.core.generate import as_runnable
-from llmstream.runs.owner import Runs
+from llmstream.core.generator import as_runnable
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 
 if TYPE_CHECKING:

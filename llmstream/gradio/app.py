@@ -21,7 +21,7 @@ from llmstream.gradio.page import Page
 from llmstream.gradio.style import STYLE
 from llmstream.http.origins import check_public
 from llmstream.http.security import CALLER, Security
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 
 logger = logging.getLogger("llmstream")

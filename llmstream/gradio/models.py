@@ -11,7 +11,7 @@ from llmstream.errors import LlmstreamError
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import is_allowed
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 
 # How often the page looks for a missing Ollama, in seconds.
 _LOOK_EVERY_S = 5.0

@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from llmstream.gradio.active_answers import Session, Turns
 from llmstream.gradio.messages import (
     ANSWER,
     EDIT,
@@ -23,9 +24,8 @@ from llmstream.gradio.messages import (
 )
 from llmstream.gradio.models import AT_ONCE, QUIET, Models
 from llmstream.gradio.style import PREPARE, SWITCH_THEME, TYPE_ON
-from llmstream.gradio.turns import Session, Turns
 from llmstream.http.security import CALLER
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from llmstream.view.interrupts import arguments_to_edit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from llmstream.gradio.code import KEEP_TEXT
+from llmstream.gradio.whitespace_script import KEEP_TEXT
 
 STYLE = """
 #title h1 { font-size: 1.35rem; margin: 0; }

@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from llmstream.concurrency import call
 from llmstream.errors import LlmstreamError
 from llmstream.http.ask import Ask
-from llmstream.telling import logger
+from llmstream.logger import logger
 
 
 class Prepared(TypedDict, total=False):

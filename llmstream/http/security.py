@@ -31,8 +31,8 @@ from llmstream.http.errors import NATIVE, ErrorForm, error_response
 from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.token import check_token, with_cookie
+from llmstream.logger import logger
 from llmstream.settings import Settings
-from llmstream.telling import logger
 
 # Names the caller of a request, or gives None for nobody (401); may be async, and raise an `HTTPException` of its own.
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]

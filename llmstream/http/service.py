@@ -12,8 +12,8 @@ from fastapi import Response
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
-from llmstream.core.demanded import DemandedCall
-from llmstream.core.generate import keeps_threads
+from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.generator import keeps_threads
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
@@ -26,7 +26,7 @@ from llmstream.http.stream import HEADERS, EventStream, Followed
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check, check_conversation, is_allowed
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.runs.run import OnLeave, Run
 from llmstream.settings import Settings
 

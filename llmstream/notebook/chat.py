@@ -20,7 +20,7 @@ from llmstream.notebook.show import shared_runs
 from llmstream.notebook.turn import Turn
 from llmstream.ollama.names import is_cloud
 from llmstream.openai.upstream import upstream_of
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 
 _HINT = "A chat panel: run the cell to use it."

@@ -14,13 +14,13 @@ from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import LlmstreamError, RunNotFound
 from llmstream.events import Cancelled, Event, Reasoning, Token, failed
 from llmstream.notebook.answer import Answer, plainly
+from llmstream.notebook.awaitable import Showing
 from llmstream.notebook.controls import places_in_output
-from llmstream.notebook.interrupt import interrupts
 from llmstream.notebook.kernel import cell_id, request, request_id, shown_in
+from llmstream.notebook.kernel_interrupt import interrupts
 from llmstream.notebook.screen import Places, Screen, TerminalScreen, open_screen
-from llmstream.notebook.showing import Showing
 from llmstream.runs.following import Following
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 
 _TICK_S = 0.1

@@ -11,13 +11,13 @@ import ipywidgets  # type: ignore[import-untyped]
 from llmstream.core.inputs import Arguments
 from llmstream.errors import LlmstreamError
 from llmstream.events import Failed, Finished, Interrupted
-from llmstream.notebook.asked import Asked
 from llmstream.notebook.controls import Place, close_widgets
+from llmstream.notebook.interrupt_form import Asked
 from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line, plain_line
 from llmstream.notebook.screen import Painter
 from llmstream.notebook.show import follow_into
 from llmstream.runs.following import Following
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.view.markdown import escape, escape_lines
 from llmstream.view.progress import Progress
 

@@ -20,10 +20,10 @@ from starlette.routing import Route
 
 from llmstream.ollama_server.backend import Backend, ChatRequest, Model, OllamaError, PullProgress
 from llmstream.ollama_server.checks import check_options, full_name, read_chat, read_json
-from llmstream.ollama_server.limits import limited
 from llmstream.ollama_server.lines import AnswerLines, merged_lines
 from llmstream.ollama_server.loaded import LoadedModels, details_json
 from llmstream.ollama_server.responses import LinesResponse, WholeResponse, json_response, refused
+from llmstream.ollama_server.stop_sequences import limited
 
 OLLAMA_VERSION = "0.24.0"
 

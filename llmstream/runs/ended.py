@@ -10,8 +10,8 @@ from llmstream.concurrency import call
 from llmstream.core.inputs import Input
 from llmstream.core.question import question_text
 from llmstream.events import Event
+from llmstream.logger import logger
 from llmstream.runs.run import Snapshot, snapshot
-from llmstream.telling import logger
 
 
 class EndedRun(Snapshot, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from llmstream.errors import (
 )
 from llmstream.events import Cancelled, Finished, Reset, Started
 from llmstream.fastapi import create_app
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.faultkit import Fault, Proxy
 from tests.support.serving import Served, answer

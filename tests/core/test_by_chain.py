@@ -5,7 +5,7 @@ import threading
 
 from langchain_core.runnables import RunnablePassthrough
 
-from llmstream.core.anatomy import ByChain
+from llmstream.core.inspection import ByChain
 
 
 def test_chains_are_looked_up_in_several_threads_at_once() -> None:

@@ -28,7 +28,7 @@ from langsmith import tracing_context
 
 import llmstream
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generate import prepare
+from llmstream.core.generator import prepare
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Event, Started, Status, Token

@@ -24,7 +24,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_ollama import ChatOllama
 
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generate import prepare
+from llmstream.core.generator import prepare
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Finished

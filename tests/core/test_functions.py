@@ -15,7 +15,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from llmstream import astream, astream_events, stream
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generate import as_runnable
+from llmstream.core.generator import as_runnable
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.settings import Settings

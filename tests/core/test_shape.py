@@ -15,7 +15,7 @@ from langchain_ollama import ChatOllama
 
 import llmstream.chain
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generate import prepare
+from llmstream.core.generator import prepare
 from llmstream.demo_ollama import DemoOllama, Model
 from tests.support.answering import CLOSE, PROMPT, events_of, listened_to
 

@@ -33,7 +33,7 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.fastapi import create_app, create_router
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.golden import forever, golden
 from tests.support.serving import Served, get, messages, post

@@ -19,7 +19,7 @@ from llmstream.client import Client
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupted, Token
 from llmstream.fastapi import create_app, create_router
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.asking_graphs import mail_graph, year_graph
 from tests.support.serving import Served, get, messages, post

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from llmstream.events import Finished, Interrupted, Token
+from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.messages import ANSWER, conversation, last_question, message
-from llmstream.gradio.turns import Turns
 from llmstream.gradio.view import View
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.asking_graphs import mail_graph, year_graph
 from tests.support.message_runs import RUNS

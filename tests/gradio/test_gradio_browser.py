@@ -21,6 +21,7 @@ from llmstream.gradio.messages import message
 from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
 from tests.support.browser import find_chromium
+from tests.support.faultkit import eventually
 from tests.support.hard_texts import HARD_TEXTS
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
@@ -341,12 +342,15 @@ def test_every_word_can_be_read(browser: Browser, settings: Settings) -> None:
         page.goto(url, timeout=TIMEOUT_MS)
         found = page.locator("#chat :is(.user-row, .bot-row) .message-content")
         expect(found).to_have_count(len(messages), timeout=TIMEOUT_MS)
-        shown = found.all_inner_texts()
-        formulas = [each.locator(".katex").count() for each in found.all()]
-    twice = [text for text in HARD_TEXTS for role in ("user", "assistant")]
-    lost = [(text.name, text.missing(what)) for text, what in zip(twice, shown, strict=True)]
-    assert [] == [each for each in lost if each[1]]
-    assert [text.formulas for text in twice] == formulas
+        twice = [text for text in HARD_TEXTS for role in ("user", "assistant")]
+
+        def lost() -> list[object]:
+            shown = zip(twice, found.all_inner_texts(), strict=True)
+            return [(text.name, missing) for text, what in shown if (missing := text.missing(what))]
+
+        eventually(lambda: not lost())  # some is drawn a moment after its message is there
+        assert [] == lost()
+        assert [text.formulas for text in twice] == [each.locator(".katex").count() for each in found.all()]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

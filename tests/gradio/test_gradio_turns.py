@@ -26,9 +26,9 @@ from llmstream.events import (
 )
 from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
-from llmstream.gradio.turns import PERIOD_S, Turns
+from llmstream.gradio.active_answers import PERIOD_S, Turns
 from llmstream.gradio.view import View
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.graphs import line, node_that_says
 from tests.support.serving import Served, answer, get, native_events, post

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app, create_router
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.command import served
 from tests.support.faultkit import Exchange, Fault, Proxy, ask, eventually, following, start

@@ -14,7 +14,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import ServerShutdown, SettingsError
 from llmstream.fastapi import create_app
 from llmstream.ollama.models import Ollama
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.holding import LIMIT_S
 from tests.support.serving import Served, post

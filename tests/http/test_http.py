@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from llmstream import __version__
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app, create_router
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, following, start
 from tests.support.real_ollama import RealOllama

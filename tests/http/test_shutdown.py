@@ -134,7 +134,7 @@ def test_an_idle_server_ends_at_once(settings: Settings, serve: Serve) -> None:
 def test_a_foreign_app_ends_its_runs(settings: Settings, upstream: DemoOllama, serve: Serve) -> None:
     """Runs of a router in somebody else's app do not outlive it."""
     from llmstream.fastapi import create_router
-    from llmstream.runs.owner import Runs
+    from llmstream.runs.manager import Runs
 
     app, runs = FastAPI(), Runs(settings.change(drain_s=0.1))
     app.include_router(create_router(runs=runs))

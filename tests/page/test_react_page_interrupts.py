@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from playwright.sync_api import expect
 
 from llmstream.http.pages import add_pages
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from tests.support.axe import check_by_axe, with_axe
 from tests.support.page import QUESTION, Chat, Pages
 from tests.support.serving import Served, serving

@@ -11,7 +11,7 @@ import pytest
 from llmstream.errors import UpstreamUnreachable
 from llmstream.events import Cancelled, Event, Finished, Started
 from llmstream.runs.following import Following
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
 

@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import Busy, KeyConflict, ModelNotFound, RunNotFound, ServerShutdown, TooManyRuns
 from llmstream.events import Cancelled, Event, Failed, Finished, Started, Status, Token, is_terminal
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
 from tests.support.serving import answer

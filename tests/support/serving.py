@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.events import Event, Reasoning, Token, from_dict
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.server import Server
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmstream.dialects.agui.said import Said
+from llmstream.dialects.agui.history import Said
 from llmstream.events import (
     Cancelled,
     Data,

@@ -19,13 +19,13 @@ from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.address import connections_to
 from llmstream.runs.redis.callers import Callers
 from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.doubts import Doubts
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
-from llmstream.runs.redis.leaving import Leaving
-from llmstream.runs.redis.nodes import Nodes
+from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.reader import Reader
+from llmstream.runs.redis.remote_watchers import Leaving
 from llmstream.runs.redis.scripts import ASK
 from llmstream.runs.redis.subscription import Subscription
+from llmstream.runs.redis.uncertain_creates import Doubts
 from llmstream.runs.redis.writer import Owned, Writer
 from llmstream.settings import Settings
 

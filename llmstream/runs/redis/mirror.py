@@ -10,8 +10,8 @@ from llmstream.events import Event, Failed, is_terminal, size_of
 from llmstream.runs.follower import MemoryFollower
 from llmstream.runs.log import END_OF_LOST, Batch, Follower, PositionLost
 from llmstream.runs.record import Followed
+from llmstream.runs.redis.cache_limit import Room
 from llmstream.runs.redis.codec import decode
-from llmstream.runs.redis.room import Room
 
 _EVENT_BYTES = 100
 # Stands where events are that are not here; nobody gets it.

@@ -14,11 +14,11 @@ from typing import Any
 
 from llmstream.errors import RunNotFound, StoreCorrupt, StoreUnavailable
 from llmstream.runs.log import END_OF_LOST, PositionLost
+from llmstream.runs.redis.cache_limit import Room
 from llmstream.runs.redis.codec import numbers
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
 from llmstream.runs.redis.mirror import MOST_AHEAD, Mirror, MirrorFollower
-from llmstream.runs.redis.room import Room
 from llmstream.runs.redis.scripts import LOOK
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.settings import Settings

@@ -15,7 +15,7 @@ from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.errors import SettingsError
 from llmstream.fastapi import create_app, create_router
 from llmstream.http.origins import check_public
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.doors import Serve, server_log
 from tests.support.faultkit import Exchange, ask, eventually

@@ -20,7 +20,7 @@ from llmstream.gradio.view import View
 from llmstream.http.ask import Ask
 from llmstream.http.service import Service
 from llmstream.runs.following import Following
-from llmstream.runs.owner import Runs
+from llmstream.runs.manager import Runs
 from llmstream.runs.run import Run
 from llmstream.view.interrupts import typed_answers
 

@@ -7,7 +7,7 @@ import asyncio
 from llmstream.errors import StoreUnavailable
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.nodes import Nodes
+from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.writer import Owned, Writer
 
 # How long a run that nobody here watches goes on while the store can't say whether somebody does elsewhere, in seconds.

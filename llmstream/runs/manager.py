@@ -10,7 +10,7 @@ import time
 from itertools import pairwise
 from typing import Any, Unpack
 
-from llmstream.core.generate import prepare
+from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
 from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, TooManyRuns
@@ -20,16 +20,16 @@ from llmstream.events import (
     Terminal,
     failed,
 )
-from llmstream.runs.answering import Answering
+from llmstream.logger import logger
+from llmstream.runs.active_run import Running
 from llmstream.runs.ended import Ending, OnEnd, Record
+from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.places import Places
+from llmstream.runs.queue import Places
 from llmstream.runs.run import OnLeave, Run
-from llmstream.runs.running import Running
 from llmstream.settings import Settings
-from llmstream.telling import logger
 
 # How long a drain waits for `on_end` where the runs took all of the time.
 _HOOKS_S = 1.0

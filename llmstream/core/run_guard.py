@@ -7,18 +7,18 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from llmstream.chain.listening import notify_status
-from llmstream.core.foreign import translate
-from llmstream.core.leftovers import end_leftovers
+from llmstream.chain.listeners import notify_status
+from llmstream.core.callbacks import Watcher
+from llmstream.core.error_mapping import translate
 from llmstream.core.stall import StallGuard
-from llmstream.core.watcher import Watcher
+from llmstream.core.task_cleanup import end_leftovers
 from llmstream.errors import ChainFailed
+from llmstream.logger import logger
 from llmstream.settings import Settings
-from llmstream.telling import logger
 
 
 @asynccontextmanager
-async def watched(watcher: Watcher, settings: Settings) -> AsyncGenerator[None]:
+async def guarded_run(watcher: Watcher, settings: Settings) -> AsyncGenerator[None]:
     """Runs the block, in which a chain runs whose callbacks `watcher` hears; raises our error for the chain's."""
     notify_status.set(watcher.status)
     stall = StallGuard(watcher, settings)

@@ -8,8 +8,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
 
+from llmstream.core.draft_reader import Kept
 from llmstream.core.items import ANSWER_KEYS
-from llmstream.core.judged import Kept
 from llmstream.core.messages import Message
 from llmstream.core.reader import text_of
 

@@ -14,7 +14,7 @@ from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langchain_core.runnables.retry import RunnableRetry
 
 from llmstream.chain.strict import Strict, strict_of
-from llmstream.core.anatomy import ByChain, is_sync_only
+from llmstream.core.inspection import ByChain, is_sync_only
 from llmstream.core.reader import is_set_apart
 
 # By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what

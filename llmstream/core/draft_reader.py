@@ -34,7 +34,7 @@ class _Draft:
     may_go: bool = True
 
 
-class JudgedReader(Reader):
+class DraftReader(Reader):
     """A reader with a draft for each model's run; a subclass says which are shown at once, and what was kept."""
 
     def __init__(self, emitter: Emitter) -> None:

@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from llmstream.core.generate import generate
+from llmstream.core.generator import generate
 from llmstream.core.job import Job
-from llmstream.core.watched import chain_failed
+from llmstream.core.run_guard import chain_failed
 from llmstream.errors import LlmstreamError
 from llmstream.events import (
     Cancelled,
@@ -24,7 +24,7 @@ from llmstream.events import (
 from llmstream.runs.ended import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.places import Ticket
+from llmstream.runs.queue import Ticket
 
 
 class Running:

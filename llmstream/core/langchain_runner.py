@@ -6,27 +6,27 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from llmstream.chain.listening import handlers_in
+from llmstream.chain.listeners import handlers_in
 from llmstream.concurrency import steps
-from llmstream.core.anatomy import ends_in_graph, is_classic, is_sync_only
+from llmstream.core.callbacks import Watcher
 from llmstream.core.classic import ClassicReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph import GraphReader
+from llmstream.core.graph_callbacks import StreamingWatcher
+from llmstream.core.inspection import ends_in_graph, is_classic, is_sync_only
 from llmstream.core.items import ItemsReader
 from llmstream.core.job import Job
 from llmstream.core.reader import Reader
-from llmstream.core.streaming import StreamingWatcher
-from llmstream.core.watched import watched
-from llmstream.core.watcher import Watcher
+from llmstream.core.run_guard import guarded_run
 from llmstream.errors import UpstreamEmpty, UpstreamTruncated
-from llmstream.telling import logger
+from llmstream.logger import logger
 
 
 async def run_chain(job: Job, emitter: Emitter) -> None:
     """Emits the chain's answer, to the end; raises the chain's error."""
     reader = _reader(job, emitter)
     watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
-    async with watched(watcher, job.settings):
+    async with guarded_run(watcher, job.settings):
         async with aclosing(_items(job, watcher)) as items:
             async for item in items:
                 reader.put(item)

@@ -3,7 +3,7 @@
 `prepare` checks everything that can be refused before an answer begins; `generate` runs the chain and hands its events
 to a sink, ending with exactly one terminal event.
 
-A chain that `direct` can read is read straight from Ollama; every other one goes through LangChain (`langchain`).
+A chain that `direct` can read is read straight from Ollama; every other one goes through `langchain_runner`.
 The events are the same.
 """
 
@@ -17,21 +17,21 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
-from llmstream.chain.listening import handlers_in
-from llmstream.core.anatomy import has_memory, model_name, sync_parts
-from llmstream.core.demanded import DemandedCall
+from llmstream.chain.listeners import handlers_in
+from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
 from llmstream.core.functions import generator_chain
 from llmstream.core.graph_steps import with_readable_graphs
 from llmstream.core.images import check_images, with_images
 from llmstream.core.inputs import Input, chain_input
+from llmstream.core.inspection import has_memory, model_name, sync_parts
 from llmstream.core.job import Job
-from llmstream.core.langchain import run_chain
+from llmstream.core.langchain_runner import run_chain
 from llmstream.core.question import Question, to_messages
+from llmstream.core.run_guard import chain_failed
 from llmstream.core.strict_chain import strict_chain
 from llmstream.core.threads import Thread, asking_graph, new_messages, thread_config, thread_id
-from llmstream.core.watched import chain_failed
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
-from llmstream.core.watcher import Watcher
+from llmstream.core.callbacks import Watcher
 
 
 class StreamingWatcher(Watcher, _StreamingCallbackHandler[Any]):

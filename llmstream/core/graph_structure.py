@@ -13,7 +13,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from llmstream.core.anatomy import ByChain, has_fallbacks, last_steps
+from llmstream.core.inspection import ByChain, has_fallbacks, last_steps
 from llmstream.core.reader import Part, step_of
 
 _END = "__end__"

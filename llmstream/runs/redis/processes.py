@@ -15,11 +15,11 @@ from typing import Any
 
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
 from llmstream.events import failed
+from llmstream.runs.redis.acl_check import trial
 from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.reader import Reader
-from llmstream.runs.redis.rights import trial
 from llmstream.runs.redis.scripts import REAP, WATCHED
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.writer import Writer

@@ -12,10 +12,10 @@ from uuid import UUID
 from langchain_core.documents import Document
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from llmstream.chain.listening import GroupListener
+from llmstream.chain.listeners import GroupListener
 from llmstream.core.emitter import Emitter
-from llmstream.core.leftovers import end_branch
 from llmstream.core.reader import Part, Reader, reasoning_of, text_of
+from llmstream.core.task_cleanup import end_branch
 from llmstream.events import Status, Usage
 from llmstream.ollama.chunks import Chunk, joined
 

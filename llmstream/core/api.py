@@ -9,7 +9,7 @@ from typing import Unpack
 from llmstream import concurrency
 from llmstream.concurrency import pulled
 from llmstream.core.emitter import Sink
-from llmstream.core.generate import generate, prepare
+from llmstream.core.generator import generate, prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import (
     LlmstreamError,
