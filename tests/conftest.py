@@ -61,6 +61,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A failure is told at once: where the whole run is ended from outside, nothing else tells of it."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-2000:]}", file=sys.stderr, flush=True)
+
+
 @pytest.fixture
 def upstream() -> Iterator[DemoOllama]:
     """The demo Ollama at full speed, with its fault scenarios `demo:…`."""
