@@ -35,6 +35,7 @@ _Positive = Annotated[int, Meta(gt=0, description="a whole number above 0")]
 _Count = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
 _Names = Annotated[tuple[str, ...], Meta(description='a tuple of texts, such as ("a", "b")')]
 _Temperature = Annotated[float, Meta(ge=0, le=_MAX, description="a number, 0 or more")]
+_Switch = Annotated[bool, Meta(description="one of true, 1, false, 0")]
 _Thinking = Annotated[Thinking, Meta(description="one of true, 1, false, 0, minimal, low, medium, high, xhigh, max")]
 _Demo = Annotated[Literal["auto", "never", "always"], Meta(description="one of auto, never, always")]
 _Prefix = Annotated[str, Meta(pattern=r"\A[a-z0-9_.-]{1,64}\Z", description="1 to 64 of a-z, 0-9, _, . and -")]
@@ -78,6 +79,7 @@ class Settings:
     allowed_options: which options a client may set, by Ollama's names.
     system_prompt, temperature, num_ctx, thinking: what the default chain sends beside the question.
     connect_timeout_s, first_token_timeout_s, token_timeout_s: how long Ollama may take, in seconds.
+    free_stuck_models: whether a loaded model that sent nothing for `first_token_timeout_s` is unloaded.
     heartbeat_s, hold_s, send_timeout_s: of an HTTP stream, in seconds: a comment after silence, how long headers wait
         for a real status, how long a client may read nothing.
     request_timeout_s: how long a request may take to come whole, in seconds; a large body gets more with what comes.
@@ -111,6 +113,7 @@ class Settings:
     connect_timeout_s: _Seconds = 5
     first_token_timeout_s: _Seconds = 300
     token_timeout_s: _Seconds = 60
+    free_stuck_models: _Switch = False
     heartbeat_s: _Seconds = 15
     hold_s: _SecondsOrZero = 1
     send_timeout_s: _Seconds = 30

@@ -32,6 +32,7 @@ VARIABLES: dict[str, tuple[str, Any]] = {
     "redis_url": ("redis://localhost", "redis://localhost"),
     "redis_prefix": ("chat-1", "chat-1"),
     "demo": ("Never", "never"),
+    "free_stuck_models": ("1", True),
 }
 
 

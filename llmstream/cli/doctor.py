@@ -100,7 +100,10 @@ def _ollama(settings: Settings) -> Iterator[Finding]:
     there = any(same_model(name, chosen) for name in names)
     if there and concurrency.run(_is_stuck(ollama, chosen)):
         yield Finding(
-            False, f"model {chosen} is loaded and answers nobody; free it with `ollama stop {chosen}`", needed=True
+            False,
+            f"model {chosen} is loaded and answers nobody; free it with `ollama stop {chosen}`, or set "
+            "LLMSTREAM_FREE_STUCK_MODELS=1 to have that done when a question has waited for too long",
+            needed=True,
         )
         return
     yield Finding(True, f"models: {', '.join(names)}")

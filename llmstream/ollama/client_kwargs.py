@@ -33,6 +33,7 @@ def ollama_with(settings: Settings, client_kwargs: Mapping[str, Any]) -> Ollama:
             headers=_headers(kwargs),
             cookies=dict(kwargs.get("cookies") or {}),
             tls=_tls(kwargs.get("verify")),
+            free_stuck_models=settings.free_stuck_models,
         )
     )
 

@@ -22,7 +22,7 @@ class Endpoint:
 
     busy_timeout_s: how long a full queue is asked again, all retries together. headers, cookies: sent with every
     request. tls: True checks certificates, False checks none, a context checks them its own way.
-    server: its kind.
+    server: its kind. free_stuck_models: whether a loaded model that let `first_token_timeout_s` pass is unloaded.
     """
 
     url: str
@@ -34,6 +34,7 @@ class Endpoint:
     cookies: Mapping[str, str] = field(default_factory=dict)
     tls: bool | ssl.SSLContext = True
     server: Server = OLLAMA
+    free_stuck_models: bool = False
 
     @property
     def shown_url(self) -> str:

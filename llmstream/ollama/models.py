@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from llmstream.errors import (
     CapabilityMissing,
     InvalidRequest,
+    LlmstreamError,
     ModelNotFound,
     UpstreamBusy,
     UpstreamEmpty,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import ollama
 
 NO_MODEL = "Ollama has no model that can answer. Get one with `ollama pull llama3.2`, or set LLMSTREAM_MODEL."
+_FREED = "Ollama sent nothing for {:g} s. The model was loaded, so it has been unloaded to answer again. Ask again."
 PROMPT_TRUNCATED = "The prompt was longer than the model's context, so Ollama cut its beginning. Raise num_ctx."
 
 # A model's capabilities change only when it is pulled anew, and which one is loaded rarely changes: asking again for
@@ -56,6 +58,7 @@ class Ollama(Upstream):
             settings.connect_timeout_s,
             settings.first_token_timeout_s,
             settings.token_timeout_s,
+            settings.free_stuck_models,
         )
 
     async def chat(
@@ -90,6 +93,10 @@ class Ollama(Upstream):
             except (UpstreamBusy, UpstreamEmpty, Disconnected) as error:  # each of them comes before the first chunk
                 if not await retry.wait(error):
                     raise
+            except UpstreamTimeout as error:  # so does this one
+                if self.endpoint.free_stuck_models and await self._free(str(body["model"])):
+                    raise UpstreamTimeout(_FREED.format(self.endpoint.first_token_timeout_s)) from error
+                raise
 
     async def _check(self, body: Mapping[str, Any]) -> None:
         wanted = {
@@ -181,6 +188,19 @@ class Ollama(Upstream):
             return False
         return True
 
+    async def _free(self, model: str) -> bool:
+        """Unloads a model that may be stuck; false where it was not loaded, or can't be unloaded.
+
+        One that is only busy comes to no harm: Ollama unloads it when its last answer has ended.
+        """
+        try:
+            if not await self.loaded(model):
+                return False
+            await self._api.ask(lambda client: client.generate(model, keep_alive=0), model=model)
+        except LlmstreamError:  # what the question itself failed of is told
+            return False
+        return True
+
     def pull(self, model: str) -> Iterator[ollama.ProgressResponse]:
         """The progress of a download, with `status`, and `completed` and `total` in bytes.
 
@@ -198,13 +218,14 @@ _LACKING = {
 
 
 @functools.lru_cache(maxsize=32)
-def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float) -> Ollama:
+def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, free: bool) -> Ollama:
     return Ollama(
         Endpoint(
             url=url,
             connect_timeout_s=connect_s,
             first_token_timeout_s=first_token_s,
             token_timeout_s=token_s,
+            free_stuck_models=free,
             # A user in the address goes before it, as in the `ollama` package.
             headers={"authorization": f"Bearer {key}"} if key and "@" not in url else {},
         )

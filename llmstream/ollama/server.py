@@ -86,7 +86,7 @@ OLLAMA = Server(
     variable="OLLAMA_HOST",
     start="Start it with `ollama serve`, or run with --demo (in Python: `with llmstream.demo():`).",
     start_one="Start one with `ollama serve`",
-    unstick=" If the model answers nobody, `ollama stop` it.",
+    unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )
 OPENAI = Server(
     name="the model server",
