@@ -135,19 +135,13 @@ async def _is_stuck(ollama: Ollama, model: str) -> bool:
 
 
 def _store(settings: Settings) -> Finding:
-    async def look() -> dict[str, object]:
-        log = open_log(settings)
-        await log.start()
-        try:
-            return log.health() or {}
-        finally:
-            await log.aclose()
-
     try:
-        found = concurrency.run(look())
+        open_log(settings)  # what it needs is installed
+        from llmstream.runs.redis.report import store_report
+
+        return Finding(True, f"store: {concurrency.run(store_report(settings))}", needed=True)
     except (LlmstreamError, ImportError) as error:
         return Finding(False, f"store: {error}", needed=True)
-    return Finding(True, f"store: {found['kind']} {found['version']} answers", needed=True)
 
 
 def _package(name: str, how: str) -> Finding:

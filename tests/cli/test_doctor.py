@@ -46,8 +46,13 @@ def test_doctor_tries_the_store(
 ) -> None:
     """A store that is set must answer; one that does not is named without its password."""
     monkeypatch.setenv("LLMSTREAM_REDIS_URL", redis_server.url)
-    assert 0 == main(["doctor"])
-    assert re.search(r"^ok +store: redis \S+ answers$", capsys.readouterr().out, re.MULTILINE)
+    with redis_server.client.pubsub() as process:
+        process.subscribe("llmstream:1:n:abc")
+        process.get_message(timeout=10)
+        assert 0 == main(["doctor"])
+    told = re.search(r"^ok +store: redis \S+ answers in \S+ ms, (.*); (.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert told
+    assert ("shared by 1 process", "maxmemory-policy is noeviction, as it should be") == told.groups()
     monkeypatch.setenv("LLMSTREAM_REDIS_URL", "redis://ann:hunter2@127.0.0.1:9")
     assert 1 == main(["doctor"])
     shown = capsys.readouterr().out
