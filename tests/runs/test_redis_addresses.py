@@ -89,7 +89,7 @@ async def test_a_right_that_lacks_is_told_at_the_start(server: RedisServer, proc
 
 async def test_rights_on_other_names(server: RedisServer, process: MakeLog) -> None:
     """A user of another prefix, or one that may hear of nothing, is refused at the start."""
-    for name, wrong, where in (("a", "~llmstream:*", "keys"), ("b", "&llmstream:*", "channels")):
+    for name, wrong, where in (("a", "~llmstream:*", "key"), ("b", "&llmstream:*", "channel")):
         rights = [each for each in RIGHTS if each != wrong]
         server.client.execute_command("ACL", "SETUSER", name, "resetchannels", *rights)
         with pytest.raises(SettingsError, match=where):

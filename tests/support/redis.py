@@ -19,8 +19,9 @@ _ENV = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
 
 
 def find_redis() -> str:
-    """The binary; skips where there is none."""
-    binary = shutil.which("redis-server") or shutil.which("valkey-server")
+    """The binary, LLMSTREAM_TEST_REDIS if that names one; skips where there is none."""
+    named = os.environ.get("LLMSTREAM_TEST_REDIS")
+    binary = shutil.which(named) if named else shutil.which("redis-server") or shutil.which("valkey-server")
     if binary is None:
         lacking("Redis", "apt-get install redis-server")
     return str(binary)
