@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmstream.events import ToolCall
+from llmstream.events import ToolCall, Usage
 
 Message = dict[str, Any]
 
@@ -118,3 +118,9 @@ def block_of(kind: str, text: str) -> Message:
 def call_of(call: ToolCall) -> Message:
     """A call, as a message has it."""
     return {"type": "tool_call", "id": call.id, "name": call.name, "args": call.arguments}
+
+
+def usage_of(usage: Usage) -> dict[str, int]:
+    """LangChain's counts of tokens; a count that is not known is 0."""
+    read, made = usage.input_tokens or 0, usage.output_tokens or 0
+    return {"input_tokens": read, "output_tokens": made, "total_tokens": read + made}

@@ -1,4 +1,4 @@
-"""What a person wants to know of a store before relying on it."""
+"""A line on a store, for the person who is going to rely on it."""
 
 from __future__ import annotations
 
