@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from llmstream.errors import (
-    CapabilityMissing,
     InvalidRequest,
     LlmstreamError,
     ModelNotFound,
@@ -20,7 +19,7 @@ from llmstream.events import Status
 from llmstream.ollama.api import TIMEOUT_S, Api
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
-from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.names import is_cloud, same_model
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
@@ -50,14 +49,15 @@ class Ollama(Upstream):
         self._api = Api(endpoint)
 
     @staticmethod
-    def of(settings: Settings) -> Ollama:
-        """The shared instance for an address and its time limits."""
+    def of(settings: Settings, url: str | None = None, *, busy_timeout_s: float = BUSY_S) -> Ollama:
+        """The shared instance for an address, the settings' own where None is given, and its time limits."""
         return _shared(
-            settings.ollama_url,
+            url or settings.ollama_url,
             settings.ollama_api_key,
             settings.connect_timeout_s,
             settings.first_token_timeout_s,
             settings.token_timeout_s,
+            busy_timeout_s,
             settings.free_stuck_models,
         )
 
@@ -104,17 +104,7 @@ class Ollama(Upstream):
             "tools": bool(body.get("tools")),
             "thinking": bool(body.get("think")),
         }
-        await self._check_able(str(body["model"]), *(name for name, asked in wanted.items() if asked))
-
-    async def _check_able(self, model: str, *wanted: str) -> None:
-        able = await self.capabilities(model) if wanted else ()
-        # An Ollama that tells no capabilities at all is an old one: let it answer for itself.
-        if missing := [name for name in wanted if able and name not in able]:
-            raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
-
-    async def check_sight(self, model: str) -> None:
-        """Raises `CapabilityMissing` for a model that can't see images."""
-        await self._check_able(model, "vision")
+        await self.check_able(str(body["model"]), *(name for name, asked in wanted.items() if asked))
 
     async def version(self) -> str:
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
@@ -123,9 +113,18 @@ class Ollama(Upstream):
     async def models(self) -> list[Model]:
         """The models that are there, the newest first."""
         found = await self._api.ask(lambda client: client.list().models)
-        loaded = {model.model for model in await self._api.ask(lambda client: client.ps().models)}
+        loaded = {model.model: model.expires_at for model in await self._api.ask(lambda client: client.ps().models)}
         found = sorted(found, key=lambda model: model.modified_at.timestamp() if model.modified_at else 0, reverse=True)
-        return [Model(model.model, model.size or 0, model.model in loaded) for model in found if model.model]
+        return [
+            Model(
+                model.model,
+                model.size or 0,
+                model.model in loaded,
+                expires_at=expires_at.timestamp() if (expires_at := loaded.get(model.model)) else None,
+            )
+            for model in found
+            if model.model
+        ]
 
     async def loaded(self, name: str) -> bool:
         """True if the model is in memory."""
@@ -210,21 +209,17 @@ class Ollama(Upstream):
         self._choice = None
 
 
-_LACKING = {
-    "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",
-    "tools": "tool calls. Ask without tools, or use a model that has them, such as llama3.2 or qwen3.",
-    "thinking": "thinking. Ask with thinking off, or use a model that thinks, such as qwen3 or deepseek-r1.",
-}
-
-
-@functools.lru_cache(maxsize=32)
-def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, free: bool) -> Ollama:
+@functools.lru_cache(maxsize=64)
+def _shared(
+    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float, free: bool
+) -> Ollama:
     return Ollama(
         Endpoint(
             url=url,
             connect_timeout_s=connect_s,
             first_token_timeout_s=first_token_s,
             token_timeout_s=token_s,
+            busy_timeout_s=busy_s,
             free_stuck_models=free,
             # A user in the address goes before it, as in the `ollama` package.
             headers={"authorization": f"Bearer {key}"} if key and "@" not in url else {},

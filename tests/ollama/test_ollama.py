@@ -365,7 +365,8 @@ def test_same_model(left: str, right: str, same: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cloud"), [("a:cloud", True), ("a:480b-cloud", True), ("cloud", False), ("cloudy:1", False)]
+    ("name", "cloud"),
+    [("a:cloud", True), ("a:480b-cloud", True), ("a:cloud@gpu", True), ("cloud", False), ("cloudy:1", False)],
 )
 def test_is_cloud(name: str, cloud: bool) -> None:
     """The tag tells that a model runs elsewhere."""
