@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from llmstream.errors import (
@@ -20,6 +21,7 @@ from llmstream.ollama.api import TIMEOUT_S, Api
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
+from llmstream.ollama.listing import Listed, listed
 from llmstream.ollama.names import is_cloud, same_model
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
@@ -112,23 +114,19 @@ class Ollama(Upstream):
 
     async def models(self) -> list[Model]:
         """The models that are there, the newest first."""
-        found = await self._api.ask(lambda client: client.list().models)
-        loaded = {model.model: model.expires_at for model in await self._api.ask(lambda client: client.ps().models)}
-        found = sorted(found, key=lambda model: model.modified_at.timestamp() if model.modified_at else 0, reverse=True)
+        found = await listed(self.endpoint, "/api/tags")
+        loaded = {model.model: _seconds(model.expires_at) for model in await self._in_memory()}
         return [
-            Model(
-                model.model,
-                model.size or 0,
-                model.model in loaded,
-                expires_at=expires_at.timestamp() if (expires_at := loaded.get(model.model)) else None,
-            )
-            for model in found
-            if model.model
+            Model(str(each.model), each.size or 0, each.model in loaded, expires_at=loaded.get(each.model))
+            for each in sorted(found, key=lambda model: _seconds(model.modified_at) or 0, reverse=True)
         ]
+
+    async def _in_memory(self) -> list[Listed]:
+        return await listed(self.endpoint, "/api/ps")
 
     async def loaded(self, name: str) -> bool:
         """True if the model is in memory."""
-        loaded = await self.once("ps", lambda: self._api.ask(lambda client: client.ps().models))
+        loaded = await self.once("ps", self._in_memory)
         return any(same_model(name, str(model.model)) for model in loaded)
 
     async def capabilities(self, model: str) -> frozenset[str]:
@@ -153,8 +151,8 @@ class Ollama(Upstream):
         return self._choice[1]
 
     async def _choose(self) -> str:
-        running = await self._api.ask(lambda client: client.ps().models)
-        last_expiring = sorted(running, key=lambda model: str(model.expires_at or ""), reverse=True)
+        running = await self._in_memory()
+        last_expiring = sorted(running, key=lambda model: _seconds(model.expires_at) or 0, reverse=True)
         for name in [str(model.model) for model in last_expiring]:
             if await self._completes(name):
                 return name
@@ -207,6 +205,10 @@ class Ollama(Upstream):
         """
         yield from self._api.pull(model)
         self._choice = None
+
+
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
 
 
 @functools.lru_cache(maxsize=64)
