@@ -143,6 +143,16 @@ async def test_next_host(
         assert before == chats(upstream)
 
 
+async def test_slow_host_is_not_stuck(upstream: DemoOllama, second: DemoOllama) -> None:
+    """A host that answered another question meanwhile is not avoided, though the silent one goes on elsewhere."""
+    settings = of(upstream, second, model="demo:silent", first_token_timeout_s=1)
+    waiting = asyncio.create_task(events_of(settings=settings))
+    assert await asyncio.to_thread(upstream.wait_active)
+    await events_of(model=f"demo@{name(upstream)}", settings=settings)
+    assert 1 == len(told(await waiting))
+    assert [0, 0] == [host.failures for host in await (await upstream_of(settings)).hosts()]
+
+
 async def test_chain_that_langchain_runs(upstream: DemoOllama, second: DemoOllama) -> None:
     """The default chain as a part of one's own asks the next host, too."""
     settings = of(upstream, second, model="demo:busy")
