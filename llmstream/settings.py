@@ -69,9 +69,9 @@ class Settings:
 
     Raises `SettingsError` naming the field, its variable, what it takes and what it was given.
 
-    upstream: the address of an OpenAI-compatible server, which ends in /v1; None for Ollama. The address of an Ollama
-        becomes `ollama_url`.
-    upstream_key: its key, sent as `Authorization: Bearer …`.
+    upstream: the address of the model server, or several of a kind, separated by commas; one that ends in /v1, or has
+        no Ollama, is OpenAI-compatible. None for the Ollama at `ollama_url`, which becomes the first one otherwise.
+    upstream_key: their key, sent as `Authorization: Bearer …`.
     ollama_url: where Ollama is, as `http://host:port[/path]`, read from OLLAMA_HOST.
     ollama_api_key: what a server that wants one is sent as `Authorization: Bearer …`, read from OLLAMA_API_KEY.
     model: the model to use; None lets `ollama.choose_model` choose.
@@ -203,12 +203,19 @@ def _read(name: str, environ: Mapping[str, str], default: Any) -> Any:
     return default
 
 
-def _told_apart(address: str, key: str | None) -> dict[str, Any]:
-    """The fields that an `upstream` means: an address that does not end in /v1 is that of an Ollama."""
-    url = parse_ollama_host(address, variable="upstream (LLMSTREAM_UPSTREAM)")
-    if url.endswith("/v1"):
-        return {"upstream": url}
-    return {"upstream": None, "ollama_url": url, **({"ollama_api_key": key} if key else {})}
+def _told_apart(addresses: str, key: str | None) -> dict[str, Any]:
+    """The fields that an `upstream` means: an address that does not end in /v1 may well be that of an Ollama."""
+    variable = "upstream (LLMSTREAM_UPSTREAM)"
+    urls = [parse_ollama_host(each.strip(), variable=variable) for each in addresses.split(",") if each.strip()]
+    urls = list(dict.fromkeys(urls))
+    if len({url.endswith("/v1") for url in urls}) > 1:
+        raise SettingsError(
+            f"{variable} takes addresses of one kind, got some with and some without /v1. Give all of them /v1 "
+            "(OpenAI's API, which an Ollama has there, too), or none of them (Ollama's own)."
+        )
+    if not urls or urls[0].endswith("/v1"):
+        return {"upstream": ",".join(urls) or None}
+    return {"upstream": ",".join(urls), "ollama_url": urls[0], **({"ollama_api_key": key} if key else {})}
 
 
 def _checked(name: str, value: object, label: str, *, strict: bool = True) -> Any:

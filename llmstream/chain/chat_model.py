@@ -23,6 +23,7 @@ from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
+from llmstream.ollama.upstream import Upstream
 from llmstream.settings import Settings
 
 with plain_ollama_host():
@@ -40,14 +41,14 @@ class StrictChatOllama(_ChatOllama):
     them to llmstream by itself: LangChain gets the whole message.
     """
 
-    _ollama: Ollama | None = PrivateAttr(default=None)
+    _ollama: Upstream | None = PrivateAttr(default=None)
     _in_groups: bool = PrivateAttr(default=False)
 
-    def upstream(self) -> Ollama:
+    def upstream(self) -> Upstream:
         """The server this model streams from."""
         return self._ollama or _ollama_of(self)
 
-    def through(self, ollama: Ollama) -> Self:
+    def through(self, ollama: Upstream) -> Self:
         """The model itself, from now on streaming from a given server."""
         self._ollama = ollama
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import SystemMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, SystemMessagePromptTemplate
@@ -15,9 +15,8 @@ from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.openai_request import fields_of
 from llmstream.concurrency import questions
 from llmstream.errors import SettingsError
-from llmstream.ollama.models import Ollama
+from llmstream.ollama.server import OLLAMA, OPENAI
 from llmstream.ollama.upstream import Upstream
-from llmstream.openai.models import OpenAIServer
 from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings, Thinking
 
@@ -47,7 +46,7 @@ async def _build_chat_model(name: str, upstream: Upstream) -> StrictChatOllama |
 
 
 def _new_chat_model(name: str, upstream: Upstream) -> StrictChatOllama | StrictChatOpenAI:
-    if isinstance(upstream, Ollama):
+    if upstream.endpoint.server is OLLAMA:
         return StrictChatOllama(model=name, base_url=upstream.endpoint.url).through(upstream)
     try:
         from llmstream.chain.openai_model import of_server
@@ -56,7 +55,7 @@ def _new_chat_model(name: str, upstream: Upstream) -> StrictChatOllama | StrictC
             "LLMSTREAM_UPSTREAM names an OpenAI-compatible server, which takes the package langchain-openai: "
             "pip install 'llmstream-toolkit[openai]'."
         ) from error
-    return of_server(name, cast("OpenAIServer", upstream))
+    return of_server(name, upstream)
 
 
 def open_chain(
@@ -90,11 +89,11 @@ async def aopen_chain(
     with_context: bool = False,
 ) -> Runnable[Any, Any]:
     """`open_chain` for a running event loop; tools and format are those of `astream`."""
-    upstream = upstream_of(settings)
+    upstream = await upstream_of(settings)
     name = model or settings.model or await upstream.choose_model()
     think = settings.thinking if thinking is None else thinking
     of_this = _options(settings, options), tools, format
-    if isinstance(upstream, OpenAIServer):
+    if upstream.endpoint.server is OPENAI:
         kwargs = fields_of(await upstream.kind(), think, *of_this)
     else:
         # Unset, a thinking model thinks; a model that can't think should not be sent the word at all.

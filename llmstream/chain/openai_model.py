@@ -22,6 +22,7 @@ from llmstream.errors import InvalidRequest
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.server import OPENAI
+from llmstream.ollama.upstream import Upstream
 from llmstream.openai.events import LastEvent
 from llmstream.openai.models import OpenAIServer
 from llmstream.settings import Settings
@@ -35,15 +36,15 @@ class StrictChatOpenAI(ChatOpenAI):
     `chat/completions`, for one answer at a time; with `use_responses_api` or `n` above 1 LangChain's own client does.
     """
 
-    _upstream: OpenAIServer | None = PrivateAttr(default=None)
+    _upstream: Upstream | None = PrivateAttr(default=None)
 
-    def upstream(self) -> OpenAIServer:
+    def upstream(self) -> Upstream:
         """The server this model streams from."""
         if self._upstream is None:
             self._upstream = _server_of(self)
         return self._upstream
 
-    def through(self, upstream: OpenAIServer) -> Self:
+    def through(self, upstream: Upstream) -> Self:
         """Has the model stream from a given server from now on; returns the model."""
         self._upstream = upstream
         return self
@@ -140,7 +141,7 @@ class StrictChatOpenAI(ChatOpenAI):
         return pulled(lambda receive: self.upstream().chat(body, receive, notify=notify), at_a_time=AT_A_TIME)
 
 
-def of_server(name: str, server: OpenAIServer) -> StrictChatOpenAI:
+def of_server(name: str, server: Upstream) -> StrictChatOpenAI:
     """A model of a server, whose endpoint has its key: a key of the environment is for another one."""
     model = StrictChatOpenAI(
         model=name, base_url=server.endpoint.url, api_key=SecretStr("none"), use_responses_api=False

@@ -90,7 +90,7 @@ class Source:
     def pull_missing(self, failure: Failed) -> bool:
         """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
         model = self.model or self._fallback.settings.model
-        upstream = upstream_of(self._fallback.settings)
+        upstream = concurrency.run(upstream_of(self._fallback.settings))
         if failure.code != "model_not_found" or not model or not isinstance(upstream, Ollama):
             return False
         if not (sys.stdin.isatty() and on_terminal(sys.stderr)):

@@ -18,7 +18,9 @@ from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.http.pages import CHAT
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
-from llmstream.openai.models import OpenAIServer
+from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.upstream import Upstream
+from llmstream.openai.upstream import upstream_of
 from llmstream.runs.manager import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_line
@@ -66,7 +68,7 @@ def examine() -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding(False, f"settings: {error.message}", needed=True)
         return
-    yield from _ollama(settings) if settings.upstream is None else _openai(settings)
+    yield from _upstream(settings)
     if settings.redis_url is not None:
         yield _store(settings)
     for extra, packages in _EXTRAS.items():
@@ -80,9 +82,21 @@ def examine() -> Iterator[Finding]:
     yield from _variables()
 
 
-def _ollama(settings: Settings) -> Iterator[Finding]:
-    ollama = Ollama.of(settings)
-    address = ollama.endpoint.shown_url
+def _upstream(settings: Settings) -> Iterator[Finding]:
+    upstream = concurrency.run(upstream_of(settings))
+    hosts = concurrency.run(upstream.hosts())
+    answers = not all(host.away for host in hosts)
+    for host in hosts:
+        found = f"host {host.name}: " + (host.trouble if host.away else f"{host.models} models")
+        yield Finding(not host.away, found, needed=not answers)
+    if isinstance(upstream, Ollama):
+        yield from _ollama(upstream, settings)
+    elif answers or not hosts:
+        yield from _other(upstream, settings)
+
+
+def _ollama(ollama: Ollama, settings: Settings) -> Iterator[Finding]:
+    address = ollama.address
     try:
         yield Finding(True, f"Ollama {concurrency.run(ollama.version())} at {address}", needed=True)
     except LlmstreamError:
@@ -110,9 +124,8 @@ def _ollama(settings: Settings) -> Iterator[Finding]:
     yield Finding(there, f"model {chosen}" + ("" if there else f": get it with `ollama pull {chosen}`"), needed=True)
 
 
-def _openai(settings: Settings) -> Iterator[Finding]:
-    server = OpenAIServer.of(settings)
-    address = server.endpoint.shown_url
+def _other(server: Upstream, settings: Settings) -> Iterator[Finding]:
+    """The findings about an OpenAI-compatible server, or about several servers."""
     try:
         kind = concurrency.run(server.version())
         models = concurrency.run(server.models())
@@ -120,7 +133,8 @@ def _openai(settings: Settings) -> Iterator[Finding]:
     except LlmstreamError as error:
         yield Finding(False, f"LLMSTREAM_UPSTREAM: {error.message}", needed=True)
         return
-    yield Finding(True, f"OpenAI-compatible server ({kind}) at {address}", needed=True)
+    what = "Ollama" if server.endpoint.server is OLLAMA else "OpenAI-compatible server"
+    yield Finding(True, f"{what} ({kind}) at {server.address}", needed=True)
     told = (f"{each.name} ({each.context_length} tokens)" if each.context_length else each.name for each in models)
     yield Finding(True, f"models: {', '.join(told)}")
     there = any(same_model(each.name, chosen) for each in models)

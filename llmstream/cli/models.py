@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _models(wanted: Settings) -> tuple[list[tuple[Model, frozenset[str]]], str]:
     """The models with their capabilities, and the name of the one that answers."""
     async with Fallback(wanted, lambda changed: None) as fallback:
-        upstream = upstream_of(fallback.settings)
+        upstream = await upstream_of(fallback.settings)
         models = await upstream.models()
         capabilities = await asyncio.gather(*(upstream.capabilities(model.name) for model in models))
         chosen = fallback.settings.model or (await upstream.choose_model() if models else "")

@@ -109,9 +109,9 @@ def served_app(settings: Settings) -> tuple[FastAPI, Runs, LazyChat]:
 async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
     try_print_line(f"llmstream {__version__} listens on {address}")
     if not demo:  # the demo has announced itself
-        upstream = upstream_of(settings)
+        upstream = await upstream_of(settings)
         try:
-            where = f"{upstream.endpoint.server.title} at {upstream.endpoint.shown_url}"
+            where = f"{upstream.endpoint.server.title} at {upstream.address}"
             try_print_line(f"{where} answers{await _model(upstream, settings.model)}")
         except LlmstreamError as error:
             try_print_line(error.message)

@@ -100,7 +100,7 @@ async def check_images(chain: Runnable[Any, Any], messages: Sequence[BaseMessage
     missing: CapabilityMissing | None = None
     for model in [] if _is_chosen_late(chain) else _models(chain):
         try:
-            await model.upstream().check_sight(model.model)
+            await model.upstream().check_able(model.model, "vision")
             return
         except CapabilityMissing as error:
             missing = missing or error

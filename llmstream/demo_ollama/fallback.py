@@ -8,6 +8,7 @@ from typing import Any
 
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.logger import logger
+from llmstream.ollama.upstream import Upstream
 from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 
@@ -26,6 +27,7 @@ class Fallback:
         self.active = False
         self._wanted = settings
         self._on_change = on_change
+        self._upstream: Upstream | None = None  # that is wanted
         self._demo: DemoOllama | None = None
         self._polling: asyncio.Task[None] | None = None
 
@@ -34,15 +36,15 @@ class Fallback:
         """The notice that every page and the terminal show while the demo answers."""
         if not self.active:
             return None
-        if self._wanted.demo == "always":
+        upstream = self._upstream
+        if upstream is None:
             return "Demo model: started with --demo."
-        endpoint = upstream_of(self._wanted).endpoint
-        how = f"{endpoint.server.start_one}; it will be used at once."
-        return f"Demo model: no {endpoint.server.noun} at {endpoint.shown_url}. {how}"
+        how = f"{upstream.endpoint.server.start_one}; it will be used at once."
+        return f"Demo model: no {upstream.endpoint.server.noun} at {upstream.address}. {how}"
 
     async def __aenter__(self) -> Fallback:
         always = self._wanted.demo == "always"
-        if always or (self._wanted.demo == "auto" and not await upstream_of(self._wanted).running()):
+        if always or not await self._is_there():
             await self._start_demo()
             if not always:
                 self._polling = asyncio.create_task(self._poll())
@@ -55,6 +57,13 @@ class Fallback:
         if self._demo is not None:
             await asyncio.to_thread(self._demo.close)
 
+    async def _is_there(self) -> bool:
+        """True if what is wanted answers, or has to."""
+        if self._wanted.demo == "never":
+            return True
+        self._upstream = await upstream_of(self._wanted)
+        return await self._upstream.running()
+
     async def _start_demo(self) -> None:
         self._demo = await asyncio.to_thread(DemoOllama().__enter__)
         self.active = True
@@ -65,13 +74,13 @@ class Fallback:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(_POLL_S)
-            if await upstream_of(self._wanted).running():
+            self._upstream = upstream = await upstream_of(self._wanted)
+            if await upstream.running():
                 break
         self.active = False
         self._change(self._wanted)
         # The demo is closed with the app: answers it has begun go on to their end.
-        endpoint = upstream_of(self._wanted).endpoint
-        logger.warning("%s answers at %s now: using it.", endpoint.server.title, endpoint.shown_url)
+        logger.warning("%s answers at %s now: using it.", upstream.endpoint.server.title, upstream.address)
 
     def _change(self, settings: Settings) -> None:
         self.settings = settings

@@ -44,11 +44,12 @@ class Models:
         names: list[str] = []
         chosen: str | None = None
         try:
-            upstream = upstream_of(settings)
+            upstream = await upstream_of(settings)
             names = [model.name for model in await upstream.models() if is_allowed(model.name, settings)]
             if settings.model and not any(same_model(name, settings.model) for name in names):
                 names.insert(0, settings.model)  # asking it tells how to get it
             wanted = picked or settings.model or (await upstream.choose_model() if names else "")
+            notice = notice or upstream.notice
             chosen = next((name for name in names if same_model(name, wanted)), names[0] if names else None)
         except LlmstreamError as error:
             notice = notice or error.message
@@ -62,7 +63,8 @@ class Models:
     async def _picked(self, name: Any) -> Any:
         """Shows the choice of thinking for a model that can think."""
         try:
-            able = await upstream_of(self._runs.settings).capabilities(name) if isinstance(name, str) else frozenset()
+            upstream = await upstream_of(self._runs.settings)
+            able = await upstream.capabilities(name) if isinstance(name, str) else frozenset()
         except LlmstreamError:
             able = frozenset()
         can_think = "thinking" in able

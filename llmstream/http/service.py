@@ -82,9 +82,8 @@ class Service:
         """The names that a client may ask for."""
         if self.chain is not None:
             return [self.name]
-        return [
-            model.name for model in await upstream_of(self.settings).models() if is_allowed(model.name, self.settings)
-        ]
+        upstream = await upstream_of(self.settings)
+        return [model.name for model in await upstream.models() if is_allowed(model.name, self.settings)]
 
     async def start(
         self,

@@ -129,7 +129,7 @@ class Chat:
     async def _look(self) -> None:
         """Offer the models that there are."""
         with suppress(LlmstreamError):  # the first answer will say what is wrong
-            models = await upstream_of(self._settings or Settings()).models()
+            models = await (await upstream_of(self._settings or Settings())).models()
             self._panel.offer([model.name for model in models if not is_cloud(model.name)])
 
     def _transcript(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ def ensure_ollama() -> str:
     model.
     """
     settings = Settings()
-    upstream = upstream_of(settings)
+    upstream = concurrency.run(upstream_of(settings))
     if settings.demo == "always" or (settings.demo == "auto" and not concurrency.run(upstream.running())):
         demo = DemoOllama().start()
         atexit.register(demo.close)
@@ -27,8 +27,8 @@ def ensure_ollama() -> str:
         os.environ.pop("LLMSTREAM_OLLAMA_URL", None)
         os.environ.pop("LLMSTREAM_UPSTREAM", None)
         os.environ.pop("LLMSTREAM_MODEL", None)
-        told = f"No {upstream.endpoint.server.noun} at {upstream.endpoint.shown_url}"
+        told = f"No {upstream.endpoint.server.noun} at {upstream.address}"
         print(f"{told}: the demo answers, from llmstream's own pages.")  # noqa: T201
         settings = Settings()
-        upstream = upstream_of(settings)
+        upstream = concurrency.run(upstream_of(settings))
     return settings.model or concurrency.run(upstream.choose_model())

@@ -1,4 +1,4 @@
-"""Ollama's API without the chat stream, asked through the `ollama` package.
+"""Ollama's API without the chat stream and the lists, asked through the `ollama` package.
 
 Its client is synchronous here and runs in threads: one client serves every event loop.
 """

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from llmstream.errors import UpstreamError, UpstreamTruncated
+from llmstream.errors import UpstreamError, UpstreamTimeout, UpstreamTruncated
 from llmstream.events import json_value
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
@@ -61,16 +61,21 @@ async def read_version(endpoint: Endpoint) -> str:
         raise OLLAMA.protocol("an answer without a version") from error
 
 
-async def fetch(endpoint: Endpoint, path: str) -> tuple[int, bytes]:
-    """The status and body at a path of the server; raises `UpstreamUnreachable` and other `UpstreamError`s."""
+async def fetch(endpoint: Endpoint, path: str, *, timeout_s: float | None = None) -> tuple[int, bytes]:
+    """The status and body at a path of the server; raises `UpstreamUnreachable` and other `UpstreamError`s.
+
+    timeout_s: how long the server may take where another silence is meant than that of one that is away.
+    """
     try:
-        async with asyncio.timeout(endpoint.connect_timeout_s):
+        async with asyncio.timeout(timeout_s or endpoint.connect_timeout_s):
             try:
                 return await _get(endpoint, path)
             except Disconnected:  # a kept connection that was just being closed
                 return await _get(endpoint, path)
     except TimeoutError as error:
-        raise unreachable(endpoint) from error
+        if timeout_s is None:
+            raise unreachable(endpoint) from error
+        raise UpstreamTimeout(f"Ollama at {endpoint.shown_url} did not answer in time. Is it overloaded?") from error
 
 
 async def _get(endpoint: Endpoint, path: str) -> tuple[int, bytes]:

@@ -13,6 +13,9 @@ from urllib.parse import quote, unquote, urlsplit
 from llmstream.errors import SettingsError, UpstreamUnreachable
 from llmstream.ollama.server import OLLAMA, Server
 
+# How long a full queue is asked again, all retries together, in seconds.
+BUSY_S = 5.0
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -29,7 +32,7 @@ class Endpoint:
     connect_timeout_s: float = 5
     first_token_timeout_s: float = 300
     token_timeout_s: float = 60
-    busy_timeout_s: float = 5
+    busy_timeout_s: float = BUSY_S
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     tls: bool | ssl.SSLContext = True

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from llmstream.errors import (
-    CapabilityMissing,
     InvalidRequest,
     LlmstreamError,
     ModelNotFound,
@@ -20,7 +20,8 @@ from llmstream.events import Status
 from llmstream.ollama.api import TIMEOUT_S, Api
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
-from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.endpoint import BUSY_S, Endpoint
+from llmstream.ollama.listing import Listed, listed
 from llmstream.ollama.names import is_cloud, same_model
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
@@ -50,14 +51,15 @@ class Ollama(Upstream):
         self._api = Api(endpoint)
 
     @staticmethod
-    def of(settings: Settings) -> Ollama:
-        """The shared instance for an address and its time limits."""
+    def of(settings: Settings, url: str | None = None, *, busy_timeout_s: float = BUSY_S) -> Ollama:
+        """The shared instance for an address, the settings' own where None is given, and its time limits."""
         return _shared(
-            settings.ollama_url,
+            url or settings.ollama_url,
             settings.ollama_api_key,
             settings.connect_timeout_s,
             settings.first_token_timeout_s,
             settings.token_timeout_s,
+            busy_timeout_s,
             settings.free_stuck_models,
         )
 
@@ -104,17 +106,7 @@ class Ollama(Upstream):
             "tools": bool(body.get("tools")),
             "thinking": bool(body.get("think")),
         }
-        await self._check_able(str(body["model"]), *(name for name, asked in wanted.items() if asked))
-
-    async def _check_able(self, model: str, *wanted: str) -> None:
-        able = await self.capabilities(model) if wanted else ()
-        # An Ollama that tells no capabilities at all is an old one: let it answer for itself.
-        if missing := [name for name in wanted if able and name not in able]:
-            raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
-
-    async def check_sight(self, model: str) -> None:
-        """Raises `CapabilityMissing` for a model that can't see images."""
-        await self._check_able(model, "vision")
+        await self.check_able(str(body["model"]), *(name for name, asked in wanted.items() if asked))
 
     async def version(self) -> str:
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
@@ -122,14 +114,19 @@ class Ollama(Upstream):
 
     async def models(self) -> list[Model]:
         """The models that are there, the newest first."""
-        found = await self._api.ask(lambda client: client.list().models)
-        loaded = {model.model for model in await self._api.ask(lambda client: client.ps().models)}
-        found = sorted(found, key=lambda model: model.modified_at.timestamp() if model.modified_at else 0, reverse=True)
-        return [Model(model.model, model.size or 0, model.model in loaded) for model in found if model.model]
+        found = await listed(self.endpoint, "/api/tags")
+        loaded = {model.model: _seconds(model.expires_at) for model in await self._in_memory()}
+        return [
+            Model(str(each.model), each.size or 0, each.model in loaded, expires_at=loaded.get(each.model))
+            for each in sorted(found, key=lambda model: _seconds(model.modified_at) or 0, reverse=True)
+        ]
+
+    async def _in_memory(self) -> list[Listed]:
+        return await listed(self.endpoint, "/api/ps")
 
     async def loaded(self, name: str) -> bool:
         """True if the model is in memory."""
-        loaded = await self.once("ps", lambda: self._api.ask(lambda client: client.ps().models))
+        loaded = await self.once("ps", self._in_memory)
         return any(same_model(name, str(model.model)) for model in loaded)
 
     async def capabilities(self, model: str) -> frozenset[str]:
@@ -154,8 +151,8 @@ class Ollama(Upstream):
         return self._choice[1]
 
     async def _choose(self) -> str:
-        running = await self._api.ask(lambda client: client.ps().models)
-        last_expiring = sorted(running, key=lambda model: str(model.expires_at or ""), reverse=True)
+        running = await self._in_memory()
+        last_expiring = sorted(running, key=lambda model: _seconds(model.expires_at) or 0, reverse=True)
         for name in [str(model.model) for model in last_expiring]:
             if await self._completes(name):
                 return name
@@ -210,21 +207,21 @@ class Ollama(Upstream):
         self._choice = None
 
 
-_LACKING = {
-    "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",
-    "tools": "tool calls. Ask without tools, or use a model that has them, such as llama3.2 or qwen3.",
-    "thinking": "thinking. Ask with thinking off, or use a model that thinks, such as qwen3 or deepseek-r1.",
-}
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
 
 
-@functools.lru_cache(maxsize=32)
-def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, free: bool) -> Ollama:
+@functools.lru_cache(maxsize=64)
+def _shared(
+    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float, free: bool
+) -> Ollama:
     return Ollama(
         Endpoint(
             url=url,
             connect_timeout_s=connect_s,
             first_token_timeout_s=first_token_s,
             token_timeout_s=token_s,
+            busy_timeout_s=busy_s,
             free_stuck_models=free,
             # A user in the address goes before it, as in the `ollama` package.
             headers={"authorization": f"Bearer {key}"} if key and "@" not in url else {},

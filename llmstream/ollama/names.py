@@ -5,13 +5,14 @@ from __future__ import annotations
 
 def same_model(left: str, right: str) -> bool:
     """True if two names mean one model: `:latest` is the tag of a name that has none."""
-    return _tagged(left) == _tagged(right)
+    return tagged(left) == tagged(right)
 
 
-def _tagged(name: str) -> str:
+def tagged(name: str) -> str:
+    """The name with its tag, which is `:latest` where it has none."""
     return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def is_cloud(name: str) -> bool:
     """True if a model's name says that it runs on somebody else's machine."""
-    return name.endswith(("-cloud", ":cloud"))
+    return any(each.endswith(("-cloud", ":cloud")) for each in (name, name.rpartition("@")[0]))  # `@` pins a host

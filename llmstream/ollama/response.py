@@ -210,7 +210,7 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
     try:
         error = json.loads(body)["error"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return OLLAMA.protocol(f"HTTP status {status} without Ollama's error text")
+        return OLLAMA.protocol(f"HTTP status {status} without Ollama's error text", status=status)
     if status == 404:
         return model_not_found(model)
     if status == 503:

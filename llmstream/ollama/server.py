@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from llmstream.errors import UpstreamProtocol, UpstreamStalled, UpstreamTimeout, UpstreamTruncated, UpstreamUnreachable
 
+# With these a proxy says that there is nobody behind it.
+_NOBODY = (502, 503, 504)
+
+
+class ProxyAnswered(UpstreamProtocol):
+    """A proxy answered in the place of a server, which seems to be away."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -24,9 +31,10 @@ class Server:
     start_one: str
     unstick: str = ""
 
-    def protocol(self, what: str) -> UpstreamProtocol:
+    def protocol(self, what: str, *, status: int = 200) -> UpstreamProtocol:
         """The error for an answer that is none of this kind of server; `what` came instead of its chat stream."""
-        return UpstreamProtocol(
+        kind = ProxyAnswered if status in _NOBODY else UpstreamProtocol
+        return kind(
             f"Expected {self.stream}, got {what}. "
             f"Check that {self.variable} is {self.kind}, not another server or a proxy's page."
         )

@@ -4,24 +4,56 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from llmstream.errors import ModelNotFound, UpstreamError
+from llmstream.errors import CapabilityMissing, ModelNotFound, UpstreamError
 from llmstream.events import Status
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
 
+_LACKING = {
+    "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",
+    "tools": "tool calls. Ask without tools, or use a model that has them, such as llama3.2 or qwen3.",
+    "thinking": "thinking. Ask with thinking off, or use a model that thinks, such as qwen3 or deepseek-r1.",
+}
+
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a server; `size` is in bytes, None where that is not told, `context_length` in tokens."""
+    """A model of a server; `size` is in bytes, None where that is not told, `context_length` in tokens.
+
+    expires_at: until when it stays in memory, in seconds since 1970; None where that is not told. hosts: those of
+    several that have it.
+    """
 
     name: str
     size: int | None
     loaded: bool
     context_length: int | None = None
+    expires_at: float | None = None
+    hosts: tuple[str, ...] = ()
+
+    def also_at(self, host: str, *, loaded: bool) -> Model:
+        """The model, which one more host has."""
+        return replace(self, hosts=(*self.hosts, host), loaded=self.loaded or loaded)
+
+
+@dataclass(frozen=True)
+class HostState:
+    """One of several hosts as it was seen last.
+
+    models: how many it has. runs: how many of ours it answers now. failures: how many answers it could not begin.
+    trouble: why it is not asked just now, empty where it is. away: True if it did not answer the last time.
+    """
+
+    name: str
+    models: int
+    runs: int
+    failures: int
+    trouble: str
+    away: bool
 
 
 class Upstream(ABC):
@@ -30,6 +62,11 @@ class Upstream(ABC):
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._asking: dict[tuple[object, str], asyncio.Future[Any]] = {}
+
+    @property
+    def address(self) -> str:
+        """The address, as it may be shown."""
+        return self.endpoint.shown_url
 
     @abstractmethod
     async def chat(
@@ -49,6 +86,10 @@ class Upstream(ABC):
     async def version(self) -> str:
         """The version of the server that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
 
+    async def kind(self) -> str:
+        """The program that serves, where that can be told."""
+        return self.endpoint.server.name
+
     @abstractmethod
     async def models(self) -> list[Model]:
         """The models that are there, the one to prefer first."""
@@ -60,6 +101,13 @@ class Upstream(ABC):
     @abstractmethod
     async def capabilities(self, model: str) -> frozenset[str]:
         """The abilities of a model, by Ollama's names; empty where the server tells none. Raises `ModelNotFound`."""
+
+    async def check_able(self, model: str, *wanted: str) -> None:
+        """Raises `CapabilityMissing` for a model that is known to lack one of these abilities."""
+        able = await self.capabilities(model) if wanted else ()
+        # A server that tells none at all, such as an old Ollama, has to answer for itself.
+        if missing := [name for name in wanted if able and name not in able]:
+            raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
 
     @abstractmethod
     def not_found(self, model: str) -> ModelNotFound:
@@ -76,6 +124,15 @@ class Upstream(ABC):
         except UpstreamError:
             return False
         return True
+
+    async def hosts(self) -> Sequence[HostState]:
+        """The hosts, where there are several."""
+        return ()
+
+    @property
+    def notice(self) -> str | None:
+        """The notice for every page that a part of what answers is away."""
+        return None
 
     async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The result of `ask`, which is called once for all callers that want it under this name at the same moment."""

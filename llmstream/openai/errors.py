@@ -49,7 +49,7 @@ def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelN
     if status in (429, 503) and error is not None:
         return UpstreamBusy("The model server is busy, or loads its model. Ask again in a moment.")
     if error is None:
-        return OPENAI.protocol(f"HTTP status {status} without OpenAI's error text")
+        return OPENAI.protocol(f"HTTP status {status} without OpenAI's error text", status=status)
     if _TOO_LONG.search(_text(error)):
         return _too_long(error)
     if status == 404 and "model" in _text(error).lower():

@@ -13,7 +13,7 @@ from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, Upstre
 from llmstream.events import Status
 from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
-from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.names import same_model
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
@@ -38,14 +38,15 @@ class OpenAIServer(Upstream):
         self._props: tuple[float, dict[str, Any]] | None = None
 
     @staticmethod
-    def of(settings: Settings) -> OpenAIServer:
-        """The shared instance for an address, its key and its time limits."""
+    def of(settings: Settings, url: str, *, busy_timeout_s: float = BUSY_S) -> OpenAIServer:
+        """The shared instance for an address, the settings' key and their time limits."""
         return _shared(
-            str(settings.upstream),
+            url,
             settings.upstream_key,
             settings.connect_timeout_s,
             settings.first_token_timeout_s,
             settings.token_timeout_s,
+            busy_timeout_s,
         )
 
     async def chat(
@@ -179,14 +180,17 @@ def _abilities(properties: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, has in told.items() if has)
 
 
-@functools.lru_cache(maxsize=32)
-def _shared(url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float) -> OpenAIServer:
+@functools.lru_cache(maxsize=64)
+def _shared(
+    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float
+) -> OpenAIServer:
     return OpenAIServer(
         Endpoint(
             url=url,
             connect_timeout_s=connect_s,
             first_token_timeout_s=first_token_s,
             token_timeout_s=token_s,
+            busy_timeout_s=busy_s,
             headers={"authorization": f"Bearer {key}"} if key else {},
             server=OPENAI,
         )

@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Terminal
+from llmstream.ollama.upstream import HostState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,6 +26,24 @@ class _Store(Collector):
             yield kind(f"llmstream_{name}", f"Of the shared store: {name.replace('_', ' ')}", value=value)
 
 
+class _Hosts(Collector):
+    """The figures of the model hosts, where there are several."""
+
+    states: Sequence[HostState] = ()
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        if not self.states:
+            return
+        up = GaugeMetricFamily("llmstream_host_up", "1 if the model host answers", labels=["host"])
+        active = GaugeMetricFamily("llmstream_host_runs_active", "Runs that it answers now", labels=["host"])
+        failed = CounterMetricFamily("llmstream_host_failures", "Answers that it could not begin", labels=["host"])
+        for state in self.states:
+            up.add_metric([state.name], not state.away)
+            active.add_metric([state.name], state.runs)
+            failed.add_metric([state.name], state.failures)
+        yield from (up, active, failed)
+
+
 class Metrics:
     """The figures of one `Runs`; the functions give the number of active and of queued runs, and a store's figures."""
 
@@ -33,6 +52,8 @@ class Metrics:
     ) -> None:
         self._registry = registry = CollectorRegistry()
         registry.register(_Store(store))
+        self._hosts = _Hosts()
+        registry.register(self._hosts)
         self._uncounted = 0
         Gauge("llmstream_runs_active", "Runs that generate now", registry=registry).set_function(active)
         Gauge("llmstream_runs_queued", "Runs that wait for a place", registry=registry).set_function(queued)
@@ -78,8 +99,9 @@ class Metrics:
         if event.timings.tokens_per_s is not None:
             self._speed.observe(event.timings.tokens_per_s)
 
-    def text(self) -> bytes:
-        """The exposition in Prometheus' text format."""
+    def text(self, hosts: Sequence[HostState] = ()) -> bytes:
+        """The exposition in Prometheus' text format; hosts: the model hosts, where there are several."""
+        self._hosts.states = hosts
         self._events.inc(self._uncounted)
         self._uncounted = 0
         return generate_latest(self._registry)

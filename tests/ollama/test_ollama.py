@@ -365,7 +365,8 @@ def test_same_model(left: str, right: str, same: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cloud"), [("a:cloud", True), ("a:480b-cloud", True), ("cloud", False), ("cloudy:1", False)]
+    ("name", "cloud"),
+    [("a:cloud", True), ("a:480b-cloud", True), ("a:cloud@gpu", True), ("cloud", False), ("cloudy:1", False)],
 )
 def test_is_cloud(name: str, cloud: bool) -> None:
     """The tag tells that a model runs elsewhere."""
@@ -382,12 +383,13 @@ async def test_instances_are_shared(upstream: DemoOllama) -> None:
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are counted on Linux")
 async def test_no_connection_stays_open_for_a_question(upstream: DemoOllama) -> None:
-    """Asking what there is leaves no connection behind."""
+    """Asking what there is leaves no connection behind to a server that has gone, and opens one to a server."""
     await ollama(upstream).models()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         with DemoOllama(tokens_per_s=None) as other:
             await ollama(other).models()
+        await ollama(upstream).models()
 
     assert before >= len(os.listdir("/proc/self/fd"))
 

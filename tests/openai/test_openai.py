@@ -34,14 +34,14 @@ PROPS = {
 OLLAMA = [{"id": "qwen3:8b", "object": "model", "owned_by": "library"}]
 
 
-def test_addresses() -> None:
+async def test_addresses() -> None:
     """An address that ends in /v1 is that of an OpenAI-compatible server, any other that of an Ollama."""
     assert Settings(upstream="gpu:8000/v1/").upstream == "http://gpu:8000/v1"
     assert Settings(upstream="https://gpu/v1").upstream == "https://gpu:443/v1"
-    ollama = Settings(upstream="gpu:11434", upstream_key="k")
-    assert ("http://gpu:11434", None, "k") == (ollama.ollama_url, ollama.upstream, ollama.ollama_api_key)
-    assert isinstance(upstream_of(ollama), Ollama)
-    assert isinstance(upstream_of(Settings(upstream="gpu/v1")), OpenAIServer)
+    assert isinstance(await upstream_of(Settings(upstream="gpu/v1")), OpenAIServer)
+    ollama = Settings(upstream="127.0.0.1:9", upstream_key="k")
+    assert ("http://127.0.0.1:9", "k") == (ollama.ollama_url, ollama.ollama_api_key)
+    assert isinstance(await upstream_of(ollama), Ollama)
 
 
 def test_an_ollama_that_is_named_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ async def test_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_models(models: Any, props: Any, told: tuple[str, int | None], able: frozenset[str]) -> None:
     """Models, their context and abilities are what the server tells of them, and no more."""
     async with openai_server(ANSWER, models=models, props=props) as server:
-        upstream = upstream_of(Settings(upstream=server.url))
+        upstream = await upstream_of(Settings(upstream=server.url))
         assert told[0] == await upstream.choose_model()
         assert told in [(each.name, each.context_length) for each in await upstream.models()]
         assert able == await upstream.capabilities(told[0])
@@ -94,12 +94,12 @@ async def test_server_without_models() -> None:
     """A server that has no model, or is none, is told as such."""
     async with openai_server(ANSWER, models=[]) as server:
         with pytest.raises(ModelNotFound, match="LLMSTREAM_MODEL"):
-            await upstream_of(Settings(upstream=server.url)).choose_model()
-        other = upstream_of(Settings(upstream=server.url.replace("/v1", "/x/v1")))
+            await (await upstream_of(Settings(upstream=server.url))).choose_model()
+        other = await upstream_of(Settings(upstream=server.url.replace("/v1", "/x/v1")))
         with pytest.raises(UpstreamError, match="LLMSTREAM_UPSTREAM"):
             await other.choose_model()
         assert await other.running()
-    assert not await upstream_of(Settings(upstream="http://127.0.0.1:9/v1")).running()
+    assert not await (await upstream_of(Settings(upstream="http://127.0.0.1:9/v1"))).running()
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,6 @@ async def test_ends(settings: Settings) -> None:
 
 async def test_models(settings: Settings) -> None:
     """Its models are there, and it is known for an Ollama."""
-    upstream = upstream_of(settings)
+    upstream = await upstream_of(settings)
     assert "Ollama" == await upstream.version()
     assert {"tiny-chat:latest", "tiny-plain:latest"} <= {model.name for model in await upstream.models()}

@@ -25,8 +25,8 @@ from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import HEADERS, all_events
-from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
+from llmstream.ollama.server import OLLAMA
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
@@ -191,12 +191,13 @@ class _Server:
         if self._service.chain is not None:
             return {"models": [], "default": self._service.name}
         settings = self._service.settings
-        upstream = upstream_of(settings)
+        upstream = await upstream_of(settings)
         models = [model for model in await upstream.models() if is_allowed(model.name, settings)]
         default = settings.model or (await upstream.choose_model() if models else None)
         shown = [
             {"name": each.name, "size": each.size or 0, "loaded": each.loaded}
             | ({"context_length": each.context_length} if each.context_length else {})
+            | ({"hosts": list(each.hosts)} if each.hosts else {})
             for each in models
         ]
         return {
@@ -211,24 +212,27 @@ class _Server:
         if self._service.chain is not None:
             return {"status": "ok", "version": __version__, "demo": False, "model": self._service.name, **shared}
         settings = self._service.settings
-        upstream = upstream_of(settings)
-        kind = "ollama" if isinstance(upstream, Ollama) else "upstream"
+        upstream = await upstream_of(settings)
+        kind = "ollama" if upstream.endpoint.server is OLLAMA else "upstream"
         fallback: Fallback | None = getattr(request.app.state, "fallback", None)
         health: dict[str, Any] = {"status": "ok", "version": __version__, "demo": bool(fallback and fallback.active)}
         health |= shared
-        if fallback and fallback.notice:
-            health["notice"] = fallback.notice
         try:
             health[kind] = {"reachable": True, "version": await upstream.version()}
             health["model"] = settings.model or await upstream.choose_model()
         except LlmstreamError as error:
             health |= {"status": "degraded", "model": settings.model, "error": error_fields(error)}
             health.setdefault(kind, {"reachable": False})
+        if notice := (fallback and fallback.notice) or upstream.notice:
+            health["notice"] = notice
+        if hosts := await upstream.hosts():
+            health["hosts"] = [msgspec.to_builtins(host) for host in hosts]
         return health
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""
-        return Response(self._service.runs.metrics.text(), media_type=CONTENT_TYPE)
+        hosts = await (await upstream_of(self._service.settings)).hosts() if self._service.chain is None else ()
+        return Response(self._service.runs.metrics.text(hosts), media_type=CONTENT_TYPE)
 
 
 def _seen_path(scope: Scope) -> str:

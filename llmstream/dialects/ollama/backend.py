@@ -41,7 +41,8 @@ class ChainBackend:
             return Model(name, context_length=_CONTEXT, is_strict=False) if known else None
         check_model(name, self._service.settings)
         try:
-            able = await upstream_of(self._service.settings).capabilities(name)
+            upstream = await upstream_of(self._service.settings)
+            able = await upstream.capabilities(name)
         except ModelNotFound:
             return None
         return Model(name, tuple(sorted(able)), context_length=_CONTEXT)

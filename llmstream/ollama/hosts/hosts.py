@@ -1,0 +1,170 @@
+"""Several model servers as one: asks the best one, and the next one where it can't begin an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from llmstream.errors import (
+    LlmstreamError,
+    ModelNotFound,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from llmstream.events import Status
+from llmstream.ollama.endpoint import BUSY_S
+from llmstream.ollama.hosts.host import COOLING_S, Host, trouble_of
+from llmstream.ollama.hosts.known import Known, conversation_of
+from llmstream.ollama.response import Receive
+from llmstream.ollama.retry import Retry
+from llmstream.ollama.server import ProxyAnswered
+from llmstream.ollama.upstream import HostState, Model, Upstream
+
+T = TypeVar("T")
+
+
+class Hosts(Upstream):
+    """Several servers as one; a model's name may end in `@host`, which pins the host."""
+
+    def __init__(self, servers: Sequence[Upstream]) -> None:
+        super().__init__(servers[0].endpoint)
+        self._known = Known([Host(server) for server in servers])
+
+    @property
+    def address(self) -> str:
+        """The addresses of all hosts, to be shown."""
+        return ", ".join(host.upstream.address for host in self._known.hosts)
+
+    async def chat(
+        self,
+        body: Mapping[str, Any],
+        receive: Receive,
+        *,
+        notify: Callable[[Status], None] = lambda status: None,
+    ) -> None:
+        """Asks the best host, and the next one where it can't begin an answer: dead, busy or silent.
+
+        `notify` is told of each change; from the first chunk on no other host is asked. See `Upstream.chat`.
+        """
+        retry = Retry(BUSY_S)
+        while True:
+            try:
+                return await self._chat(body, receive, notify)
+            except UpstreamBusy as error:  # all of them are
+                if not await retry.wait(error):
+                    raise
+
+    async def _chat(self, body: Mapping[str, Any], receive: Receive, notify: Callable[[Status], None]) -> None:
+        known = self._known
+        name, left = await known.having(str(body["model"]))
+        request, conversation = {**body, "model": name}, conversation_of(name, body)
+        while True:
+            host = known.choose(name, left, conversation)
+            left.remove(host)
+            known.remember(conversation, host)
+            began = time.monotonic()
+            try:
+                with host.serving():
+                    await host.upstream.chat(request, receive, notify=notify)
+                host.served_at = time.monotonic()
+                return
+            except (UpstreamUnreachable, ProxyAnswered, UpstreamBusy, UpstreamTimeout, ModelNotFound) as error:
+                # Each of them comes before the first chunk.
+                _blame(host, error, began)
+                if not left:
+                    raise
+                following = known.choose(name, left, conversation)
+                notify(Status("waiting", f"{host.name} {trouble_of(error)}: asking {following.name} instead."))
+
+    async def version(self) -> str:
+        """The version of the first host that answers."""
+        await self._known.look()
+        return await self._ask(self._known.hosts, lambda upstream: upstream.version())
+
+    async def kind(self) -> str:
+        """The kind of the first server that answers."""
+        await self._known.know()
+        return await self._ask(self._known.hosts, lambda upstream: upstream.kind())
+
+    async def running(self) -> bool:
+        """True if any of the hosts answers."""
+        await self._known.look()
+        return bool(self._known.there())
+
+    async def models(self) -> list[Model]:
+        """The models of all hosts that are there, each once, with the hosts that have it; in the order of the hosts."""
+        await self._known.look()
+        if not self._known.there():
+            raise self._known.nobody()
+        merged: dict[str, Model] = {}
+        for host in self._known.there():
+            for full, model in host.models.items():
+                merged[full] = merged.get(full, model).also_at(host.name, loaded=model.loaded)
+        return list(merged.values())
+
+    async def loaded(self, name: str) -> bool:
+        """True if the model is in the memory of a host that would be asked."""
+        await self._known.look()
+        name, found = self._known.known_to_have(name)
+        return any(host.is_warm(name) for host in found)
+
+    async def capabilities(self, model: str) -> frozenset[str]:
+        """The abilities of a model, as the first of its hosts tells them."""
+        name, found = await self._known.having(model)
+        return await self._ask(found, lambda upstream: upstream.capabilities(name))
+
+    def not_found(self, model: str) -> ModelNotFound:
+        """The error for a model that is not there, with how to get it."""
+        return self._known.hosts[0].upstream.not_found(model)
+
+    async def choose_model(self) -> str:
+        """The choice of the first host that has its own in memory, else of the first one that has any."""
+        await self._known.know()
+        if not self._choosing():
+            await self._known.look()
+        if there := self._choosing():
+            return min(there, key=lambda host: not host.is_warm(host.choice or "")).choice or ""
+        if not (there := self._known.there()):
+            raise self._known.nobody()
+        return await self._ask(there, lambda upstream: upstream.choose_model())  # which tells how to get one
+
+    def _choosing(self) -> list[Host]:
+        return [host for host in self._known.there() if host.choice]
+
+    async def hosts(self) -> Sequence[HostState]:
+        """The hosts, as they are known; nobody waits for one of them but for the first time."""
+        await self._known.know()
+        return [host.state() for host in self._known.hosts]
+
+    @property
+    def notice(self) -> str | None:
+        """The notice about hosts that are away, while others answer."""
+        away, there = (", ".join(host.name for host in hosts) for hosts in (self._known.away(), self._known.there()))
+        return f"Model hosts that can't be reached: {away}. Those that answer: {there}." if away and there else None
+
+    async def _ask(self, hosts: Sequence[Host], question: Callable[[Upstream], Awaitable[T]]) -> T:
+        """The answer of the first host that gives one; raises the error of the last one, where none does."""
+        now = time.monotonic()
+        left = sorted(hosts, key=lambda host: (host.is_avoided(now), not host.is_known))
+        while True:
+            host = left.pop(0)
+            try:
+                return await question(host.upstream)
+            except (UpstreamError, ModelNotFound) as error:
+                if isinstance(error, UpstreamUnreachable):
+                    host.fail(error)
+                if not left:
+                    raise
+
+
+def _blame(host: Host, error: LlmstreamError, began: float) -> None:
+    """Notes why a host did not begin an answer."""
+    if isinstance(error, UpstreamTimeout):
+        # Ollama's `/api/ps` does not tell a model that is stuck from one that is at work; an answer since then does.
+        if host.served_at < began:
+            host.fail(error, cooling_s=max(COOLING_S, time.monotonic() - began))
+    elif not isinstance(error, ModelNotFound):  # which was removed since: nothing is wrong with the host
+        host.fail(error)

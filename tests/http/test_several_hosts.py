@@ -1,0 +1,60 @@
+"""Several model hosts, one of them dead: the endpoints, the page's notice and the commands show all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from llmstream.cli import main
+from llmstream.demo_ollama import DemoOllama
+from llmstream.fastapi import create_app
+from llmstream.settings import Settings
+from tests.support.faultkit import ask
+from tests.support.serving import Served
+
+Serve = Callable[[FastAPI], Served]
+
+
+@pytest.fixture
+def dead() -> str:
+    """The address of a host that was there."""
+    with DemoOllama() as server:
+        pass
+    return server.url
+
+
+def test_endpoints(upstream: DemoOllama, dead: str, serve: Serve) -> None:
+    """The models say which hosts have them; the dead host is told, and nobody waits for it."""
+    there, away = (url.removeprefix("http://") for url in (upstream.url, dead))
+    url = serve(create_app(Settings(upstream=f"{dead},{upstream.url}", model="demo", demo="auto", drain_s=0))).url
+    assert 200 == ask(f"{url}/nostream", "POST", question="q").status
+    models = ask(f"{url}/models").json["models"]
+    assert [[there]] * len(models) == [model["hosts"] for model in models]
+    health = ask(f"{url}/health").json
+    assert "ok" == health["status"]
+    assert f"Model hosts that can't be reached: {away}. Those that answer: {there}." == health["notice"]
+    assert [(away, True), (there, False)] == [(host["name"], host["away"]) for host in health["hosts"]]
+    assert ["Ollama is not running at", ""] == [host["trouble"][:24] for host in health["hosts"]]
+    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    assert f'llmstream_host_up{{host="{away}"}} 0.0' in lines
+    assert f'llmstream_host_up{{host="{there}"}} 1.0' in lines
+    assert f'llmstream_host_runs_active{{host="{there}"}} 0.0' in lines
+
+
+def test_commands(
+    upstream: DemoOllama, dead: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`doctor` names the dead host and finds nothing missing that an answer needs; `models` lists what is there."""
+    monkeypatch.setenv("LLMSTREAM_UPSTREAM", f"{upstream.url},{dead}")
+    there, away = (url.removeprefix("http://") for url in (upstream.url, dead))
+    assert 0 == main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    assert f"ok       host {there}: 2 models" in lines
+    assert any(line.startswith(f"missing  host {away}: Ollama is not running") for line in lines)
+    assert 0 == main(["models"])
+    assert "demo:latest" in capsys.readouterr().out
+    upstream.close()
+    assert 1 == main(["doctor"])
