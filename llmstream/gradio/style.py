@@ -31,7 +31,7 @@ STYLE = """
 #theme { flex: none; margin-left: auto; font-weight: normal; color: var(--body-text-color-subdued); }
 """
 # In somebody else's Blocks the page has no style of ours, and the conversation no window to fill.
-_IN_PLACE = "#chat { height: min(70dvh, 640px) !important; }"
+_IN_PLACE = "#chat.fills { height: min(70dvh, 640px) !important; }"
 PREPARE = f"""() => {{
   ({KEEP_TEXT})();
   const chat = document.querySelector("#chat");
