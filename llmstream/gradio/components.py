@@ -42,6 +42,7 @@ def conversation(options: Options) -> Any:
         allow_tags=False,
         feedback_options=["Like", "Dislike"] if options.on_like else None,
         layout="bubble",
+        allow_file_downloads=False,
         group_consecutive_messages=False,
         placeholder=options.placeholder,
         examples=[{"text": example, "display_text": example} for example in options.examples] or None,
