@@ -86,7 +86,7 @@ def test_an_image_reaches_the_model(
     with Image.open(io.BytesIO(base64.b64decode(sent[0]["images"][0]))) as image:
         assert ((1536, 768), "PNG") == (image.size, image.format)
     blind = call_page(url, "answer", [asked, "demo:latest", "", "", False], session="other")
-    assert "can't see" in blind["output"]["data"][0][-1]["content"][0]["text"]
+    assert "can't do images" in blind["output"]["data"][0][-1]["content"][0]["text"]
     assert 1 == sum(request.path == "/api/chat" for request in upstream.requests)
 
 
@@ -127,9 +127,8 @@ def test_what_is_no_image_is_told(raw: bytes | None, says: str) -> None:
     with pytest.raises(InvalidRequest, match=f"odd.png.*({says})"):
         with_images(asks(file))
     before, *_ = with_images([*asks(file), {"role": "assistant", "content": "A sun."}])
-    assert ["What is it?", "[An image was here, and is kept no longer.]"] == [
-        part["text"] for part in before["content"]
-    ]
+    texts = [part["text"] for part in before["content"]]
+    assert ["What is it?", "[An image was here, and is kept no longer.]"] == texts
 
 
 def test_only_what_was_uploaded_is_read(tmp_path: Path) -> None:
