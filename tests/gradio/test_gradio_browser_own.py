@@ -21,7 +21,7 @@ from tests.support.gradio_browser import TIMEOUT_MS, Chat, launched
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-SEEING = "demo-seeing:latest"
+SEEING, STALLING = "demo-seeing:latest", "demo:stall-3"
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def settings(settings: Settings, upstream: DemoOllama) -> Settings:
-    """Settings for a model that sees; there is a blind one, too."""
-    upstream.models[SEEING] = Model(SEEING, capabilities=("completion", "vision"))
+    """Settings for a model that sees; others are blind."""
+    upstream.models |= {SEEING: Model(SEEING, capabilities=("completion", "vision")), STALLING: Model(STALLING)}
     return settings.change(model=SEEING)
 
 
@@ -52,7 +52,7 @@ def sent(upstream: DemoOllama) -> list[tuple[str, int]]:
 
 
 def test_an_image_is_asked_about(page: Page, settings: Settings, upstream: DemoOllama) -> None:
-    """With a model that sees, an image is attached, sent, edited and taken back with its question; else there is none."""
+    """With a model that sees, an image is attached, sent, edited and taken back with its question; else none is."""
     upstream.answers |= {"What is it?": "A sun.", "What else?": "A coin."}
     with launched(create_chat(settings=settings)) as url:
         chat = Chat(page)
@@ -118,7 +118,7 @@ def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: D
         chat.ask("Why?")
         chat.shows("Because.")
         chat.ends()
-        chat.pick("demo:stall-3")
+        chat.pick(STALLING)
         chat.ask("And now?")
         chat.shows("1 2 3")
         page.reload()
