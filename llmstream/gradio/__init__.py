@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 try:
-    from llmstream.gradio.app import Chat, chat_in, is_inside_blocks
+    from llmstream.gradio.app import Chat, chat_in, fills_window, is_inside_blocks
     from llmstream.gradio.components import components_of
     from llmstream.gradio.likes import Like, OnLike
     from llmstream.gradio.options import Options
@@ -83,6 +83,7 @@ def create_chat(
         examples=tuple(examples),
         height=height,
         embed=is_embedded,
+        fills=not is_embedded or fills_window(),
         multimodal=multimodal,
         additional_inputs=components_of(additional_inputs),
         save_history=save_history,

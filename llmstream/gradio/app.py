@@ -179,6 +179,11 @@ def is_inside_blocks() -> bool:
     return Context.root_block is not None
 
 
+def fills_window() -> bool:
+    """True where Blocks of a user are being made that give their window's rest to what stands in them just here."""
+    return Context.block is Context.root_block and bool(getattr(Context.root_block, "fill_height", False))
+
+
 def guard(root: Any, chat: Chat) -> None:
     """Makes the `launch` of other Blocks behave as that of the chat in them."""
     launch = root.launch

@@ -26,7 +26,7 @@ _WHAT_THE_WINDOW_HAS_LEFT = 200
 
 def conversation(options: Options) -> Any:
     """The conversation; its class says where the style gives it a height, in Blocks that it was not made in."""
-    height = options.height or (_IN_PLACE if options.embed else _WHAT_THE_WINDOW_HAS_LEFT)
+    height = options.height or (_WHAT_THE_WINDOW_HAS_LEFT if options.fills else _IN_PLACE)
     return gr.Chatbot(
         show_label=False,
         label="Conversation",

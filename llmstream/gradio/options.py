@@ -15,7 +15,7 @@ from llmstream.http.prepare import Prepare
 class Options:
     """The choices for one page; see `create_chat`, which has them by the same names.
 
-    multimodal: True, False, or None for where the model can see.
+    multimodal: True, False, or None for where the model can see. fills: whether the chat has what the window has left.
     """
 
     title: str | None
@@ -23,6 +23,7 @@ class Options:
     examples: Sequence[str]
     height: int | str | None
     embed: bool
+    fills: bool
     multimodal: bool | None
     additional_inputs: Sequence[Any]
     save_history: bool

@@ -10,8 +10,9 @@ import gradio
 import httpx
 import pytest
 from fastapi import FastAPI
-from gradio_client import Client
-from gradio_client.exceptions import AppError
+from gradio_client import Client  # type: ignore[import-untyped]
+from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
+from starlette.requests import HTTPConnection
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import SettingsError
@@ -22,6 +23,8 @@ from llmstream.gradio.likes import like_of
 from llmstream.gradio.messages import message, settled
 from llmstream.gradio.saved import Saved, Saving
 from llmstream.gradio.view import View
+from llmstream.http.ask import Ask
+from llmstream.http.prepare import Prepared
 from llmstream.runs.ended import EndedRun
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
@@ -39,7 +42,7 @@ async def answer(question: str, user: str, language: str) -> AsyncGenerator[str,
     yield f"{user} asks in {language}: {question}"
 
 
-def prepare(request: Any, asked: Any) -> dict[str, Any]:
+def prepare(request: HTTPConnection, asked: Ask) -> Prepared:
     """The values for `answer`, from the request and from what the page asks for."""
     user = request.user.username if "user" in request.scope else request.headers.get("x-user")
     return {"inputs": {"user": user, "language": asked.inputs["Language"]}}
