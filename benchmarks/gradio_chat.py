@@ -13,7 +13,7 @@ from benchmarks.processes import MODEL, Process, server, upstream
 from benchmarks.report import percentile, table, target
 
 _API = "/gradio/gradio_api"
-_ANSWERS = "_answer"
+_ANSWERS = "answer"
 _SETTLE_S = 2.0
 
 

@@ -14,6 +14,7 @@ from langchain_core.runnables.configurable import DynamicRunnable
 
 from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.strict import strict_of
+from llmstream.core.inputs import takes_messages
 from llmstream.core.inspection import is_graph, steps, unbound
 from llmstream.errors import BodyTooLarge, CapabilityMissing, InvalidRequest, LlmstreamError
 from llmstream.settings import Settings
@@ -97,17 +98,32 @@ async def check_images(chain: Runnable[Any, Any], messages: Sequence[BaseMessage
             f"The images have {size} bytes in base64, and {settings.max_image_bytes} are taken. Send fewer or smaller "
             "ones, or raise LLMSTREAM_MAX_IMAGE_BYTES."
         )
+    if missing := await _blindness(chain):
+        raise missing
+
+
+def shows_model(chain: Runnable[Any, Any]) -> bool:
+    """True if a chain takes messages, and shows a chat model of Ollama that is asked with them."""
+    return takes_messages(chain) and bool(_models(chain))
+
+
+async def takes_images(chain: Runnable[Any, Any]) -> bool:
+    """True if a chain shows that it takes images: messages, for a model that sees."""
+    return shows_model(chain) and await _blindness(chain) is None
+
+
+async def _blindness(chain: Runnable[Any, Any]) -> CapabilityMissing | None:
+    """The error of a chain of which every model in sight is blind."""
     missing: CapabilityMissing | None = None
     for model in [] if _is_chosen_late(chain) else _models(chain):
         try:
             await model.upstream().check_able(model.model, "vision")
-            return
+            return None
         except CapabilityMissing as error:
             missing = missing or error
         except LlmstreamError:  # the chain will tell by itself, or has another model to fall back on
-            return
-    if missing:
-        raise missing
+            return None
+    return missing
 
 
 def _models(chain: Runnable[Any, Any]) -> list[StrictChatOllama]:

@@ -59,6 +59,16 @@ def chain_input(chain: Runnable[Any, Any], question: Question, inputs: Mapping[s
     return {"question": question.text, **inputs} if inputs else question.text
 
 
+def takes_messages(chain: Runnable[Any, Any]) -> bool:
+    """True if a chain is given the question as a message, with all its parts; False where that can't be told."""
+    try:
+        takes = _takes.get(chain)
+    except InvalidRequest:
+        return False
+    kinds = {kind for name, kind in takes.variables.items() if name not in _HISTORY}
+    return takes.kind == "messages" or "messages" in kinds
+
+
 def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
     first = first_step(chain)
     if isinstance(first, BasePromptTemplate):

@@ -1,6 +1,6 @@
 """The Gradio surface: a chat page over any chain, to be launched by itself or mounted in an app.
 
-Every answer is a run of the shared `Runs`; see `llmstream.gradio_turns` for how it is followed and stopped.
+Every answer is a run of the shared `Runs`; see `llmstream.gradio.active_answers` for how it is followed and stopped.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmstream.core.generator import as_runnable
+from llmstream.errors import SettingsError
+from llmstream.http.prepare import Prepare
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 
@@ -18,14 +20,17 @@ if TYPE_CHECKING:
 
 
 try:
-    from llmstream.gradio.app import Chat, chat_in
+    from llmstream.gradio.app import Chat, chat_in, fills_window, is_inside_blocks
+    from llmstream.gradio.components import components_of
+    from llmstream.gradio.likes import Like, OnLike
+    from llmstream.gradio.options import Options
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "gradio":
         raise
     raise ImportError('The chat page needs Gradio: pip install "llmstream-toolkit[gradio]"', name="gradio") from None
 
 
-__all__ = ["create_chat", "mount_chat"]
+__all__ = ["Like", "create_chat", "mount_chat"]
 
 # A model can answer them, and so can the demo where there is none.
 EXAMPLES = ("What color is the sky?", "What are server-sent events?", "How do I include a router in a FastAPI app?")
@@ -37,9 +42,17 @@ def create_chat(
     settings: Settings | None = None,
     runs: Runs | None = None,
     answer_nodes: Sequence[str] = (),
-    title: str = "llmstream",
+    prepare: Prepare | None = None,
+    title: str | None = None,
     description: str | None = None,
     examples: Sequence[str] = EXAMPLES,
+    multimodal: bool | None = None,
+    additional_inputs: Any = None,
+    save_history: bool = False,
+    api_name: str | None = None,
+    on_like: OnLike | None = None,
+    height: int | str | None = None,
+    embed: bool | None = None,
     theme: Any = None,
     notice: Callable[[], str | None] | None = None,
 ) -> Chat:
@@ -48,24 +61,39 @@ def create_chat(
     chain: any LangChain Runnable; None is the default chain, with a model picker and a panel of settings.
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones, and starts the demo
     Ollama where `settings.demo` says so and none answers. answer_nodes: see `astream`.
+    prepare: (request, what is asked) → the `Prepared` values that a chain of one's own is given beside the question.
     title, description: Markdown over the conversation. examples: questions to click on.
+    multimodal: whether images can be attached; None is for where the model can see, as far as the chain shows it.
+    additional_inputs: a component or several, as `gr.ChatInterface` has them, for a `prepare`, which finds their values
+    in `asked.inputs` by their labels.
+    save_history: whether the browser keeps the conversation, so that it comes back after a reload.
+    api_name: the name of an endpoint for programs; None offers none. on_like: called with a `Like` for each thumb.
+    height: of the conversation, in pixels or CSS; None is what the window has left, or most of it.
+    embed: whether it is a part of a page, without a title, unless one is given, and a switch for light and dark; None
+    is for where it is made inside Blocks.
     theme: a Gradio theme; None is a plain one that loads no fonts. notice: what to say above the page at the moment.
+    Raises `SettingsError` for what does not go together.
     """
-    own_runs = runs is None
-    return Chat(
-        runs or Runs(settings),
-        None if chain is None else as_runnable(chain),
+    if prepare is not None and chain is None:
+        raise SettingsError("prepare belongs to a chain of your own: give one, or leave prepare out.")
+    is_embedded = is_inside_blocks() if embed is None else embed
+    options = Options(
+        title=title or (None if is_embedded else "llmstream"),
+        description=description,
+        examples=tuple(examples),
+        height=height,
+        embed=is_embedded,
+        fills=not is_embedded or fills_window(),
+        multimodal=multimodal,
+        additional_inputs=components_of(additional_inputs),
+        save_history=save_history,
+        api_name=api_name,
         answer_nodes=answer_nodes,
-        own_runs=own_runs,
-        notice=notice,
-        theme=theme,
-        texts={
-            "title": title,
-            "description": description,
-            "examples": tuple(examples),
-            "placeholder": "**Ask something.** Answers can be wrong; check what matters.",
-        },
+        prepare=prepare,
+        on_like=on_like,
     )
+    own = None if chain is None else as_runnable(chain)
+    return Chat(runs or Runs(settings), own, options, own_runs=runs is None, notice=notice, theme=theme)
 
 
 def mount_chat(app: FastAPI, chat: gr.Blocks, path: str = "/gradio") -> None:

@@ -12,12 +12,15 @@ from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Interrupt, Interrupted
+from llmstream.gradio.images import with_images
 from llmstream.gradio.view import View
 from llmstream.http.ask import Ask
+from llmstream.http.prepare import Prepare
 from llmstream.http.service import Service
 from llmstream.runs.following import Following
 from llmstream.runs.manager import Runs
@@ -46,8 +49,8 @@ class _Thread:
 class _Turn:
     """One answer a page waits for."""
 
-    def __init__(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> None:
-        self.following = Following(start)
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Run]], *, stops: bool) -> None:
+        self.following = Following(start, stops=stops)
         self.replaced = False
 
     async def stop(self) -> None:
@@ -59,11 +62,21 @@ class _Turn:
 class Turns:
     """The answers that pages wait for, at most one at a time for each page.
 
-    chain: any Runnable; None is the default chain. answer_nodes: see `astream`.
+    chain: any Runnable; None is the default chain. answer_nodes: see `astream`. prepare: see `create_router`.
+    come_back: whether a page that is gone may come back to its answer, within the grace that the settings give it.
     """
 
-    def __init__(self, runs: Runs, chain: object = None, *, answer_nodes: Sequence[str] = ()) -> None:
-        self._service = Service(runs, chain, answer_nodes=answer_nodes)
+    def __init__(
+        self,
+        runs: Runs,
+        chain: object = None,
+        *,
+        answer_nodes: Sequence[str] = (),
+        prepare: Prepare | None = None,
+        come_back: bool = False,
+    ) -> None:
+        self._service = Service(runs, chain, answer_nodes=answer_nodes, prepare=prepare)
+        self._come_back = come_back
         self._turns: dict[Session, _Turn] = {}
         self._threads: OrderedDict[Session, _Thread] = OrderedDict()
 
@@ -86,15 +99,42 @@ class Turns:
             turn.replaced = True
             await turn.stop()
 
-    async def answer(self, session: Session, fields: Mapping[str, Any]) -> AsyncGenerator[View, None]:
+    def thread(self, session: Session) -> str:
+        """The name of the page's conversation, empty before the first question."""
+        return self._threads[session].id if session in self._threads else ""
+
+    def restore(self, session: Session, thread: str) -> None:
+        """Gives a page the conversation that it had before it was loaded again."""
+        if thread:
+            self._put_thread(session, _Thread(thread))
+
+    async def answer(
+        self, session: Session, fields: Mapping[str, Any], request: HTTPConnection | None = None
+    ) -> AsyncGenerator[View, None]:
         """The answer as it grows; the last view has ended, unless the page went on to something else.
 
-        fields: those of a `RunRequest`, and `answer`, where the page answers what the chain asked. Never raises for
-        what can go wrong with an answer.
+        fields: those of a `RunRequest`, and `answer`, where the page answers what the chain asked. request: for
+        `prepare`. Never raises for what can go wrong with an answer.
         """
         await self.leave(session)
         thread, fields = self._on_thread(session, fields)
-        turn = self._turns[session] = _Turn(partial(self._start, session[0], fields))
+        turn = _Turn(partial(self._start, session[0], fields, request), stops=not self._come_back)
+        async with aclosing(self._shown(session, thread, turn)) as views:
+            async for view in views:
+                yield view
+
+    async def follow(self, session: Session, run_id: str) -> AsyncGenerator[View, None]:
+        """The answer of a run that an earlier page has begun, from its beginning."""
+        await self.leave(session)
+        thread = self._threads.get(session) or _Thread()
+        self._put_thread(session, thread)
+        turn = _Turn(partial(self._service.runs.get, run_id, caller=session[0]), stops=False)
+        async with aclosing(self._shown(session, thread, turn)) as views:
+            async for view in views:
+                yield view
+
+    async def _shown(self, session: Session, thread: _Thread, turn: _Turn) -> AsyncGenerator[View, None]:
+        self._turns[session] = turn
         view = View()
         try:
             async with aclosing(_views(turn, view)) as views:
@@ -120,20 +160,26 @@ class Turns:
             others["messages"] = messages if answer is None else [*messages, {"role": "user", "content": answer}]
             said = [each for each in messages if isinstance(each, Mapping) and each.get("role") != "system"]
             thread = thread if len(said) > 1 else _Thread()
+        self._put_thread(session, thread)
+        return thread, {**others, "thread": thread.id}
+
+    def _put_thread(self, session: Session, thread: _Thread) -> None:
         self._threads[session] = thread
         while len(self._threads) > _THREADS_KEPT:
             self._threads.popitem(last=False)
-        return thread, {**others, "thread": thread.id}
 
-    async def _start(self, caller: str, fields: Mapping[str, Any]) -> Run:
+    async def _start(self, caller: str, fields: Mapping[str, Any], request: HTTPConnection | None) -> Run:
         try:
-            request = RunRequest(**fields)
+            if isinstance(fields.get("messages"), list):
+                fields = {**fields, "messages": await asyncio.to_thread(with_images, fields["messages"])}
+            asked = RunRequest(**fields)
         except ValidationError:
             raise InvalidRequest("The page sent something that can't be asked. Reload it.") from None
-        ask = request.ask()
+        ask = asked.ask()
         if self._service.chain is not None:  # it brings its own model, and what that is told
-            ask = Ask(messages=ask.messages, context=ask.context, thread=ask.thread, resume=ask.resume)
-        return await self._service.start(ask, caller=caller, request=None, grace_s=0)
+            ask = Ask(messages=ask.messages, thread=ask.thread, resume=ask.resume, inputs=ask.inputs)
+        grace_s = None if self._come_back else 0
+        return await self._service.start(ask, caller=caller, request=request, grace_s=grace_s)
 
 
 async def _views(turn: _Turn, view: View) -> AsyncGenerator[View, None]:

@@ -5,36 +5,25 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
 from gradio.context import Context
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama.fallback import Fallback
+from llmstream.gradio.doors import Doors
+from llmstream.gradio.options import Options
 from llmstream.gradio.page import Page
 from llmstream.gradio.style import STYLE
 from llmstream.http.origins import check_public
-from llmstream.http.security import CALLER, Security
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 
 logger = logging.getLogger("llmstream")
-
-# Gradio's page builds functions from text, hence 'unsafe-eval'; nothing comes from elsewhere, and a picture that an
-# answer names on another host is not loaded.
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
-    "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'none'"
-)
-
-_STARTUP, _UPLOAD = "/gradio_api/startup-events", "/gradio_api/upload"
 
 # Events that may be under way beside the answers: lists of models, stops.
 _SPARE_JOBS = 20
@@ -46,6 +35,9 @@ _QUEUE_PERIOD_S, _PROGRESS_PERIOD_S = 0.01, 0.5
 # After how many events Gradio makes a table of all of them with pandas, for a dashboard that is off here.
 _NEVER = sys.maxsize
 _NO_FILES = "1b"
+
+# How often files are looked at, and after how long they are deleted: a person comes back to a page within a day.
+_KEPT_S = (3600, 24 * 3600)
 _PRIVATE: dict[str, Any] = {"show_error": False, "ssr_mode": False, "enable_monitoring": False}
 
 _CSS = """
@@ -65,15 +57,15 @@ class Chat(gr.Blocks):
         self,
         runs: Runs,
         chain: object,
+        options: Options,
         *,
-        answer_nodes: Sequence[str],
         own_runs: bool,
         notice: Callable[[], str | None] | None,
         theme: Any,
-        texts: Mapping[str, Any],
     ) -> None:
         around, Context.root_block, Context.block = (Context.root_block, Context.block), None, None
-        super().__init__(analytics_enabled=False, title=texts["title"], fill_height=True)
+        title = options.title or "llmstream"
+        super().__init__(analytics_enabled=False, title=title, fill_height=True, delete_cache=_KEPT_S)
         self._runs = runs
         self._own_runs = own_runs
         self._wanted_theme = theme
@@ -81,7 +73,8 @@ class Chat(gr.Blocks):
         self._root: Any = None
         self._fallback = _fallback(runs) if own_runs and chain is None else None
         with self:
-            Page(self, runs, chain, answer_nodes=answer_nodes, notice=notice or self._notice, **texts)
+            page = Page(self, runs, chain, options, notice or self._notice)
+        self._takes_files = page.takes_files
         jobs = runs.settings.max_active_runs + runs.settings.max_queued_runs + _SPARE_JOBS
         self.max_threads = jobs
         self.queue()
@@ -104,7 +97,11 @@ class Chat(gr.Blocks):
     def mount(self, app: FastAPI, path: str, blocks: gr.Blocks | None = None) -> None:
         """Adds the page, or the Blocks it is in, to an app; see `llmstream.gradio.mount_chat`."""
         options = _PRIVATE if blocks else {**_PRIVATE, **self._page_options()}
-        gr.mount_gradio_app(app, blocks or self, path, app_kwargs=self.app_kwargs(uploads=bool(blocks)), **options)
+        root: Any = blocks or self
+        root.has_launched = True  # only then Gradio checks that a file that a page names was uploaded
+        gr.mount_gradio_app(
+            app, root, path, app_kwargs=self.app_kwargs(uploads=self._takes_files or bool(blocks)), **options
+        )
 
     def render(self) -> Chat:
         """Puts the page into the `gr.Blocks` around it, which then has the same doors, and no analytics either."""
@@ -140,7 +137,7 @@ class Chat(gr.Blocks):
         """The arguments that give an app of Gradio's our doors and our lifespan, around those of its user."""
         self._has_doors = True
         theirs = dict(theirs or {})
-        doors = Middleware(_Doors, runs=self._runs, uploads=uploads)
+        doors = Middleware(Doors, runs=self._runs, uploads=uploads)
         lifespan = functools.partial(self._lifespan, inner=theirs.get("lifespan"))
         return {**theirs, "lifespan": lifespan, "middleware": [doors, *theirs.get("middleware", ())]}
 
@@ -151,8 +148,12 @@ class Chat(gr.Blocks):
             "run_history": False,
             "footer_links": [],
             "allowed_paths": [],
-            "max_file_size": _NO_FILES,
+            "max_file_size": self._max_file_size(),
         }
+
+    def _max_file_size(self) -> str:
+        """The size of a file that may be an image, or of none; in base64, as the limit has it, it is a third larger."""
+        return f"{self._runs.settings.max_image_bytes * 3 // 4}b" if self._takes_files else _NO_FILES
 
     async def _starting(self) -> None:
         if not self._has_doors:
@@ -171,6 +172,16 @@ class Chat(gr.Blocks):
             yield state
             if self._own_runs:
                 await self._runs.drain(0)
+
+
+def is_inside_blocks() -> bool:
+    """True where Blocks of a user are being made."""
+    return Context.root_block is not None
+
+
+def fills_window() -> bool:
+    """True where Blocks of a user are being made that give their window's rest to what stands in them just here."""
+    return Context.block is Context.root_block and bool(getattr(Context.root_block, "fill_height", False))
 
 
 def guard(root: Any, chat: Chat) -> None:
@@ -204,47 +215,3 @@ def _fallback(runs: Runs) -> Fallback:
         runs.settings = settings
 
     return Fallback(runs.settings, change)
-
-
-class _Doors:
-    """The middleware that lets in whom the settings allow, unless the app around has doors; limits what pages load."""
-
-    def __init__(self, app: ASGIApp, runs: Runs, *, uploads: bool) -> None:
-        self._app = app
-        self._runs = runs
-        self._uploads = uploads
-
-    @functools.cached_property
-    def _guarded(self) -> Security:
-        # Made with the first request: by then the app's endpoints have said whose these runs are.
-        return Security(self._app, settings=self._runs.settings, identify=self._runs.identify)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        path = scope["path"]
-        if not self._uploads and path.rstrip("/").endswith(_UPLOAD):
-            return await _refuse_upload(send)
-        # Gradio asks this of itself when it starts, without a token; it does the same thing for everybody, once.
-        is_open = CALLER in scope or path == _STARTUP
-        await (self._app if is_open else self._guarded)(scope, receive, _with_policy(send))
-
-
-def _with_policy(send: Send) -> Send:
-    async def send_with_policy(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            if headers.get("content-type", "").startswith("text/html"):
-                headers["content-security-policy"] = _POLICY
-                headers["referrer-policy"] = "no-referrer"
-                headers["cache-control"] = "no-store"
-            headers["x-content-type-options"] = "nosniff"
-        await send(message)
-
-    return send_with_policy
-
-
-async def _refuse_upload(send: Send) -> None:
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"detail":"This chat takes no files."}'})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Message = dict[str, Any]
+
+# What a person asks, in the form of Gradio's MultimodalTextbox: {"text": …, "files": […]}.
+Asked = dict[str, Any]
 TRY_AGAIN = "Try again"
 
 # The option that has the person change the arguments of a call, in the message box.
@@ -17,29 +20,59 @@ QUESTION, ANSWER = {"id": "question"}, {"id": "answer"}
 
 def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> Message:
     """A message in the form in which Gradio leaves its text alone; a plain str would be cleaned up."""
-    content = [{"type": "text", "text": text}]
-    return {"role": role, "content": content, "metadata": dict(metadata) if metadata else None, "options": None}
+    return _message(role, {"type": "text", "text": text}, metadata)
 
 
-def conversation(messages: Iterable[Any]) -> list[dict[str, str]]:
-    """The messages of a chatbot as a chain should know them: roles and texts.
+def question_messages(asked: Asked, metadata: Mapping[str, Any] | None = None) -> list[Message]:
+    """The messages of a question, one for each image: of a message that is edited Gradio keeps the text alone."""
+    images = [_message("user", {"type": "file", "file": file, "alt_text": None}) for file in asked["files"]]
+    return [*images, *([message("user", asked["text"], metadata)] if asked["text"] else [])]
 
-    Without notes, empty messages, and what was asked and answered in the middle of an answer.
+
+def _message(role: str, part: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Message:
+    return {"role": role, "content": [part], "metadata": dict(metadata) if metadata else None, "options": None}
+
+
+def asked_of(value: Any) -> Asked:
+    """The question in a message box, or that a text asks."""
+    if isinstance(value, Mapping):
+        return {"text": str(value.get("text") or ""), "files": list(value.get("files") or ())}
+    return {"text": value if isinstance(value, str) else "", "files": []}
+
+
+def conversation(messages: Iterable[Any]) -> list[dict[str, Any]]:
+    """The messages of a chatbot as a chain should know them: roles and texts, or parts where there are images.
+
+    Without notes, empty messages, and what was asked and answered in the middle of an answer. An image is a part
+    `{"type": "file", "file": …}` of the question that it was sent with.
     """
-    found: list[dict[str, str]] = []
+    found: list[dict[str, Any]] = []
+    files: list[Any] = []
     said_in: Any = None
     for each in messages:
         if not isinstance(each, Mapping) or (each.get("metadata") or {}).get("title") or _is_aside(each):
             continue
         role, text = str(each.get("role")), text_of(each)
+        files += files_of(each) if role == "user" else ()
         if not text or role not in ("user", "assistant"):
             continue
         before, said_in = said_in, (each.get("metadata") or {}).get("id") or said_in
+        if role == "assistant" and files:
+            found.append(_with_files("", files))
+            files = []
         if found and found[-1]["role"] == role == "assistant" and before in (None, said_in):
             found[-1]["content"] += text  # the parts of one message
+        elif files:
+            found.append(_with_files(text, files))
+            files = []
         else:
             found.append({"role": role, "content": text})
-    return found
+    return [*found, *([_with_files("", files)] if files else [])]
+
+
+def _with_files(text: str, files: Sequence[Any]) -> dict[str, Any]:
+    texts = [{"type": "text", "text": text}] if text else []
+    return {"role": "user", "content": [*texts, *({"type": "file", "file": file} for file in files)]}
 
 
 def is_answer(each: Mapping[str, Any]) -> bool:
@@ -53,37 +86,68 @@ def _is_aside(each: Mapping[str, Any]) -> bool:
 
 def text_of(each: Mapping[str, Any]) -> str:
     """The text of a message of a chatbot, whatever form it has."""
-    content = each.get("content")
-    parts = content if isinstance(content, list) else [content]
-    texts = (part.get("text") if isinstance(part, Mapping) else part for part in parts)
+    texts = (part.get("text") if isinstance(part, Mapping) else part for part in _parts(each))
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def last_question(history: Any) -> tuple[str, list[Any]]:
+def files_of(each: Mapping[str, Any]) -> list[Any]:
+    """The files of a message of a chatbot."""
+    return [part["file"] for part in _parts(each) if isinstance(part, Mapping) and part.get("file")]
+
+
+def _parts(each: Mapping[str, Any]) -> list[Any]:
+    content = each.get("content")
+    return content if isinstance(content, list) else [content]
+
+
+def last_question(history: Any) -> tuple[Asked, list[Any]]:
     """The last question, and the conversation before it."""
     messages = list(history or ())
     for index in range(len(messages) - 1, -1, -1):
         if messages[index].get("role") == "user" and not _is_aside(messages[index]):
-            return text_of(messages[index]), messages[:index]
-    return "", messages
+            if files := files_of(messages[index]):  # a question of images alone
+                return _with_images("", messages[:index], files)
+            return _with_images(text_of(messages[index]), messages[:index])
+    return asked_of(""), messages
 
 
-def edited(event: Any, history: Any) -> tuple[Any, list[Any]]:
-    """The new text of an edited question, and the conversation before it."""
+def _with_images(text: str, before: list[Any], files: Sequence[Any] = ()) -> tuple[Asked, list[Any]]:
+    """The question that a text is, with the images above it."""
+    found = list(files)
+    while before and before[-1].get("role") == "user" and (above := files_of(before[-1])):
+        found[:0] = above
+        before = before[:-1]
+    return {"text": text, "files": found}, before
+
+
+def edited(event: Any, history: Any) -> tuple[Asked, list[Any]]:
+    """The question with its new text, and the conversation before it."""
     index = event.index[0] if isinstance(event.index, list | tuple) else event.index
-    return event.value, list(history or ())[:index]
+    return _with_images(asked_of(event.value)["text"], list(history or ())[:index])
 
 
-def chosen_example(event: Any, history: Any) -> tuple[Any, Any]:
+def chosen_example(event: Any, history: Any) -> tuple[Asked, Any]:
     """The question of an example, and the conversation before it."""
-    return event.value.get("text"), history
+    return asked_of(event.value.get("text")), history
 
 
-def chosen_option(event: Any, history: Any) -> tuple[Any, Any]:
+def chosen_option(event: Any, history: Any) -> tuple[Asked, Any]:
     """The question that an offered option asks, and the conversation before it."""
-    return last_question(history) if event.value == TRY_AGAIN else (event.value, history)
+    return last_question(history) if event.value == TRY_AGAIN else (asked_of(event.value), history)
 
 
 def without_options(each: Any) -> Any:
     """A message without options to choose: only the last one of a chat offers some."""
     return {**each, "options": None} if isinstance(each, dict) else each
+
+
+def settled(messages: Iterable[Message]) -> list[Message]:
+    """Messages of an answer to which nothing will come any more: nothing waits in them."""
+    found = []
+    for each in messages:
+        metadata = each.get("metadata") or {}
+        if metadata.get("status") != "pending":
+            found.append(each)
+        elif text_of(each):
+            found.append({**each, "metadata": {**metadata, "status": "done"}})
+    return found

@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from llmstream.core.generator import as_runnable
+from llmstream.core.images import takes_images
 from llmstream.errors import LlmstreamError
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
@@ -22,22 +24,39 @@ AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
 
 
 class Models:
-    """Keeps a page's choice of models as it is in Ollama. notice: gives what there is to say, or None."""
+    """Keeps a page's choice of models as it is in Ollama, and what they can: to think, to see.
 
-    def __init__(self, runs: Runs, notice: Callable[[], str | None]) -> None:
+    notice: gives what there is to say, or None. box: where images are attached. multimodal: whether they are; None for
+    where the model can see.
+    """
+
+    def __init__(
+        self, runs: Runs, notice: Callable[[], str | None], *, box: Any, multimodal: bool | None = None
+    ) -> None:
         self._runs = runs
         self._notice_text = notice
+        self._box = box
+        self._multimodal = multimodal
 
     def offer(self, blocks: Any, picker: Any, notice: Any, thinking: Any) -> None:
         """Fill these components when the page is loaded, and again until an Ollama answers."""
         timer = gr.Timer(_LOOK_EVERY_S, active=False)
-        shown = [picker, notice, timer, thinking]
+        shown = [picker, notice, timer, thinking, self._box]
         look = {**AT_ONCE, "preprocess": False}
         blocks.load(self._look, [picker], shown, **look)
         timer.tick(self._look, [picker], shown, **look)
-        picker.input(self._picked, [picker], [thinking], **look)
+        picker.input(self._picked, [picker], [thinking, self._box], **look)
 
-    async def _look(self, picked: Any) -> tuple[Any, Any, Any, Any]:
+    def look_at(self, chain: object, blocks: Any) -> None:
+        """Has the page take images, when it is loaded, where the model of somebody's own chain sees them."""
+
+        async def look() -> Any:
+            return self._images(taken=await takes_images(as_runnable(chain)))
+
+        if self._multimodal is None:
+            blocks.load(look, None, [self._box], **AT_ONCE)
+
+    async def _look(self, picked: Any) -> tuple[Any, Any, Any, Any, Any]:
         """The models there are, what should be known of the Ollama that answers, whether to look again."""
         settings = self._runs.settings
         notice = self._notice_text()
@@ -57,15 +76,19 @@ class Models:
             gr.update(choices=[(name, name) for name in names], value=chosen),
             gr.update(value=notice or "", visible=bool(notice)),
             gr.Timer(active=bool(notice)),
-            await self._picked(chosen),
+            *await self._picked(chosen),
         )
 
-    async def _picked(self, name: Any) -> Any:
-        """Shows the choice of thinking for a model that can think."""
+    async def _picked(self, name: Any) -> tuple[Any, Any]:
+        """Shows the choice of thinking for a model that can think, and takes images for one that can see."""
         try:
             upstream = await upstream_of(self._runs.settings)
             able = await upstream.capabilities(name) if isinstance(name, str) else frozenset()
         except LlmstreamError:
             able = frozenset()
         can_think = "thinking" in able
-        return gr.update(visible=can_think, value=can_think and bool(self._runs.settings.thinking))
+        thinking = gr.update(visible=can_think, value=can_think and bool(self._runs.settings.thinking))
+        return thinking, self._images(taken="vision" in able)
+
+    def _images(self, *, taken: bool) -> Any:
+        return gr.skip() if self._multimodal is not None else gr.update(sources=["upload"] if taken else [])

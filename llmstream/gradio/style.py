@@ -23,6 +23,9 @@ STYLE = """
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 #chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
 #chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
+/* An image is shared with nobody, and need not fill the window. */
+#chat .user-row.message-row:has(.image-container) + .message-buttons { display: none; }
+#chat .user-row .image-container img { max-height: 240px; width: auto; }
 #chat .options { display: flex; flex-wrap: wrap; justify-content: flex-start; margin: 0; padding: 8px 0; gap: 8px; }
 #chat .option { width: auto; padding: 8px 16px; border-style: solid; }
 #line, #line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
@@ -31,7 +34,7 @@ STYLE = """
 #theme { flex: none; margin-left: auto; font-weight: normal; color: var(--body-text-color-subdued); }
 """
 # In somebody else's Blocks the page has no style of ours, and the conversation no window to fill.
-_IN_PLACE = "#chat { height: min(70dvh, 640px) !important; }"
+_IN_PLACE = "#chat.fills { height: min(70dvh, 640px) !important; }"
 PREPARE = f"""() => {{
   ({KEEP_TEXT})();
   const chat = document.querySelector("#chat");

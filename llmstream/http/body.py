@@ -95,23 +95,24 @@ def _all_errors(error: RequestValidationError | ValidationError) -> Sequence[Any
 async def limit_body(scope: Scope, headers: Fields, receive: Receive, settings: Settings) -> Receive:
     """`receive` for a body within the limits; raises `BodyTooLarge` before anything is parsed.
 
-    A body of JSON may have images on top.
+    A body of JSON, and a form with files, may have images on top.
     """
     if scope["type"] != "http":
         return receive
     limit = settings.max_body_bytes
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    may_hold_images = kind.startswith("application/") and kind.endswith("json")
+    is_form = kind == "multipart/form-data"
+    may_hold_images = is_form or (kind.startswith("application/") and kind.endswith("json"))
     most = limit + (settings.max_image_bytes if may_hold_images else 0)
     length = headers.get("content-length")
     if length is not None and (not _LENGTH.fullmatch(length) or int(length) > most):
         raise _too_large(settings)
     # HTTP/1 ends a body by its length, to which the server holds it, or by its chunks; HTTP/2 needs neither.
     is_held = scope.get("http_version", "1.1").startswith("1.") and "transfer-encoding" not in headers
-    if is_held and int(length or 0) <= limit:
+    if is_held and int(length or 0) <= (most if is_form else limit):
         return receive
     messages = await _read_all(receive, most, settings)
-    if _size(messages) > limit and _size_without_images(messages) > limit:
+    if not is_form and _size(messages) > limit and _size_without_images(messages) > limit:
         raise _too_large(settings)
     return _replay(messages, receive)
 

@@ -14,11 +14,12 @@ from llmstream.runs.run import Run
 class Following:
     """A run that is started, followed and stopped by one who shows it; in one event loop, but for `stop`.
 
-    start: starts it. run: None until it has begun.
+    start: starts it. run: None until it has begun. stops: whether leaving it stops the run, whatever its grace.
     """
 
-    def __init__(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> None:
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, Run]], *, stops: bool = True) -> None:
         self.run: Run | None = None
+        self._stops = stops
         self._start = start
         self._is_stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -37,7 +38,7 @@ class Following:
     async def lists(self, idle_s: float) -> AsyncGenerator[Sequence[Event], None]:
         """Starts the run; its events, in lists, an empty one after `idle_s` seconds of silence; the last is terminal.
 
-        Raises what made the run impossible. Closing this leaves the run, which stops it.
+        Raises what made the run impossible. Closing this leaves the run.
         """
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
@@ -60,7 +61,10 @@ class Following:
             finally:
                 follower.close()
         finally:
-            _leave(self._starting)
+            if self._stops or self._is_stopped:
+                _leave(self._starting)
+            else:
+                _keep(self._starting)
 
     def _stop(self) -> None:
         if not self._stopped.done():
@@ -70,6 +74,18 @@ class Following:
 
 # Runs that are left while they are being started, and what stops them.
 _going: set[asyncio.Future[Any]] = set()
+
+
+def _keep(starting: asyncio.Future[Run]) -> None:
+    """Lets a run go on being started: whoever holds no reference to a task may lose it."""
+    _going.add(starting)
+    starting.add_done_callback(_kept)
+
+
+def _kept(started: asyncio.Future[Run]) -> None:
+    _going.discard(started)
+    if not started.cancelled():
+        started.exception()  # that nobody waits for is no news
 
 
 def _leave(starting: asyncio.Future[Run], by: CancelledBy = "left") -> None:

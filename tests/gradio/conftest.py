@@ -1,4 +1,4 @@
-"""What Gradio leaves to the garbage collector."""
+"""A browser, and what Gradio leaves to the garbage collector."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.support.browser import find_chromium
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,3 +20,13 @@ def no_loops_left() -> Iterator[None]:
     with warnings.catch_warnings(action="ignore"):
         asyncio.set_event_loop(None)
         gc.collect()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium."""
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

@@ -9,26 +9,16 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from llmstream.gradio import create_chat
 from llmstream.settings import Settings
-from tests.support.browser import find_chromium
 from tests.support.real_agent import QUESTION, RESULTS, weather_agent
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 TIMEOUT_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_what_was_asked_and_answered_is_not_told_again() -> None:
     view.put(RUNS["interrupted"])
     shown = [message("user", "Mail."), *view.messages(), message("user", "approve", ANSWER)]
     assert asked("Mail.", "I would send a mail.") == conversation(shown)
-    assert ("Mail.", []) == last_question(shown)
+    assert ({"text": "Mail.", "files": []}, []) == last_question(shown)
 
 
 def test_parts_of_one_message_are_joined() -> None:

@@ -195,7 +195,7 @@ async def test_nodes_that_answer(settings: Settings) -> None:
 @contextmanager
 def launched(settings: Settings, **options: Any) -> Iterator[str]:
     """The address of a chat page of its own."""
-    chat = create_chat(settings=settings)
+    chat = create_chat(settings=settings, multimodal=False)
     chat.launch(prevent_thread_lock=True, quiet=True, **options)
     try:
         yield str(chat.local_url).rstrip("/")
@@ -310,7 +310,7 @@ def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI
     functions = get(f"{url}/chat/config", headers=ann).json()["dependencies"]
     question = {"role": "user", "content": [{"type": "text", "text": "Why?"}], "metadata": None, "options": None}
     asked = {
-        "fn_index": next(each["id"] for each in functions if each["api_name"] == "_answer"),
+        "fn_index": next(each["id"] for each in functions if each["api_name"] == "answer"),
         "data": [[question], "demo:stall-3", "", "", False],
         "session_hash": "page",
     }

@@ -1,0 +1,65 @@
+"""The doors of a chat page: who comes in, what it takes, and what its pages may load."""
+
+from __future__ import annotations
+
+import functools
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llmstream.http.security import CALLER, Security
+from llmstream.runs.manager import Runs
+
+# Gradio's page builds functions from text, hence 'unsafe-eval'; nothing comes from elsewhere, and a picture that an
+# answer names on another host is not loaded.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
+    "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'none'"
+)
+
+_STARTUP, _UPLOAD = "/gradio_api/startup-events", "/gradio_api/upload"
+
+
+class Doors:
+    """The middleware that lets in whom the settings allow, unless the app around has doors; limits what pages load."""
+
+    def __init__(self, app: ASGIApp, runs: Runs, *, uploads: bool) -> None:
+        self._app = app
+        self._runs = runs
+        self._uploads = uploads
+
+    @functools.cached_property
+    def _guarded(self) -> Security:
+        # Made with the first request: by then the app's endpoints have said whose these runs are.
+        return Security(self._app, settings=self._runs.settings, identify=self._runs.identify)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        path = scope["path"]
+        if not self._uploads and path.rstrip("/").endswith(_UPLOAD):
+            return await _refuse_upload(send)
+        # Gradio asks this of itself when it starts, without a token; it does the same thing for everybody, once.
+        is_open = CALLER in scope or path == _STARTUP
+        await (self._app if is_open else self._guarded)(scope, receive, _with_policy(send))
+
+
+def _with_policy(send: Send) -> Send:
+    async def send_with_policy(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            if headers.get("content-type", "").startswith("text/html"):
+                headers["content-security-policy"] = _POLICY
+                headers["referrer-policy"] = "no-referrer"
+                headers["cache-control"] = "no-store"
+            headers["x-content-type-options"] = "nosniff"
+        await send(message)
+
+    return send_with_policy
+
+
+async def _refuse_upload(send: Send) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"detail":"This chat takes no files."}'})

@@ -1,0 +1,136 @@
+"""The Gradio chat in a real Chromium: images, a place among other components, and a page that is loaded again."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+
+import gradio
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.gradio import Like, create_chat
+from llmstream.ollama_server.backend import Model
+from llmstream.settings import Settings
+from tests.support.faultkit import eventually
+from tests.support.gradio_browser import TIMEOUT_MS, Chat, launched
+
+# Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
+pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
+
+SEEING, STALLING = "demo-seeing:latest", "demo:stall-3"
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of a browser without a past."""
+    with browser.new_context() as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def settings(settings: Settings, upstream: DemoOllama) -> Settings:
+    """Settings for a model that sees; others are blind."""
+    upstream.models |= {SEEING: Model(SEEING, capabilities=("completion", "vision")), STALLING: Model(STALLING)}
+    return settings.change(model=SEEING)
+
+
+def picture() -> bytes:
+    """The file of an image."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (300, 200), "gold").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def sent(upstream: DemoOllama) -> list[tuple[str, int]]:
+    """The text of each message that the model was sent last, and the number of its images."""
+    last = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
+    return [(each["content"].strip(), len(each.get("images", ()))) for each in last]
+
+
+def test_an_image_is_asked_about(page: Page, settings: Settings, upstream: DemoOllama) -> None:
+    """With a model that sees, an image is attached, sent, edited and taken back with its question; else none is."""
+    upstream.answers |= {"What is it?": "A sun.", "What else?": "A coin."}
+    with launched(create_chat(settings=settings)) as url:
+        chat = Chat(page)
+        page.goto(url, timeout=TIMEOUT_MS)
+        chat.has_models()
+        attach = page.locator("#box").get_by_role("button", name="Upload a file")
+        with page.expect_file_chooser(timeout=TIMEOUT_MS) as chooser:
+            attach.click(timeout=TIMEOUT_MS)
+        chooser.value.set_files({"name": "sun.png", "mimeType": "image/png", "buffer": picture()})
+        expect(page.locator("#box .thumbnail-image")).to_be_visible(timeout=TIMEOUT_MS)
+        chat.ask("What is it?")
+        chat.shows("A sun.")
+        chat.ends()
+        assert [("What is it?", 1)] == sent(upstream)
+        shown = page.locator("#chat .user-row img")
+        assert shown.evaluate("image => image.naturalWidth") == 300
+        chat.press("Edit")
+        page.get_by_role("log").get_by_role("textbox").fill("What else?")
+        chat.press("Submit")
+        chat.shows("A coin.")
+        chat.ends()
+        assert [("What else?", 1)] == sent(upstream)
+        chat.press("Undo")
+        expect(page.locator("#box textarea")).to_have_value("What else?", timeout=TIMEOUT_MS)
+        expect(page.locator("#box .thumbnail-image")).to_be_visible(timeout=TIMEOUT_MS)
+        chat.pick("demo:latest")
+        expect(attach).to_have_count(0, timeout=TIMEOUT_MS)
+
+
+def test_a_chat_beside_other_components(page: Page, settings: Settings, upstream: DemoOllama) -> None:
+    """In a row it stands beside the rest, as high as was said, without a title; a thumb is told; its inputs count."""
+    likes: list[Like] = []
+    with gradio.Blocks() as demo, gradio.Row():
+        gradio.Textbox(label="Notes")
+        create_chat(settings=settings, height=320, on_like=likes.append)
+    upstream.answers["Why?"] = "Because."
+    with launched(demo) as url:
+        chat = Chat(page)
+        page.set_viewport_size({"width": 1280, "height": 800})
+        page.goto(url, timeout=TIMEOUT_MS)
+        chat.has_models()
+        notes, room = page.get_by_label("Notes").bounding_box(), page.locator("#chat").bounding_box()
+        assert notes is not None
+        assert room is not None
+        assert (320, True) == (room["height"], room["x"] > notes["x"] + notes["width"])
+        expect(page.get_by_role("heading", name="llmstream")).to_have_count(0)
+        page.locator("#box textarea").fill("Why?")
+        page.locator("#box textarea").press("Enter")
+        chat.shows("Because.")
+        chat.ends()
+        page.get_by_role("log").get_by_role("button", name=re.compile("^like$", re.IGNORECASE)).click()
+        assert eventually(lambda: bool(likes))
+    assert (True, "Why?", "Because.") == (likes[0].liked, likes[0].question, likes[0].text)
+
+
+def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: DemoOllama) -> None:
+    """The conversation is there again, an answer goes on where it was, and can be stopped; cleared, it is gone."""
+    upstream.answers["Why?"] = "Because."
+    with launched(create_chat(settings=settings.change(grace_s=60), save_history=True)) as url:
+        chat = Chat(page)
+        page.goto(url, timeout=TIMEOUT_MS)
+        chat.has_models()
+        chat.ask("Why?")
+        chat.shows("Because.")
+        chat.ends()
+        chat.pick(STALLING)
+        chat.ask("And now?")
+        chat.shows("1 2 3")
+        page.reload()
+        chat.shows("Because.")
+        chat.shows("1 2 3")
+        assert 2 == sum(request.path == "/api/chat" for request in upstream.requests)
+        chat.stop()
+        assert upstream.wait_idle()
+        page.reload()
+        chat.shows("Stopped")
+        page.get_by_role("button", name="Clear").click()
+        expect(page.locator("#chat .bot-row")).to_have_count(0, timeout=TIMEOUT_MS)
+        page.reload()
+        chat.has_models()
+        assert [] == chat.answers

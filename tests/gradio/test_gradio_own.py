@@ -1,0 +1,194 @@
+"""What the author of a Gradio chat adds: values of the request, inputs, thumbs, an endpoint, a chat that comes back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import gradio
+import httpx
+import pytest
+from fastapi import FastAPI
+from gradio_client import Client  # type: ignore[import-untyped]
+from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
+from starlette.requests import HTTPConnection
+
+from llmstream.demo_ollama import DemoOllama
+from llmstream.errors import SettingsError
+from llmstream.events import Failed, Interrupted
+from llmstream.gradio import Like, create_chat, mount_chat
+from llmstream.gradio.active_answers import Turns
+from llmstream.gradio.likes import like_of
+from llmstream.gradio.messages import message, settled
+from llmstream.gradio.saved import Saved, Saving
+from llmstream.gradio.view import View
+from llmstream.http.ask import Ask
+from llmstream.http.prepare import Prepared
+from llmstream.runs.ended import EndedRun
+from llmstream.runs.manager import Runs
+from llmstream.settings import Settings
+from tests.support.asking_graphs import year_graph
+from tests.support.faultkit import eventually
+from tests.support.gradio_pages import call_page, text_message
+from tests.support.serving import Served
+
+# Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+async def answer(question: str, user: str, language: str) -> AsyncGenerator[str, None]:
+    """A chain that says what it was given."""
+    yield f"{user} asks in {language}: {question}"
+
+
+def prepare(request: HTTPConnection, asked: Ask) -> Prepared:
+    """The values for `answer`, from the request and from what the page asks for."""
+    user = request.user.username if "user" in request.scope else request.headers.get("x-user")
+    return {"inputs": {"user": user, "language": asked.inputs["Language"]}}
+
+
+def language() -> Any:
+    """An additional input."""
+    return gradio.Dropdown(["en", "de"], label="Language", render=False)
+
+
+def said(done: dict[str, Any]) -> str:
+    """The text of the last message that a page shows."""
+    return str(done["output"]["data"][0][-1]["content"][0]["text"])
+
+
+@contextmanager
+def launched(chat: Any, **options: Any) -> Iterator[str]:
+    """The address of a chat page of its own."""
+    chat.launch(prevent_thread_lock=True, quiet=True, **options)
+    try:
+        yield str(chat.local_url).rstrip("/")
+    finally:
+        chat.close(verbose=False)
+
+
+def test_prepare_knows_the_request_and_the_inputs(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+    """The chain is given what `prepare` makes of the request, and of the additional inputs, as Gradio reads them."""
+    app = FastAPI()
+    app.state.runs = Runs(settings)
+    chat = create_chat(answer, settings=settings, prepare=prepare, additional_inputs=language())
+    mount_chat(app, chat, "/chat")
+    url = serve(app).url + "/chat"
+    done = call_page(url, "answer", [[text_message("Why?")], "de"], headers={"x-user": "ann"})
+    assert "ann asks in de: Why?" == said(done)
+    refused = call_page(url, "answer", [[text_message("Why?")], "fr"], headers={"x-user": "ann"}, session="other")
+    assert not refused["success"]  # no choice of the dropdown
+
+
+def test_prepare_knows_whom_gradio_let_in(settings: Settings) -> None:
+    """Whom Gradio's own `auth` let in is the request's user, and the run is theirs."""
+    ended: list[EndedRun] = []
+    runs = Runs(settings, on_end=ended.append)
+    chat = create_chat(answer, runs=runs, prepare=prepare, additional_inputs=[language()])
+    with launched(chat, auth=("ann", "secret")) as url:
+        login = httpx.post(f"{url}/login", data={"username": "ann", "password": "secret"})
+        cookie = "; ".join(f"{name}={value}" for name, value in login.cookies.items())
+        done = call_page(url, "answer", [[text_message("Why?")], "en"], headers={"cookie": cookie})
+        assert "ann asks in en: Why?" == said(done)
+        eventually(lambda: bool(ended))
+    assert ["ann"] == [run.caller for run in ended]
+
+
+@pytest.mark.parametrize(
+    ("chain", "options", "says"),
+    [
+        (answer, {"additional_inputs": "textbox"}, "prepare"),
+        (answer, {"prepare": prepare, "additional_inputs": ["textbox"]}, "label"),
+        (None, {"prepare": prepare}, "a chain of your own"),
+    ],
+)
+def test_what_does_not_go_together(chain: Any, options: dict[str, Any], says: str, settings: Settings) -> None:
+    """Inputs that reach nobody, or have no name, are refused when the page is made."""
+    with pytest.raises(SettingsError, match=says):
+        create_chat(chain, settings=settings, **options)
+
+
+def test_endpoint_for_programs(settings: Settings, upstream: DemoOllama) -> None:
+    """With a name there is one endpoint: it streams the text, knows what a client said before, and tells its errors."""
+    upstream.answers |= {"Why?": "Because of that.", "And?": "That is all."}
+    chat = create_chat(settings=settings.change(model="demo:latest"), api_name="chat")
+    with launched(chat) as url:
+        client = Client(url, verbose=False)
+        assert "Because of that." == client.predict("Why?", api_name="/chat")
+        assert "That is all." == client.predict("And?", api_name="/chat")
+        assert ["/chat"] == list(client.view_api(return_format="dict", print_info=False)["named_endpoints"])
+        sent = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
+        assert ["Why?", "Because of that.", "And?"] == [each["content"] for each in sent]
+        with pytest.raises(AppError, match="65536"):
+            client.predict("x" * 70_000, api_name="/chat")
+        client.close()
+
+
+def test_a_thumb_says_which_answer() -> None:
+    """A click tells the run, the question and the answer; one that is taken back is neither."""
+    shown = [
+        message("user", "Why?"),
+        message("assistant", "Hm.", {"title": "Thinking", "status": "done"}),
+        message("assistant", "Because.", {"id": "run1/m2"}),
+    ]
+    click = type("LikeData", (), {"index": 2, "liked": True})
+    assert Like("run1", "ann", True, "Why?", "Because.") == like_of(click, shown, "ann")
+    taken_back = type("LikeData", (), {"index": [2, 0], "liked": ""})
+    assert Like("run1", "", None, "Why?", "Because.") == like_of(taken_back, shown, "")
+    assert like_of(type("LikeData", (), {"index": 9, "liked": True}), shown, "") is None
+
+
+async def begun(turns: Turns, session: tuple[str, str], **fields: Any) -> View:
+    """The view of an answer of which the text has come so far; the page is then gone."""
+    async with aclosing(turns.answer(session, fields)) as views:
+        async for view in views:
+            if view.text == " 1 2 3":
+                return view
+    raise AssertionError("the answer ended")
+
+
+async def test_a_page_comes_back_to_its_answer(settings: Settings, upstream: DemoOllama) -> None:
+    """Another page of the same caller follows a run that goes on, from its beginning, and can stop it."""
+    turns = Turns(Runs(settings), come_back=True)
+    asked = [{"role": "user", "content": "Why?"}]
+    view = await begun(turns, ("ann", "page 1"), messages=asked, model="demo:stall-3")
+    assert 1 == upstream.active
+    async with aclosing(turns.follow(("ann", "page 2"), view.run_id)) as views:
+        async for view in views:
+            if view.text == " 1 2 3":
+                await turns.stop(("ann", "page 2"))
+    assert (" 1 2 3", "Cancelled") == (view.text, type(view.ended).__name__)
+    *_, other = [each async for each in turns.follow(("bob", "page 3"), view.run_id)]
+    assert isinstance(other.ended, Failed)
+    assert "run_not_found" == other.ended.code
+
+
+async def test_a_question_of_the_chain_comes_back(settings: Settings) -> None:
+    """A page that comes back on its thread can answer what the chain has asked."""
+    turns = Turns(Runs(settings), year_graph(), come_back=True)
+    fields = {"messages": [{"role": "user", "content": "When?"}]}
+    *_, view = [each async for each in turns.answer(("", "page 1"), fields)]
+    assert isinstance(view.ended, Interrupted)
+    turns.restore(("", "page 2"), turns.thread(("", "page 1")))
+    *_, view = [each async for each in turns.follow(("", "page 2"), view.run_id)]
+    assert turns.asked(("", "page 2"))
+    *_, view = [each async for each in turns.answer(("", "page 2"), {**fields, "answer": "1990"})]
+    assert "In 1990 it was." == view.text
+
+
+def test_the_browser_keeps_what_is_the_callers() -> None:
+    """What is kept is its caller's alone; what can't be read is nothing; a part of an answer is kept with its run."""
+    saving = Saving("ann", "thread")
+    view = View(run_id="run1")
+    asked = [message("user", "Why?")]
+    kept = Saved.read(saving.due(asked, view), "ann")
+    assert (asked, "run1", "thread") == (kept.messages.model_dump(), kept.run, kept.thread)
+    assert [] == settled(kept.partial.model_dump())
+    view.fail("upstream_error", "It broke.")
+    ended = Saved.read(saving.due(asked, view), "ann")
+    assert ("", 2) == (ended.run, len(ended.messages.root))
+    for value, caller in ((saving.of(asked), "bob"), ({"messages": 1}, ""), ("x", ""), (None, "")):
+        assert [] == Saved.read(value, caller).messages.root
+    long = [message("user", "x" * 900_000) for _ in range(4)]
+    assert 2 == len(Saved.read(saving.of(long), "ann").messages.root)
