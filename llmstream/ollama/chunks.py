@@ -187,7 +187,7 @@ def _statistics(fields: dict[str, Any]) -> dict[str, Any]:
     numbers = {
         name: int(value) if name.endswith("_count") else value
         for name in _NUMBERS
-        if type(value := fields.get(name)) in (int, float) and 0 <= value < _MOST
+        if isinstance(value := fields.get(name), int | float) and 0 <= value < _MOST
     }
     texts = {name: value for name in ("model", "created_at") if isinstance(value := fields.get(name), str)}
     return {**numbers, **texts}
