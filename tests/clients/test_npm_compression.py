@@ -65,7 +65,14 @@ def next_app(server: str, folder: Path) -> Iterator[str]:
     for built_file in (folder / ".next").rglob("*.js*"):  # a build writes down what the config said
         if NOBODY in (text := built_file.read_text()):
             built_file.write_text(text.replace(NOBODY, server))
-    start = [folder / "node_modules" / ".bin" / "next", "start", "--port", "0", "--hostname", "127.0.0.1"]
+    start: list[str | Path] = [
+        folder / "node_modules" / ".bin" / "next",
+        "start",
+        "--port",
+        "0",
+        "--hostname",
+        "127.0.0.1",
+    ]
     quiet = {**os.environ, "NEXT_TELEMETRY_DISABLED": "1"}
     process = subprocess.Popen(start, cwd=folder, stdout=subprocess.PIPE, text=True, env=quiet)
     try:

@@ -61,7 +61,9 @@ UNDOCUMENTED = {
 
 # What makes a request get further than its first field.
 KNOWN = {"model": "chain", "type": "text", "text": "hi", "mediaType": "text/plain", "name": "now"}
-TELLING = st.sampled_from([None, True, False, 0, "", "{}", [], {}, "data:text/plain;base64,aGk=", "9" * 5000])
+TELLING: st.SearchStrategy[Any] = st.sampled_from(
+    [None, True, False, 0, "", "{}", [], {}, "data:text/plain;base64,aGk=", "9" * 5000]
+)
 LEAVES = st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20)
 STRICT, WILD = 0, 6  # of how many values one is something else than its schema says
 
@@ -158,8 +160,10 @@ def schemas() -> Iterator[tuple[str, Any]]:
 @functools.cache
 def code_of(path: str) -> str:
     """The code of an endpoint's dialect, which names fields, kinds of parts, roles, methods, states."""
-    found = next(each for each in iter_route_contexts(APP.routes) if each.path == path and "POST" in each.methods)
-    folder = Path(inspect.getfile(found.original_route.endpoint)).parent
+    routes = iter_route_contexts(APP.routes)
+    found = next(each for each in routes if each.path == path and "POST" in (each.methods or ()))
+    endpoint: Any = found.endpoint
+    folder = Path(inspect.getfile(endpoint)).parent
     return "".join(module.read_text() for module in sorted(folder.glob("*.py")))
 
 
