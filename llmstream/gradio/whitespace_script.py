@@ -1,12 +1,12 @@
 """A script for Gradio's page that keeps what a model or a person wrote: every word, and code to the last space.
 
 The `marked` that Gradio 6 brings takes a word in angle brackets for HTML, which the page then drops; it drops
-definitions of links, and turns the tabs at the beginning of every line into spaces, in code as well, so that a Makefile
-copied from the page is broken. Prism, which colours code, takes no-break spaces for spaces. Gradio itself looks for
-formulas in code, and knows no `$…$` that leaves prices alone. There are no settings for it, so the script steps in
-where they ask for just that: the formulas in Gradio's markdown-code, `blockTokens` and the rules of marked,
-`util.encode` of Prism, as bundled in Gradio's templates/frontend/assets. The text itself stays as it is, for copying,
-editing and asking.
+definitions of links and cells behind a table's last column, and turns the tabs at the beginning of every line into
+spaces, in code as well, so that a Makefile copied from the page is broken. Prism, which colours code, takes no-break
+spaces for spaces. Gradio itself looks for formulas in code, and knows no `$…$` that leaves prices alone. There are no
+settings for it, so the script steps in where they ask for just that: the formulas in Gradio's markdown-code,
+`blockTokens` and the rules of marked, `util.encode` of Prism, as bundled in Gradio's templates/frontend/assets. The
+text itself stays as it is, for copying, editing and asking.
 """
 
 from __future__ import annotations
@@ -91,13 +91,29 @@ KEEP_TEXT = r"""() => {
     return replace.call(known, PICTURE, "");
   }
 
+  // Tables whose rows keep what stands behind the last column, in that column.
+  function withAllCells(text) {
+    let columns = 0;
+    return text.split("\n").map((line) => {
+      const bars = [...line.matchAll(/(?<!\\)\|/g)].map(({ index }) => index);
+      const inner = bars.filter((at) => line.slice(0, at).trim() && line.slice(at + 1).trim());
+      if (!bars.length) columns = 0;
+      else if (/^[\s>|:-]*-[\s|:-]*$/.test(line)) columns = inner.length + 1;
+      else if (columns) {
+        for (const at of inner.slice(columns - 1).reverse()) line = line.slice(0, at) + "\\" + line.slice(at);
+      }
+      return line;
+    }).join("\n");
+  }
+
   String.prototype.replace = function (pattern, by) {
     const source = pattern instanceof RegExp ? pattern.source : "";
     const change = (text) => replace.call(text, pattern, by);
     if (source === TABS) return changed(String(this), withoutTabs, change);
     if (source.startsWith(FIRST)) {
       findRules();
-      return changedOutsideCode(changedOutsideCode(String(this), mended), change);
+      const whole = changed(String(this), (line) => line, withAllCells);
+      return changedOutsideCode(changedOutsideCode(whole, mended), change);
     }
     if (OTHERS.some((left) => source.startsWith(left))) return changedOutsideCode(String(this), change);
     if (source === PLACE) {

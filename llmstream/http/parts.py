@@ -26,6 +26,23 @@ def last_user(roles: Sequence[str]) -> int:
     return max((place for place, role in enumerate(roles) if role == "user"), default=0)
 
 
+def parts_of(content: object) -> Sequence[Any]:
+    """The parts of a content that its client may send as a text, as parts, or as one part alone.
+
+    Raises `InvalidRequest` for what is none of these.
+    """
+    match content:
+        case None:
+            return []
+        case str():
+            return [text_part(content)]
+        case list():
+            return content
+        case Mapping():
+            return [content]
+    raise InvalidRequest(f"The content of a message must be a text or a list of parts, not {content!r:.40}.")
+
+
 def content_of(parts: Sequence[Any], read: Callable[[Any], Message | None], *, is_current: bool) -> str | list[Message]:
     """A message's content: a text with a line end between its parts, or parts where there are images.
 
@@ -100,13 +117,16 @@ def call_of(id: str, name: str, arguments: object) -> Message:
         value = {}
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"The arguments of the call of {name[:80]!r} must be a JSON object.")
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": _dumped(value)}}
+    check_numbers(value, "A tool call")
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(value)}}
 
 
 def result_of(id: str | None, output: object) -> Message:
     """The result of a tool; id: of the call, None where its client does not say, or sends the call no more."""
-    text = output if isinstance(output, str) else _dumped(output)
-    return {"role": "tool", "tool_call_id": id or "", "content": text}
+    if not isinstance(output, str):
+        check_numbers(output, "A tool's result")
+        output = json.dumps(output, ensure_ascii=False)  # a model reads letters, not their numbers
+    return {"role": "tool", "tool_call_id": id or "", "content": output}
 
 
 def answer_of(text: object, calls: Sequence[Message] = (), thoughts: str = "") -> Message:
@@ -123,8 +143,3 @@ def tool_of(name: str, description: str | None, parameters: object) -> Message:
     """A tool that the client has."""
     schema = parameters if isinstance(parameters, Mapping) and parameters else {"type": "object", "properties": {}}
     return {"type": "function", "function": {"name": name, "description": description or "", "parameters": schema}}
-
-
-def _dumped(value: object) -> str:
-    check_numbers(value, "A tool call")
-    return json.dumps(value)

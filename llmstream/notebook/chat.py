@@ -14,7 +14,7 @@ from IPython.display import display, update_display
 from llmstream.core.inputs import Arguments
 from llmstream.errors import LlmstreamError
 from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
-from llmstream.notebook.kernel import attended
+from llmstream.notebook.kernel import keeps_widgets
 from llmstream.notebook.markdown import MARKDOWN, PLAIN
 from llmstream.notebook.show import shared_runs
 from llmstream.notebook.turn import Turn
@@ -70,7 +70,7 @@ class Chat:
             close_widgets(self._panel.box)
 
     def _ipython_display_(self) -> None:
-        if not attended():
+        if not keeps_widgets():
             display({MARKDOWN: f"*{_HINT}*", PLAIN: _HINT}, raw=True)  # type: ignore[no-untyped-call]
             return
         view = {"version_major": 2, "version_minor": 0, "model_id": self._panel.box.model_id}

@@ -61,6 +61,11 @@ def attended() -> bool:
     return bool(request().get("content", {}).get("allow_stdin")) or _in_callback()
 
 
+def keeps_widgets() -> bool:
+    """True if a person can use what a cell shows; Voilà, who runs a notebook to its end first, allows no input."""
+    return attended() or "VOILA_KERNEL_ID" in os.environ
+
+
 def hears_buttons() -> bool:
     """True if a button works while the cell awaits an answer, and somebody may press it."""
     if not attended() or threading.current_thread() is not threading.main_thread():

@@ -50,14 +50,26 @@ class Chunk(msgspec.Struct, gc=False):
 class LastChunk(Chunk, gc=False, omit_defaults=True):
     """The last line: counts, and durations in nanoseconds, which need not be whole numbers."""
 
-    model: str | None = ""
-    created_at: str | int | float | None = ""
-    total_duration: int | float | None = 0
-    load_duration: int | float | None = 0
+    model: str = ""
+    created_at: str = ""
+    total_duration: int | float = 0
+    load_duration: int | float = 0
     prompt_eval_count: int | None = None
-    prompt_eval_duration: int | float | None = 0
+    prompt_eval_duration: int | float = 0
     eval_count: int | None = None
-    eval_duration: int | float | None = 0
+    eval_duration: int | float = 0
+
+
+_NUMBERS = (
+    "total_duration",
+    "load_duration",
+    "prompt_eval_count",
+    "prompt_eval_duration",
+    "eval_count",
+    "eval_duration",
+)
+# Nanoseconds that nobody has waited for; no NaN is smaller.
+_MOST = 10**18
 
 
 class _Generated(msgspec.Struct, gc=False):
@@ -142,7 +154,7 @@ def _decode_line(line: bytes) -> Chunk:
     try:
         chunk = msgspec.json.decode(line, type=Chunk)
         if _is_last(chunk):
-            return _last(msgspec.json.decode(line, type=LastChunk), msgspec.json.decode(line, type=_Generated))
+            return _last(msgspec.json.decode(line))
         if chunk.message is None:
             chunk = _chunk_of(msgspec.json.decode(line, type=_Generated))
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -150,7 +162,7 @@ def _decode_line(line: bytes) -> Chunk:
         fields = json.loads(line.decode("utf-8", "replace"))
         chunk = msgspec.convert(fields, Chunk)
         if _is_last(chunk):
-            return _last(msgspec.convert(fields, LastChunk), msgspec.convert(fields, _Generated))
+            return _last(fields)
         if chunk.message is None:
             chunk = _chunk_of(msgspec.convert(fields, _Generated))
     if chunk.message is None and chunk.error is None:
@@ -162,12 +174,23 @@ def _is_last(chunk: Chunk) -> bool:
     return bool(chunk.done or (chunk.done is None and chunk.done_reason))
 
 
-def _last(chunk: LastChunk, line: _Generated) -> LastChunk:
-    """The last line, with `done` set."""
-    chunk.done = True
+def _last(fields: dict[str, Any]) -> LastChunk:
+    """The last line, with `done` set, and without what it tells beside the answer in another form than Ollama's."""
+    answer = {name: fields.get(name) for name in Chunk.__struct_fields__}
+    chunk = msgspec.convert({**answer, **_statistics(fields), "done": True}, LastChunk)
     if chunk.message is None:
-        chunk.message = _chunk_of(line).message
+        chunk.message = _chunk_of(msgspec.convert(fields, _Generated)).message
     return chunk
+
+
+def _statistics(fields: dict[str, Any]) -> dict[str, Any]:
+    numbers = {
+        name: int(value) if name.endswith("_count") else value
+        for name in _NUMBERS
+        if isinstance(value := fields.get(name), int | float) and 0 <= value < _MOST
+    }
+    texts = {name: value for name in ("model", "created_at") if isinstance(value := fields.get(name), str)}
+    return {**numbers, **texts}
 
 
 def _error_line(error: object) -> UpstreamError:

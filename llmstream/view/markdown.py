@@ -41,6 +41,10 @@ _DOLLAR = "<span>&#36;</span>"
 _URL_BEFORE = re.compile(r"://[^\s`]*`")
 _IMAGE, _EXCLAMATION = re.compile(r"!+(?=\[[^\]]*\][(\[])"), re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\]([(:])(?!\s*(?:https?://|mailto:|[^\s:&\\()]+(?:[\s)]|$)|\)))", re.IGNORECASE)
+# Between the cells of a table's row.
+_BAR = re.compile(r"(?<!\\)\|")
+# A link that would show nothing.
+_EMPTY = re.compile(r"\[(?=\s*\]\()")
 # Definitions are not shown: whatever a model writes so is.
 _DEFINITION = re.compile(r"^([ \t>]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)\[(?=[^\]\n]+\]:)", re.MULTILINE)
 # A code block that every program takes for one: an opening line without surprises …
@@ -87,7 +91,8 @@ def inert_markdown(text: str) -> str:
     An image becomes a link to it. A code block that is not closed is closed, so that more may follow.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd").translate(_LINE_ENDS)
-    lines, tokens = text.split("\n"), _BLOCKS.parse(text)
+    tokens = _BLOCKS.parse(text)
+    lines = with_all_cells(text, tokens).split("\n")
     done = 0
     found: list[str] = []
     for begin, end, token in _regions(tokens):
@@ -107,6 +112,27 @@ def inert_markdown(text: str) -> str:
         found.append(_inert("\n".join(lines[done:])))
     is_open = not found[-1].endswith(_CODE_END)
     return "\n".join([*found, *(_missing_end(lines, tokens) if is_open else ())])
+
+
+def with_all_cells(text: str, tokens: Sequence[Token]) -> str:
+    """Markdown with what stands behind a table's last column in that column: it would be dropped.
+
+    tokens: what the text was parsed to.
+    """
+    lines, columns = text.split("\n"), 0
+    for token in tokens:
+        if token.type == "table_open":
+            columns = 0
+        elif token.type == "th_open":
+            columns += 1
+        elif token.type == "tr_open" and columns and token.map is not None:
+            line = lines[token.map[0]]
+            bars = [bar.start() for bar in _BAR.finditer(line)]
+            inner = [at for at in bars if line[:at].strip(" \t>") and line[at + 1 :].strip()]
+            for at in reversed(inner[columns - 1 :]):
+                line = f"{line[:at]}\\{line[at:]}"
+            lines[token.map[0]] = line
+    return "\n".join(lines)
 
 
 def _regions(tokens: Sequence[Token]) -> Iterator[tuple[int, int, Token]]:
@@ -193,7 +219,7 @@ def _inert(text: str) -> str:
 
 def _inert_text(text: str) -> str:
     text = _NO_MATH.sub(_no_math, text.replace("<", "&lt;"))
-    text = _EXCLAMATION.sub("&#33;", _IMAGE.sub("", text))
+    text = _EMPTY.sub("&#91;", _EXCLAMATION.sub("&#33;", _IMAGE.sub("", text)))
     return _LINK.sub(r"]\\\1", _DEFINITION.sub(r"\1&#91;", text))
 
 

@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-from llmstream.view.markdown import FORMULA
+from llmstream.view.markdown import FORMULA, with_all_cells
 from llmstream.view.safe import safe_text
 
 # HTML, images, <addresses> and definitions stand as they were written: rich would leave them out, or hide where they
@@ -64,6 +64,8 @@ class SafeMarkdown(Markdown):
         self._gap = gap
         self.markup = markup
         self.parsed = _MARKDOWN.parse(markup)
+        if (whole := with_all_cells(markup, self.parsed)) != markup:
+            self.parsed = _MARKDOWN.parse(whole)
 
     @property
     def ends_in_rule(self) -> bool:

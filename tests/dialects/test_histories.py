@@ -243,6 +243,8 @@ THOUGHT = "Let me look at the clock."
     [
         ("/v1/chat/completions", openai_body(ASK, called("{}", reasoning_content=THOUGHT), RESULT)),
         ("/v1/chat/completions", openai_body(ASK, called("{}", reasoning=THOUGHT), RESULT)),
+        ("/v1/chat/completions", openai_body(
+            ASK, called("{}", content=[{"type": "thinking", "thinking": THOUGHT}, LINES[0]]), RESULT)),
         ("/ollama/api/chat", openai_body(ASK, {**called({}), "content": "", "thinking": THOUGHT}, RESULT)),
         ("/api/chat", {"id": "c", "messages": [ui("user", LINES[0]), ui(
             "assistant", {"type": "reasoning", "text": THOUGHT},
@@ -256,6 +258,65 @@ THOUGHT = "Let me look at the clock."
 async def test_thoughts_between_calls(path: str, body: Any, sent: Sent) -> None:
     """A model that called a tool gets back what it thought before, to go on from there."""
     assert [THOUGHT] == [each["thinking"] for each in await sent(path, body) if each.get("thinking")]
+
+
+def item(kind: str, **fields: Any) -> Any:
+    return {"type": kind, "call_id": "c", "name": "now", "arguments": None, **fields}
+
+
+def responses_body(*items: Any) -> Any:
+    return {"model": "demo", "input": list(items)}
+
+
+def anthropic_result(content: Any) -> Any:
+    use = {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "now", "input": None}]}
+    return {"model": "demo", "messages": [HI, use, {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "c", "content": content}]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        ("/v1/responses", responses_body({"role": "user", "content": {"type": "input_text", "text": "one"}}), "one"),
+        ("/v1/responses", responses_body(HI, item("function_call"), item("function_call_output", output=42)), "42"),
+        ("/v1/responses", responses_body(HI, item("function_call"), item("function_call_output", output={"é": 1})),
+         '{"é": 1}'),
+        ("/v1/messages", anthropic_result({"type": "text", "text": "one"}), "one"),
+        ("/v1/chat/completions", openai_body(
+            HI, {"role": "assistant", "content": None, "refusal": "I will not."}, HI), "I will not."),
+        ("/api/chat", {"id": "c", "messages": [
+            ui("assistant", {"type": "text", "text": None}, {"type": "text", "text": "one"}), ui("user", *LINES)]},
+         "\none"),
+        ("/api/chat", {"id": "c", "messages": [ui("assistant", {**LINES[0], "toolCallId": []}), ui("user", *LINES)]},
+         "one"),
+        ("/api/chat", {"id": "c", "messages": [ui("user", *LINES), ui("assistant", {
+            "type": "tool-now", "toolCallId": "c", "state": "output-available", "input": {}, "output": {"é": 1}})]},
+         '{"é": 1}'),
+    ],
+)  # fmt: skip
+async def test_texts_in_odd_places(path: str, body: Any, text: str, sent: Sent) -> None:
+    """A text that stands in another form than the usual reaches the model, and nothing that nobody wrote."""
+    assert text in [each["content"] for each in await sent(path, body)]
+
+
+APPROVED = {"type": "tool-x", "state": "approval-responded", "approval": {"id": f"a#{'9' * 5000}", "approved": True}}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/responses", responses_body({"role": "user", "content": 5})),
+        ("/v1/messages", anthropic_result(5)),
+        ("/agui", {"threadId": "t", "runId": "r", "messages": [
+            {"id": "1", "role": "user", "content": [{"source": {"type": "url", "value": "https://x"}}]}]}),
+        ("/api/chat", {"id": "c", "messages": [ui("user", {"type": "fish", "toolCallId": []})]}),
+        ("/api/chat", {"id": "c", "messages": [ui("assistant", APPROVED)]}),
+    ],
+)  # fmt: skip
+async def test_what_is_no_part(path: str, body: Any, ask: Callable[..., Awaitable[httpx.Response]]) -> None:
+    """What is no part of a message is refused, and the server does not fail."""
+    answer = await ask(path, body)
+    assert 400 == answer.status_code, answer.text
 
 
 async def test_thoughts_of_earlier_turns_are_over(sent: Sent) -> None:

@@ -406,7 +406,7 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
         {"role": "user", "type": "human", "content": [{"type": "text", "text": "What is it?"}, image]},
         {"type": "ai", "content": said, "tool_calls": [call]},
         {"type": "tool", "tool_call_id": "c1", "content": "Blue."},
-        {"type": "system", "content": "Be brief."},
+        {"role": "system", "content": "Be brief."},
         {"type": "human", "content": "And?"},
     ]
     got: list[Any] = []

@@ -66,7 +66,17 @@ def by_mount() -> FastAPI:
     return app
 
 
-FORMS = [by_include, by_prefix, by_router_in_router, by_app, by_mount]
+def by_routers_around() -> FastAPI:
+    app, outer, inner = FastAPI(), APIRouter(), APIRouter(prefix="/api", dependencies=[Depends(login)])
+    last = APIRouter(prefix="/llm")
+    last.include_router(router())
+    inner.include_router(last)
+    outer.include_router(inner)
+    app.include_router(outer)
+    return app
+
+
+FORMS = [by_include, by_prefix, by_router_in_router, by_routers_around, by_app, by_mount]
 
 
 def asking(app: FastAPI) -> httpx.AsyncClient:

@@ -116,6 +116,15 @@ def test_unattended_chat_leaves_a_hint(kernel: Kernel) -> None:
     assert [[{"text/markdown": f"*{hint}*", "text/plain": hint}], {}] == [cell.bundles, kernel.widgets]
 
 
+def test_voila_shows_the_panel(kernel: Kernel) -> None:
+    """Voilà runs a notebook as nbclient does, and then shows its widgets to a person."""
+    kernel.run("import os\nos.environ['VOILA_KERNEL_ID'] = '1'")
+    cell = kernel.run("chat = Chat()\nchat", allow_stdin=False)
+    kernel.run("del os.environ['VOILA_KERNEL_ID']")
+    assert ["application/vnd.jupyter.widget-view+json" in bundle for bundle in cell.bundles] == [True]
+    kernel.run("chat.close()")
+
+
 def test_closed_chat_leaves_its_conversation(kernel: Kernel) -> None:
     """Closed, the panel gives place to the conversation in Markdown, which the saved notebook keeps."""
     panel = Panel(kernel)

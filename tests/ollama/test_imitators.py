@@ -11,6 +11,7 @@ import pytest
 from langchain_core.runnables import Runnable
 
 from llmstream.errors import UpstreamProtocol
+from llmstream.events import Finished
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 from tests.support.answering import Script, events_of, outline, raw_server, strict, strict_with_parser
@@ -45,12 +46,26 @@ def says(text: object, **more: Any) -> dict[str, Any]:
         [says("Hi"), says("", total_duration=1.5e9, load_duration=2.5, eval_duration=1.0, eval_count=1, **END)],
         [says("Hi"), says("", total_duration=None, eval_count=None, model=None, created_at=None, **END)],
         [says("Hi"), says("", created_at=1764000000, **END)],
+        [
+            says("Hi"),
+            says("", total_duration="1.5s", eval_count="3", prompt_eval_count=[], model=5, created_at={}, **END),
+        ],
+        [says("Hi"), says("", total_duration=float("nan"), eval_duration=float("nan"), eval_count=10**400, **END)],
     ],
 )
 async def test_complete_answers(lines: list[Any], make: Make) -> None:
-    """Null for nothing, a fraction for a time, a reason for the end without the end: the answer is complete."""
+    """Null for nothing, numbers of any form, a reason for the end without the end: the answer is complete."""
     async with raw_server(answering(*lines)) as (url, _):
         assert [("token", "Hi"), ("finished", "stop")] == outline(await events_of(chain=make("m", base_url=url)))
+
+
+async def test_counts_as_fractions() -> None:
+    """A whole number that is written as a fraction is the same number."""
+    end = says("", prompt_eval_count=2.0, eval_count=3.0, eval_duration=1.5e9, **END)
+    async with raw_server(answering(says("Hi"), end)) as (url, _):
+        finished = (await events_of(chain=strict("m", base_url=url)))[-1]
+    assert isinstance(finished, Finished)
+    assert (2, 3, 2.0) == (finished.usage.input_tokens, finished.usage.output_tokens, finished.timings.tokens_per_s)
 
 
 @pytest.mark.parametrize(

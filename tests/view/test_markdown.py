@@ -211,6 +211,23 @@ def test_every_word_can_be_read(text: HardText) -> None:
         assert [] == text.missing("".join(_Text(html).pieces))
 
 
+ROWS = "| a | b |\n|---|---|\n| one | two | three | `x|y` |\n|five|\n\n| a |\n|---|\nsix | seven"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (ROWS, ["one", "two", "three", "x", "y", "five", "six", "seven"]),
+        (f"> {ROWS.replace(chr(10), chr(10) + '> ')}", ["three", "x", "y", "seven"]),
+        ("See ![](https://example.com/a.png) and [](https://example.com/b).", ["a.png", "/b"]),
+    ],
+)
+def test_odd_rows_and_links_can_be_read(text: str, words: list[str]) -> None:
+    """Cells behind the last column, and addresses without a text, are shown."""
+    shown = "".join(_Text(_LOOSE.render(inert_markdown(text))).pieces)
+    assert [] == [word for word in words if word not in shown]
+
+
 def test_lines_are_shown_as_they_are() -> None:
     """Text in several lines becomes Markdown that shows it, without anything in it that Markdown would act on."""
     html = _LOOSE.render(escape_lines("# a\n\n    <b>\n```\n*c*"))

@@ -246,6 +246,12 @@ def test_formulas_and_prices_stand_as_they_were_written(text: str) -> None:
     assert text == rendered(text, 80).strip()
 
 
+def test_cells_behind_the_last_column_are_shown() -> None:
+    """A row that has more cells than its table has columns loses none."""
+    found = rendered("| a | b |\n|---|---|\n| one | two | three | four |", 80)
+    assert "one  two | three | four" == found.splitlines()[-2].strip()
+
+
 def test_markup_and_html_are_text() -> None:
     """Neither rich's markup nor HTML nor emoji names mean anything in an answer."""
     assert "[bold]a[/bold] :smile: <b>c</b>" == show(console_of(), Token("[bold]a[/bold] :smile: <b>c</b>"))

@@ -1,4 +1,4 @@
-import { type Token, walkTokens } from "marked";
+import { type Token, type Tokens, walkTokens } from "marked";
 import { describe, expect, it } from "vitest";
 import { blocksOf, createBlocks, decoded, type MathToken } from "../src/demo/tokens";
 
@@ -122,4 +122,14 @@ describe("what a reference stands for", () => {
     ["&lt;b&gt; &amp;amp; &#65;&#x42; &copy;", "<b> &amp; AB ©"],
     ["AT&T; a & b &nope; &#; \\&lt;", "AT&T; a & b &nope; &#; \\<"],
   ])("in %j", (text, expected) => expect(decoded(text)).toBe(expected));
+});
+
+it("keeps the cells behind a table's last column", () => {
+  const raw = "| a | b |\n|---|---|\n| one | two | three |\n| four |";
+  const [table] = blocksOf(`${raw}\n\nAfter.`) as [Tokens.Table];
+  expect(table.rows.map((row) => row.map(({ text }) => text))).toEqual([
+    ["one", "two | three"],
+    ["four", ""],
+  ]);
+  expect(blocksOf(`${raw}\n\nAfter.`).at(-1)?.raw).toBe("After.");
 });

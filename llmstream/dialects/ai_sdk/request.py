@@ -40,6 +40,9 @@ _CALL_SETTINGS = {
     "stopSequences": "stop",
 }
 
+# Of the number of a call among several, in one question to a person.
+_DIGITS = 5
+
 # What an earlier answer was shown with, and the model need not see again.
 _SHOWN_ONLY = ("step-start", "reasoning", "reasoning-file", "source-url", "source-document", "custom")
 
@@ -74,7 +77,7 @@ def _kept(parts: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         match part:
             case {"type": "data-withdrawn", "data": {"message": str(message), "calls": list(calls)}}:
                 gone |= {message, *map(str, calls)}
-    return [part for part in parts if part.get("toolCallId") not in gone and _message_of(part) not in gone]
+    return [part for part in parts if str(part.get("toolCallId")) not in gone and _message_of(part) not in gone]
 
 
 def _message_of(part: Mapping[str, Any]) -> str | None:
@@ -118,7 +121,7 @@ def _step(parts: list[dict[str, Any]], *, is_current: bool) -> list[Message]:
 
 
 def _joined(parts: list[dict[str, Any]], kind: str) -> str:
-    return "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == kind)
+    return "\n".join(str(part.get("text") or "") for part in parts if part.get("type") == kind)
 
 
 def _decided(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def _decided(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 rejected = {"type": "reject", **({"message": str(reason)} if reason else {})}
                 decision = {"type": "approve"} if approved else rejected
                 interrupt, of_several, number = approval.rpartition(ONE_OF_SEVERAL)
-                if of_several and number.isdecimal():
+                if of_several and number.isdecimal() and len(number) < _DIGITS:
                     several.setdefault(interrupt, {})[int(number)] = decision
                 else:
                     answers[approval] = decision

@@ -20,6 +20,7 @@ from llmstream.http.parts import (
     file_part,
     image_part,
     last_user,
+    parts_of,
     result_of,
     text_part,
     tool_of,
@@ -100,10 +101,8 @@ def _answer(blocks: Sequence[Mapping[str, Any]], *, is_current: bool) -> Message
 
 
 def _result(block: Mapping[str, Any], *, is_current: bool) -> Message:
-    content = block.get("content")
-    parts = content if isinstance(content, list) else [text_part(content if isinstance(content, str) else "")]
     result = result_of(str(block.get("tool_use_id") or ""), "")
-    return {**result, "content": content_of(parts, _part, is_current=is_current)}
+    return {**result, "content": content_of(parts_of(block.get("content")), _part, is_current=is_current)}
 
 
 def _part(block: Any) -> Message | None:

@@ -125,14 +125,22 @@ class Input(BaseModel):
     @field_validator("messages", mode="before")
     @classmethod
     def _each(cls, given: Any) -> Any:
-        """As LangGraph reads them: one alone may stand for a list, and a text for a question."""
-        listed = given if isinstance(given, list) else [given]
-        return [{"type": "human", "content": each} if isinstance(each, str) else each for each in listed]
+        """As LangGraph reads them: one alone may stand for a list, a text for a question, a role for a type."""
+        return [_typed(each) for each in (given if isinstance(given, list) else [given])]
 
     def kept(self) -> list[dict[str, Any]]:
         """The messages as their thread keeps them; raises `InvalidRequest` for other input."""
         check_unknown(self.model_extra or {})
         return [each.kept() for each in self.messages]
+
+
+def _typed(message: Any) -> Any:
+    match message:
+        case str():
+            return {"type": "human", "content": message}
+        case {"role": role, **rest} if "type" not in rest:
+            return {**rest, "type": role}
+    return message
 
 
 class RunStart(_Run):

@@ -49,6 +49,7 @@ _ERRORS = ErrorForm(lambda error, _: msgspec.json.encode(_error(None, _code(erro
 _EVENTS = {200: schemas.stream("Events of the protocol; the stream stays open", {"type": "object"})}
 _RESULT = {200: schemas.json_response("Its result, or why it was refused", {"type": "object"})}
 _STATE = {200: schemas.json_response("The messages, and what is asked", {"type": "object"})}
+_HISTORY = {200: schemas.json_response("That state alone", {"type": "array", "items": {"type": "object"}})}
 
 
 def add_langgraph(router: APIRouter, service: Service) -> None:
@@ -60,7 +61,7 @@ def add_langgraph(router: APIRouter, service: Service) -> None:
     routes.add("POST", "/stream", api.stream, "Follow a thread", responses=_EVENTS)
     routes.add("POST", "/stream/events", api.stream, "Follow a thread", responses=_EVENTS)
     routes.add("GET", "/state", api.state, "A thread as it is", responses=_STATE)
-    routes.add("POST", "/history", api.history, "A thread as it is, in a list", responses=_STATE)
+    routes.add("POST", "/history", api.history, "A thread as it is, in a list", responses=_HISTORY)
     routes.add("POST", "/runs/{run}/cancel", api.cancel, "Stop a run", status_code=202)
 
 
@@ -107,7 +108,9 @@ class _LangGraph:
         found = await self._threads.state(request.scope[CALLER], thread)
         return JSONResponse([] if found is None else [_told(thread, found)])
 
-    async def cancel(self, request: Request, run: str, wait: bool = False, action: str = "interrupt") -> Response:
+    async def cancel(
+        self, request: Request, thread: Thread, run: str, wait: bool = False, action: str = "interrupt"
+    ) -> Response:
         """Stops a run and frees the model; what it said stays."""
         if action != "interrupt":
             raise InvalidRequest("A run can't be rolled back here: give action=interrupt.")

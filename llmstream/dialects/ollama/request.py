@@ -95,7 +95,7 @@ class _Messages:
         if not isinstance(call, Mapping) or not isinstance(function, Mapping):
             raise InvalidRequest("A tool call needs its function.")
         self._count += 1
-        call_id, name = str(call.get("id") or f"call_{self._count}"), str(function.get("name", ""))
+        call_id, name = str(call.get("id") or f"call_{self._count}"), str(function.get("name") or "")
         self._open.append((call_id, name))
         return call_of(call_id, name, function.get("arguments"))
 

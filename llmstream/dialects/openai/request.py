@@ -62,6 +62,10 @@ _NOT_HERE: dict[str, tuple[Any, ...]] = {
 }
 
 
+# The types of parts that hold what a model thought.
+_THOUGHTS = ("thinking", "reasoning")
+
+
 class ChatMessage(BaseModel):
     """One message. Thoughts are not OpenAI's, but what clients of servers like this one send back with their calls."""
 
@@ -73,10 +77,11 @@ class ChatMessage(BaseModel):
     function_call: CalledFunction | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    refusal: str | None = None
 
     def to_message(self, *, is_current: bool) -> Message:
         """The message as the core takes it; is_current: True if it belongs to the current turn."""
-        parts = self.content if isinstance(self.content, list) else [text_part(self.content or "")]
+        parts = self.content if isinstance(self.content, list) else [text_part(self.content or self.refusal or "")]
         content = content_of(parts, _part, is_current=is_current)
         match self.role:
             case "tool":
@@ -84,11 +89,15 @@ class ChatMessage(BaseModel):
             case "function":  # as tools were called before they had ids
                 return {**result_of(self.name, ""), "content": content}
             case "assistant":
-                thoughts = self.reasoning_content or self.reasoning or ""
-                return answer_of(content, self._calls(), thoughts if is_current else "")
+                return answer_of(content, self._calls(), self._thoughts() if is_current else "")
             case "system" | "developer":
                 return {"role": "system", "content": content}
         return {"role": "user", "content": content}
+
+    def _thoughts(self) -> str:
+        parts = self.content if isinstance(self.content, list) else []
+        found = [str(part.get("thinking") or part.get("text") or "") for part in parts if part.get("type") in _THOUGHTS]
+        return self.reasoning_content or self.reasoning or "\n".join(found)
 
     def _calls(self) -> list[Message]:
         calls = [call_of(call.id, call.function.name, call.function.arguments) for call in self.tool_calls or ()]
@@ -97,8 +106,10 @@ class ChatMessage(BaseModel):
         return calls
 
 
-def _part(part: Message) -> Message:
+def _part(part: Message) -> Message | None:
     match part:
+        case {"type": str(kind)} if kind in _THOUGHTS:
+            return None
         case {"type": "text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
             return text_part(text)
         case {"type": "image_url", "image_url": {"url": str(url)} | str(url)}:

@@ -17,6 +17,7 @@ from llmstream.http.parts import (
     file_part,
     image_part,
     last_user,
+    parts_of,
     result_of,
     text_part,
 )
@@ -78,8 +79,11 @@ class _Answer:
 def _message(item: Item, *, is_current: bool) -> list[Message]:
     match item:
         case {"type": "function_call_output"}:
-            result = result_of(str(item.get("call_id") or ""), "")
-            return [{**result, "content": _content(item.get("output"), is_current=is_current)}]
+            output = "" if item.get("output") is None else item["output"]
+            result = result_of(str(item.get("call_id") or ""), output)
+            return [
+                {**result, "content": _content(output, is_current=is_current)} if isinstance(output, list) else result
+            ]
         case {"role": str(role)} if role in _ROLES and item.get("type") in (None, "message"):
             return [{"role": _ROLES[role], "content": _content(item.get("content"), is_current=is_current)}]
     if is_current:
@@ -88,8 +92,7 @@ def _message(item: Item, *, is_current: bool) -> list[Message]:
 
 
 def _content(content: object, *, is_current: bool) -> str | list[Message]:
-    parts = content if isinstance(content, list) else [text_part(content if isinstance(content, str) else "")]
-    return content_of(parts, _part, is_current=is_current)
+    return content_of(parts_of(content), _part, is_current=is_current)
 
 
 def _part(part: Any) -> Message:

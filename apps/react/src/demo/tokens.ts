@@ -1,4 +1,4 @@
-import { Marked, type Token, type TokenizerExtension } from "marked";
+import { Marked, type Token, Tokenizer, type TokenizerExtension, type Tokens } from "marked";
 import { decodeString } from "micromark-util-decode-string";
 import remend from "remend";
 
@@ -32,6 +32,26 @@ function math(pattern: RegExp, level: "block" | "inline", display: boolean, star
   };
 }
 
+/** A table whose rows keep what stands behind the last column, in that column: Markdown drops it. */
+function table(this: Tokenizer, source: string): Tokens.Table | undefined {
+  const found = Tokenizer.prototype.table.call(this, source);
+  const raw = found?.raw
+    .split("\n")
+    .map((line, row) => (row < 2 ? line : withAllCells(line, found.header.length)))
+    .join("\n");
+  if (found === undefined || raw === undefined || raw === found.raw) return found;
+  return { ...found, ...Tokenizer.prototype.table.call(this, raw), raw: found.raw };
+}
+
+function withAllCells(row: string, columns: number): string {
+  let seen = 0;
+  return row.replace(/(?<!\\)\|/g, (bar, at: number) => {
+    const isBetween = row.slice(0, at).trim() !== "" && row.slice(at + 1).trim() !== "";
+    if (isBetween) seen += 1;
+    return isBetween && seen >= columns ? `\\${bar}` : bar;
+  });
+}
+
 const FORMULAS = new RegExp(`${DISPLAY.source}|${INLINE.source}`, "g");
 const markdown = new Marked({
   extensions: [
@@ -40,7 +60,7 @@ const markdown = new Marked({
     math(INLINE, "inline", false, /\$|\\\(/),
   ],
   // What looks like HTML is text.
-  tokenizer: { html: () => undefined, tag: () => undefined },
+  tokenizer: { html: () => undefined, tag: () => undefined, table },
   hooks: { emStrongMask: (source) => source.replace(FORMULAS, (formula) => "a".repeat(formula.length)) },
 });
 
