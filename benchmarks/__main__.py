@@ -24,6 +24,7 @@ from benchmarks import (
     startup,
     stopping,
     throughput,
+    wait,
     watchers,
 )
 
@@ -42,6 +43,7 @@ MEASUREMENTS: Mapping[str, Callable[..., None]] = {
     "notebook": notebook.run,
     "react": react_page.run,
     "redis": redis_log.run,
+    "wait": wait.run,
 }
 
 

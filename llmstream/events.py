@@ -33,11 +33,14 @@ class Started(msgspec.Struct, frozen=True, gc=False, tag="started"):
 
 
 class Status(msgspec.Struct, frozen=True, gc=False, tag="status", omit_defaults=True):
-    """The state of a run before its answer: what it waits for, or what was done to its prompt; `position` 1 is next."""
+    """The state of a run before its answer; `position` 1 is next, `eta_s` and `progress` (0 to 0.95) are guesses."""
 
     state: State
     detail: str = ""
     position: int | None = None
+    eta_s: float | None = None
+    progress: float | None = None
+    tokens: int | None = None
 
 
 class Reasoning(msgspec.Struct, frozen=True, gc=False, tag="reasoning", omit_defaults=True, repr_omit_defaults=True):

@@ -42,6 +42,10 @@ ONE_OF_EACH: list[tuple[Event, dict[str, Any]]] = [
     (Started("m", 1.5), {"type": "started", "model": "m", "created_at": 1.5}),
     (Status("queued", position=1), {"type": "status", "state": "queued", "position": 1}),
     (Status("loading", "x"), {"type": "status", "state": "loading", "detail": "x"}),
+    (
+        Status("waiting", "x", eta_s=7.0, progress=0.3, tokens=90),
+        {"type": "status", "state": "waiting", "detail": "x", "eta_s": 7.0, "progress": 0.3, "tokens": 90},
+    ),
     (Reasoning("a"), {"type": "reasoning", "text": "a"}),
     (Token("a"), {"type": "token", "text": "a"}),
     (Token("a", "m1", "ask"), {"type": "token", "text": "a", "message": "m1", "name": "ask"}),

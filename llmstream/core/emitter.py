@@ -57,14 +57,11 @@ class Emitter:
         self._sink = sink
         self._demanded = demanded
         self._max_events, self._max_bytes = settings.max_run_events, settings.max_run_bytes
-        self._events = 0
-        self._bytes = 0
+        self._events = self._statuses = self._bytes = self._tokens = 0
         self._begun = time.monotonic()
         self._first_token_at: float | None = None
-        self._tokens = 0
         self._texts = Pieces()
-        self._prompt_truncated = False
-        self._tool_called = False
+        self._prompt_truncated = self._tool_called = False
         self.over: LimitExceeded | None = None
         self.on_over: Callable[[], None] = lambda: None
         self._think_tags: ThinkTags | None = ThinkTags()  # None once a message's text has begun
@@ -100,9 +97,12 @@ class Emitter:
                 self._sink(events)
 
     def status(self, status: Status) -> None:
-        """Emits what the run waits for, or what was done to its prompt."""
-        self._prompt_truncated |= status.state == "prompt_truncated"
-        self.emit([status])
+        """Emits what the run waits for, while nothing of the answer has come, or what was done to its prompt."""
+        truncated = status.state == "prompt_truncated"
+        self._prompt_truncated |= truncated
+        if truncated or self._events == self._statuses:
+            self._statuses += 1
+            self.emit([status])
 
     def text(self, text: str, message: str | None = None, name: str | None = None) -> None:
         """Emits a piece of the answer; message and name: see `llmstream.events`."""

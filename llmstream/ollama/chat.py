@@ -22,22 +22,25 @@ from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.pool import request
 from llmstream.ollama.response import ChatResponse, Receive
 from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.waiting import Waiting
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
 _DRAIN_S = 0.1
 
 
-async def read_chat(endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
+async def read_chat(
+    endpoint: Endpoint, body: Mapping[str, Any], receive: Receive, waiting: Waiting | None = None
+) -> None:
     """Sends one request to `/api/chat`, or to `/api/generate` where the body has a prompt.
 
-    `receive` gets its chunks, in lists of those that came together.
+    `receive` gets its chunks, in lists of those that came together; waiting: as `ChatResponse` takes it.
 
     Returns after the one that ends with a `LastChunk`. Cancelling closes the connection, which makes Ollama stop.
     Raises the `UpstreamError` subclasses, `ModelNotFound`, `PromptTooLong`, and whatever `receive` raises; what came
     before the fault was handed over before.
     """
     path = "/api/generate" if "prompt" in body else "/api/chat"
-    await read_response(endpoint, path, body, ChatResponse(endpoint, body, receive))
+    await read_response(endpoint, path, body, ChatResponse(endpoint, body, receive, waiting))
 
 
 async def read_response(endpoint: Endpoint, path: str, body: Mapping[str, Any], response: ChatResponse) -> None:

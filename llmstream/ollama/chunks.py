@@ -38,13 +38,18 @@ class Message(msgspec.Struct, gc=False):
 
 
 class Chunk(msgspec.Struct, gc=False):
-    """One line of the stream; servers that imitate Ollama may give a `done_reason` without `done`."""
+    """One line of the stream; servers that imitate Ollama may give a `done_reason` without `done`.
+
+    prompt_eval_completed, prompt_eval_total: on a line before the answer, how much of the prompt has been read.
+    """
 
     message: Message | None = None
     done: bool | None = None
     done_reason: str | None = None
     error: Any = None
     logprobs: list[Any] | None = None
+    prompt_eval_completed: int | None = None  # https://github.com/ollama/ollama/pull/13901
+    prompt_eval_total: int | None = None
 
 
 class LastChunk(Chunk, gc=False, omit_defaults=True):
@@ -81,6 +86,8 @@ class _Generated(msgspec.Struct, gc=False):
     done_reason: str | None = None
     error: Any = None
     logprobs: list[Any] | None = None
+    prompt_eval_completed: int | None = None
+    prompt_eval_total: int | None = None
 
 
 def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
@@ -106,7 +113,8 @@ _decode_generated = msgspec.json.Decoder(_Generated).decode_lines
 
 def _chunk_of(line: _Generated) -> Chunk:
     message = None if line.response is None else Message(line.response, line.thinking)
-    return Chunk(message, line.done, line.done_reason, line.error, line.logprobs)
+    read = line.prompt_eval_completed, line.prompt_eval_total
+    return Chunk(message, line.done, line.done_reason, line.error, line.logprobs, *read)
 
 
 def joined(chunks: Sequence[Chunk]) -> list[Chunk]:

@@ -23,9 +23,10 @@ _PORTS = {"http": 80, "https": 443}
 class Endpoint:
     """The address of a model server, and how long it may take.
 
-    busy_timeout_s: how long a full queue is asked again, all retries together. headers, cookies: sent with every
-    request. tls: True checks certificates, False checks none, a context checks them its own way.
-    server: its kind. free_stuck_models: whether a loaded model that let `first_token_timeout_s` pass is unloaded.
+    busy_timeout_s: how long a full queue is asked again, all retries together. tell_after_s: how long a first token may
+    take before it is told when it will come. headers, cookies: sent with every request. tls: True checks certificates,
+    False checks none, a context checks them its own way. server: its kind. free_stuck_models: whether a loaded model
+    that let `first_token_timeout_s` pass is unloaded.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Endpoint:
     first_token_timeout_s: float = 300
     token_timeout_s: float = 60
     busy_timeout_s: float = BUSY_S
+    tell_after_s: float = 3
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     tls: bool | ssl.SSLContext = True

@@ -26,6 +26,7 @@ from llmstream.ollama.names import is_cloud, same_model
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.upstream import Model, Upstream
+from llmstream.ollama.waiting import Waiting
 from llmstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -84,21 +85,23 @@ class Ollama(Upstream):
         await self._check(body)
         request = {"truncate": False, **body}
         retry = Retry(self.endpoint.busy_timeout_s)
-        while True:
-            try:
-                return await read_chat(self.endpoint, request, receive)
-            except PromptTooLong:
-                if "truncate" in body or request["truncate"]:
+        with Waiting(self.endpoint, body, notify, self.loaded) as waiting:
+            while True:
+                try:
+                    return await read_chat(self.endpoint, request, receive, waiting)
+                except PromptTooLong:
+                    if "truncate" in body or request["truncate"]:
+                        raise
+                    request["truncate"] = True
+                    waiting.cut()
+                    notify(Status("prompt_truncated", PROMPT_TRUNCATED))
+                except (UpstreamBusy, UpstreamEmpty, Disconnected) as error:  # they come before the first chunk
+                    if not await retry.wait(error):
+                        raise
+                except UpstreamTimeout as error:  # so does this one
+                    if self.endpoint.free_stuck_models and await self._free(str(body["model"])):
+                        raise UpstreamTimeout(_FREED.format(self.endpoint.first_token_timeout_s)) from error
                     raise
-                request["truncate"] = True
-                notify(Status("prompt_truncated", PROMPT_TRUNCATED))
-            except (UpstreamBusy, UpstreamEmpty, Disconnected) as error:  # each of them comes before the first chunk
-                if not await retry.wait(error):
-                    raise
-            except UpstreamTimeout as error:  # so does this one
-                if self.endpoint.free_stuck_models and await self._free(str(body["model"])):
-                    raise UpstreamTimeout(_FREED.format(self.endpoint.first_token_timeout_s)) from error
-                raise
 
     async def _check(self, body: Mapping[str, Any]) -> None:
         wanted = {

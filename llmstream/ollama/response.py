@@ -18,6 +18,7 @@ from llmstream.errors import (
 from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.waiting import Waiting
 
 # How long the text of an error may take after its status, and how many bytes of it are looked at.
 _ERROR_S = 1
@@ -38,13 +39,15 @@ Receive = Callable[[list[Chunk]], asyncio.Future[None] | None]
 class ChatResponse:
     """A `Receiver` of the response: hands over the chunks of its whole lines, and ends a silence that is too long.
 
-    last: done when the last chunk has been handed over, or with the error that came instead. eof: done at the end of
-    the body.
+    waiting: what is told until the first chunk comes, and learns from the last one. last: done when the last chunk has
+    been handed over, or with the error that came instead. eof: done at the end of the body.
     """
 
     transport: asyncio.Transport  # from when on it is read
 
-    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
+    def __init__(
+        self, endpoint: Endpoint, body: Mapping[str, Any], receive: Receive, waiting: Waiting | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self.last: asyncio.Future[None] = self._loop.create_future()
@@ -53,6 +56,7 @@ class ChatResponse:
         self._server = endpoint.server
         self._model = str(body.get("model", ""))
         self._receive = receive
+        self._waiting = waiting
         self._status = 0
         self._started = self._paused = False
         self._begun: list[bytes] = []  # of a line whose end has not come, or of an error's text
@@ -122,9 +126,9 @@ class ChatResponse:
         self._take(*self._decode(complete))
 
     def _take(self, chunks: list[Chunk], error: UpstreamError | None) -> None:
+        if chunks and not self._started:
+            chunks = self._begin(chunks)
         if chunks:
-            if not self._started:
-                self._begin(chunks)
             full = self._receive(chunks)
             if full is not None:
                 self._pause(full)
@@ -133,13 +137,29 @@ class ChatResponse:
         elif chunks and chunks[-1].done and not self.last.done():
             self.last.set_result(None)
             self._resume()  # for the end of the body
+            if self._waiting is not None:
+                self._waiting.learn(chunks[-1])
 
-    def _begin(self, chunks: list[Chunk]) -> None:
+    def _begin(self, chunks: list[Chunk]) -> list[Chunk]:
+        """The chunks of the answer among the first ones; the others tell how much of the prompt has been read."""
+        chunks = [chunk for chunk in chunks if not self._is_progress(chunk)]
+        if not chunks:
+            return chunks
+        if self._waiting is not None:
+            self._waiting.end()
         self._started = True
         self._limit(self._silence_s)
         last = chunks[0]
         if isinstance(last, LastChunk) and last.done_reason in ("load", "unload"):
             raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
+        return chunks
+
+    def _is_progress(self, chunk: Chunk) -> bool:
+        if chunk.done or chunk.prompt_eval_completed is None or not chunk.prompt_eval_total:
+            return False
+        if self._waiting is not None:
+            self._waiting.read(chunk.prompt_eval_completed, chunk.prompt_eval_total)
+        return True
 
     def _end(self, error: UpstreamError | None) -> None:
         if self._status not in (0, 200):

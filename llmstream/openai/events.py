@@ -45,12 +45,21 @@ class _Choice(msgspec.Struct, gc=False):
     logprobs: dict[str, Any] | None = None
 
 
+class _Progress(msgspec.Struct, gc=False):
+    """The tokens of a prompt that llama.cpp's server has read so far, those among them that it had kept, and all."""
+
+    processed: int = 0
+    cache: int = 0
+    total: int = 0
+
+
 class _Event(msgspec.Struct, gc=False):
     """One event's data."""
 
     choices: list[_Choice] | None = None
     usage: dict[str, Any] | None = None
     error: Any = None
+    prompt_progress: _Progress | None = None
 
 
 class _Text(Message, gc=False):
@@ -75,6 +84,7 @@ class _TextEvent(msgspec.Struct, gc=False):
     choices: tuple[_TextChoice]
     usage: None = None
     error: None = None
+    prompt_progress: None = None
 
 
 class _About(msgspec.Struct, gc=False):
@@ -152,6 +162,9 @@ class Events:
         if event.choices is None and event.usage is None:
             return OPENAI.protocol("an event without a choice")
         self._learn(event.usage, about)
+        if (read := event.prompt_progress) is not None:
+            done, total = max(read.processed - read.cache, 0), read.total - read.cache
+            chunks.append(Chunk(Message(), prompt_eval_completed=done, prompt_eval_total=total))
         for choice in event.choices or ():
             if choice.index or self._reason is not None:  # another answer, or after the end
                 continue
@@ -186,6 +199,8 @@ class Events:
         last.service_tier = about.service_tier or last.service_tier
         if isinstance(ms := timings.get("predicted_ms"), int | float):  # of llama.cpp's server
             last.eval_duration = ms * 1e6
+        if isinstance(ms := timings.get("prompt_ms"), int | float):
+            last.prompt_eval_duration = ms * 1e6
 
 
 def _texts(lines: bytes) -> list[Chunk] | None:

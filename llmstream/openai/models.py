@@ -19,6 +19,7 @@ from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server import OPENAI
 from llmstream.ollama.upstream import Model, Upstream
+from llmstream.ollama.waiting import Waiting
 from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
 from llmstream.settings import Settings
@@ -63,14 +64,20 @@ class OpenAIServer(Upstream):
         """
         if not body.get("messages"):
             raise InvalidRequest("There is nothing to answer: the messages are empty.")
-        request = {"stream_options": {"include_usage": True}, **body, "stream": True}
+        request = {"stream_options": {"include_usage": True}, **self._progress(), **body, "stream": True}
         retry = Retry(self.endpoint.busy_timeout_s)
-        while True:
-            try:
-                return await read_completion(self.endpoint, request, receive)
-            except (UpstreamBusy, Disconnected) as error:  # each of them comes before the first chunk
-                if not await retry.wait(error):
-                    raise
+        with Waiting(self.endpoint, body, notify, self.loaded) as waiting:
+            while True:
+                try:
+                    return await read_completion(self.endpoint, request, receive, waiting)
+                except (UpstreamBusy, Disconnected) as error:  # each of them comes before the first chunk
+                    if not await retry.wait(error):
+                        raise
+
+    def _progress(self) -> dict[str, Any]:
+        """The field by which llama.cpp's server tells how much of the prompt it has read; nothing for any other."""
+        is_llama = self._told is not None and any(_owner(each) == "llamacpp" for each in self._told[1])
+        return {"return_progress": True} if is_llama else {}
 
     async def version(self) -> str:
         """The kind of server, as its models tell it; raises `UpstreamError`s."""
@@ -87,7 +94,8 @@ class OpenAIServer(Upstream):
         return [Model(each["id"], None, True, size or _length(each)) for each in models]
 
     async def loaded(self, name: str) -> bool:
-        """True: what these servers list they serve."""
+        """True: what these servers list they serve; from now on it is known, too, of which kind this one is."""
+        await self._known()
         return True
 
     async def capabilities(self, model: str) -> frozenset[str]:

@@ -10,20 +10,25 @@ from llmstream.ollama.chat import read_response
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import ChatResponse, Receive
+from llmstream.ollama.waiting import Waiting
 from llmstream.openai.errors import status_error
 from llmstream.openai.events import Events
 
 
-async def read_completion(endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
+async def read_completion(
+    endpoint: Endpoint, body: Mapping[str, Any], receive: Receive, waiting: Waiting | None = None
+) -> None:
     """Sends one request to `chat/completions`; see `llmstream.ollama.chat.read_chat`."""
-    await read_response(endpoint, "/chat/completions", body, OpenAIResponse(endpoint, body, receive))
+    await read_response(endpoint, "/chat/completions", body, OpenAIResponse(endpoint, body, receive, waiting))
 
 
 class OpenAIResponse(ChatResponse):
     """A `Receiver` of server-sent events; a comment, with which a server shows that it lives, is no answer."""
 
-    def __init__(self, endpoint: Endpoint, body: Mapping[str, Any], receive: Receive) -> None:
-        super().__init__(endpoint, body, receive)
+    def __init__(
+        self, endpoint: Endpoint, body: Mapping[str, Any], receive: Receive, waiting: Waiting | None = None
+    ) -> None:
+        super().__init__(endpoint, body, receive, waiting)
         self._events = Events()
 
     def _is_heard(self, data: bytes) -> bool:

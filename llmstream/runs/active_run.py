@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -21,6 +22,7 @@ from llmstream.events import (
     failed,
     is_terminal,
 )
+from llmstream.ollama.forecast import about, progress_of
 from llmstream.runs.ended import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
@@ -92,7 +94,10 @@ class Running:
             begun.set()
             if self._cancelled_by is not None:
                 return self._append([self._cancelled_by])
-            await self._ticket.wait(lambda position: self._append([_queued(position)]))
+            queued_at = time.monotonic()
+            await self._ticket.wait(
+                lambda position, eta_s: self._append([_queued(position, eta_s, time.monotonic() - queued_at)])
+            )
             await generate(self._job, self._append)
         except asyncio.CancelledError:
             self._append([Cancelled("stop")])  # the loop is going down: nobody else has ended the run
@@ -114,5 +119,9 @@ class Running:
         self.held.close()
 
 
-def _queued(position: int) -> Status:
-    return Status("queued", f"Waiting for a place: number {position} in the queue.", position)
+def _queued(position: int, eta_s: float | None, waited_s: float) -> Status:
+    place = f"Waiting for a place: number {position} in the queue"
+    if eta_s is None:
+        return Status("queued", f"{place}.", position)
+    progress = progress_of(waited_s, eta_s)
+    return Status("queued", f"{place}, {about(eta_s)}.", position, eta_s=round(eta_s, 1), progress=progress)

@@ -23,9 +23,12 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
+from llmstream.ollama.forecast import about
 from llmstream.view.answer import Answer
 from llmstream.view.interrupts import in_words
 from llmstream.view.markdown import escape, fenced, source_list
+
+_BAR = 10
 
 
 @dataclass
@@ -120,9 +123,8 @@ class Progress:
                 self._model = model
             case Status("prompt_truncated"):
                 self._cut = True
-            case Status(state, detail, position):
-                place = f"Waiting in line, number {position}" if position else "Waiting in line"
-                self._waiting = place if state == "queued" else detail.rstrip(".")
+            case Status():
+                self._waiting = bar(event) + (_place(event) if event.state == "queued" else event.detail.rstrip("."))
             case ToolCall(id, name, arguments, message):
                 part = self._note(f"Tool: {name}", fenced(arguments), pending=True, message=message)
                 self._tools[id] = part
@@ -183,6 +185,19 @@ class Progress:
         if part.pending:
             part.pending = False
             part.duration_s = round(self._clock() - part.began, 1)
+
+
+def bar(status: Status) -> str:
+    """A bar for how far a wait is, and a space behind it; empty where that is not known."""
+    if status.progress is None:
+        return ""
+    full = round(status.progress * _BAR)
+    return f"{'█' * full}{'░' * (_BAR - full)} "
+
+
+def _place(status: Status) -> str:
+    place = f", number {status.position}" if status.position else ""
+    return f"Waiting in line{place}" + ("" if status.eta_s is None else f", {about(status.eta_s)}")
 
 
 def stats_line(event: Terminal, model: str, *, cut: bool = False) -> str:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from llmstream.events import Data, Event, Interrupted, Reasoning, Status, Token, ToolCall, ToolResult, Withdrawn
 from llmstream.view.answer import OneText
+from llmstream.view.progress import bar
 from llmstream.view.safe import one_line, safe_text
 from llmstream.view.terminal_markdown import SafeMarkdown, split_blocks, whole_rows
 
@@ -142,7 +143,7 @@ class TerminalView:
                     if text := self._texts["answer"].rare(event):
                         self._append("answer", safe_text(text))
                 case Status():
-                    self._status = event.detail
+                    self._status = bar(event) + event.detail
                 case _:
                     for line in _lines(event):
                         self._append("line", f"{one_line(line)}\n")

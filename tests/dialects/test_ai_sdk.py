@@ -196,7 +196,7 @@ def test_result_without_a_call_is_data() -> None:
 def test_sources_and_other_data() -> None:
     """Sources have a form of their own, and everything else is data under its name."""
     sources = [{"title": "A", "url": "https://a", "excerpt": "…"}, {"title": "B", "url": None, "excerpt": ""}]
-    found = encoded(Data("sources", sources), Data("chart", {"x": 1}), Status("loading", "Wait"), DONE)
+    found = encoded(Data("sources", sources), Data("chart", {"x": 1}), Status("loading", "Wait", progress=0.3), DONE)
     assert [
         {
             "type": "source-url",
@@ -207,7 +207,11 @@ def test_sources_and_other_data() -> None:
         },
         {"type": "source-document", "mediaType": "text/plain", "sourceId": "source-2", "title": "B"},
         {"type": "data-chart", "data": {"x": 1}},
-        {"type": "data-status", "data": {"type": "status", "state": "loading", "detail": "Wait"}, "transient": True},
+        {
+            "type": "data-status",
+            "data": {"type": "status", "state": "loading", "detail": "Wait", "progress": 0.3},
+            "transient": True,
+        },
     ] == found[2:6]
 
 

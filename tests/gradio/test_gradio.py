@@ -78,6 +78,14 @@ def test_thinking_is_a_message_of_its_own_with_its_time() -> None:
         ([Started("m", 0.0)], "Waiting for m · 1.5 s"),
         ([Status("queued", "", 3)], "Waiting in line, number 3 · 1.5 s"),
         ([Status("loading", "Loading m into memory.")], "Loading m into memory · 1.5 s"),
+        (
+            [Status("queued", "", 3, eta_s=42.0, progress=0.04)],
+            "░░░░░░░░░░ Waiting in line, number 3, about 40 s · 1.5 s",
+        ),
+        (
+            [Status("waiting", "Reading the prompt: about 7 s left.", eta_s=7.0, progress=0.3)],
+            "███░░░░░░░ Reading the prompt: about 7 s left · 1.5 s",
+        ),
     ],
 )
 def test_waiting_says_for_what(events: list[Event], title: str) -> None:

@@ -14,14 +14,18 @@ from pydantic import BaseModel
 import llmstream
 from llmstream.chain.openai_model import StrictChatOpenAI
 from llmstream.errors import ModelNotFound, UpstreamError
+from llmstream.events import Status
+from llmstream.ollama.chunks import Chunk
+from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.models import Ollama
+from llmstream.ollama.server import OPENAI
 from llmstream.openai.models import OpenAIServer
 from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 from tests.support import ROOT
 from tests.support.answering import events_of, outline
 from tests.support.command import COMMAND, environment
-from tests.support.openai_server import DONE, VLLM, openai_server, piece, stream, text, usage
+from tests.support.openai_server import DONE, VLLM, event, openai_server, piece, stream, text, usage
 
 ANSWER = stream(text("The sky is"), piece("stop"), usage(), DONE)
 LLAMA_CPP = [{"id": "gemma", "object": "model", "owned_by": "llamacpp", "meta": {"n_ctx_train": 131072}}]
@@ -241,3 +245,35 @@ async def test_stop_closes_the_connection() -> None:
                 break
         await events.aclose()
         await asyncio.wait_for(closed.wait(), 1)
+
+
+@pytest.mark.parametrize(("models", "asks"), [(LLAMA_CPP, True), (VLLM, False)])
+async def test_a_server_that_reads_the_prompt_tells_how_far_it_is(models: list[dict[str, Any]], asks: bool) -> None:
+    """llama.cpp's server is asked to tell; that is a status, begins no answer, and is no piece of it."""
+    told = asyncio.Event()
+    statuses: list[Status] = []
+
+    def notify(status: Status) -> None:
+        statuses.append(status)
+        told.set()
+
+    async def slow(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        if asks:
+            delta = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}}]}
+            for processed in (40, 100):
+                read = {"total": 240, "cache": 40, "processed": processed, "time_ms": 300}
+                writer.write(event({**delta, "prompt_progress": read}))
+            await told.wait()
+        writer.write(text("The sky is") + piece("stop") + DONE)
+        writer.close()
+
+    chunks: list[Chunk] = []
+    async with openai_server(slow, models=models) as server:
+        upstream = OpenAIServer(Endpoint(url=server.url, server=OPENAI, tell_after_s=0.1))
+        await upstream.choose_model()
+        body = {"model": "gemma", "messages": [{"role": "user", "content": "hi"}]}
+        await upstream.chat(body, chunks.extend, notify=notify)
+    assert asks == server.bodies[0].get("return_progress", False)
+    assert "The sky is " == "".join(chunk.message.content or "" for chunk in chunks if chunk.message)
+    assert [(200, True)] * asks == [(each.tokens, (each.progress or 0) > 0) for each in statuses]

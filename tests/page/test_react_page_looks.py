@@ -8,8 +8,12 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage
 from playwright.sync_api import expect
 
+from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.answers import tokens
+from llmstream.demo_ollama.script import Pause
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.models import Ollama
 from llmstream.ollama_server.backend import Model
 from tests.support.axe import check_by_axe, with_axe
 from tests.support.page import ANSWER, QUESTION, Pages, site
@@ -82,6 +86,26 @@ def test_accessibility_of_the_rest(pages: Pages, upstream: DemoOllama) -> None:
         chat.button("Ask all").click()
         expect(chat.page.get_by_role("button", name="Ask", exact=True)).to_have_count(5)
         check_by_axe(chat, "wire")
+
+
+def test_a_wait_that_is_foretold_has_a_bar(pages: Pages, upstream: DemoOllama) -> None:
+    """How long it will take, and how far it is; the same for who comes back to it, and gone when it is over."""
+    upstream.answers["Read this."] = [Pause(0.2), "I have."]
+    upstream.answers.default = [Pause(60), "Nobody waits for this."]
+    model = StrictChatOllama(model="demo").through(Ollama(Endpoint(url=upstream.url, tell_after_s=0.05)))
+    with site(upstream, chain=model) as served:
+        chat = with_axe(pages.open(served.url))
+        chat.ask("Read this.").ends()
+        chat.ask("Read a long text. " * 200).shows("Reading the prompt, about [0-9,]+ tokens: about .* left.")
+        bar = chat.answer.get_by_role("progressbar", name="The wait")
+        expect(bar).to_be_visible()
+        check_by_axe(chat, "foretold")
+        chat.page.reload()
+        chat.shows("Reading the prompt, about")
+        expect(bar).to_be_visible()
+        chat.page.keyboard.press("Escape")
+        chat.shows("Stopped here.")
+        expect(bar).to_have_count(0)
 
 
 def test_everything_fits(pages: Pages, upstream: DemoOllama) -> None:

@@ -293,7 +293,16 @@ def test_tools_and_sources_are_one_line_each() -> None:
 
 def test_status_is_shown_until_text_comes() -> None:
     """What is waited for leaves no trace once the answer is there."""
-    assert "Here." == show(console_of(), Status("loading", "Loading it\x1b[2J"), Token("Here."))
+    console = console_of()
+    assert "Here." == show(console, Status("loading", "Loading it\x1b[2J", progress=0.3), Token("Here."))
+
+
+def test_a_wait_has_a_bar_where_it_is_foretold() -> None:
+    """How far it is, in tenths, before what is waited for."""
+    view, console = TerminalView(console_of()), console_of()
+    view.show(Status("waiting", "Reading the prompt: about 7 s left.", eta_s=7.0, progress=0.3))
+    console.print(view)
+    assert "███░░░░░░░ Reading the prompt: about 7 s left." == written(console).strip()
 
 
 def test_no_color_is_honoured() -> None:

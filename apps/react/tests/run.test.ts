@@ -18,8 +18,9 @@ describe("a run", () => {
     expect([run.latest().phase, announcement(run.latest())]).toEqual(["idle", ""]);
     const over = run.start(ASKED);
     expect(run.getSnapshot()).toMatchObject({ phase: "starting", connection: "connecting" });
-    live.add(STARTED, { type: "status", state: "loading", detail: "Loading tiny." });
-    await expect.poll(() => run.latest().waiting?.state).toBe("loading");
+    const wait = { state: "loading", detail: "Loading tiny.", eta_s: 7, progress: 0.3, tokens: 90 } as const;
+    live.add(STARTED, { type: "status", ...wait });
+    await expect.poll(() => run.latest().waiting).toEqual(wait);
     expect(run.latest()).toMatchObject({ phase: "running", connection: "open", model: "tiny" });
     live.add({ type: "reasoning", text: "Hm" }, { type: "reasoning", text: "m." });
     await expect.poll(() => run.latest().parts).toEqual([{ kind: "reasoning", text: "Hmm.", open: true }]);

@@ -9,7 +9,8 @@ export function State({ run }: { run: RunState }) {
     return (
       <p className="state waiting">
         {run.waiting?.detail || (run.model ? `Waiting for ${run.model}` : "Connecting")}
-        <Elapsed />
+        <Elapsed hidden={run.waiting?.eta_s !== undefined} />
+        {run.waiting?.progress === undefined ? null : <progress value={run.waiting.progress} aria-label="The wait" />}
       </p>
     );
   }

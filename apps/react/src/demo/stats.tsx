@@ -22,13 +22,13 @@ function seconds(value: number): string {
   return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`;
 }
 
-/** The seconds since this was first shown. */
-export function Elapsed() {
+/** The seconds since this was first shown; hidden while the time that is left is told, which would be confused with it. */
+export function Elapsed({ hidden }: { hidden: boolean }) {
   const [tenths, setTenths] = useState(0);
   useEffect(() => {
     const began = performance.now();
     const timer = setInterval(() => setTenths(Math.floor((performance.now() - began) / 100)), 100);
     return () => clearInterval(timer);
   }, []);
-  return tenths < 5 ? null : <span>{` ${(tenths / 10).toFixed(1)}\u00a0s`}</span>;
+  return tenths < 5 ? null : <span hidden={hidden}>{` ${(tenths / 10).toFixed(1)}\u00a0s`}</span>;
 }

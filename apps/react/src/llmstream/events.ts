@@ -34,6 +34,20 @@ interface Spoken {
   name?: string;
 }
 
+/** What a run waits for; how long and how far is a guess, and comes after a while, about once a second. */
+export interface Wait {
+  state: RunStatus;
+  detail?: string;
+  /** In the queue; 1 is next. */
+  position?: number;
+  /** Seconds until the answer begins, or the place in the queue is there. */
+  eta_s?: number;
+  /** From 0 to 0.95. */
+  progress?: number;
+  /** Of the prompt. */
+  tokens?: number;
+}
+
 /** What a graph waits for a person with; the answer to it goes under its `id`. */
 export interface Interrupt {
   id: string;
@@ -41,7 +55,7 @@ export interface Interrupt {
 }
 
 export type StartedEvent = Numbered & { type: "started"; model: string; created_at: number };
-export type StatusEvent = Numbered & { type: "status"; state: RunStatus; detail?: string; position?: number };
+export type StatusEvent = Numbered & { type: "status" } & Wait;
 export type ReasoningEvent = Numbered & Spoken & { type: "reasoning"; text: string };
 export type TokenEvent = Numbered & Spoken & { type: "token"; text: string };
 /** Here `name` is the tool's. */

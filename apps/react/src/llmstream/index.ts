@@ -40,6 +40,7 @@ export type {
   ToolCallEvent,
   ToolResultEvent,
   Usage,
+  Wait,
   WithdrawnEvent,
 } from "./events.js";
 export { readImage } from "./images.js";

@@ -5,12 +5,12 @@ import type {
   ReasoningEvent,
   ResetEvent,
   RunEvent,
-  RunStatus,
   Source,
   Timings,
   TokenEvent,
   ToolResultEvent,
   Usage,
+  Wait,
 } from "./events.js";
 
 /** The message that a part belongs to, in a run with several, and the name of the node or branch that says it. */
@@ -65,7 +65,7 @@ export interface RunState {
   text: string;
   model?: string;
   /** What it waits for, until something comes. */
-  waiting?: { state: RunStatus; detail: string; position?: number };
+  waiting?: Wait & { detail: string };
   promptTruncated: boolean;
   reason?: FinishReason;
   usage?: Usage;
@@ -148,8 +148,8 @@ function apply(draft: Draft, event: RunEvent): void {
     case "status":
       if (event.state === "prompt_truncated") draft.promptTruncated = true;
       else {
-        draft.waiting = { state: event.state, detail: event.detail ?? "" };
-        if (event.position) draft.waiting.position = event.position;
+        const { type: _type, run: _run, seq: _seq, ...wait } = event;
+        draft.waiting = { ...wait, detail: wait.detail ?? "" };
       }
       break;
     case "token":
