@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmstream.events import Data, Event, Finished, Interrupted, Reasoning, Token, Withdrawn
@@ -11,11 +11,15 @@ from llmstream.view.interrupts import in_words
 
 BETWEEN_MESSAGES = "\n\n"
 
+_BESIDE = ("sources", "custom")  # an answer
+_BARE = frozenset(("output", "item", "parsed"))  # the names of values that have none of their own
+
 
 class Answer:
-    """The text and the thinking of a run so far, message by message."""
+    """The text, the thinking and the objects of a run so far, message by message."""
 
     def __init__(self) -> None:
+        self._objects: dict[str, Any] = {}
         self._text: dict[str | None, list[str]] = {}
         self._reasoning: dict[str | None, list[str]] = {}
 
@@ -26,6 +30,8 @@ class Answer:
                 self._text.setdefault(event.message, []).append(event.text)
             elif isinstance(event, Reasoning):
                 self._reasoning.setdefault(event.message, []).append(event.text)
+            elif isinstance(event, Data) and event.name not in _BESIDE:
+                self._objects[event.name] = event.value
             elif isinstance(event, Withdrawn):
                 self._text.pop(event.message, None)
                 self._reasoning.pop(event.message, None)
@@ -40,11 +46,20 @@ class Answer:
         """The thinking of the messages that stand."""
         return BETWEEN_MESSAGES.join("".join(pieces) for pieces in self._reasoning.values())
 
+    @property
+    def output(self) -> Any:
+        """The object that the chain makes, or its objects by their names; None where it makes none."""
+        return _output(self._objects)
+
+
+def _output(objects: Mapping[str, Any]) -> Any:
+    if not objects:
+        return None
+    return next(iter(objects.values())) if objects.keys() <= _BARE else dict(objects)
+
 
 _NOTHING = object()
 _ASKED = "interrupted"  # the message in which a graph asks
-_NO_ANSWER = ("sources", "custom")  # beside an answer
-_BARE = frozenset(("output", "item", "parsed"))  # the names of values that have none of their own
 
 
 class OneText:
@@ -72,13 +87,12 @@ class OneText:
         """
         if isinstance(event, Withdrawn) and event.message == self.message:
             self.message = _NOTHING
-        elif isinstance(event, Data) and event.name not in _NO_ANSWER:
+        elif isinstance(event, Data) and event.name not in _BESIDE:
             self._data[event.name] = event.value
         elif isinstance(event, Interrupted):
             return self.piece(Token(in_words(event.interrupts), _ASKED))
         elif isinstance(event, Finished) and not self._said and self._data and event.reason != "tool_calls":
-            bare = next(iter(self._data.values())) if self._data.keys() <= _BARE else self._data
-            return json.dumps(bare, ensure_ascii=False)
+            return json.dumps(_output(self._data), ensure_ascii=False)
         return ""
 
 
