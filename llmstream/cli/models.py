@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _found(arguments: argparse.Namespace) -> tuple[Settings, list[Able], str]:
-    """What is set, the models, and the name of the one that answers."""
+    """The settings, the models, and the name of the one that answers."""
     wanted = Settings.load(demo=arguments.demo)
     if wanted.demo == "auto":  # a list of the demo's models would say that they are there
         wanted = wanted.change(demo="never")

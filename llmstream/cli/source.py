@@ -1,4 +1,4 @@
-"""Where `ask` and `chat` have their answers from: this process, or another llmstream server."""
+"""The sources of answers for `ask` and `chat`: this process, or another llmstream server."""
 
 from __future__ import annotations
 

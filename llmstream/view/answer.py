@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from llmstream.events import Data, Event, Finished, Interrupted, Reasoning, Token, Withdrawn
@@ -19,7 +19,7 @@ class Answer:
     """The text, the thinking and the objects of a run so far, message by message."""
 
     def __init__(self) -> None:
-        self._objects: dict[str, Any] = {}
+        self._objects = _Objects()
         self._text: dict[str | None, list[str]] = {}
         self._reasoning: dict[str | None, list[str]] = {}
 
@@ -30,8 +30,8 @@ class Answer:
                 self._text.setdefault(event.message, []).append(event.text)
             elif isinstance(event, Reasoning):
                 self._reasoning.setdefault(event.message, []).append(event.text)
-            elif isinstance(event, Data) and event.name not in _BESIDE:
-                self._objects[event.name] = event.value
+            elif isinstance(event, Data):
+                self._objects.put(event)
             elif isinstance(event, Withdrawn):
                 self._text.pop(event.message, None)
                 self._reasoning.pop(event.message, None)
@@ -49,13 +49,35 @@ class Answer:
     @property
     def output(self) -> Any:
         """The object that the chain makes, or its objects by their names; None where it makes none."""
-        return _output(self._objects)
+        return self._objects.value
 
 
-def _output(objects: Mapping[str, Any]) -> Any:
-    if not objects:
+class _Objects:
+    """The objects that a chain gives, by their names; what has no name of its own stands for itself."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Any] = {}
+        self._items: list[Any] = []
+
+    def put(self, event: Data) -> None:
+        if event.name == "item":
+            self._items.append(event.value)
+            self._named["item"] = event.value if len(self._items) == 1 else list(self._items)
+        elif event.name not in _BESIDE:
+            self._named[event.name] = event.value
+
+    @property
+    def value(self) -> Any:
+        """The object, or all by their names; None where there is none."""
+        return next(iter(self._named.values()), None) if self._named.keys() <= _BARE else dict(self._named)
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text; None for what is none, or not all of one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None
-    return next(iter(objects.values())) if objects.keys() <= _BARE else dict(objects)
 
 
 _NOTHING = object()
@@ -71,7 +93,7 @@ class OneText:
     def __init__(self) -> None:
         self.message: object = _NOTHING
         self._said = False
-        self._data: dict[str, Any] = {}
+        self._objects = _Objects()
 
     def piece(self, piece: Token | Reasoning) -> str:
         """The text to add for a piece of the answer, or of the thinking, which is a text of its own."""
@@ -87,12 +109,12 @@ class OneText:
         """
         if isinstance(event, Withdrawn) and event.message == self.message:
             self.message = _NOTHING
-        elif isinstance(event, Data) and event.name not in _BESIDE:
-            self._data[event.name] = event.value
+        elif isinstance(event, Data):
+            self._objects.put(event)
         elif isinstance(event, Interrupted):
             return self.piece(Token(in_words(event.interrupts), _ASKED))
-        elif isinstance(event, Finished) and not self._said and self._data and event.reason != "tool_calls":
-            return json.dumps(_output(self._data), ensure_ascii=False)
+        elif isinstance(event, Finished) and not self._said and event.reason != "tool_calls":
+            return "" if self._objects.value is None else json.dumps(self._objects.value, ensure_ascii=False)
         return ""
 
 
