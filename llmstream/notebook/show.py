@@ -76,7 +76,7 @@ async def _show(
     finally:
         with shown_in(asked):
             answer = screen.close(following.run_id) if screen else None
-    return _checked(answer)
+    return checked(answer)
 
 
 async def follow_into(put: Callable[[Sequence[Event]], None], following: Following) -> None:
@@ -110,7 +110,7 @@ def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
         if screen is None:
             raise plainly(error) from error.__cause__
         screen.put([failed(error)])
-    return _checked(screen.close(following.run_id) if screen else None)
+    return checked(screen.close(following.run_id) if screen else None)
 
 
 async def _lists(following: Following) -> AsyncGenerator[Sequence[Event], None]:
@@ -125,7 +125,8 @@ async def _lists(following: Following) -> AsyncGenerator[Sequence[Event], None]:
                 await asyncio.sleep(_TICK_S)
 
 
-def _checked(answer: Answer | None) -> Answer:
+def checked(answer: Answer | None) -> Answer:
+    """The answer, where it did not fail; else raises its error, with the answer in it."""
     if answer is None:
         raise plainly(RunNotFound())
     if answer.error is not None:

@@ -14,6 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
 from llmstream import Runs, Settings
+from llmstream.runs import chain_warnings
 from tests.support.scripted_model import asks, says, see, weather
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
