@@ -27,7 +27,8 @@ from llmstream.events import (
 from llmstream.ollama.forecast import about
 from llmstream.view.answer import Answer, parsed
 from llmstream.view.interrupts import in_words
-from llmstream.view.markdown import escape, fenced, source_list
+from llmstream.view.markdown import fenced, source_list
+from llmstream.view.stats_line import stats_line
 
 # What an object of the chain's belongs to, so that no text is added to it.
 _OBJECT = "output"
@@ -230,29 +231,3 @@ def bar(status: Status) -> str:
 def _place(status: Status) -> str:
     place = f", number {status.position}" if status.position else ""
     return f"Waiting in line{place}" + ("" if status.eta_s is None else f", {about(status.eta_s)}")
-
-
-def stats_line(event: Terminal, model: str, *, cut: bool = False) -> str:
-    """The line under an answer, in Markdown."""
-    if not isinstance(event, Finished | Interrupted):
-        return ""
-    cut_short = isinstance(event, Finished) and event.reason == "length"
-    cut = cut or (isinstance(event, Finished) and event.prompt_truncated)
-    timings, tokens = event.timings, event.usage.output_tokens
-    parts = [
-        "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
-        "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
-        "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
-        escape(model),
-        "cut at its length limit" if cut_short else "",
-        "the conversation was cut to fit the model" if cut else "",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def _speed(per_s: float) -> str:
-    return f"{per_s:,.1f}" if per_s < 100 else f"{per_s:,.0f}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
