@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except LlmstreamError as error:
         _complain(error.message)
-        return 2 if isinstance(error, SettingsError) else 1
+        return exit_code(error)
     except OSError as error:
         from llmstream.view.safe import mute
 
@@ -50,14 +50,15 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     try:
         arguments = parser.parse_args(argv)
+        if getattr(arguments, "topic", None):
+            parser.parse_args([arguments.topic, "--help"])
     except SystemExit:  # after the help or the version, or a complaint
         sys.stdout.flush()
         raise
-    if arguments.command is None:
+    if arguments.command in (None, "help"):
         parser.print_help()
-        code = 2
+        code = 2 if arguments.command is None else 0
     else:
-        _check_url(arguments)
         code = importlib.import_module(f"llmstream.cli.{arguments.command}").run(arguments)
     sys.stdout.flush()
     return code
@@ -94,14 +95,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(serve)
 
     _add_asking(commands)
-    _add_demo(_command(commands, "models", "list the models that Ollama has"))
+    models = _command(commands, "models", "list the models that Ollama has")
+    models.add_argument("--json", action="store_true", help="print a JSON object, for programs")
+    _add_demo(models)
     _command(commands, "doctor", "tell what runs, what is missing and how to get it")
+    topic = _command(commands, "help", "tell how to use a command")
+    topic.add_argument("topic", metavar="COMMAND", nargs="?", choices=list(commands.choices), help="the command")
     return parser
 
 
 def _add_asking(commands: Any) -> None:
     ask = _command(commands, "ask", "ask one question")
-    ask.add_argument("question", nargs="?", help="the question; - or a pipe reads it from stdin")
+    ask.add_argument("question", nargs="?", help="the question; below it goes what is piped. - is the pipe alone")
+    ask.add_argument("--json", action="store_true", help="print a JSON object, for programs, when the answer has ended")
     ask.add_argument(
         "--image", metavar="PATH", action="append", default=[], help="an image to ask about; may be given several times"
     )
@@ -152,13 +158,9 @@ def _root_path(text: str) -> str:
     return text.rstrip("/")
 
 
-def _check_url(arguments: argparse.Namespace) -> None:
-    if not getattr(arguments, "url", None):
-        return
-    if arguments.demo or arguments.system is not None:
-        raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
-    if not arguments.url.startswith(("http://", "https://")):
-        raise SettingsError("--url takes an address such as http://localhost:8000.")
+def exit_code(error: LlmstreamError) -> int:
+    """The exit code for an error: 2 for a wrong use, 1 for a failure."""
+    return 2 if isinstance(error, SettingsError) else 1
 
 
 def _complain(message: str) -> None:

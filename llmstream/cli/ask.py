@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.text import Text
 
-from llmstream import concurrency
 from llmstream.cli import INTERRUPTED
-from llmstream.cli.pull_progress import pull
-from llmstream.core.api import stream_events
+from llmstream.cli.answer_json import print_answer
+from llmstream.cli.interrupt_once import interrupt_once
+from llmstream.cli.source import Messages, RemoteSource, Source, open_source
 from llmstream.core.images import parts_of
-from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import InvalidRequest
 from llmstream.events import (
     Event,
@@ -32,15 +30,14 @@ from llmstream.events import (
     is_terminal,
     well_formed,
 )
-from llmstream.ollama.models import PROMPT_TRUNCATED, Ollama
-from llmstream.openai.upstream import upstream_of
-from llmstream.settings import Settings
+from llmstream.ollama.models import PROMPT_TRUNCATED
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import on_terminal, open_console, open_view
 
-Messages = Sequence[Mapping[str, Any]]
+# How long to wait for a text on stdin before saying so, in seconds.
+_QUIET_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -60,91 +57,48 @@ class Outcome:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Answers the question of the command line, or of stdin."""
-    question = _read_question(arguments.question)
-    asked = {"role": "user", "content": parts_of(question, arguments.image) if arguments.image else question}
+    """Answers the question of the command line, of stdin, or of both."""
+    if arguments.json:
+        return print_answer(_events(arguments))
+    asked = _asked(arguments)
     with open_source(arguments) as source:
         return show_answer(source, [asked]).exit_code
 
 
+def _events(arguments: argparse.Namespace) -> Generator[Event, None, None]:
+    asked = _asked(arguments)
+    with open_source(arguments) as source, closing(source.events([asked], thread=secrets.token_hex(16))) as events:
+        yield from events
+
+
+def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The message that asks."""
+    question = _read_question(arguments.question)
+    return {"role": "user", "content": parts_of(question, arguments.image) if arguments.image else question}
+
+
 def _read_question(argument: str | None) -> str:
+    """The question, and below it what is piped: a text that it is about."""
     if argument is None and sys.stdin.isatty():
         raise InvalidRequest('There is no question. Ask one: llmstream ask "What is streaming?"')
-    question = sys.stdin.read() if argument in (None, "-") else str(argument)
-    if not question.strip():
+    piped = _read_stdin() if argument == "-" or not sys.stdin.isatty() else ""
+    parts = [well_formed(part).strip("\r\n") for part in (argument if argument != "-" else "", piped) if part]
+    question = "\n\n".join(part for part in parts if part.strip())
+    if not question:
         raise InvalidRequest('The question is empty. Ask one: llmstream ask "What is streaming?"')
-    return well_formed(question).strip("\r\n")
+    return question
 
 
-class Source:
-    """Answers from the default chain, over the demo Ollama where there is none."""
-
-    def __init__(self, fallback: Fallback, model: str | None) -> None:
-        self._fallback = fallback
-        self.model = model
-
-    def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
-        """The events of the answer to the last message; the default chain asks nothing, so it needs no answers."""
-        return stream_events(messages, settings=self._fallback.settings, model=self.model)
-
-    def pull_missing(self, failure: Failed) -> bool:
-        """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
-        model = self.model or self._fallback.settings.model
-        upstream = concurrency.run(upstream_of(self._fallback.settings))
-        if failure.code != "model_not_found" or not model or not isinstance(upstream, Ollama):
-            return False
-        if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
-            return False
-        print(f"The model {one_line(model)} is not there. Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            return False
-        pull(upstream, model)
-        return True
-
-
-class RemoteSource:
-    """Answers from another llmstream server."""
-
-    def __init__(self, url: str, settings: Settings, arguments: argparse.Namespace) -> None:
-        self._url = url
-        self._token = settings.token
-        self._thinking = arguments.thinking or None
-        self.model: str | None = arguments.model
-
-    def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
-        """The events of the answer to the last message; closing them stops the run over there.
-
-        answers: the `thread`, and `resume` in place of messages.
-        """
-        from llmstream.client import Client
-
-        with Client(self._url, token=self._token) as client:
-            yield from client.stream_events(messages, model=self.model, thinking=self._thinking, **answers)
-
-    def pull_missing(self, failure: Failed) -> bool:
-        """False: the models of another server are left to its owner."""
-        return False
-
-
-@contextmanager
-def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource]:
-    """The source of answers that the command line asks for: this process, or the server at `--url`."""
-    settings = Settings.load(
-        model=arguments.model,
-        system_prompt=arguments.system,
-        thinking=arguments.thinking or None,
-        demo=arguments.demo,
-    )
-    if arguments.url:
-        yield RemoteSource(arguments.url, settings, arguments)
-        return
-    fallback = Fallback(settings, lambda changed: None)
-    concurrency.run(fallback.__aenter__())
+def _read_stdin() -> str:
+    """All of stdin; says that it is waited for where its end does not come, as in a program that left it open."""
+    told = "llmstream: Waiting for the end of the text on stdin; `< /dev/null` asks without one."
+    timer = threading.Timer(_QUIET_S, print_stderr, [told])
+    timer.daemon = True
+    timer.start()
     try:
-        # A model named beside --demo is one of the demo's; the demo for want of an Ollama answers with its own.
-        yield Source(fallback, arguments.model if settings.demo == "always" else None)
+        return sys.stdin.read()
     finally:
-        concurrency.run(fallback.__aexit__())
+        timer.cancel()
 
 
 def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
@@ -186,7 +140,7 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
     model, end = "", None
     try:
         # The model is stopped before what came is laid out.
-        with _one_interrupt(), open_view() as view, closing(events):
+        with interrupt_once(), open_view() as view, closing(events):
             for event in events:
                 view.show(event)
                 text.put([event])
@@ -197,24 +151,6 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
     except KeyboardInterrupt:
         end = None
     return Outcome(text.text, model, end)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _one_interrupt() -> Iterator[None]:
-    """Lets Ctrl-C interrupt the block once: stopping the model is not interrupted by a second one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(signum: int, frame: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _tell_finished(finished: Finished, outcome: Outcome) -> None:

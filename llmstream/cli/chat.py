@@ -7,7 +7,8 @@ import re
 import sys
 from typing import Any
 
-from llmstream.cli.ask import RemoteSource, Source, open_source, show_answer
+from llmstream.cli.ask import show_answer
+from llmstream.cli.source import RemoteSource, Source, open_source
 from llmstream.errors import LlmstreamError
 from llmstream.events import well_formed
 from llmstream.view.safe import print_stderr

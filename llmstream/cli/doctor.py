@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -28,6 +29,7 @@ from llmstream.view.safe import print_line
 PYTHON = (3, 11)
 PORT = 8000
 NODE = 20
+ANSWER_S = 5.0
 _EXTRAS = {
     "gradio": ("gradio",),
     "notebook": ("ipywidgets", "ipykernel"),
@@ -111,17 +113,11 @@ def _ollama(ollama: Ollama, settings: Settings) -> Iterator[Finding]:
     except LlmstreamError as error:
         yield Finding(False, f"model: {error.message}", needed=True)
         return
-    there = any(same_model(name, chosen) for name in names)
-    if there and concurrency.run(_is_stuck(ollama, chosen)):
-        yield Finding(
-            False,
-            f"model {chosen} is loaded and answers nobody; free it with `ollama stop {chosen}`, or set "
-            "LLMSTREAM_FREE_STUCK_MODELS=1 to have that done when a question has waited for too long",
-            needed=True,
-        )
-        return
     yield Finding(True, f"models: {', '.join(names)}")
-    yield Finding(there, f"model {chosen}" + ("" if there else f": get it with `ollama pull {chosen}`"), needed=True)
+    if any(same_model(name, chosen) for name in names):
+        yield _answer(ollama, chosen)
+    else:
+        yield Finding(False, f"model {chosen}: get it with `ollama pull {chosen}`", needed=True)
 
 
 def _other(server: Upstream, settings: Settings) -> Iterator[Finding]:
@@ -137,15 +133,32 @@ def _other(server: Upstream, settings: Settings) -> Iterator[Finding]:
     yield Finding(True, f"{what} ({kind}) at {server.address}", needed=True)
     told = (f"{each.name} ({each.context_length} tokens)" if each.context_length else each.name for each in models)
     yield Finding(True, f"models: {', '.join(told)}")
-    there = any(same_model(each.name, chosen) for each in models)
-    yield Finding(there, f"model {chosen}" + ("" if there else ": the server has no such one"), needed=True)
+    if any(same_model(each.name, chosen) for each in models):
+        yield _answer(server, chosen)
+    else:
+        yield Finding(False, f"model {chosen}: the server has no such one", needed=True)
 
 
-async def _is_stuck(ollama: Ollama, model: str) -> bool:
+def _answer(upstream: Upstream, model: str) -> Finding:
+    """The finding of asking a model for one token; one that is not loaded may need longer than the limit."""
     try:
-        return await ollama.loaded(model) and not await ollama.answers(model)
-    except LlmstreamError:  # it answers, if only that it can't
-        return False
+        was_loaded = concurrency.run(upstream.loaded(model))
+        took_s = concurrency.run(upstream.first_token_s(model, within_s=ANSWER_S))
+    except LlmstreamError as error:
+        return Finding(False, f"model {model}: {error.message}", needed=True)
+    if took_s is not None:
+        return Finding(True, f"model {model} answers: a token in {took_s:.1f} s", needed=True)
+    told = f"model {model}: no token within {ANSWER_S:g} s"
+    if not isinstance(upstream, Ollama):
+        return Finding(False, f"{told}; the server is busy, or it hangs", needed=True)
+    if not was_loaded:
+        return Finding(False, f"{told}, since it was not loaded; `ollama run {model} hi` waits for it")
+    unload = json.dumps({"model": model, "keep_alive": 0})
+    free = (
+        f"`ollama stop {model}`, or `curl {upstream.endpoint.shown_url}/api/generate -d '{unload}'`; "
+        "LLMSTREAM_FREE_STUCK_MODELS=1 has that done when a question has waited for too long"
+    )
+    return Finding(False, f"{told}, though it is loaded: it is busy, or answers nobody. Free it: {free}", needed=True)
 
 
 def _store(settings: Settings) -> Finding:

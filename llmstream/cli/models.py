@@ -1,13 +1,15 @@
-"""`llmstream models`: a table of the models that the server has, with what each can do."""
+"""`llmstream models`: the models that the server has, with what each can do."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 from collections.abc import Collection
+from typing import Any
 
 from rich.table import Table
 
+from llmstream.cli.answer_json import print_error, print_json
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import LlmstreamError
 from llmstream.ollama.models import NO_MODEL
@@ -18,25 +20,53 @@ from llmstream.settings import Settings
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import open_console
 
+# A model, and what it can do.
+Able = tuple[Model, frozenset[str]]
+
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the table, with a mark at the model that answers; raises `LlmstreamError` where there is no model."""
+    """Prints the models, with a mark at the one that answers; raises `LlmstreamError` where there is no model."""
+    if not arguments.json:
+        _show(*_found(arguments))
+        return 0
+    try:
+        print_json(_fields(*_found(arguments)))
+    except LlmstreamError as error:
+        return print_error(error)
+    return 0
+
+
+def _found(arguments: argparse.Namespace) -> tuple[Settings, list[Able], str]:
+    """The settings, the models, and the name of the one that answers."""
     wanted = Settings.load(demo=arguments.demo)
     if wanted.demo == "auto":  # a list of the demo's models would say that they are there
         wanted = wanted.change(demo="never")
     models, chosen = asyncio.run(_models(wanted))
     if not models:
         raise LlmstreamError(NO_MODEL)
+    return wanted, models, chosen
+
+
+def _show(wanted: Settings, models: Collection[Able], chosen: str) -> None:
     open_console().print(_table(models, chosen))
     if not any(same_model(model.name, chosen) for model, _ in models):
         print_stderr(
             f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there."
             + ("" if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
         )
-    return 0
 
 
-async def _models(wanted: Settings) -> tuple[list[tuple[Model, frozenset[str]]], str]:
+def _fields(wanted: Settings, models: Collection[Able], chosen: str) -> dict[str, Any]:
+    """The object that `GET /models` of a server gives too, with what each model can do."""
+    shown = [
+        {"name": model.name, "size": model.size, "loaded": model.loaded, "capabilities": sorted(able)}
+        | ({"context_length": model.context_length} if model.context_length else {})
+        for model, able in models
+    ]
+    return {"models": shown, "default": next((m.name for m, _ in models if same_model(m.name, chosen)), chosen)}
+
+
+async def _models(wanted: Settings) -> tuple[list[Able], str]:
     """The models with their capabilities, and the name of the one that answers."""
     async with Fallback(wanted, lambda changed: None) as fallback:
         upstream = await upstream_of(fallback.settings)
@@ -46,7 +76,7 @@ async def _models(wanted: Settings) -> tuple[list[tuple[Model, frozenset[str]]],
     return list(zip(models, capabilities, strict=True)), chosen
 
 
-def _table(models: Collection[tuple[Model, frozenset[str]]], chosen: str) -> Table:
+def _table(models: Collection[Able], chosen: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="")
     for heading in ("", "NAME", "SIZE", "LOADED", "CAPABILITIES"):
         table.add_column(heading, overflow="fold")

@@ -17,10 +17,11 @@ from llmstream.view.progress import Progress
 class Answer:
     """An answer that was shown.
 
-    text, reasoning: exactly what the model wrote. usage, timings: tokens, and times in seconds; None unless it is
-    finished, or asks something. run_id: of its run. state: whether it is complete, was stopped, waits for a person, or
-    failed; then `error` says why. interrupts: what a person is asked, each with `id` and `value`; show the rest by
-    `await show(None, chain=…, thread=…, resume={id: answer})`.
+    text, reasoning: exactly what the model wrote. output: the object that the answer is, where a `format` was asked for
+    or the chain makes one; what a chain makes beside a text is there by its names; else None. usage, timings: tokens,
+    and times in seconds; None unless it is finished, or asks something. run_id: of its run. state: whether it is
+    complete, was stopped, waits for a person, or failed; then `error` says why. interrupts: what a person is asked,
+    each with `id` and `value`; show the rest by `await show(None, chain=…, thread=…, resume={id: answer})`.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Answer:
     state: Literal["finished", "failed", "cancelled", "interrupted"]
     error: LlmstreamError | None = None
     interrupts: Sequence[Interrupt] = ()
+    output: Any = None
     _bundle: dict[str, str] = field(default_factory=dict, repr=False)
     _shown_in: str = field(default="", repr=False)
 
@@ -73,6 +75,7 @@ def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
         run_id=run_id,
         state=_STATES.get(type(end), "failed"),
         interrupts=end.interrupts if isinstance(end, Interrupted) else (),
+        output=progress.output,
         error=error_from_code(end.code, end.message) if isinstance(end, Failed) else None,
         _bundle=answer_bundle(progress),
         _shown_in=shown_in,

@@ -25,7 +25,7 @@ class Showing(Coroutine[Any, Any, Answer]):
         self._begun: Coroutine[Any, Any, Answer] | None = None
 
     def __repr__(self) -> str:
-        return "<an answer that is not awaited yet: write `answer = await show(…)`>"
+        return "<an answer that is not awaited yet: write `await` before it, as in `answer = await show(…)`>"
 
     def __await__(self) -> Generator[Any, Any, Answer]:
         return self._coroutine().__await__()

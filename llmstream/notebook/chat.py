@@ -6,17 +6,20 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from IPython.display import display, update_display
 
 from llmstream.core.inputs import Arguments
-from llmstream.errors import LlmstreamError
+from llmstream.errors import InvalidRequest, LlmstreamError
+from llmstream.notebook.answer import Answer, plainly
+from llmstream.notebook.awaitable import Showing
 from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
-from llmstream.notebook.kernel import keeps_widgets
+from llmstream.notebook.kernel import keeps_widgets, request, request_id
+from llmstream.notebook.kernel_interrupt import interrupts
 from llmstream.notebook.markdown import MARKDOWN, PLAIN
-from llmstream.notebook.show import shared_runs
+from llmstream.notebook.show import checked, shared_runs
 from llmstream.notebook.turn import Turn
 from llmstream.ollama.names import is_cloud
 from llmstream.openai.upstream import upstream_of
@@ -31,13 +34,16 @@ class Chat:
 
     As the last expression of a cell it is shown there. A chain that remembers has it as one thread; what a graph asks
     stands below its answer, with a form to answer it. chain: any LangChain Runnable; None is the default chain.
-    answer_nodes: see `astream`. runs: to share one. settings: None reads the environment for each answer.
+    system: a system prompt for the default chain. answer_nodes: see `astream`. runs: to share one. settings: None reads
+    the environment for each answer.
+    messages: the conversation, in the form that `history` takes.
     """
 
     def __init__(
         self,
         chain: object = None,
         *,
+        system: str | None = None,
         answer_nodes: Sequence[str] = (),
         runs: Runs | None = None,
         settings: Settings | None = None,
@@ -46,7 +52,9 @@ class Chat:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("A Chat lives in a notebook. In a terminal, use `llmstream chat`.") from None
-        self.messages: list[dict[str, str]] = []
+        if chain is not None and system is not None:
+            raise InvalidRequest("system belongs to the default chain; this chain brings its own prompt.")
+        self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
         self._chain = chain
         self._answer_nodes = answer_nodes
         self._runs = runs or shared_runs()
@@ -56,6 +64,17 @@ class Chat:
         self._display: Any = None
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
+
+    def send(self, question: str, *, images: Sequence[Any] = ()) -> Showing:
+        """Asks as a person does in the panel; to be awaited, which gives the answer, as `show` does.
+
+        images: as `show` takes them.
+        """
+        return Showing(partial(self._send, question, images, request_id()), request())
+
+    def markdown(self) -> str:
+        """The conversation as Markdown, in which nothing acts that a model wrote."""
+        return self._transcript()[MARKDOWN]
 
     def stop(self) -> None:
         """Ends the answer that is coming; what came stays."""
@@ -67,11 +86,13 @@ class Chat:
         self.stop()
         if self._display is not None:
             update_display(self._transcript(), raw=True, display_id=self._display.display_id)  # type: ignore[no-untyped-call]
+        if "_panel" in vars(self):
             close_widgets(self._panel.box)
 
     def _ipython_display_(self) -> None:
         if not keeps_widgets():
-            display({MARKDOWN: f"*{_HINT}*", PLAIN: _HINT}, raw=True)  # type: ignore[no-untyped-call]
+            hint = {MARKDOWN: f"*{_HINT}*", PLAIN: _HINT}
+            display(self._transcript() if self._turns else hint, raw=True)  # type: ignore[no-untyped-call]
             return
         view = {"version_major": 2, "version_minor": 0, "model_id": self._panel.box.model_id}
         self._display = display({WIDGET: view, PLAIN: _HINT}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
@@ -83,23 +104,35 @@ class Chat:
             self._looking = self._loop.create_task(self._look())
         return Panel(self._loop, send=self._ask, stop=self.stop, retry=self._retry)
 
+    async def _send(self, question: str, images: Sequence[Any], shown_in: str) -> Answer:
+        if self._busy():
+            raise plainly(InvalidRequest("An answer is coming. Wait for it, or stop it with `chat.stop()`."))
+        if not question.strip():
+            raise plainly(InvalidRequest("The question is empty."))
+        turn = Turn(question, self.messages, images=images, is_shown=keeps_widgets())
+        with interrupts(self.stop):
+            await self._begin(turn)
+        return checked(turn.answer(shown_in if self._display is not None else ""))
+
     def _busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
-    def _ask(self, question: str) -> None:
+    def _ask(self, question: str, images: Sequence[Any] = ()) -> None:
         if question.strip() and not self._busy():
-            self._begin(Turn(question, self.messages))
+            self._begin(Turn(question, self.messages, images=images))
 
     def _resume(self, answers: Mapping[str, Any], words: str) -> None:
         if not self._busy():
-            self._begin(Turn(words, self.messages, answers))
+            self._begin(Turn(words, self.messages, resume=answers))
 
-    def _begin(self, turn: Turn) -> None:
+    def _begin(self, turn: Turn) -> asyncio.Task[None]:
         if self._turns:
             self._turns[-1].hide_form()
         self._turns.append(turn)
-        self._panel.show(turn.box)
+        if turn.box is not None:
+            self._panel.show(turn.box)
         self._task = self._loop.create_task(self._answer(turn))
+        return self._task
 
     def _retry(self) -> None:
         """Ask the last question again; what a graph asked after it, it asks again too."""
@@ -109,22 +142,30 @@ class Chat:
             self._panel.remove(turn.box)
         self._panel.remove(turn.box)
         self.messages = turn.before
-        self._ask(turn.question)
+        self._ask(turn.question, turn.images)
 
     async def _answer(self, turn: Turn) -> None:
-        self._panel.answering(True)
-        arguments: Arguments = {"thread": self._thread}
-        if self._chain is not None:
-            arguments |= {"chain": self._chain, "answer_nodes": self._answer_nodes}
-        elif (model := self._panel.model()) != DEFAULT_MODEL:
-            arguments["model"] = model
+        panel = self._panel if turn.box is not None else None
+        if panel is not None:
+            panel.answering(True)
         try:
-            arguments["settings"] = self._settings or Settings()
-            await turn.follow(self._runs, arguments)
+            await turn.follow(self._runs, partial(self._arguments, panel))
         finally:
             self.messages = [*self.messages, *turn.said()]
-            self._panel.answering(False)
+            if panel is not None:
+                panel.answering(False)
             turn.show_form(lambda *answered: self._loop.call_soon_threadsafe(self._resume, *answered))
+
+    def _arguments(self, panel: Panel | None) -> Arguments:
+        settings = self._settings or Settings()
+        arguments: Arguments = {"thread": self._thread}
+        if self._chain is not None:
+            return arguments | {"chain": self._chain, "answer_nodes": self._answer_nodes, "settings": settings}
+        if panel is not None and (model := panel.model()) != DEFAULT_MODEL:
+            arguments["model"] = model
+        if self.messages and self.messages[0]["role"] == "system":  # in the place of the settings' own
+            settings = settings.change(system_prompt=None)
+        return arguments | {"settings": settings}
 
     async def _look(self) -> None:
         """Offer the models that there are."""

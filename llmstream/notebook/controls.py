@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped]
@@ -59,7 +59,7 @@ class Panel:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        send: Callable[[str], None],
+        send: Callable[[str, Sequence[bytes]], None],
         stop: Callable[[], None],
         retry: Callable[[], None],
     ) -> None:
@@ -75,8 +75,10 @@ class Panel:
         self._models = ipywidgets.Dropdown(options=[DEFAULT_MODEL], layout=picker)
         self._turns = ipywidgets.VBox([])
         row = {"flex_flow": "row wrap", "align_items": "center"}
-        asking = ipywidgets.HBox([self._text, self._send, self._stop, self._retry], layout=row)
-        self.box = _controls(ipywidgets.VBox([self._models, self._turns, asking]))
+        self._images = _upload()
+        asked = [self._text, self._images, self._send, self._stop, self._retry]
+        self._asking = ipywidgets.HBox(asked, layout=row)
+        self.box = _controls(ipywidgets.VBox([self._models, self._turns, self._asking]))
 
     def model(self) -> str:
         """The picked model."""
@@ -136,7 +138,21 @@ class Panel:
         question = self._text.value
         if not self._send.disabled and question.strip():
             self._text.value = ""
-            self._ask(question)
+            self._ask(question, self._taken_images())
+
+    def _taken_images(self) -> list[bytes]:
+        """The images that were chosen, of which the button knows nothing from now on: there is a new one."""
+        before, self._images = self._images, _upload()
+        self._asking.children = tuple(self._images if each is before else each for each in self._asking.children)
+        chosen = before.value.values() if isinstance(before.value, Mapping) else before.value  # as in ipywidgets 7
+        images = [bytes(each["content"]) for each in chosen]
+        close_widgets(before)
+        return images
+
+
+def _upload() -> ipywidgets.FileUpload:
+    look = {"description": "Image", "icon": "image", "layout": {"width": "auto"}}
+    return ipywidgets.FileUpload(accept="image/png,image/jpeg,image/webp,image/gif", multiple=True, **look)
 
 
 def _controls(box: ipywidgets.Box) -> ipywidgets.Box:
@@ -154,6 +170,13 @@ class Place:
     def put(self, bundle: Mapping[str, Any]) -> None:
         """Shows a bundle in place of the one before."""
         self.widget.outputs = ({"output_type": "display_data", "data": dict(bundle), "metadata": {}},)
+
+
+class Nowhere:
+    """A place that shows nothing, where nobody looks."""
+
+    def put(self, bundle: Mapping[str, Any]) -> None:
+        """Does nothing."""
 
 
 def places_in_output() -> tuple[Place, Place] | None:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from llmstream.events import Cancelled, Failed, Interrupted
-from llmstream.view.markdown import escape_lines, inert_markdown
+from llmstream.view.answer import parsed
+from llmstream.view.markdown import escape_lines, fenced, inert_markdown
 from llmstream.view.progress import Part, Progress
 
 MARKDOWN, PLAIN = "text/markdown", "text/plain"
@@ -29,12 +30,12 @@ _MESSAGE_BYTES = 700
 
 def answer_markdown(progress: Progress) -> str:
     """The answer so far, with thinking, tools and sources folded."""
-    return "\n\n".join(filter(None, map(_block, progress.parts)))
+    return "\n\n".join(filter(None, (_block(part, is_json=progress.is_json) for part in progress.parts)))
 
 
 def answer_bundle(progress: Progress) -> Bundle:
-    """The answer for a saved notebook; the plain text is exactly the model's."""
-    return {MARKDOWN: answer_markdown(progress), PLAIN: progress.text}
+    """The answer for a saved notebook; the plain text is exactly the model's, or JSON."""
+    return {MARKDOWN: answer_markdown(progress), PLAIN: progress.plain}
 
 
 def line_bundle(progress: Progress) -> Bundle:
@@ -60,8 +61,11 @@ def end_line(progress: Progress) -> str:
     return f"*{empty}{progress.line}*" if empty or progress.line else ""
 
 
-def _block(part: Part) -> str:
+def _block(part: Part, *, is_json: bool) -> str:
     match part.kind:
+        case "text" if is_json:
+            value = parsed(part.text)
+            return inert_markdown(fenced(part.text if value is None else value).rstrip())
         case "text":
             return inert_markdown(part.text)
         case "thinking":

@@ -41,11 +41,11 @@ class Slot:
 class Painter:
     """Shows an answer while it comes, at the pace of `Pace`.
 
-    answer: shows the answer so far. tell: says what it is waiting for.
+    answer: shows the answer so far. tell: says what it is waiting for. is_json: as in `Progress`.
     """
 
-    def __init__(self, answer: Callable[[Bundle], None], tell: Callable[[str], None]) -> None:
-        self.progress = Progress()
+    def __init__(self, answer: Callable[[Bundle], None], tell: Callable[[str], None], *, is_json: bool = False) -> None:
+        self.progress = Progress(is_json=is_json)
         self._answer = answer
         self._tell = tell
         self._pace = Pace()
@@ -85,16 +85,16 @@ class Screen:
     """The outputs of a cell: the answer, and below it the controls, later the statistics.
 
     stop: what the button does; None where the cell does not await, so that no button could work.
-    places: where the two are shown, if not as outputs of the cell.
+    places: where the two are shown, if not as outputs of the cell. is_json: as in `Progress`.
     """
 
-    def __init__(self, stop: Callable[[], None] | None, places: Places | None) -> None:
+    def __init__(self, stop: Callable[[], None] | None, places: Places | None, *, is_json: bool) -> None:
         self._shown_in = request_id()
         answer, line = places or (Slot(), Slot())
         self._answer: Place | Slot = answer
         self._line: Place | Slot = line
         self._button: StopButton | None = None
-        self._painter = Painter(self._answer.put, self._tell)
+        self._painter = Painter(self._answer.put, self._tell, is_json=is_json)
         self._answer.put({MARKDOWN: "", PLAIN: ""})
         if stop is not None and hears_buttons():
             self._button = StopButton(stop)
@@ -125,11 +125,11 @@ class Screen:
 
 
 class TerminalScreen:
-    """The output of IPython in a terminal, or of a script."""
+    """The output of IPython in a terminal, or of a script; is_json: as in `Progress`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_json: bool) -> None:
         self._shown_in = request_id()
-        self._progress = Progress()
+        self._progress = Progress(is_json=is_json)
         self._view = open_view()
         self._view.__enter__()
 
@@ -152,6 +152,6 @@ class TerminalScreen:
         return answer_of(self._progress, run_id, self._shown_in)
 
 
-def open_screen(stop: Callable[[], None] | None, places: Places | None) -> Screen | TerminalScreen:
+def open_screen(stop: Callable[[], None] | None, places: Places | None, *, is_json: bool) -> Screen | TerminalScreen:
     """The screen for the place where the code runs; the arguments are those of `Screen`."""
-    return Screen(stop, places) if in_kernel() else TerminalScreen()
+    return Screen(stop, places, is_json=is_json) if in_kernel() else TerminalScreen(is_json=is_json)

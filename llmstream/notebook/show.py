@@ -59,12 +59,13 @@ async def _show(
         arguments.setdefault("settings", Settings())
     following = Following(functools.partial(runs.start, question, grace_s=0, **arguments))
     screen: Screen | TerminalScreen | None = None
+    is_json = arguments.get("format") is not None
 
     def put(events: Sequence[Event]) -> None:
         nonlocal screen
         if events or screen:
             with shown_in(asked):
-                screen = screen or open_screen(following.stop, places)
+                screen = screen or open_screen(following.stop, places, is_json=is_json)
                 screen.put(events)
 
     try:
@@ -75,7 +76,7 @@ async def _show(
     finally:
         with shown_in(asked):
             answer = screen.close(following.run_id) if screen else None
-    return _checked(answer)
+    return checked(answer)
 
 
 async def follow_into(put: Callable[[Sequence[Event]], None], following: Following) -> None:
@@ -96,20 +97,20 @@ def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
     arguments.setdefault("settings", Settings())
     screen: Screen | TerminalScreen | None = None
-    places = places_in_output()
+    places, is_json = places_in_output(), arguments.get("format") is not None
     following = Following(lambda: shared_runs().start(question, grace_s=0, **arguments))
     try:
         # Not by a KeyboardInterrupt, which could come in the middle of showing something.
         with interrupts(following.stop), closing(concurrency.iterate(lambda: _lists(following))) as lists:
             for events in lists:
                 if events or screen:
-                    screen = screen or open_screen(None, places)
+                    screen = screen or open_screen(None, places, is_json=is_json)
                     screen.put(events)
     except LlmstreamError as error:
         if screen is None:
             raise plainly(error) from error.__cause__
         screen.put([failed(error)])
-    return _checked(screen.close(following.run_id) if screen else None)
+    return checked(screen.close(following.run_id) if screen else None)
 
 
 async def _lists(following: Following) -> AsyncGenerator[Sequence[Event], None]:
@@ -124,7 +125,8 @@ async def _lists(following: Following) -> AsyncGenerator[Sequence[Event], None]:
                 await asyncio.sleep(_TICK_S)
 
 
-def _checked(answer: Answer | None) -> Answer:
+def checked(answer: Answer | None) -> Answer:
+    """The answer, where it did not fail; else raises its error, with the answer in it."""
     if answer is None:
         raise plainly(RunNotFound())
     if answer.error is not None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped]
 
+from llmstream.core.images import image_url, parts_of
 from llmstream.core.inputs import Arguments
-from llmstream.errors import LlmstreamError
+from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Failed, Finished, Interrupted
-from llmstream.notebook.controls import Place, close_widgets
+from llmstream.notebook.answer import Answer, answer_of
+from llmstream.notebook.controls import Nowhere, Place, close_widgets
 from llmstream.notebook.interrupt_form import Asked
 from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line, plain_line
 from llmstream.notebook.screen import Painter
@@ -25,17 +28,33 @@ from llmstream.view.progress import Progress
 class Turn:
     """A person's message and its answer; before: the conversation up to it.
 
-    resume: the answers to what a graph had asked, of which this shows the rest; the question says them in words.
+    images: as `show` takes them. resume: the answers to what a graph had asked, of which this shows the rest; the
+    question says them in words. is_shown: whether there is somebody to see it; else it has no box.
     """
 
-    def __init__(self, question: str, before: list[dict[str, str]], resume: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        question: str,
+        before: list[dict[str, Any]],
+        *,
+        images: Sequence[Any] = (),
+        resume: Mapping[str, Any] | None = None,
+        is_shown: bool = True,
+    ) -> None:
         self.question = question
+        self.images = images
         self.before = before
         self.resume = resume
+        self._urls: list[str] = []
+        self._problem: InvalidRequest | None = None
+        try:
+            self._urls = [image_url(each) for each in images]
+        except InvalidRequest as error:
+            self._problem = error
         self._form: Asked | None = None
-        asked, answer, self._line = Place(), Place(), Place()
+        asked, answer, self._line = (_place(is_shown) for _ in range(3))
         asked.put({MARKDOWN: _asked(question), PLAIN: question})
-        self.box = ipywidgets.VBox([asked.widget, answer.widget, self._line.widget])
+        self.box = _box(asked, map(_image, self._urls), answer, self._line) if is_shown else None
         self._painter = Painter(answer.put, self._tell)
         self._following: Following | None = None
 
@@ -49,13 +68,15 @@ class Turn:
         if self._following is not None:
             self._following.stop()
 
-    async def follow(self, runs: Runs, arguments: Arguments) -> None:
-        """Shows the answer as it comes, to its end, also a bad one."""
+    async def follow(self, runs: Runs, arguments: Callable[[], Arguments]) -> None:
+        """Shows the answer as it comes, to its end, also a bad one; arguments: gives those of `astream`."""
         self._tell("Waiting for the answer")
         try:
+            if self._problem is not None:
+                raise self._problem
             question = self.question if self.resume is None else None
             begun: Arguments = {"history": self.before} if self.resume is None else {"resume": self.resume}
-            begun |= arguments
+            begun |= {**arguments(), "images": self._urls}
             start = partial(runs.start, question, grace_s=0, **begun)
             self._following = Following(start)
             await follow_into(self._painter.put, self._following)
@@ -65,34 +86,44 @@ class Turn:
             line = _end(self.progress)
             self._line.put({MARKDOWN: line, PLAIN: line})
 
-    def said(self) -> list[dict[str, str]]:
+    def said(self) -> list[dict[str, Any]]:
         """The messages that the turn adds to the conversation: none where no answer came and none is waited for."""
-        text, is_waiting = self.progress.text, isinstance(self.progress.ended, Interrupted)
-        asked = [{"role": "user", "content": self.question}] if self.resume is None and (text or is_waiting) else []
+        text, is_waiting = self.progress.plain, isinstance(self.progress.ended, Interrupted)
+        content = parts_of(self.question, self._urls) if self._urls else self.question
+        asked = [{"role": "user", "content": content}] if self.resume is None and (text or is_waiting) else []
         return [*asked, {"role": "assistant", "content": text}] if text else asked
+
+    def answer(self, shown_in: str) -> Answer:
+        """The answer as `show` gives it; shown_in: the request of the cell where it need not be shown again."""
+        return answer_of(self.progress, self._following.run_id if self._following else "", shown_in)
 
     def show_form(self, on_answers: Callable[[Mapping[str, Any], str], object]) -> None:
         """Show the form, where the graph asks something; on_answers: as `Asked` takes it."""
-        if isinstance(self.progress.ended, Interrupted):
+        if isinstance(self.progress.ended, Interrupted) and self.box is not None:
             self._form = Asked(self.progress.ended.interrupts, on_answers)
             self.box.children = (*self.box.children, self._form.box)
 
     def hide_form(self) -> None:
         """Remove the form: it was answered, or something else is asked instead."""
-        if self._form is not None:
+        if self._form is not None and self.box is not None:
             form, self._form = self._form.box, None
             self.box.children = tuple(child for child in self.box.children if child is not form)
             close_widgets(form)
 
     def markdown(self) -> str:
         """Question and answer as Markdown, with the error where there is one."""
-        parts = (_asked(self.question), answer_markdown(self.progress), self._fault())
+        parts = (_asked(self.question), self._told_images(), answer_markdown(self.progress), self._fault())
         return "\n\n".join(filter(None, parts))
 
     def plain(self) -> str:
         """Question and answer as plain text."""
-        parts = (f"> {self.question}", self.progress.text, plain_line(self._fault()))
+        images = plain_line(self._told_images())
+        parts = (f"> {self.question}", images, self.progress.plain, plain_line(self._fault()))
         return "\n\n".join(filter(None, parts))
+
+    def _told_images(self) -> str:
+        count = len(self._urls)
+        return f"*{count} image{'' if count == 1 else 's'}*" if count else ""
 
     def _fault(self) -> str:
         is_answered = isinstance(self.progress.ended, Interrupted) and self._form is None
@@ -100,6 +131,21 @@ class Turn:
 
     def _tell(self, status: str) -> None:
         self._line.put({MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
+
+
+def _place(is_shown: bool) -> Place | Nowhere:
+    return Place() if is_shown else Nowhere()
+
+
+def _box(asked: Any, images: Iterable[ipywidgets.Image], *answer: Any) -> ipywidgets.VBox:
+    seen = ipywidgets.HBox(list(images), layout={"flex_flow": "row wrap"})
+    return ipywidgets.VBox([asked.widget, seen, *(place.widget for place in answer)])
+
+
+def _image(url: str) -> ipywidgets.Image:
+    kind, _, data = url.removeprefix("data:image/").partition(";base64,")
+    small = {"max_width": "12em", "max_height": "12em", "object_fit": "contain"}
+    return ipywidgets.Image(value=base64.b64decode(data), format=kind, layout=small)
 
 
 def _asked(question: str) -> str:

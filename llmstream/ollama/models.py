@@ -17,7 +17,7 @@ from llmstream.errors import (
     UpstreamTimeout,
 )
 from llmstream.events import Status
-from llmstream.ollama.api import TIMEOUT_S, Api
+from llmstream.ollama.api import Api
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
@@ -171,22 +171,6 @@ class Ollama(Upstream):
             return "completion" in await self.capabilities(name)
         except ModelNotFound:
             return False
-
-    async def answers(self, model: str, *, within_s: float = TIMEOUT_S) -> bool:
-        """True if a loaded model makes a token in so many seconds.
-
-        Ollama may never free the place of a client that left (https://github.com/ollama/ollama/issues/17131).
-        """
-        options = {"num_predict": 1}
-        try:
-            await self._api.ask(
-                lambda client: client.generate(model, "Hi", options=options, keep_alive=None),
-                model=model,
-                timeout_s=within_s,
-            )
-        except UpstreamTimeout:
-            return False
-        return True
 
     async def _free(self, model: str) -> bool:
         """Unloads a model that may be stuck; false where it was not loaded, or can't be unloaded.

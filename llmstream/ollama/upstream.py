@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from llmstream.errors import CapabilityMissing, ModelNotFound, UpstreamError
 from llmstream.events import Status
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
+from llmstream.ollama.server import OLLAMA
 
 _LACKING = {
     "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",
@@ -133,6 +135,22 @@ class Upstream(ABC):
     def notice(self) -> str | None:
         """The notice for every page that a part of what answers is away."""
         return None
+
+    async def first_token_s(self, model: str, *, within_s: float) -> float | None:
+        """The seconds that a model takes for an answer of one token; None if it makes none in time.
+
+        Ollama may never free the place of a client that left (https://github.com/ollama/ollama/issues/17131), and then
+        answers nobody.
+        """
+        began = time.monotonic()
+        one_token = {"options": {"num_predict": 1}} if self.endpoint.server is OLLAMA else {"max_tokens": 1}
+        body = {"model": model, "messages": [{"role": "user", "content": "Hi"}], **one_token}
+        try:
+            async with asyncio.timeout(within_s):
+                await self.chat(body, lambda chunks: None)
+        except TimeoutError:
+            return None
+        return time.monotonic() - began
 
     async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The result of `ask`, which is called once for all callers that want it under this name at the same moment."""

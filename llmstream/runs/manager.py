@@ -12,7 +12,6 @@ from typing import Any, Unpack
 
 from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
-from llmstream.core.job import Job
 from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, TooManyRuns
 from llmstream.events import (
     Cancelled,
@@ -22,6 +21,7 @@ from llmstream.events import (
 )
 from llmstream.logger import logger
 from llmstream.runs.active_run import Running
+from llmstream.runs.chain_warnings import warn_of
 from llmstream.runs.ended import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
@@ -68,7 +68,6 @@ class Runs:
         self._running: dict[str, Running] = {}
         self._answering = Answering()
         self._ending = None if on_end is None else Ending(on_end)
-        self._warned: set[str] = set()
         self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue), self.log.figures)
 
     async def start(
@@ -96,7 +95,7 @@ class Runs:
         thread, resume = arguments.get("thread") or "", arguments.get("resume") or ()
         with self._answering.hold([(caller, thread, interrupt) for interrupt in resume], request_key) as held:
             job = await prepare(question, caller=caller, **arguments)
-            self._warn(job)
+            warn_of(job)
             if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
                 return earlier  # it was started meanwhile, and must not count twice
             # Nothing is awaited between these checks and taking the place: others start runs at the same time.
@@ -208,23 +207,6 @@ class Runs:
         if on_leave == "continue":
             return self.settings.max_unwatched_s
         return self.settings.grace_s if grace_s is None else grace_s
-
-    def _warn(self, job: Job) -> None:
-        for name in job.sync_parts:
-            self._warn_once(
-                f"the chain's step {name[:80]!r} is a sync function: a stop can't end it, so it runs on in its thread "
-                "until it returns. Make it async to free the model at once."
-            )
-        if job.has_memory:
-            self._warn_once(
-                "the chain has a memory of its own: every caller adds to it and reads what the others said. Give it no "
-                "memory; the conversation comes with each question."
-            )
-
-    def _warn_once(self, warning: str) -> None:
-        if warning not in self._warned:
-            self._warned.add(warning)
-            logger.warning(warning)
 
     def _ended(self, running: Running, event: Terminal) -> None:
         """Forgets a run that has logged its terminal event."""

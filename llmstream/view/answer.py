@@ -11,11 +11,15 @@ from llmstream.view.interrupts import in_words
 
 BETWEEN_MESSAGES = "\n\n"
 
+_BESIDE = ("sources", "custom")  # an answer
+_BARE = frozenset(("output", "item", "parsed"))  # the names of values that have none of their own
+
 
 class Answer:
-    """The text and the thinking of a run so far, message by message."""
+    """The text, the thinking and the objects of a run so far, message by message."""
 
     def __init__(self) -> None:
+        self._objects = _Objects()
         self._text: dict[str | None, list[str]] = {}
         self._reasoning: dict[str | None, list[str]] = {}
 
@@ -26,6 +30,8 @@ class Answer:
                 self._text.setdefault(event.message, []).append(event.text)
             elif isinstance(event, Reasoning):
                 self._reasoning.setdefault(event.message, []).append(event.text)
+            elif isinstance(event, Data):
+                self._objects.put(event)
             elif isinstance(event, Withdrawn):
                 self._text.pop(event.message, None)
                 self._reasoning.pop(event.message, None)
@@ -40,11 +46,42 @@ class Answer:
         """The thinking of the messages that stand."""
         return BETWEEN_MESSAGES.join("".join(pieces) for pieces in self._reasoning.values())
 
+    @property
+    def output(self) -> Any:
+        """The object that the chain makes, or its objects by their names; None where it makes none."""
+        return self._objects.value
+
+
+class _Objects:
+    """The objects that a chain gives, by their names; what has no name of its own stands for itself."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Any] = {}
+        self._items: list[Any] = []
+
+    def put(self, event: Data) -> None:
+        if event.name == "item":
+            self._items.append(event.value)
+            self._named["item"] = event.value if len(self._items) == 1 else list(self._items)
+        elif event.name not in _BESIDE:
+            self._named[event.name] = event.value
+
+    @property
+    def value(self) -> Any:
+        """The object, or all by their names; None where there is none."""
+        return next(iter(self._named.values()), None) if self._named.keys() <= _BARE else dict(self._named)
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text; None for what is none, or not all of one."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
 
 _NOTHING = object()
 _ASKED = "interrupted"  # the message in which a graph asks
-_NO_ANSWER = ("sources", "custom")  # beside an answer
-_BARE = frozenset(("output", "item", "parsed"))  # the names of values that have none of their own
 
 
 class OneText:
@@ -56,7 +93,7 @@ class OneText:
     def __init__(self) -> None:
         self.message: object = _NOTHING
         self._said = False
-        self._data: dict[str, Any] = {}
+        self._objects = _Objects()
 
     def piece(self, piece: Token | Reasoning) -> str:
         """The text to add for a piece of the answer, or of the thinking, which is a text of its own."""
@@ -72,13 +109,12 @@ class OneText:
         """
         if isinstance(event, Withdrawn) and event.message == self.message:
             self.message = _NOTHING
-        elif isinstance(event, Data) and event.name not in _NO_ANSWER:
-            self._data[event.name] = event.value
+        elif isinstance(event, Data):
+            self._objects.put(event)
         elif isinstance(event, Interrupted):
             return self.piece(Token(in_words(event.interrupts), _ASKED))
-        elif isinstance(event, Finished) and not self._said and self._data and event.reason != "tool_calls":
-            bare = next(iter(self._data.values())) if self._data.keys() <= _BARE else self._data
-            return json.dumps(bare, ensure_ascii=False)
+        elif isinstance(event, Finished) and not self._said and event.reason != "tool_calls":
+            return "" if self._objects.value is None else json.dumps(self._objects.value, ensure_ascii=False)
         return ""
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from llmstream.events import (
     Cancelled,
@@ -24,10 +25,13 @@ from llmstream.events import (
     Withdrawn,
 )
 from llmstream.ollama.forecast import about
-from llmstream.view.answer import Answer
+from llmstream.view.answer import Answer, parsed
 from llmstream.view.interrupts import in_words
-from llmstream.view.markdown import escape, fenced, source_list
+from llmstream.view.markdown import fenced, source_list
+from llmstream.view.stats_line import stats_line
 
+# What an object of the chain's belongs to, so that no text is added to it.
+_OBJECT = "output"
 _BAR = 10
 
 
@@ -55,13 +59,15 @@ class Part:
 
 
 class Progress:
-    """The parts of a run so far; clock: in seconds.
+    """The parts of a run so far.
 
+    is_json: whether the text is JSON, since a `format` was asked for. clock: in seconds.
     ended: the terminal event. seen: how many events were taken in. line: the statistics under a finished answer, in
     Markdown.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, is_json: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        self.is_json = is_json
         self.ended: Terminal | None = None
         self.seen = 0
         self.line = ""
@@ -74,6 +80,7 @@ class Progress:
         self._answer = Answer()
         self._tools: dict[str, Part] = {}
         self._output: Part | None = None
+        self._objects: list[Part] = []
 
     @property
     def text(self) -> str:
@@ -84,6 +91,17 @@ class Progress:
     def reasoning(self) -> str:
         """The thinking so far."""
         return self._answer.reasoning
+
+    @property
+    def output(self) -> Any:
+        """The object that the answer is, or that comes beside its text; None where there is none, or not all of it."""
+        return parsed(self.text) if self.is_json else self._answer.output
+
+    @property
+    def plain(self) -> str:
+        """The answer as plain text: exactly the model's, or the chain's object as JSON where there is no text."""
+        is_object = not self.text and self.output is not None
+        return json.dumps(self.output, ensure_ascii=False, indent=2) if is_object else self.text
 
     @property
     def streaming(self) -> bool:
@@ -138,10 +156,12 @@ class Progress:
             case Data("sources", value) if isinstance(value, list):
                 self._note(f"Sources ({len(value)})", source_list(value))
             case Data("output", value):  # the whole so far, which takes the place of what was there
-                self._output = self._output or self._note("output", "")
-                self._output.pieces[:] = [fenced(value)]
+                self._output = self._output or self._object()
+                self._output.pieces[:] = [fenced(value).rstrip()]
+            case Data("custom", value):
+                self._note("custom", fenced(value))
             case Data(name, value):
-                self._note(name, fenced(value))
+                self._objects.append(self._note(name, fenced(value)))
             case Finished() | Failed() | Cancelled() | Interrupted():
                 self._finish(event)
 
@@ -157,8 +177,21 @@ class Progress:
         elif isinstance(event, Interrupted):
             self.parts.append(Part("question", "Waiting for you", [in_words(event.interrupts)]))
         elif not self.text and not self._tools and event.reason != "tool_calls":
-            self._remark("Empty answer", "The model answered nothing.")
+            self._finish_without_text()
         self.line = stats_line(event, self._model, cut=self._cut)
+
+    def _finish_without_text(self) -> None:
+        """Shows the objects that a chain gave as its answer, as one; else says that there is none."""
+        if self.output is None:
+            return self._remark("Empty answer", "The model answered nothing.")
+        self.parts[:] = [part for part in self.parts if not any(part is each for each in self._objects)]
+        self._object().pieces.append(fenced(self.output).rstrip())
+
+    def _object(self) -> Part:
+        part = Part("text", message=_OBJECT)
+        self._objects.append(part)
+        self.parts.append(part)
+        return part
 
     def _live(self, kind: Literal["text", "thinking"], title: str, message: str | None) -> Part:
         """The part that grows, a new one where the last is of another kind or message."""
@@ -198,29 +231,3 @@ def bar(status: Status) -> str:
 def _place(status: Status) -> str:
     place = f", number {status.position}" if status.position else ""
     return f"Waiting in line{place}" + ("" if status.eta_s is None else f", {about(status.eta_s)}")
-
-
-def stats_line(event: Terminal, model: str, *, cut: bool = False) -> str:
-    """The line under an answer, in Markdown."""
-    if not isinstance(event, Finished | Interrupted):
-        return ""
-    cut_short = isinstance(event, Finished) and event.reason == "length"
-    cut = cut or (isinstance(event, Finished) and event.prompt_truncated)
-    timings, tokens = event.timings, event.usage.output_tokens
-    parts = [
-        "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
-        "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
-        "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
-        escape(model),
-        "cut at its length limit" if cut_short else "",
-        "the conversation was cut to fit the model" if cut else "",
-    ]
-    return " · ".join(part for part in parts if part)
-
-
-def _speed(per_s: float) -> str:
-    return f"{per_s:,.1f}" if per_s < 100 else f"{per_s:,.0f}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

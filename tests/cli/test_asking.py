@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from llmstream.cli.ask import RemoteSource, show_answer
+from llmstream.cli.ask import show_answer
+from llmstream.cli.source import RemoteSource
 from llmstream.events import Finished, Interrupted, ToolResult
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings

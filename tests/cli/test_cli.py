@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import select
 import signal
@@ -162,13 +163,24 @@ def test_help_imports_nothing_heavy() -> None:
     assert set() == set(HEAVY) & set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("command", ["serve", "ask", "chat", "models", "doctor"])
-def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """The help of a command says how to use it."""
+@pytest.mark.parametrize("words", [["{}", "--help"], ["help", "{}"]])
+@pytest.mark.parametrize("command", ["serve", "ask", "chat", "models", "doctor", "help"])
+def test_every_command_has_help(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of a command says how to use it, whichever way it is asked for."""
     with pytest.raises(SystemExit) as ended:
-        main([command, "--help"])
+        main([word.format(command) for word in words])
     assert 0 == ended.value.code
     assert capsys.readouterr().out.startswith(f"usage: llmstream {command}")
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """`llmstream help` is `--help`; a command that there is not is told."""
+    assert 0 == main(["help"])
+    assert capsys.readouterr().out.startswith("usage: llmstream [-h]")
+    with pytest.raises(SystemExit) as ended:
+        main(["help", "sing"])
+    assert 2 == ended.value.code
+    assert "invalid choice: 'sing'" in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,6 +202,31 @@ def test_the_question_comes_from_stdin(arguments: list[str], upstream: DemoOllam
     """Without an argument, or with a dash for one."""
     upstream.answers["From a\npipe?"] = "Yes."
     assert "Yes.\n" == call("ask", *arguments, text="From a\npipe?\n", ollama=upstream.url).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"), [("A text\nof two lines.\n", "Sum up.\n\nA text\nof two lines."), ("\n", "Sum up.")]
+)
+def test_a_question_about_what_is_piped(text: str, asked: str, upstream: DemoOllama, call: Call) -> None:
+    """`cat file | llmstream ask "…"` asks the question, and below a blank line stands the text."""
+    assert 0 == call("ask", "Sum up.", text=text, ollama=upstream.url).returncode
+    assert asked == chats(upstream)[-1]["messages"][-1]["content"]
+
+
+def test_a_stdin_that_stays_open_is_told(upstream: DemoOllama) -> None:
+    """Who starts the command and leaves its stdin open learns what it waits for."""
+    upstream.answers["Q?"] = "A."
+    with subprocess.Popen(
+        [*COMMAND, "ask", "Q?"],
+        cwd=ROOT,
+        env=environment(upstream.url),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        assert b"Waiting for the end of the text on stdin" in process.stderr.readline()
+        assert (b"A.\n", b"") == process.communicate(timeout=TIMEOUT_S)
 
 
 def test_an_empty_question_is_refused(upstream: DemoOllama, call: Call) -> None:
@@ -318,6 +355,62 @@ def test_a_reader_that_leaves_stops_the_model(upstream: DemoOllama) -> None:
     assert upstream.requests[-1].closed
 
 
+def as_json(done: Done) -> dict[str, Any]:
+    """The one object that was printed, on one line."""
+    assert 1 == done.stdout.count("\n")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_an_answer_as_json(upstream: DemoOllama, call: Call) -> None:
+    """Text and thinking, exactly, the model, and the figures; no character steers a terminal."""
+    upstream.answers["Q?"] = "a\x1b[31m\x9b b\n é"
+    done = call("ask", "Q?", "--json", ollama=upstream.url)
+    assert ("", 0, True) == (done.stderr, done.returncode, done.stdout.isascii())
+    answer = as_json(done)
+    assert "a\x1b[31m\x9b b\n é" == answer["text"]
+    assert ("finished", "stop", "demo:latest", None) == tuple(
+        answer[name] for name in ("state", "reason", "model", "error")
+    )
+    assert answer["usage"]["output_tokens"] > 0
+    assert answer["timings"]["total_s"] > 0
+    thoughts = as_json(call("ask", "Q?", "--json", "--model", "demo:thinking", "--thinking", ollama=upstream.url))
+    assert thoughts["reasoning"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "code", "exit_code"),
+    [
+        (["Q?", "--model", "demo:error-line"], "The sky is blue because", "upstream_error", 1),
+        (["Q?", "--model", "demo-new"], "", "model_not_found", 1),
+        (["Q?", "--image", "/no/such.png"], "", "invalid_request", 1),
+        (["Q?", "--url", "nowhere"], "", "settings", 2),
+        (["Q?", "--url", "http://127.0.0.1:9"], "", "upstream_unreachable", 1),
+        ([" "], "", "invalid_request", 1),
+    ],
+)
+def test_an_error_as_json(
+    arguments: list[str], text: str, code: str, exit_code: int, upstream: DemoOllama, call: Call
+) -> None:
+    """What is wrong stands in the object, with what came before; stderr is empty, the exit code as ever."""
+    done = call("ask", *arguments, "--json", ollama=upstream.url)
+    answer = as_json(done)
+    assert (exit_code, "", "failed") == (done.returncode, done.stderr, answer["state"])
+    assert (text, code) == (answer["text"], answer["error"]["code"])
+    assert answer["error"]["message"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to another process on Windows: run it elsewhere")
+def test_an_interrupted_answer_as_json(upstream: DemoOllama) -> None:
+    """Ctrl-C keeps what came, and frees the model."""
+    with piped("ask", "Q?", "--json", "--model", "demo:stall-3", ollama=upstream.url) as process:
+        assert upstream.wait_active()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=TIMEOUT_S)
+    assert (130, b"", "cancelled") == (process.returncode, errors, json.loads(out)["state"])
+    assert upstream.wait_idle()
+
+
 def test_another_server_is_asked(
     upstream: DemoOllama,
     settings: Settings,
@@ -330,16 +423,16 @@ def test_another_server_is_asked(
     assert ("Over there.\n", "", 0) == (done.stdout, done.stderr, done.returncode)
 
 
-def test_a_server_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_is_not_there(call: Call) -> None:
     """An error in one line, as without --url."""
-    assert 1 == main(["ask", "Q?", "--url", "http://127.0.0.1:9"])
-    assert "No llmstream server answers at http://127.0.0.1:9" in capsys.readouterr().err
+    done = call("ask", "Q?", "--url", "http://127.0.0.1:9", ollama="127.0.0.1:9")
+    assert ("No llmstream server answers at http://127.0.0.1:9" in done.stderr, 1) == (True, done.returncode)
 
 
-def test_url_and_demo_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_url_and_demo_exclude_each_other(call: Call) -> None:
     """Another server decides for itself."""
-    assert 2 == main(["ask", "Q?", "--url", "http://127.0.0.1:9", "--demo"])
-    assert "--url" in capsys.readouterr().err
+    done = call("ask", "Q?", "--url", "http://127.0.0.1:9", "--demo", ollama="127.0.0.1:9")
+    assert ("--url" in done.stderr, 2) == (True, done.returncode)
 
 
 def test_chat_remembers(upstream: DemoOllama, call: Call) -> None:

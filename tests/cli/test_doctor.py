@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -9,11 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 import llmstream
-from llmstream.cli import main
-from llmstream.demo_ollama import DemoOllama
+from llmstream.cli import doctor, main
+from llmstream.demo_ollama import DemoOllama, Model
 from tests.support.redis import RedisServer
 
 
@@ -30,6 +32,38 @@ def test_doctor_says_that_everything_is_there(with_ollama: DemoOllama, capsys: p
     assert all(re.match(r"(ok|missing) +\S", line) for line in lines)
     assert any(re.fullmatch(rf"ok +Ollama \S+ at {re.escape(with_ollama.url)}", line) for line in lines)
     assert "ok       models: demo:latest, demo-thinking:latest" in lines
+    assert any(re.fullmatch(r"ok +model demo:latest answers: a token in \d+\.\d s", line) for line in lines)
+
+
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_doctor_tells_a_model_that_answers_nobody(
+    is_loaded: bool, with_ollama: DemoOllama, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that is loaded hangs, and the line says how to free it; any other may only need longer than the limit."""
+    with_ollama.models["demo:slow-0.6"] = Model("demo:slow-0.6")
+    monkeypatch.setenv("LLMSTREAM_MODEL", "demo:slow-0.6")
+    monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
+    if is_loaded:
+        httpx.post(f"{with_ollama.url}/api/generate", json={"model": "demo:slow-0.6", "keep_alive": "5m"})
+    assert int(is_loaded) == main(["doctor"])
+    line = next(line for line in capsys.readouterr().out.splitlines() if "no token within 0.2 s" in line)
+    if is_loaded:
+        assert line.startswith("MISSING  model demo:slow-0.6: ")
+        assert "`ollama stop demo:slow-0.6`" in line
+        assert f"""curl {with_ollama.url}/api/generate -d '{{"model": "demo:slow-0.6", "keep_alive": 0}}'""" in line
+    else:
+        assert line.startswith("missing  model demo:slow-0.6: ")
+        assert "`ollama run demo:slow-0.6 hi` waits for it" in line
+
+
+def test_doctor_tells_the_error_of_a_model(
+    with_ollama: DemoOllama, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A model that is there and can't answer is no sound one."""
+    with_ollama.models["demo:error-line"] = Model("demo:error-line")
+    monkeypatch.setenv("LLMSTREAM_MODEL", "demo:error-line")
+    assert 1 == main(["doctor"])
+    assert "MISSING  model demo:error-line: Ollama" in capsys.readouterr().out
 
 
 def test_doctor_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +169,19 @@ def test_models_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
     captured = capsys.readouterr()
     assert ("", 1) == (captured.out, captured.err.count("\n"))
     assert "run with --demo (in Python: `with llmstream.demo():`)" in captured.err
+
+
+@pytest.mark.usefixtures("with_ollama")
+def test_models_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The form of the server's `GET /models`, with what each can do; an error is an object, too."""
+    assert 0 == main(["models", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert "demo:latest" == told["default"]
+    assert {"name": "demo:latest", "size": 0, "loaded": False, "capabilities": ["completion"]} == told["models"][0]
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    assert 1 == main(["models", "--json"])
+    captured = capsys.readouterr()
+    assert ("upstream_unreachable", "") == (json.loads(captured.out)["error"]["code"], captured.err)
 
 
 def test_models_of_the_demo(capsys: pytest.CaptureFixture[str]) -> None:

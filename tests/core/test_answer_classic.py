@@ -14,6 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
 from llmstream import Runs, Settings
+from llmstream.runs import chain_warnings
 from tests.support.scripted_model import asks, says, see, weather
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
@@ -65,8 +66,11 @@ async def test_agent_executor() -> None:
     assert [("c1", "18 degrees in Paris")] == seen.results
 
 
-async def test_a_memory_of_its_own_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_memory_of_its_own_is_warned_of(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every caller would read what the others said."""
+    monkeypatch.setattr(chain_warnings, "_told", set())
     from langchain_classic.chains import ConversationChain
     from langchain_classic.memory import ConversationBufferMemory
 

@@ -134,10 +134,19 @@ def test_tools_and_sources_are_notes() -> None:
 
 
 def test_an_output_takes_the_place_of_the_one_before() -> None:
-    """What a JSON parser gives, the whole so far each time, is one note; other data are one each."""
-    found = shown(Data("output", [1]), Data("cost", 1), Data("output", [1, 2]), Data("cost", 2), DONE)
-    assert ["output", "cost", "cost"] == [title for title, _ in found[:3]]
-    assert "2" in found[0][1]
+    """What a JSON parser gives, the whole so far each time, is shown once; other data are notes beside a text."""
+    found = shown(Data("output", [1]), Data("cost", 1), Data("output", [1, 2]), Data("cost", 2), Token("Two."), DONE)
+    assert [(None, "```json\n[\n  1,\n  2\n]\n```"), "cost", "cost", (None, "Two.")] == [
+        (title, text) if title is None else title for title, text in found
+    ]
+
+
+def test_objects_alone_are_the_answer() -> None:
+    """Where a chain gives no text, its objects are shown as one, in the place of notes and of a remark on emptiness."""
+    found = shown(Data("sources", [{"title": "A"}]), Data("city", "Oslo"), Data("custom", 1), Data("size", 2), DONE)
+    assert ["Sources (1)", "custom", None] == [title for title, _ in found]
+    assert '```json\n{\n  "city": "Oslo",\n  "size": 2\n}\n```' == found[-1][1]
+    assert [(None, "```json\n[\n  1,\n  2\n]\n```")] == shown(Data("item", 1), Data("item", 2), DONE)
 
 
 def test_link_of_a_source_is_http() -> None:

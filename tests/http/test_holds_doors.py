@@ -77,5 +77,5 @@ def test_id_that_is_too_long(
 async def test_model_that_answers_nobody(upstream: DemoOllama) -> None:
     """`doctor` tells a model whose place was never freed from one that answers."""
     ollama = Ollama.of(Settings(ollama_url=upstream.url))
-    assert not await ollama.answers("demo:silent", within_s=0.5)
-    assert await ollama.answers("demo")
+    assert await ollama.first_token_s("demo:silent", within_s=0.5) is None
+    assert await ollama.first_token_s("demo", within_s=LIMIT_S) is not None

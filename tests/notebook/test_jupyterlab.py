@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.timeout(180)
 
 TIMEOUT_MS = 40_000
 STALLED = "1 2 3"  # what demo:stall-3 says before it falls silent
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 EVIL = (
     'Begin <img src=x onerror="window.pwned = 1"> <script>window.pwned = 1</script> '
     "[click](javascript:window.pwned=1)\n\n<iframe srcdoc='<script>parent.pwned = 1</script>'></iframe>\n\nThe end."
@@ -65,6 +67,7 @@ def ollama() -> Iterator[DemoOllama]:
         server.answers |= {"Hello": "Hi there.", "Evil": EVIL, "Wide": WIDE}
         server.answers |= {f"Text {number}": text.text for number, text in enumerate(HARD_TEXTS)}
         server.models["demo:stall-3"] = Model("demo:stall-3")
+        server.models["sees:latest"] = Model("sees:latest", capabilities=("completion", "vision"))
         yield server
 
 
@@ -300,6 +303,21 @@ def test_chat(notebook: Notebook, ollama: DemoOllama) -> None:
     panel.get_by_role("button", name="Retry").click()
     contains(panel, "I am llmstream's demo")
     expect(panel).not_to_contain_text(STALLED)
+
+
+def test_image_in_the_chat(notebook: Notebook, ollama: DemoOllama) -> None:
+    """An image that is chosen goes with the question, and is seen above the answer."""
+    panel = notebook.run(TALK)
+    panel.locator("select").select_option("sees:latest", timeout=TIMEOUT_MS)
+    button = panel.get_by_role("button", name="Image")
+    with notebook.page.expect_file_chooser() as choosing:
+        button.click()
+    choosing.value.set_files({"name": "dot.png", "mimeType": "image/png", "buffer": base64.b64decode(PNG)})
+    expect(button).to_contain_text("(1)", timeout=TIMEOUT_MS)
+    contains(notebook.ask("Hello"), "Hi there.")
+    assert [PNG] == ollama.requests[-1].body["messages"][-1]["images"]
+    expect(panel.locator("img")).to_have_js_property("naturalWidth", 1, timeout=TIMEOUT_MS)
+    expect(button).to_contain_text("(0)", timeout=TIMEOUT_MS)
 
 
 def test_saved_notebook(notebook: Notebook, ollama: DemoOllama) -> None:

@@ -43,8 +43,8 @@ def test_answer_is_exact_and_shown_once(kernel: Kernel) -> None:
     assert [{"text/markdown", "text/plain"}] * 2 == [set(bundle) for bundle in cell.bundles]
     assert NEWLINES == cell.plain[0]
     assert "tokens/s" in cell.plain[1]
-    assert [NEWLINES, "", True, "finished"] == kernel.value(
-        "[answer.text, answer.reasoning, answer.complete, answer.state]"
+    assert [NEWLINES, "", None, True, "finished"] == kernel.value(
+        "[answer.text, answer.reasoning, answer.output, answer.complete, answer.state]"
     )
     assert kernel.value(
         "[answer.usage.output_tokens > 0, answer.timings.total_s > 0, len(answer.run_id), answer.error]"
@@ -218,6 +218,20 @@ def test_thinking_is_folded(kernel: Kernel) -> None:
     assert markdown.endswith(f"</details>\n\n{text}")
     assert "" != reasoning
     assert text == cell.plain[0]
+
+
+@pytest.mark.parametrize("call", ["await show", "show_sync"])
+def test_structured_answer(kernel: Kernel, ollama: DemoOllama, call: str) -> None:
+    """An object is shown as JSON and is `answer.output`: of a format that was asked for, and of a chain's own."""
+    ollama.answers["Oslo?"] = '{"city": "Oslo"}'
+    shown = '```json\n{\n  "city": "Oslo"\n}\n```'
+    cell = kernel.run(f"answer = {call}('Oslo?', format='json')")
+    assert [{"text/markdown": shown, "text/plain": '{"city": "Oslo"}'}] == cell.bundles[:1]
+    assert [{"city": "Oslo"}, '{"city": "Oslo"}'] == kernel.value("[answer.output, answer.text]")
+    kernel.run("async def city(question): return {'city': 'Oslo'}")
+    cell = kernel.run(f"answer = {call}('Oslo?', chain=city)")
+    assert [shown, "city"] == [cell.bundles[0]["text/markdown"], cell.plain[1]]
+    assert [{"city": "Oslo"}, ""] == kernel.value("[answer.output, answer.text]")
 
 
 def test_runs_can_be_shared(kernel: Kernel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from tests.support.kernels import Kernel
 from tests.support.notebook_panel import Panel
 
 STALLED = " 1 2 3"
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
 EVIL = "<img src=x onerror=alert(1)>"
 
 
@@ -22,6 +26,7 @@ def ollama(kernels_ollama: DemoOllama) -> DemoOllama:
     """The demo Ollama of the kernels, which knows these questions and models."""
     kernels_ollama.answers |= {"Hello": "Hi there.", "Evil": EVIL}
     kernels_ollama.models |= {name: Model(name) for name in ("demo:stall-3", "demo:newlines", "demo:error-line")}
+    kernels_ollama.models["sees:latest"] = Model("sees:latest", capabilities=("completion", "vision"))
     return kernels_ollama
 
 
@@ -110,10 +115,14 @@ def test_question_that_was_typed_before(panel: Panel, ollama: DemoOllama) -> Non
 
 
 def test_unattended_chat_leaves_a_hint(kernel: Kernel) -> None:
-    """Where nobody can use it, as under nbclient, there is a line instead of the panel, and no widget."""
+    """Where nobody can use it, as under nbclient, there is a line instead of the panel, or what code has asked."""
     cell = kernel.run("unattended = Chat()\nunattended", allow_stdin=False)
     hint = "A chat panel: run the cell to use it."
     assert [[{"text/markdown": f"*{hint}*", "text/plain": hint}], {}] == [cell.bundles, kernel.widgets]
+    sent = kernel.run("await unattended.send('Hello')", allow_stdin=False)
+    again = kernel.run("unattended", allow_stdin=False)
+    said = {"text/markdown": "**You:** Hello\n\nHi there.", "text/plain": "> Hello\n\nHi there."}
+    assert [["Hi there."], [said], {}] == [sent.plain, again.bundles, kernel.widgets]
 
 
 def test_voila_shows_the_panel(kernel: Kernel) -> None:
@@ -134,6 +143,75 @@ def test_closed_chat_leaves_its_conversation(kernel: Kernel) -> None:
     kernel.run("chat.close()")
     expected = {"text/markdown": "**You:** Hello\n\nHi there.", "text/plain": "> Hello\n\nHi there."}
     assert [[expected], {}] == [panel.cell.bundles, kernel.widgets]
+
+
+def test_system_prompt(kernel: Kernel, ollama: DemoOllama) -> None:
+    """It is sent before every question, in place of the one that is set, and is part of the messages."""
+    kernel.run("import os; os.environ['LLMSTREAM_SYSTEM_PROMPT'] = 'Be long.'\nchat = Chat(system='Be brief.')")
+    cell = kernel.run(
+        "answers = [await chat.send('Hello') for _ in range(2)]\nos.environ.pop('LLMSTREAM_SYSTEM_PROMPT')"
+    )
+    assert [] == cell.errors
+    said = [("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi there."), ("user", "Hello")]
+    assert said == [(each["role"], each["content"]) for each in questions(ollama)[-1]]
+    assert said == [(each["role"], each["content"]) for each in kernel.value("chat.messages")[:-1]]
+    assert "Hi there." == kernel.value("answers[1].text")
+    assert "system belongs to the default chain" in kernel.run("Chat(print, system='x')").errors[0]["evalue"]
+    kernel.run("chat.close()")
+
+
+def test_sending_from_a_cell(panel: Panel) -> None:
+    """What code sends stands in the panel; its answer is not shown twice, can be forgotten to be awaited, and fails."""
+    assert [] == panel.kernel.run("await chat.send('Hello')").outputs
+    assert ["Hello", "Hi there."] == [bundle["text/plain"] for bundle in panel.shown()[:2]]
+    assert [] == panel.kernel.run("chat.send('Evil')").outputs
+    panel.kernel.wait(lambda: len(panel.shown()) == 6)
+    panel.wait_ended()
+    assert f"**You:** Hello\n\nHi there.\n\n**You:** Evil\n\n{EVIL.replace('<', '&lt;')}" == panel.kernel.value(
+        "chat.markdown()"
+    )
+    panel.pick("demo:error-line")
+    failed = panel.kernel.run("await chat.send('Why?')").errors[0]
+    assert ("UpstreamError", 1) == (failed["ename"], len(failed["traceback"]))
+    panel.wait_for("The answer is not complete")
+
+
+def test_one_question_at_a_time(panel: Panel) -> None:
+    """A second one is refused while an answer comes; the interrupt button of the cell stops the first."""
+    panel.pick("demo:stall-3")
+    cell = panel.kernel.begin("stopped = await chat.send('Why?')")
+    panel.wait_for(STALLED)
+    panel.kernel.interrupt()
+    panel.kernel.wait(lambda: cell.done)
+    assert [STALLED, "cancelled"] == panel.kernel.value("[stopped.text, stopped.state]")
+    panel.ask("Why?")
+    panel.kernel.wait(lambda: len(panel.shown()) == 6 and STALLED in panel.shown()[4].get("text/markdown", ""))
+    assert "An answer is coming" in panel.kernel.run("await chat.send('Hello')").errors[0]["evalue"]
+    panel.kernel.press("Stop")
+    panel.wait_ended()
+
+
+def test_images(panel: Panel, ollama: DemoOllama) -> None:
+    """An image that is chosen or sent goes with its question, and stands in the panel; a blind model is told."""
+    panel.pick("sees:latest")
+    panel.kernel.upload(panel.kernel.find(_model_name="FileUploadModel"), "cat.png", PNG)
+    panel.send("Hello")
+    panel.wait_for("tokens/s")
+    panel.wait_ended()
+    assert [[base64.b64encode(PNG).decode()]] == [each.get("images") for each in questions(ollama)[-1]]
+    assert [] == panel.kernel.widgets[panel.kernel.find(_model_name="FileUploadModel")]["value"]
+    sent = "await chat.send('Hello', images=[base64.b64decode(PNG)])\nlen(chat.messages[2]['content'])"
+    assert ["2"] == panel.kernel.run(f"import base64\nPNG = {base64.b64encode(PNG)!r}\n{sent}").plain
+    assert [1, 0, 1] == [len(each.get("images") or ()) for each in questions(ollama)[-1]]
+    assert 2 == sum(state.get("_model_name") == "ImageModel" for state in panel.kernel.widgets.values())
+    assert "**You:** Hello\n\n*1 image*\n\nHi there." == panel.kernel.value("chat.markdown()").partition("\n\n**")[0]
+    asked = len(questions(ollama))
+    for code in ("await chat.send('Hello', images=['/no/such.png'])", "await chat.send('Hello', images=[b'no image'])"):
+        assert "InvalidRequest" == panel.kernel.run(code).plain[-1]
+    panel.pick("demo:newlines")
+    panel.kernel.press("Retry")
+    panel.wait_for("can't be read")
+    assert asked == len(questions(ollama))
 
 
 def test_own_chain(kernel: Kernel) -> None:

@@ -77,6 +77,24 @@ def test_tools_and_sources_are_folded() -> None:
     assert "1. [A](https://a.example)\n\n</details>\n\nSunny." in markdown
 
 
+def test_json_is_code() -> None:
+    """An answer in a format that was asked for is shown as JSON, to the end and before; the plain text is exact."""
+    progress = Progress(is_json=True)
+    progress.put([Token('{"city": "Oslo", ')])
+    assert ('```\n{"city": "Oslo", \n```', None) == (answer_markdown(progress), progress.output)
+    progress.put([Token('"size":2}'), DONE])
+    assert {"text/markdown": '```json\n{\n  "city": "Oslo",\n  "size": 2\n}\n```',
+            "text/plain": '{"city": "Oslo", "size":2}'} == answer_bundle(progress)  # fmt: skip
+    assert {"city": "Oslo", "size": 2} == progress.output
+
+
+def test_an_object_of_the_chain_is_code() -> None:
+    """An object and no text is shown and saved as JSON, which a model's fence can't end."""
+    progress = progress_of(Data("output", {"a": "```\n<img src=x onerror=alert(1)>"}), DONE)
+    assert '````json\n{\n  "a": "```\\n<img src=x onerror=alert(1)>"\n}\n````' == answer_markdown(progress)
+    assert '{\n  "a": "```\\n<img src=x onerror=alert(1)>"\n}' == answer_bundle(progress)["text/plain"]
+
+
 @pytest.mark.parametrize(
     ("events", "line"),
     [

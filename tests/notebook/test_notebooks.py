@@ -77,9 +77,9 @@ def ollama() -> Iterator[DemoOllama]:
 
 
 def execute(notebook: Any, folder: Path, **environment: str) -> Any:
-    """The notebook as nbclient leaves it; folder: for files of IPython's own."""
+    """The notebook as nbclient leaves it, run in a folder of its own, which has nothing but IPython's files."""
     quiet = {"IPYTHONDIR": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(FOLDER)}})
+    client = NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(folder)}})
     return client.execute(env={**os.environ, **quiet, **environment})
 
 
@@ -138,7 +138,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
         quiet = {"IPYTHONDIR": str(folder), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         for name, value in {"OLLAMA_HOST": ollama.url, "LLMSTREAM_MODEL": "demo", **quiet}.items():
             patch.setenv(name, value)
-        options = {"cwd": FOLDER, "progress_bar": False}
+        options = {"cwd": folder, "progress_bar": False}
         papermill.execute_notebook(NOTEBOOKS[0], folder / "saved.ipynb", {"topic": "fly"}, **options)
         return nbformat.read(folder / "saved.ipynb", 4)  # type: ignore[no-untyped-call]
 

@@ -15,6 +15,7 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import Busy, KeyConflict, ModelNotFound, RunNotFound, ServerShutdown, TooManyRuns
 from llmstream.events import Cancelled, Event, Failed, Finished, Started, Status, Token, is_terminal
+from llmstream.runs import chain_warnings
 from llmstream.runs.manager import Runs
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
@@ -290,20 +291,36 @@ def blocking(entered: threading.Event, release: threading.Event) -> RunnableLamb
     return RunnableLambda(slow)
 
 
-async def test_a_stopped_sync_step_gives_its_place_back(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stopped_sync_step_gives_its_place_back(settings: Settings) -> None:
     """A stop ends the run at once, and somebody else gets its place; its thread runs on, and its result is dropped."""
     runs = Runs(settings.change(max_active_runs=1))
     entered, release = threading.Event(), threading.Event()
-    with caplog.at_level(logging.WARNING, "llmstream"):
-        run = await runs.start("q", chain=blocking(entered, release))
-        await asyncio.to_thread(entered.wait, 10)
-        await run.stop()
-        assert Cancelled("stop") == (await follow(run))[-1]
-        second = await runs.start("q", model="demo:one-chunk")
-        assert isinstance((await follow(second))[-1], Finished)
-        release.set()
+    run = await runs.start("q", chain=blocking(entered, release))
+    await asyncio.to_thread(entered.wait, 10)
+    await run.stop()
+    assert Cancelled("stop") == (await follow(run))[-1]
+    second = await runs.start("q", model="demo:one-chunk")
+    assert isinstance((await follow(second))[-1], Finished)
+    release.set()
     assert [Cancelled("stop")] == (await follow(run))[1:]
-    assert 1 == sum("sync function" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_sync_step_is_warned_of_once(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process, by the names of the first chain's steps: a notebook makes runs and chains in every cell."""
+    monkeypatch.setattr(chain_warnings, "_told", set())
+
+    def shout(question: str) -> str:
+        return question.upper()
+
+    def whisper(question: str) -> str:
+        return question.lower()
+
+    with caplog.at_level(logging.WARNING, "llmstream"):
+        for chain in (shout, shout, whisper):
+            await follow(await Runs(settings).start("q", chain=chain))
+    assert [True] == ["sync functions in the chain: 'shout'" in record.getMessage() for record in caplog.records]
 
 
 async def test_there_is_one_end_whatever_happens_at_once(upstream: DemoOllama, settings: Settings) -> None:

@@ -26,10 +26,10 @@ def environment(ollama: str, **variables: str) -> dict[str, str]:
 
 @contextmanager
 def piped(*arguments: str, ollama: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command with pipes, ended at the end of the block whatever happens."""
-    pipe = subprocess.PIPE
+    """The command with pipes and nothing to read, ended at the end of the block whatever happens."""
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     with subprocess.Popen(
-        [*COMMAND, *arguments], cwd=ROOT, env=environment(ollama), stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0
+        [*COMMAND, *arguments], cwd=ROOT, env=environment(ollama), stdin=nothing, stdout=pipe, stderr=pipe, bufsize=0
     ) as process:
         try:
             yield process

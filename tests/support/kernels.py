@@ -144,12 +144,19 @@ class Kernel:
         """What a front end sends when a person changes a widget."""
         self._to_widget(widget, {"method": "update", "state": state, "buffer_paths": []})
 
+    def upload(self, widget: str, name: str, content: bytes) -> None:
+        """What a front end sends when a person chooses a file."""
+        file = {"name": name, "type": "image/png", "size": len(content), "last_modified": 0}
+        data = {"method": "update", "state": {"value": [file]}, "buffer_paths": [["value", 0, "content"]]}
+        self._to_widget(widget, data, content)
+
     def submit(self, widget: str) -> None:
         """Enter in a text field."""
         self._to_widget(widget, {"method": "custom", "content": {"event": "submit"}})
 
-    def _to_widget(self, widget: str, data: dict[str, Any]) -> None:
+    def _to_widget(self, widget: str, data: dict[str, Any], *buffers: bytes) -> None:
         message = self._client.session.msg("comm_msg", {"comm_id": widget, "data": data})
+        message["buffers"] = list(buffers)
         self._client.shell_channel.send(message)
 
     def _take(self, message: Mapping[str, Any]) -> None:

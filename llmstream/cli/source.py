@@ -1,0 +1,104 @@
+"""The sources of answers for `ask` and `chat`: this process, or another llmstream server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llmstream import concurrency
+from llmstream.cli.pull_progress import pull
+from llmstream.core.api import stream_events
+from llmstream.demo_ollama.fallback import Fallback
+from llmstream.errors import SettingsError
+from llmstream.events import Event, Failed
+from llmstream.ollama.models import Ollama
+from llmstream.openai.upstream import upstream_of
+from llmstream.settings import Settings
+from llmstream.view.safe import one_line
+from llmstream.view.terminal import on_terminal
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+class Source:
+    """Answers from the default chain, over the demo Ollama where there is none."""
+
+    def __init__(self, fallback: Fallback, model: str | None) -> None:
+        self._fallback = fallback
+        self.model = model
+
+    def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
+        """The events of the answer to the last message; the default chain asks nothing, so it needs no answers."""
+        return stream_events(messages, settings=self._fallback.settings, model=self.model)
+
+    def pull_missing(self, failure: Failed) -> bool:
+        """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
+        model = self.model or self._fallback.settings.model
+        upstream = concurrency.run(upstream_of(self._fallback.settings))
+        if failure.code != "model_not_found" or not model or not isinstance(upstream, Ollama):
+            return False
+        if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
+            return False
+        print(f"The model {one_line(model)} is not there. Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            return False
+        pull(upstream, model)
+        return True
+
+
+class RemoteSource:
+    """Answers from another llmstream server."""
+
+    def __init__(self, url: str, settings: Settings, arguments: argparse.Namespace) -> None:
+        self._url = url
+        self._token = settings.token
+        self._thinking = arguments.thinking or None
+        self.model: str | None = arguments.model
+
+    def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
+        """The events of the answer to the last message; closing them stops the run over there.
+
+        answers: the `thread`, and `resume` in place of messages.
+        """
+        from llmstream.client import Client
+
+        with Client(self._url, token=self._token) as client:
+            yield from client.stream_events(messages, model=self.model, thinking=self._thinking, **answers)
+
+    def pull_missing(self, failure: Failed) -> bool:
+        """False: the models of another server are left to its owner."""
+        return False
+
+
+@contextmanager
+def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource]:
+    """The source of answers that the command line asks for: this process, or the server at `--url`."""
+    _check_url(arguments)
+    settings = Settings.load(
+        model=arguments.model,
+        system_prompt=arguments.system,
+        thinking=arguments.thinking or None,
+        demo=arguments.demo,
+    )
+    if arguments.url:
+        yield RemoteSource(arguments.url, settings, arguments)
+        return
+    fallback = Fallback(settings, lambda changed: None)
+    concurrency.run(fallback.__aenter__())
+    try:
+        # A model named beside --demo is one of the demo's; the demo for want of an Ollama answers with its own.
+        yield Source(fallback, arguments.model if settings.demo == "always" else None)
+    finally:
+        concurrency.run(fallback.__aexit__())
+
+
+def _check_url(arguments: argparse.Namespace) -> None:
+    if not arguments.url:
+        return
+    if arguments.demo or arguments.system is not None:
+        raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
+    if not arguments.url.startswith(("http://", "https://")):
+        raise SettingsError("--url takes an address such as http://localhost:8000.")
