@@ -14,6 +14,7 @@ from llmstream import __version__
 from llmstream.demo_ollama.fallback import Fallback
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
+from llmstream.dialects.native.registry import PATH, registry_item
 from llmstream.dialects.native.request import QuestionRequest, RunRequest
 from llmstream.errors import LlmstreamError
 from llmstream.http import errors, schemas
@@ -73,6 +74,7 @@ def add_native(router: APIRouter, service: Service) -> None:
     add("POST", "/runs/{run_id}/stop", runs.stop, "Stop a run", "Runs", status_code=202, responses=_STOPPED)
     add("GET", "/models", server.models, "The models", "Server", **whole)
     add("GET", "/health", server.health, "Is Ollama there?", "Server", **whole)
+    add("GET", PATH, server.hook, "The React hook, for `npx shadcn add`", "Server", **whole)
     add("GET", "/metrics", server.metrics, "Figures for Prometheus", "Server", responses=_METRICS)
 
 
@@ -228,6 +230,10 @@ class _Server:
         if hosts := await upstream.hosts():
             health["hosts"] = [msgspec.to_builtins(host) for host in hosts]
         return health
+
+    async def hook(self) -> dict[str, Any]:
+        """The React hook as an item of a shadcn registry."""
+        return registry_item()
 
     async def metrics(self) -> Response:
         """Figures for Prometheus."""
