@@ -14,6 +14,7 @@ from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.generator import keeps_threads
+from llmstream.core.images import takes_images
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
@@ -77,6 +78,11 @@ class Service:
     def keeps_threads(self) -> bool:
         """True if the chain remembers, by the name of a thread, what was said before."""
         return self.chain is not None and keeps_threads(self.chain)
+
+    async def takes(self) -> dict[str, bool]:
+        """The wishes of a client that reach the model; a chain decides by itself how to answer."""
+        is_open = self.chain is None
+        return {"model": is_open, "thinking": is_open, "images": is_open or await takes_images(self.chain)}
 
     async def models(self) -> list[str]:
         """The names that a client may ask for."""

@@ -189,9 +189,10 @@ class _Server:
         self._service = service
 
     async def models(self) -> dict[str, Any]:
-        """The models a client may ask for, and the one that answers by default."""
+        """The models a client may ask for, the one that answers by default, and what a question may be asked with."""
+        takes = await self._service.takes()
         if self._service.chain is not None:
-            return {"models": [], "default": self._service.name}
+            return {"models": [], "default": self._service.name, "takes": takes}
         settings = self._service.settings
         upstream = await upstream_of(settings)
         models = [model for model in await upstream.models() if is_allowed(model.name, settings)]
@@ -205,6 +206,7 @@ class _Server:
         return {
             "models": shown,
             "default": next((m.name for m in models if same_model(m.name, default or "")), default),
+            "takes": takes,
         }
 
     async def health(self, request: Request) -> dict[str, Any]:

@@ -4,9 +4,21 @@ import { useCallback, useEffect, useState } from "react";
 export interface Server {
   models: string[];
   defaultModel: string;
+  /** What a question may be asked with. */
+  takes: { model: boolean; thinking: boolean; images: boolean };
   /** What everybody should know, the demo's banner for one. */
   notice?: string;
 }
+
+/** What a server answers to `GET /models`. */
+interface Models {
+  models: { name: string }[];
+  default: string | null;
+  takes: Server["takes"];
+}
+
+/** Of a server that does not tell: one with a chain of its own would. */
+const ANYTHING = { model: true, thinking: true, images: true };
 
 interface Health {
   notice?: string;
@@ -19,13 +31,21 @@ async function ask(): Promise<Server> {
   const [health, models] = await Promise.all(["./health", "./models"].map((path) => fetch(path)));
   if (!health || !models) throw new Error("no health");
   const { notice, error, message } = (await health.json()) as Health;
-  const found = models.ok ? ((await models.json()) as { models: { name: string }[]; default: string | null }) : null;
+  const found = models.ok ? ((await models.json()) as Models) : null;
   const said = notice ?? error?.message ?? message;
   return {
     models: found?.models.map((model) => model.name) ?? [],
     defaultModel: found?.default ?? "",
+    takes: found?.takes ?? ANYTHING,
     ...(said === undefined ? {} : { notice: said }),
   };
+}
+
+const UNREACHABLE = `The server can't be reached.${isDeveloper() ? " Is `llmstream serve` running?" : ""}`;
+
+/** Whether the page is on its server's own machine, where the person in front of it may be told of commands. */
+function isDeveloper(): boolean {
+  return ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
 }
 
 /** What the server tells, asked again when `again` is called and when the page gets the focus. */
@@ -33,7 +53,7 @@ export function useServer(): [Server | undefined, () => void] {
   const [server, setServer] = useState<Server>();
   const again = useCallback(() => {
     ask().then(setServer, () =>
-      setServer({ models: [], defaultModel: "", notice: "The server can't be reached. Is `llmstream serve` running?" }),
+      setServer((before = { models: [], defaultModel: "", takes: ANYTHING }) => ({ ...before, notice: UNREACHABLE })),
     );
   }, []);
   useEffect(() => {
