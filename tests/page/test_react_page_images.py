@@ -94,7 +94,7 @@ async def sees(messages: list[dict[str, Any]]) -> AsyncGenerator[str]:
 
 
 def test_a_chain_of_ones_own_is_offered_what_it_takes(pages: Pages, upstream: DemoOllama) -> None:
-    """Neither a model nor thinking can be chosen, images go only to a chain that takes them, and no question is shown."""
+    """Neither a model nor thinking can be chosen, images go only to a chain that takes them; no question is shown."""
     with site(upstream, chain=reads) as served:
         chat = pages.open(served.url)
         expect(chat.page.locator("input[type=file]")).to_have_count(0)

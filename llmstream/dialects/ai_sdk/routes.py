@@ -15,13 +15,13 @@ from llmstream.dialects.ai_sdk.request import AiSdkRequest, Continued
 from llmstream.errors import InvalidRequest
 from llmstream.events import is_terminal
 from llmstream.http import schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.chats import Chats
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.encoder import Encoder
 from llmstream.http.errors import TEXT, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.runs.run import Run
 
