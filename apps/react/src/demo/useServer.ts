@@ -1,4 +1,5 @@
 import { useCallback, useEffect, useState } from "react";
+import { hint } from "../llmstream/errors";
 
 /** What the server tells of itself; `undefined` until it has. */
 export interface Server {
@@ -41,12 +42,7 @@ async function ask(): Promise<Server> {
   };
 }
 
-const UNREACHABLE = `The server can't be reached.${isDeveloper() ? " Is `llmstream serve` running?" : ""}`;
-
-/** Whether the page is on its server's own machine, where the person in front of it may be told of commands. */
-function isDeveloper(): boolean {
-  return ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-}
+const UNREACHABLE = `The server can't be reached.${hint("Is `llmstream serve` running?")}`;
 
 /** What the server tells, asked again when `again` is called and when the page gets the focus. */
 export function useServer(): [Server | undefined, () => void] {
