@@ -78,10 +78,10 @@ async def test_takes_images(upstream: DemoOllama) -> None:
     seeing, blind = (ChatOllama(model=name, base_url=upstream.url) for name in ("sees", "demo"))
     of_text = ChatPromptTemplate.from_messages([("placeholder", "{history}"), ("user", "{question}")])
     of_messages = ChatPromptTemplate.from_messages([("placeholder", "{messages}")])
-    for chain in (seeing, of_messages | seeing, sees):
-        assert await takes_images(as_runnable(chain))
-    for chain in (blind, of_messages | blind, of_text | seeing, reads):
-        assert not await takes_images(as_runnable(chain))
+    takes: list[object] = [seeing, of_messages | seeing, sees]
+    takes_none: list[object] = [blind, of_messages | blind, of_text | seeing, reads]
+    assert [True] * 3 == [await takes_images(as_runnable(chain)) for chain in takes]
+    assert [False] * 4 == [await takes_images(as_runnable(chain)) for chain in takes_none]
 
 
 def test_images_have_a_limit_of_their_own(upstream: DemoOllama) -> None:

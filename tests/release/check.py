@@ -70,7 +70,7 @@ def _try(wheel: Path, environment: Path) -> None:
 
 def _add_hook(environment: Path) -> None:
     """Adds the hook from a server of this environment to an app, as README says; raises where that is not the hook."""
-    command = [environment / "bin" / "llmstream", "serve", "--demo", "--port", "0"]
+    command = [str(environment / "bin" / "llmstream"), "serve", "--demo", "--port", "0"]
     with (
         TemporaryDirectory() as app,
         subprocess.Popen(command, cwd=environment, stdout=subprocess.PIPE, text=True) as server,
