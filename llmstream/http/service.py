@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.generator import as_runnable, keeps_threads
-from llmstream.core.images import takes_images
+from llmstream.core.images import may_take_images
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
@@ -84,7 +84,11 @@ class Service:
     async def takes(self) -> dict[str, bool]:
         """The wishes of a client that reach the model; a chain decides by itself how to answer."""
         is_open = self.chain is None
-        return {"model": is_open, "thinking": is_open, "images": is_open or await takes_images(as_runnable(self.chain))}
+        return {
+            "model": is_open,
+            "thinking": is_open,
+            "images": is_open or await may_take_images(as_runnable(self.chain)),
+        }
 
     async def models(self) -> list[str]:
         """The names that a client may ask for."""

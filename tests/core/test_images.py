@@ -13,7 +13,7 @@ from langchain_ollama import ChatOllama
 
 from llmstream import stream
 from llmstream.core.generator import as_runnable
-from llmstream.core.images import image_url, takes_images
+from llmstream.core.images import image_url, may_take_images
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.errors import BodyTooLarge, CapabilityMissing, InvalidRequest
 from llmstream.json_guard import without_images
@@ -66,7 +66,7 @@ def test_blind_models_are_not_asked(upstream: DemoOllama) -> None:
     assert before == sum(request.path == "/api/chat" for request in upstream.requests)
 
 
-async def test_takes_images(upstream: DemoOllama) -> None:
+async def test_may_take_images(upstream: DemoOllama) -> None:
     """Images go to a chain that takes messages, unless every model that it shows is blind."""
 
     async def reads(question: str) -> str:
@@ -80,8 +80,8 @@ async def test_takes_images(upstream: DemoOllama) -> None:
     of_messages = ChatPromptTemplate.from_messages([("placeholder", "{messages}")])
     takes: list[object] = [seeing, of_messages | seeing, sees]
     takes_none: list[object] = [blind, of_messages | blind, of_text | seeing, reads]
-    assert [True] * 3 == [await takes_images(as_runnable(chain)) for chain in takes]
-    assert [False] * 4 == [await takes_images(as_runnable(chain)) for chain in takes_none]
+    assert [True] * 3 == [await may_take_images(as_runnable(chain)) for chain in takes]
+    assert [False] * 4 == [await may_take_images(as_runnable(chain)) for chain in takes_none]
 
 
 def test_images_have_a_limit_of_their_own(upstream: DemoOllama) -> None:
