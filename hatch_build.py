@@ -16,7 +16,8 @@ class PageHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """`version` is "editable" where the page is served from the sources: `make page` builds it there."""
         sources = Path(self.root, "apps", "react")
-        if version == "editable" or not sources.is_dir():
+        # An sdist has the page as it was built, and of the sources the hook alone.
+        if version == "editable" or not (sources / "package.json").is_file():
             return
         npm = shutil.which("npm")
         if npm is None:

@@ -112,6 +112,11 @@ async def takes_images(chain: Runnable[Any, Any]) -> bool:
     return shows_model(chain) and await _blindness(chain) is None
 
 
+async def may_take_images(chain: Runnable[Any, Any]) -> bool:
+    """True if a chain is given images, and shows no model or one that sees them: a function may have one inside."""
+    return takes_messages(chain) and await _blindness(chain) is None
+
+
 async def _blindness(chain: Runnable[Any, Any]) -> CapabilityMissing | None:
     """The error of a chain of which every model in sight is blind."""
     missing: CapabilityMissing | None = None

@@ -65,8 +65,8 @@ def takes_messages(chain: Runnable[Any, Any]) -> bool:
         takes = _takes.get(chain)
     except InvalidRequest:
         return False
-    kinds = {kind for name, kind in takes.variables.items() if name not in _HISTORY}
-    return takes.kind == "messages" or "messages" in kinds
+    kinds = [kind for name, kind in takes.variables.items() if name not in _HISTORY]
+    return takes.kind == "messages" or "messages" in (*takes.variables, *kinds)
 
 
 def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:

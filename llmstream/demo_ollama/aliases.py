@@ -57,7 +57,7 @@ ALIASES: dict[str, dict[str, str]] = {
         "Private by default": "share history analytics privacy data public",
     },
     "http.md": {
-        "HTTP: endpoints, events, errors": "routes api urls list difference between",
+        "HTTP: endpoints, events, errors": "routes api urls endpoint list difference between",
         "Server-sent events": "what SSE sse stream streaming",
         "A run request": "body fields json parameters send options",
         "Typed events": "event types kinds native protocol format token finished wire",

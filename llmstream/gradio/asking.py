@@ -8,7 +8,7 @@ from starlette.authentication import SimpleUser
 from starlette.requests import HTTPConnection
 
 from llmstream.gradio.active_answers import Session
-from llmstream.http.security import CALLER
+from llmstream.http.audience import CALLER
 
 
 def session(request: Any) -> Session:

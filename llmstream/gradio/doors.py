@@ -7,7 +7,8 @@ import functools
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llmstream.http.security import CALLER, Security
+from llmstream.http.audience import CALLER
+from llmstream.http.security import Security
 from llmstream.runs.manager import Runs
 
 # Gradio's page builds functions from text, hence 'unsafe-eval'; nothing comes from elsewhere, and a picture that an

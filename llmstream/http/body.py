@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Generic, TypeVar
 
 from fastapi import Request
@@ -29,18 +29,20 @@ class JsonBody(Generic[M]):
     """A dependency of FastAPI's that reads the body of a request as a model.
 
     FastAPI's own reading takes as long as all else until the first token. hint: what follows a sentence on a body that
-    can't be read.
+    can't be read. also: content types that pass for JSON's, where a client knows no better.
     """
 
-    def __init__(self, model: type[M], *, hint: str = "") -> None:
+    def __init__(self, model: type[M], *, hint: str = "", also: Collection[str] = ()) -> None:
         self._model = model
         self._hint = hint
+        self._also = also
 
     async def __call__(self, request: Request) -> M:
         """The body; raises `InvalidRequest` for one that is no JSON, or not of the model's form."""
         # A page of another site can send text without asking first, but no JSON.
         kind = first_of_each(request.scope).get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+        if not is_json and kind not in self._also:
             raise self._refused("The body must be JSON, with `content-type: application/json`.")
         try:
             data = await request.body()

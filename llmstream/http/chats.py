@@ -47,6 +47,10 @@ class Chats:
                 await log.cancel(before, "replaced")
         return run
 
+    async def keep(self, caller: str, run: Run, note: str) -> None:
+        """Keeps a note with a run, which is found as a chat by the run's id."""
+        await self._service.runs.log.swap(caller, self._named(run.id), run.id, note)
+
     async def asked(self, caller: str, chat: str) -> list[Interrupt]:
         """The questions of the last run of a chat to a person."""
         with suppress(RunNotFound):

@@ -55,7 +55,7 @@ def check_starter(scope: Scope, allowed: Iterable[str]) -> None:
     headers = first_of_each(scope)
     host = HOST.fullmatch(headers.get("host", "").lower())
     if any(name in headers for name in ("origin", "sec-fetch-site", "authorization")) or (
-        host is not None and _is_loopback(host["name"])
+        host is not None and is_loopback(host["name"])
     ):
         return
     page = urlsplit(headers.get("referer", ""))
@@ -65,14 +65,15 @@ def check_starter(scope: Scope, allowed: Iterable[str]) -> None:
 
 def check_public(host: str, settings: Settings, *, allow_public: bool) -> None:
     """Raises `SettingsError` where a server would be open to the network without a token."""
-    if settings.token is None and not allow_public and not _is_loopback(host):
+    if settings.token is None and not allow_public and not is_loopback(host):
         raise SettingsError(
             f"Listening on {host} would let anybody on the network use the model. Set LLMSTREAM_TOKEN to a secret "
             "(`openssl rand -hex 16` makes one), or say --allow-public if that is what you want."
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True if a name or an address is this machine's, to itself alone."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:

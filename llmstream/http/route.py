@@ -16,13 +16,15 @@ from fastapi.routing import APIRoute
 
 from llmstream.addresses import LOOPBACK_HOSTS
 from llmstream.errors import InvalidRequest, LlmstreamError
+from llmstream.http.audience import CALLER, is_public
 from llmstream.http.body import JsonBody, limit_body, unreadable
 from llmstream.http.errors import ErrorForm, error_response
 from llmstream.http.headers import first_of_each
 from llmstream.http.ignored import begin_request, ignored_header
 from llmstream.http.origins import check_host, check_origin
-from llmstream.http.security import CALLER, identify_caller
+from llmstream.http.security import identify_caller
 from llmstream.http.service import Service
+from llmstream.runs.plain_failures import plain_errors
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume after this event.")]
 IdempotencyKey = Annotated[
@@ -73,7 +75,9 @@ class GuardedRoute(APIRoute):
         async def guarded(request: Request) -> Response:
             begin_request()
             try:
-                response = await handle(await guard.admit(request))
+                admitted = await guard.admit(request)
+                with plain_errors(is_public(guard.service.settings, request.scope)):
+                    response = await handle(admitted)
                 response.headers.update(ignored_header())
                 return response
             except LlmstreamError as error:

@@ -26,17 +26,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from llmstream.errors import Forbidden, HostNotAllowed, LlmstreamError, Unauthorized
+from llmstream.http.audience import CALLER, is_public
 from llmstream.http.body import limit_body
 from llmstream.http.errors import NATIVE, ErrorForm, error_response
 from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.token import check_token, with_cookie
 from llmstream.logger import logger
+from llmstream.runs.plain_failures import plain_error
 from llmstream.settings import Settings
 
 # Names the caller of a request, or gives None for nobody (401); may be async, and raise an `HTTPException` of its own.
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
-CALLER = "llmstream.caller"
 
 
 class Security:
@@ -80,6 +81,8 @@ class Security:
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, error: LlmstreamError | HTTPException) -> None:
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
+        if isinstance(error, LlmstreamError) and is_public(self._settings, scope):
+            error = plain_error(error)
         response: Response
         if isinstance(error, HTTPException):  # in FastAPI's form, as if a dependency had raised it
             response = JSONResponse({"detail": error.detail}, error.status_code, error.headers)

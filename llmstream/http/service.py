@@ -13,10 +13,12 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded_call import DemandedCall
-from llmstream.core.generator import keeps_threads
+from llmstream.core.generator import as_runnable, keeps_threads
+from llmstream.core.images import may_take_images
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
+from llmstream.http.audience import is_public
 from llmstream.http.encoder import OPEN, Encoder
 from llmstream.http.errors import ErrorForm
 from llmstream.http.ignored import IGNORED_HEADER, note_ignored
@@ -27,6 +29,7 @@ from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check, check_conversation, is_allowed
 from llmstream.runs.manager import Runs
+from llmstream.runs.plain_failures import plain_errors
 from llmstream.runs.run import OnLeave, Run
 from llmstream.settings import Settings
 
@@ -78,6 +81,15 @@ class Service:
         """True if the chain remembers, by the name of a thread, what was said before."""
         return self.chain is not None and keeps_threads(self.chain)
 
+    async def takes(self) -> dict[str, bool]:
+        """The wishes of a client that reach the model; a chain decides by itself how to answer."""
+        is_open = self.chain is None
+        return {
+            "model": is_open,
+            "thinking": is_open,
+            "images": is_open or await may_take_images(as_runnable(self.chain)),
+        }
+
     async def models(self) -> list[str]:
         """The names that a client may ask for."""
         if self.chain is not None:
@@ -101,8 +113,24 @@ class Service:
         A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`; None
         where the run is no request's, as in a Gradio page, whose service prepares nothing.
         """
-        ask = ask if self.chain is None else self._for_chain(ask)
-        call = DemandedCall(ask.tools) if ask.must_call else None
+        public = is_public(self.settings, None if request is None else request.scope)
+        with plain_errors(public):
+            ask = ask if self.chain is None else self._for_chain(ask)
+            call = DemandedCall(ask.tools) if ask.must_call else None
+            arguments = await self._arguments(ask, call, request)
+            return await self.runs.start(
+                None if ask.resume is not None else ask.messages if call is None else ask.after(call.instruction),
+                caller=caller,
+                request_key=key,
+                fingerprint=fingerprint,
+                grace_s=grace_s,
+                on_leave=on_leave,
+                is_public=public,
+                **arguments,
+            )
+
+    async def _arguments(self, ask: Ask, call: DemandedCall | None, request: HTTPConnection | None) -> Arguments:
+        """The arguments of the generator, checked against the settings; call: one that the answer has to be."""
         check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
         check_conversation(self.settings, ask.texts)
         made = await self._prepared(ask, request)
@@ -122,15 +150,7 @@ class Service:
         if self.chain is not None:
             arguments["chain"] = self.chain
             arguments["answer_nodes"] = self.answer_nodes
-        return await self.runs.start(
-            None if ask.resume is not None else ask.messages if call is None else ask.after(call.instruction),
-            caller=caller,
-            request_key=key,
-            fingerprint=fingerprint,
-            grace_s=grace_s,
-            on_leave=on_leave,
-            **arguments,
-        )
+        return arguments
 
     async def _prepared(self, ask: Ask, request: HTTPConnection | None) -> Prepared:
         """The values that the chain is given with this request; raises `InvalidRequest` for some that nobody reads."""

@@ -15,6 +15,7 @@ from llmstream.errors import LlmstreamError
 from llmstream.events import (
     Cancelled,
     Event,
+    Failed,
     Finished,
     Interrupted,
     Status,
@@ -26,13 +27,15 @@ from llmstream.ollama.forecast import about, progress_of
 from llmstream.runs.ended import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
+from llmstream.runs.plain_failures import plain_failure
 from llmstream.runs.queue import Ticket
 
 
 class Running:
     """One run that goes on: its task, its place, its end.
 
-    held: what nobody else may answer meanwhile. record: what a hook is told of it at its end, if there is one.
+    held: what nobody else may answer meanwhile. is_public: whether a failure is told plainly. record: what a hook is
+    told of it at its end, if there is one.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Running:
         self.id = secrets.token_hex(16)
         self.caller = caller
         self.held = ExitStack()
+        self.is_public = False
         self.record: Record | None = None
         self.task: asyncio.Task[None] | None = None
         self._log, self._metrics, self._on_end = log, metrics, on_end
@@ -78,6 +82,8 @@ class Running:
         last = events[-1]
         if is_terminal(last):
             self._over = True
+            if self.is_public and isinstance(last, Failed):
+                events = [*events[:-1], plain_failure(last)]
             if isinstance(last, Finished | Interrupted):
                 self.release()  # first, so that who reads the end and asks again finds the place free
         self._log.append(self.id, events)

@@ -79,13 +79,14 @@ class Runs:
         fingerprint: str = "",
         on_leave: OnLeave = "cancel",
         grace_s: float | None = None,
+        is_public: bool = False,
         **arguments: Unpack[Arguments],
     ) -> Run:
         """Starts answering; returns when the run has logged its first event.
 
         caller: whom the run belongs to. request_key: starts at most one run per caller; with another `fingerprint` it
-        raises `KeyConflict`. on_leave: what happens `grace_s` seconds after the last follower left. The other
-        arguments are those of `astream`.
+        raises `KeyConflict`. on_leave: what happens `grace_s` seconds after the last follower left. is_public:
+        whether who reads the answer can't mend the server. The other arguments are those of `astream`.
         Raises `Busy`, `ServerShutdown`, and what makes an answer impossible before it begins.
         """
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
@@ -103,7 +104,7 @@ class Runs:
             self._check_caller(caller)
             ticket = self._places.take()
             running = Running(job, ticket, caller, log=self.log, metrics=self.metrics, on_end=self._ended)
-            running.held = held.pop_all()
+            running.held, running.is_public = held.pop_all(), is_public
             if self._ending is not None:
                 running.record = Record(running.id, caller, question, arguments.get("thread"))
         self._running[running.id] = running

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_ollama import ChatOllama
 
 from llmstream import stream
-from llmstream.core.images import image_url
+from llmstream.core.generator import as_runnable
+from llmstream.core.images import image_url, may_take_images
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.errors import BodyTooLarge, CapabilityMissing, InvalidRequest
 from llmstream.json_guard import without_images
@@ -63,6 +64,24 @@ def test_blind_models_are_not_asked(upstream: DemoOllama) -> None:
         with pytest.raises(CapabilityMissing, match="images"):
             ask(upstream, [PNG], **arguments)
     assert before == sum(request.path == "/api/chat" for request in upstream.requests)
+
+
+async def test_may_take_images(upstream: DemoOllama) -> None:
+    """Images go to a chain that takes messages, unless every model that it shows is blind."""
+
+    async def reads(question: str) -> str:
+        return question
+
+    async def sees(messages: list[Any]) -> AsyncGenerator[str]:
+        yield str(messages)
+
+    seeing, blind = (ChatOllama(model=name, base_url=upstream.url) for name in ("sees", "demo"))
+    of_text = ChatPromptTemplate.from_messages([("placeholder", "{history}"), ("user", "{question}")])
+    of_messages = ChatPromptTemplate.from_messages([("placeholder", "{messages}")])
+    takes: list[object] = [seeing, of_messages | seeing, sees]
+    takes_none: list[object] = [blind, of_messages | blind, of_text | seeing, reads]
+    assert [True] * 3 == [await may_take_images(as_runnable(chain)) for chain in takes]
+    assert [False] * 4 == [await may_take_images(as_runnable(chain)) for chain in takes_none]
 
 
 def test_images_have_a_limit_of_their_own(upstream: DemoOllama) -> None:

@@ -217,10 +217,12 @@ def test_sources_and_other_data() -> None:
 
 @pytest.mark.parametrize("end", [Failed("upstream_truncated", "It broke off.", True), Cancelled("replaced")])
 def test_every_end_closes_what_is_open(end: Event) -> None:
-    """The open block is closed before an error and before an abort, and `[DONE]` comes after."""
+    """The open block is closed before an error or an abort; a finish, which says why, and `[DONE]` come after."""
     found = encoded(Token("a"), end)
-    ends = ["text-end", "error"] if isinstance(end, Failed) else ["text-end", "message-metadata", "abort"]
+    told, reason = (["error"], "error") if isinstance(end, Failed) else (["message-metadata", "abort"], "other")
+    ends = ["text-end", *told, "finish"]
     assert ends == types(found)[-len(ends) :]
+    assert reason == found[-1]["finishReason"]
 
 
 def test_early_error_is_a_sentence(served: Served) -> None:
@@ -331,7 +333,7 @@ def test_new_message_replaces_the_answer_that_goes_on(serve: Serve, settings: Se
     """A new message in a chat ends the answer before it, also where a caller may have one only."""
     served = serve(create_app(settings.change(max_caller_runs=1), chain=forever))
     with going(served) as (first, pieces, came), going(served) as (second, _, _):
-        assert "abort" == frames(came + b"".join(pieces))[-1]["type"]
+        assert ["abort", "finish"] == types(frames(came + b"".join(pieces)))[-2:]
         state = get(f"{served.url}/runs/{second.headers['x-run-id']}").json()["state"]
         events = get(f"{served.url}/runs/{first.headers['x-run-id']}/events").text
     assert "running" == state

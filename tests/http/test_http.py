@@ -342,7 +342,8 @@ def test_health_of_a_chain_of_ones_own(settings: Settings, serve: Serve) -> None
     url = serve(create_app(alone, chain=lambda question: question, name="mine")).url
     expected = {"status": "ok", "version": __version__, "demo": False, "model": "mine"}
     assert expected == ask(f"{url}/health").json
-    assert {"models": [], "default": "mine"} == ask(f"{url}/models").json
+    takes = {"model": False, "thinking": False, "images": False}
+    assert {"models": [], "default": "mine", "takes": takes} == ask(f"{url}/models").json
 
 
 def test_two_routers_in_one_app(settings: Settings, serve: Serve) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import re
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import pytest
@@ -80,6 +81,34 @@ def test_an_image_that_is_removed_is_not_sent(pages: Pages, seeing: Site, upstre
     chat.button("Remove image 1").click()
     chat.ask("What is it?").shows("A red pixel.").ends()
     assert 1 == len(asked(upstream)["images"])
+
+
+async def reads(question: str) -> AsyncGenerator[str]:
+    """A chain that takes text."""
+    yield f"You asked {question}"
+
+
+async def sees(messages: list[dict[str, Any]]) -> AsyncGenerator[str]:
+    """A chain that takes messages, with what is in them."""
+    yield f"You sent {[part['type'] for part in messages[-1]['content']]}"
+
+
+def test_a_chain_of_ones_own_is_offered_what_it_takes(pages: Pages, upstream: DemoOllama) -> None:
+    """Neither a model nor thinking can be chosen, images go only to a chain that takes them; no question is shown."""
+    with site(upstream, chain=reads) as served:
+        chat = pages.open(served.url)
+        expect(chat.page.locator("input[type=file]")).to_have_count(0)
+        bring(chat, "paste")
+        chat.ask("Hi").shows("You asked Hi").ends()
+        expect(chat.page.locator("form").get_by_role("combobox")).to_have_count(0)
+        expect(chat.page.get_by_role("img")).to_have_count(0)
+        chat.button("New chat").click()
+        expect(chat.page.get_by_role("heading", name="Ask, and watch")).to_be_visible()
+        expect(chat.page.get_by_role("button", name=re.compile("llmstream|chain"))).to_have_count(0)
+    with site(upstream, chain=sees) as served:
+        chat = pages.open(served.url)
+        bring(chat, "button")
+        chat.ask("Look").shows(re.escape("You sent ['text', 'image_url']")).ends()
 
 
 def test_a_model_that_is_blind_says_so(pages: Pages, upstream: DemoOllama) -> None:

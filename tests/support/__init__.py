@@ -6,3 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
+HOOK = ROOT / "apps" / "react" / "src" / "llmstream"

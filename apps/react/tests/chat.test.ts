@@ -31,7 +31,7 @@ const saysHi = { events: stream(body(answering("Hi", "!"))) };
 describe("a conversation", () => {
   it("is sent whole with each question, one answer at a time", async () => {
     const [chat, served] = await chatOn(saysHi, { system: "Be short." });
-    expect(chat.send("One?", { model: "tiny", thinking: false })).toBe(true);
+    expect(chat.send("One?", { model: "tiny", thinking: false, inputs: { language: "de" } })).toBe(true);
     expect([chat.getSnapshot().busy, chat.send("Not yet?")]).toEqual([true, false]);
     await over(chat);
     expect([chat.getSnapshot().busy, chat.send("  \n")]).toEqual([false, false]);
@@ -39,7 +39,8 @@ describe("a conversation", () => {
     await over(chat);
     expect(said(chat)).toEqual(["One?", "Hi!", "Two?", "Hi!"]);
     const [first, second] = served.of("start").map((each) => each.body);
-    expect(first).toMatchObject({ model: "tiny", thinking: false });
+    expect(first).toMatchObject({ model: "tiny", thinking: false, inputs: { language: "de" } });
+    expect(second).not.toHaveProperty("inputs");
     expect(second.messages).toEqual([
       { role: "system", content: "Be short." },
       { role: "user", content: "One?" },

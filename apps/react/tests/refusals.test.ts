@@ -92,6 +92,19 @@ describe("a reset", () => {
 });
 
 describe("a refusal of the question", () => {
+  it.each([
+    ["localhost", "The server answered with status 404. Is it llmstream's address?"],
+    ["chat.example.com", "The server answered with status 404."],
+  ])(
+    "that is not the server's own helps a developer, and spares the people of a site: %s",
+    async (hostname, message) => {
+      vi.stubGlobal("location", { hostname });
+      const served = await serve({ start: (response) => void response.writeHead(404).end("<p>Nothing here</p>") });
+      const { error } = await createRun(hasty(served.url)).start({ question: "Why?" });
+      expect(error).toMatchObject({ code: "http", message, retryable: false });
+    },
+  );
+
   it.each([401, 403, 404, 413, 422, 429, 500, 502, 503])("with %i is shown and not repeated", async (code) => {
     const retryable = code >= 429 && code !== 422;
     const served = await serve({ start: status(code, { code: "no", message: "Not now.", retryable }) });

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.agui.request import AguiRequest
 from llmstream.http import schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.chats import Chats
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import NATIVE, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 
 Body = Annotated[AguiRequest, Depends(JsonBody(AguiRequest))]

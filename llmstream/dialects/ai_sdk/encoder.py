@@ -198,9 +198,10 @@ class AiSdkEncoder:
 
     def _end(self, event: Finished | Failed | Cancelled) -> str:
         if isinstance(event, Failed):
-            return frame("error", errorText=event.message)
+            return _broken(event.message)
         if isinstance(event, Cancelled):  # the hook takes no note of an abort, but the page can see the metadata
-            return frame("message-metadata", messageMetadata={"cancelled": event.by}) + frame("abort")
+            told = frame("message-metadata", messageMetadata={"cancelled": event.by})
+            return told + frame("abort") + frame("finish", finishReason="other")
         step = self._next_step() + self._begin_step() + frame("finish-step")
         reason = "tool-calls" if any(self._calls.values()) else _REASONS.get(event.reason, "stop")
         metadata = {"model": self._model, **numbers(event)}
@@ -209,12 +210,17 @@ class AiSdkEncoder:
     def lost(self, reason: str) -> bytes:
         """An error frame: the client would have to ask again."""
         text = f"This answer can't be continued from there ({reason}). Ask again."
-        return (frame("error", errorText=text) + DONE).encode("ascii")
+        return (_broken(text) + DONE).encode("ascii")
 
 
 def frame(kind: str, **fields: Any) -> str:
     """One frame."""
     return f"data: {dumps({'type': kind, **fields})}\n\n"
+
+
+def _broken(text: str) -> str:
+    """The frames of a failure; without a finish, as the SDK's own streams have one, some transports would ask again."""
+    return frame("error", errorText=text) + frame("finish", finishReason="error")
 
 
 def numbers(event: Finished) -> dict[str, Any]:

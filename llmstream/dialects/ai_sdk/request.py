@@ -177,12 +177,13 @@ class ModelConfig(BaseModel):
 class AiSdkRequest(BaseModel):
     """The body: messages or the last one alone; `model`, `thinking`, `options` and `on_leave` are as in `POST /runs`.
 
-    `metadata`, `trigger` and `messageId` say nothing that the messages don't.
+    `metadata`, `trigger` and `messageId` say nothing that the messages don't. Without an `id` the chat is called by the
+    id of the run.
     """
 
     model_config = ConfigDict(extra="allow")
 
-    id: str = Field(min_length=1, max_length=200, description="The chat.")
+    id: str | None = Field(None, min_length=1, max_length=200, description="The chat.")
     messages: list[UIMessage] | None = Field(None, fail_fast=True)
     message: UIMessage | None = None
     trigger: Literal["submit-message", "regenerate-message"] | None = None

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
+from llmstream.dialects.ai_sdk.chunks import RUN_HEADER, TAIL_HEADER, FromChunk, chunk_count
 from llmstream.dialects.ai_sdk.encoder import HEADERS, RESUME_HEADER, AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import AiSdkRequest, Continued
 from llmstream.errors import InvalidRequest
+from llmstream.events import is_terminal
 from llmstream.http import schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.chats import Chats
 from llmstream.http.dialect import Dialect, Routes
+from llmstream.http.encoder import Encoder
 from llmstream.http.errors import TEXT, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.runs.run import Run
 
-Body = Annotated[AiSdkRequest, Depends(JsonBody(AiSdkRequest))]
+# WorkflowChatTransport sends JSON as text; a page of another site is stopped by its origin.
+Body = Annotated[AiSdkRequest, Depends(JsonBody(AiSdkRequest, also=("text/plain",)))]
+StartIndex = Annotated[
+    int | None,
+    Query(alias="startIndex", ge=-(10**9), le=10**9, description="Begin with this chunk; below 0 counts from the end."),
+]
 _PREFIX = "/api/chat"
 
 # One sentence: the hook shows the body as it is.
@@ -49,36 +58,70 @@ class _AiSdk:
         """Answers the last message of a chat; a run that still goes on in that chat is replaced."""
         if last_event_id is not None:
             raise InvalidRequest("This stream has no event ids. Come back by GET /api/chat/{id}/stream.")
-        run = await self._chats.start(
-            body.id,
-            body.ask(),
-            caller=request.scope[CALLER],
-            request=request,
-            key=key,
-            note=msgspec.json.encode(body.continued()).decode(),
-            fingerprint=fingerprint_of(body),
-            on_leave=body.on_leave,
-        )
-        return self._follow(body.id, run, body.continued())
+        caller, continued = request.scope[CALLER], body.continued()
+        note = msgspec.json.encode(continued).decode()
+        options: dict[str, Any] = {
+            "caller": caller,
+            "request": request,
+            "key": key,
+            "fingerprint": fingerprint_of(body),
+            "on_leave": body.on_leave,
+        }
+        if body.id is None:
+            run = await self._service.start(body.ask(), **options)
+        else:
+            run = await self._chats.start(body.id, body.ask(), note=note, **options)
+        if body.id is None or continued is not None:
+            await self._chats.keep(caller, run, note)
+        return self._follow(body.id or run.id, run, _encoder(run, continued))
 
-    async def resume(self, request: Request, chat: str) -> Response:
-        """The run that goes on in a chat, from its start; 204 where none does."""
-        found = await self._chats.active(request.scope[CALLER], chat)
+    async def resume(self, request: Request, chat: str, start_index: StartIndex = None) -> Response:
+        """The run that goes on in a chat, from its start; 204 where none does.
+
+        With `startIndex`, the last run of a chat or the run of this id, also an ended one, from that chunk on.
+        """
+        caller = request.scope[CALLER]
+        if start_index is not None:
+            run, note = await self._chats.last(caller, chat) or (await self._service.runs.get(chat, caller=caller), "")
+            return await self._go_on(chat, run, _continued(note), start_index)
+        found = await self._chats.active(caller, chat)
         if found is None:
             return Response(status_code=204)
         run, note = found
-        return self._follow(chat, run, msgspec.json.decode(note, type=Continued | None), hold=False)
+        return self._follow(chat, run, _encoder(run, _continued(note)), hold=False)
+
+    async def _go_on(self, chat: str, run: Run, continued: Continued | None, start: int) -> Response:
+        events, _ = await run.recorded()
+        count = chunk_count(_encoder(run, continued), events)
+        skipped = start if start >= 0 else max(0, count + start)
+        if skipped > count:
+            raise InvalidRequest(f"There are {count} chunks so far, and startIndex is {start}. Begin with 0.")
+        is_ended = bool(events) and is_terminal(events[-1])
+        # Who opens a page again has shown an answer that ended; who was cut asks by the run's id.
+        if is_ended and (skipped == count or (start == 0 and chat != run.id)):
+            return Response(status_code=204)
+        encoder = FromChunk(_encoder(run, continued), skipped)
+        return self._follow(chat, run, encoder, hold=False, headers={TAIL_HEADER: str(count - 1)})
 
     async def stop(self, request: Request, chat: str) -> Response:
         """Ends the run that goes on in a chat and frees the model: 202, or 204 where none did."""
         stopped = await self._chats.stop(request.scope[CALLER], chat, "stop")
         return Response(status_code=202 if stopped else 204)
 
-    def _follow(self, chat: str, run: Run, continued: Continued | None, *, hold: bool = True) -> Response:
-        message_id, calls = (continued.id, continued.calls) if continued else (None, ())
-        encoder = AiSdkEncoder(run.id, message_id=message_id, calls=calls)
-        headers = {**HEADERS, RESUME_HEADER: quote(chat, safe="")}
+    def _follow(
+        self, chat: str, run: Run, encoder: Encoder, *, hold: bool = True, headers: Mapping[str, str] | None = None
+    ) -> Response:
+        headers = {**HEADERS, RESUME_HEADER: quote(chat, safe=""), RUN_HEADER: run.id, **(headers or {})}
         return self._service.follow(run, encoder, _ERRORS, hold=hold, headers=headers)
+
+
+def _continued(note: str) -> Continued | None:
+    return msgspec.json.decode(note, type=Continued | None) if note else None
+
+
+def _encoder(run: Run, continued: Continued | None) -> AiSdkEncoder:
+    message_id, calls = (continued.id, continued.calls) if continued else (None, ())
+    return AiSdkEncoder(run.id, message_id=message_id, calls=calls)
 
 
 AI_SDK = Dialect(
@@ -86,5 +129,8 @@ AI_SDK = Dialect(
     add_ai_sdk,
     forms={_PREFIX: _ERRORS},
     request_headers=("User-Agent", "X-Run-Id"),
-    response_headers=("X-Vercel-AI-UI-Message-Stream", "X-Resumable-Stream-Id"),
+    response_headers=(
+        *("X-Vercel-AI-UI-Message-Stream", "X-Resumable-Stream-Id"),
+        *("X-Workflow-Run-Id", "X-Workflow-Stream-Tail-Index"),
+    ),
 )

@@ -13,11 +13,11 @@ from llmstream.dialects.anthropic.encoder import MessagesEncoder, error_body, me
 from llmstream.dialects.anthropic.request import MessagesRequest, Prompt
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.http import schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import all_events
 

@@ -16,11 +16,11 @@ from llmstream.dialects.langgraph.thread import State, Threads
 from llmstream.errors import CapabilityMissing, InvalidRequest, LlmstreamError, NotFound
 from llmstream.events import Started
 from llmstream.http import schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody, unreadable
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.route import IdempotencyKey
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.runs.run import Run
 

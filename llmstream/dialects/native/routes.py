@@ -10,26 +10,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.types import Scope
 
-from llmstream import __version__
-from llmstream.demo_ollama.fallback import Fallback
+from llmstream.dialects.native.about import AboutServer
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
+from llmstream.dialects.native.registry import PATH
 from llmstream.dialects.native.request import QuestionRequest, RunRequest
-from llmstream.errors import LlmstreamError
 from llmstream.http import errors, schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
-from llmstream.http.errors import error_fields
 from llmstream.http.origins import check_destination, check_starter
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import HEADERS, all_events
-from llmstream.ollama.names import same_model
-from llmstream.ollama.server import OLLAMA
-from llmstream.openai.upstream import upstream_of
-from llmstream.runs.limits import is_allowed
-from llmstream.runs.metrics import CONTENT_TYPE
 from llmstream.runs.run import Run, Snapshot
 from llmstream.view.answer import whole_text
 
@@ -47,7 +40,7 @@ _METRICS = {200: {"description": "Figures", "content": {"text/plain": {"schema":
 
 def add_native(router: APIRouter, service: Service) -> None:
     """Adds the endpoints to a router."""
-    asking, runs, server = _Asking(service), _Runs(service), _Server(service)
+    asking, runs, server = _Asking(service), _Runs(service), AboutServer(service)
     routes = Routes(router, service, errors.NATIVE)
 
     def add(method: str, path: str, endpoint: Any, summary: str, tag: str, **options: Any) -> None:
@@ -73,6 +66,7 @@ def add_native(router: APIRouter, service: Service) -> None:
     add("POST", "/runs/{run_id}/stop", runs.stop, "Stop a run", "Runs", status_code=202, responses=_STOPPED)
     add("GET", "/models", server.models, "The models", "Server", **whole)
     add("GET", "/health", server.health, "Is Ollama there?", "Server", **whole)
+    add("GET", PATH, server.hook, "The React hook, for `npx shadcn add`", "Server", **whole)
     add("GET", "/metrics", server.metrics, "Figures for Prometheus", "Server", responses=_METRICS)
 
 
@@ -178,61 +172,6 @@ class _Runs:
 
     async def _find(self, request: Request, run_id: str) -> Run:
         return await self._service.runs.get(run_id, caller=request.scope[CALLER])
-
-
-class _Server:
-    """The endpoints about the server itself."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
-
-    async def models(self) -> dict[str, Any]:
-        """The models a client may ask for, and the one that answers by default."""
-        if self._service.chain is not None:
-            return {"models": [], "default": self._service.name}
-        settings = self._service.settings
-        upstream = await upstream_of(settings)
-        models = [model for model in await upstream.models() if is_allowed(model.name, settings)]
-        default = settings.model or (await upstream.choose_model() if models else None)
-        shown = [
-            {"name": each.name, "size": each.size or 0, "loaded": each.loaded}
-            | ({"context_length": each.context_length} if each.context_length else {})
-            | ({"hosts": list(each.hosts)} if each.hosts else {})
-            for each in models
-        ]
-        return {
-            "models": shown,
-            "default": next((m.name for m in models if same_model(m.name, default or "")), default),
-        }
-
-    async def health(self, request: Request) -> dict[str, Any]:
-        """The state of the server and of Ollama, and the model that answers; a chain of yours may need no Ollama."""
-        store = self._service.runs.log.health()
-        shared = {} if store is None else {"store": store}
-        if self._service.chain is not None:
-            return {"status": "ok", "version": __version__, "demo": False, "model": self._service.name, **shared}
-        settings = self._service.settings
-        upstream = await upstream_of(settings)
-        kind = "ollama" if upstream.endpoint.server is OLLAMA else "upstream"
-        fallback: Fallback | None = getattr(request.app.state, "fallback", None)
-        health: dict[str, Any] = {"status": "ok", "version": __version__, "demo": bool(fallback and fallback.active)}
-        health |= shared
-        try:
-            health[kind] = {"reachable": True, "version": await upstream.version()}
-            health["model"] = settings.model or await upstream.choose_model()
-        except LlmstreamError as error:
-            health |= {"status": "degraded", "model": settings.model, "error": error_fields(error)}
-            health.setdefault(kind, {"reachable": False})
-        if notice := (fallback and fallback.notice) or upstream.notice:
-            health["notice"] = notice
-        if hosts := await upstream.hosts():
-            health["hosts"] = [msgspec.to_builtins(host) for host in hosts]
-        return health
-
-    async def metrics(self) -> Response:
-        """Figures for Prometheus."""
-        hosts = await (await upstream_of(self._service.settings)).hosts() if self._service.chain is None else ()
-        return Response(self._service.runs.metrics.text(hosts), media_type=CONTENT_TYPE)
 
 
 def _seen_path(scope: Scope) -> str:

@@ -10,8 +10,8 @@ from starlette.requests import HTTPConnection
 from llmstream.dialects.ollama.pieces import OllamaPieces
 from llmstream.dialects.ollama.request import HARDWARE, LIMITS, ask_of
 from llmstream.errors import LlmstreamError, ModelNotFound
+from llmstream.http.audience import CALLER
 from llmstream.http.errors import status_of
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
 from llmstream.ollama_server.checks import full_name

@@ -12,11 +12,11 @@ from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_b
 from llmstream.dialects.openai.request import CompletionRequest
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, NotFound
 from llmstream.http import schemas
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, error_response, object_schema
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import all_events
 from llmstream.ollama.names import same_model

@@ -15,12 +15,12 @@ from llmstream.dialects.responses.request import ResponseRequest
 from llmstream.errors import InvalidRequest
 from llmstream.http import schemas
 from llmstream.http.ask import refuse
+from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, object_schema
 from llmstream.http.origins import check_destination
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.security import CALLER
 from llmstream.http.service import Service, fingerprint_of
 from llmstream.http.stream import all_events
 from llmstream.runs.run import Run

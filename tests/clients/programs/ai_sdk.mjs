@@ -1,50 +1,15 @@
 // The Chat of the AI SDK, the one behind useChat. One more argument: the package, ai, ai-5 or ai-6.
-import { down, ended, model, print, rest, told, url, weather } from "./scenarios.mjs";
+import { pageChat } from "./page_chat.mjs";
+import { down, ended, model, print, rest, url, weather } from "./scenarios.mjs";
 
 const { AbstractChat, DefaultChatTransport, lastAssistantMessageIsCompleteWithToolCalls } = await import(rest[0]);
 const api = `${url}/api/chat`;
 
-class State {
-  status = "ready";
-  error = undefined;
-  messages = [];
-  onText = () => {};
-
-  pushMessage = (message) => this.messages.push(message);
-  popMessage = () => this.messages.pop();
-  snapshot = (value) => structuredClone(value);
-  replaceMessage = (index, message) => {
-    this.messages[index] = structuredClone(message);
-    if (textOf(message)) {
-      this.onText();
-    }
-  };
-}
-
-class Chat extends AbstractChat {
+class Chat extends pageChat(AbstractChat) {
   constructor(id, body, { base = url, ...options } = {}) {
-    const state = new State();
-    super({ id, state, transport: new DefaultChatTransport({ api: `${base}/api/chat`, body }), onFinish: (end) => (this.end = end), ...options });
-    this.text = new Promise((resolve) => (state.onText = resolve));
-  }
-
-  shown() {
-    const last = this.messages.at(-1);
-    return {
-      status: this.status,
-      error: this.error && told(this.error),
-      end: this.end && { reason: this.end.finishReason, abort: this.end.isAbort, error: this.end.isError },
-      text: textOf(last),
-      reasoning: joined(last, "reasoning"),
-      types: last.parts.map((part) => part.type),
-      metadata: last.metadata,
-      id: last.id,
-    };
+    super(id, new DefaultChatTransport({ api: `${base}/api/chat`, body }), options);
   }
 }
-
-const joined = (message, type) => message.parts.flatMap((part) => (part.type === type ? [part.text] : [])).join("");
-const textOf = (message) => joined(message, "text");
 
 async function ask(id, body, text = "x", base = url) {
   const chat = new Chat(id, body, { base });

@@ -19,6 +19,7 @@ interface Props {
 export function Chat({ store, server, onEnd }: Props) {
   const chat = useChat(store);
   const { messages, busy } = chat;
+  const takesImages = server?.takes.images ?? true; // an image that is pasted at once must not get lost
   const { ask, picker } = usePicked(server);
   const editing = useEditing();
   const attached = useAttached();
@@ -65,15 +66,17 @@ export function Chat({ store, server, onEnd }: Props) {
     const files = imagesIn(event.dataTransfer);
     if (files.length === 0) return;
     event.preventDefault();
+    if (!takesImages) return;
     attached.add(files);
   };
 
   return (
-    <main onDragOver={acceptFiles} onDrop={onDrop}>
+    <main onDragOver={(event) => acceptFiles(event, takesImages)} onDrop={onDrop}>
       <p role="status" className="hidden">
         {last?.role === "assistant" ? announcement(last.run) : ""}
       </p>
       <Transcript
+        examples={server?.takes.model ?? false}
         messages={messages}
         onExample={(text) => send(text, [])}
         onEdit={onEdit}
@@ -85,7 +88,7 @@ export function Chat({ store, server, onEnd }: Props) {
         ref={composer}
         draft={editing.draft}
         onDraft={editing.setDraft}
-        attached={attached}
+        attached={takesImages ? attached : undefined}
         busy={busy}
         editing={editing.id !== undefined}
         onSend={() => send(editing.draft, attached.images)}
@@ -100,9 +103,11 @@ export function Chat({ store, server, onEnd }: Props) {
   );
 }
 
-/** Without this a browser opens a file that is dropped. */
-function acceptFiles(event: DragEvent): void {
-  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+/** Without this a browser opens a file that is dropped; one that is not taken can't be dropped at all. */
+function acceptFiles(event: DragEvent, areTaken: boolean): void {
+  if (!event.dataTransfer.types.includes("Files")) return;
+  event.preventDefault();
+  if (!areTaken) event.dataTransfer.dropEffect = "none";
 }
 
 function NewChat({ messages, onNew }: { messages: readonly ChatMessage[]; onNew: () => void }) {

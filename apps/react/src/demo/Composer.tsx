@@ -6,7 +6,8 @@ interface Props {
   ref: Ref<HTMLTextAreaElement>;
   draft: string;
   onDraft: (text: string) => void;
-  attached: Attached;
+  /** Undefined where no images are taken. */
+  attached: Attached | undefined;
   busy: boolean;
   editing: boolean;
   onSend: () => void;
@@ -41,7 +42,7 @@ export function Composer(props: Props) {
         </p>
       ) : null}
       <div className="box">
-        <Previews attached={attached} />
+        {attached ? <Previews attached={attached} /> : null}
         <textarea
           ref={ref}
           aria-label="Message"
@@ -54,14 +55,14 @@ export function Composer(props: Props) {
           onKeyDown={onKeyDown}
           onPaste={(event) => {
             const files = imagesIn(event.clipboardData);
-            if (files.length === 0) return;
+            if (!attached || files.length === 0) return;
             event.preventDefault();
             attached.add(files);
           }}
         />
         <div className="tools">
           {children}
-          <AttachButton onFiles={attached.add} />
+          {attached ? <AttachButton onFiles={attached.add} /> : null}
           {busy ? (
             <button
               type="button"
@@ -79,7 +80,7 @@ export function Composer(props: Props) {
               className="main round"
               aria-label="Send"
               title="Send (Enter)"
-              disabled={draft.trim() === "" && attached.images.length === 0}
+              disabled={draft.trim() === "" && !attached?.images.length}
             >
               <Icon name="send" />
             </button>

@@ -28,19 +28,23 @@ export function usePicked(server: Server | undefined): Picked {
 export function Picker({ server, model, onModel, thinking, onThinking }: PickerProps) {
   return (
     <>
-      <select aria-label="Model" value={model} onChange={(event) => onModel(event.target.value)}>
-        <option value="">{server?.defaultModel || "Model"}</option>
-        {server?.models
-          .filter((name) => name !== server.defaultModel)
-          .map((name) => (
-            <option key={name}>{name}</option>
-          ))}
-      </select>
-      <select aria-label="Thinking" value={thinking} onChange={(event) => onThinking(event.target.value)}>
-        <option value="">Thinking: auto</option>
-        <option value="on">Thinking: on</option>
-        <option value="off">Thinking: off</option>
-      </select>
+      {server?.takes.model ? (
+        <select aria-label="Model" value={model} onChange={(event) => onModel(event.target.value)}>
+          <option value="">{server.defaultModel || "Model"}</option>
+          {server.models
+            .filter((name) => name !== server.defaultModel)
+            .map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+        </select>
+      ) : null}
+      {server?.takes.thinking ? (
+        <select aria-label="Thinking" value={thinking} onChange={(event) => onThinking(event.target.value)}>
+          <option value="">Thinking: auto</option>
+          <option value="on">Thinking: on</option>
+          <option value="off">Thinking: off</option>
+        </select>
+      ) : null}
     </>
   );
 }

@@ -14,6 +14,8 @@ const EXAMPLES = [
 const NONE: readonly string[] = [];
 
 interface Props {
+  /** Whether questions are shown to begin with: those here are for the demo, or any model. */
+  examples: boolean;
   messages: readonly ChatMessage[];
   onExample: (text: string) => void;
   onEdit: (id: number, text: string, images: readonly string[]) => void;
@@ -22,13 +24,13 @@ interface Props {
   onResume: (answers: Answers) => void;
 }
 
-export function Transcript({ messages, onExample, onEdit, onRetry, ...rest }: Props) {
+export function Transcript({ examples, messages, onExample, onEdit, onRetry, ...rest }: Props) {
   const { scroller, content, away, toBottom } = useStickToBottom(messages.length);
   return (
     <div className="transcript">
       <div className="scroller" ref={scroller}>
         <section className="content" ref={content} role="log" aria-live="off" aria-label="Conversation">
-          {messages.length === 0 ? <Welcome onExample={onExample} /> : null}
+          {messages.length === 0 ? <Welcome examples={examples ? EXAMPLES : NONE} onExample={onExample} /> : null}
           {messages.map((message, at) =>
             message.role === "user" ? (
               <Question
@@ -59,7 +61,7 @@ export function Transcript({ messages, onExample, onEdit, onRetry, ...rest }: Pr
   );
 }
 
-function Welcome({ onExample }: { onExample: (text: string) => void }) {
+function Welcome({ examples, onExample }: { examples: readonly string[]; onExample: (text: string) => void }) {
   return (
     <div className="welcome">
       <h2>Ask, and watch the answer being written</h2>
@@ -67,7 +69,7 @@ function Welcome({ onExample }: { onExample: (text: string) => void }) {
         Reload in the middle of an answer, open it in a second tab, cut the network: it goes on where it was. The Wire
         view shows what the server sends.
       </p>
-      {EXAMPLES.map((example) => (
+      {examples.map((example) => (
         <button key={example} type="button" onClick={() => onExample(example)}>
           {example}
         </button>

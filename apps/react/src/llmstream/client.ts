@@ -1,5 +1,5 @@
 import { createParser } from "eventsource-parser";
-import { errorOf, LlmstreamError } from "./errors.js";
+import { errorOf, hint, LlmstreamError, WRONG_ADDRESS } from "./errors.js";
 import { isTerminal, type ResetEvent, type RunEvent } from "./events.js";
 import { pause } from "./pause.js";
 
@@ -20,6 +20,8 @@ export interface RunRequest {
   /** The name of the conversation, for a chain that remembers it. */
   thread?: string;
   context?: string;
+  /** Values beside the question, by name, for a server whose `prepare` reads them; another one refuses them. */
+  inputs?: Record<string, unknown>;
   model?: string;
   thinking?: boolean | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
   options?: Record<string, unknown>;
@@ -96,7 +98,7 @@ export function createClient(options: ClientOptions = {}): Client {
     if (!response.ok) throw await errorOf(response);
     const { run_id } = (await response.json().catch(unreachable)) as { run_id?: unknown };
     if (typeof run_id === "string") return run_id;
-    throw new LlmstreamError("protocol", "The server started no run. Is it llmstream's address?");
+    throw new LlmstreamError("protocol", `The server started no run.${hint(WRONG_ADDRESS)}`);
   }
 
   async function stop(run: string): Promise<boolean> {
@@ -170,7 +172,7 @@ export function createClient(options: ClientOptions = {}): Client {
     if (response.status === 204) return null;
     if (!response.ok) throw await errorOf(response);
     if (response.headers.get("content-type")?.startsWith("text/event-stream")) return response.body;
-    throw new LlmstreamError("protocol", "The server sent no event stream. Is it llmstream's address?");
+    throw new LlmstreamError("protocol", `The server sent no event stream.${hint(WRONG_ADDRESS)}`);
   }
 
   return { start, follow, stop };

@@ -1,3 +1,5 @@
+export const WRONG_ADDRESS = "Is it llmstream's address?";
+
 /** What an error may tell beside its code and its message. */
 interface More {
   retryable?: boolean;
@@ -24,6 +26,12 @@ export class LlmstreamError extends Error {
   }
 }
 
+/** What helps a developer: said on pages of their own machine and outside of pages, not to the people of a site. */
+export function hint(text: string): string {
+  const host = globalThis.location?.hostname ?? "localhost";
+  return ["localhost", "127.0.0.1", "[::1]"].includes(host) ? ` ${text}` : "";
+}
+
 /** The error that a refused request carries. */
 export async function errorOf(response: Response): Promise<LlmstreamError> {
   const { status } = response;
@@ -37,6 +45,6 @@ export async function errorOf(response: Response): Promise<LlmstreamError> {
   } catch {
     // A proxy's page, not the server's own answer.
   }
-  const message = `The server answered with status ${status}. Is it llmstream's address?`;
+  const message = `The server answered with status ${status}.${hint(WRONG_ADDRESS)}`;
   return new LlmstreamError("http", message, { retryable: status === 429 || status >= 500, status, retryAfterMs });
 }
