@@ -23,6 +23,7 @@ from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
 from llmstream.core.functions import generator_chain
 from llmstream.core.graph_steps import with_readable_graphs
+from llmstream.core.graph_thread import Thread
 from llmstream.core.images import check_images, with_images
 from llmstream.core.inputs import Input, chain_input
 from llmstream.core.inspection import has_memory, model_name, sync_parts
@@ -31,7 +32,7 @@ from llmstream.core.langchain_runner import run_chain
 from llmstream.core.question import Question, to_messages
 from llmstream.core.run_guard import chain_failed
 from llmstream.core.strict_chain import strict_chain
-from llmstream.core.threads import Thread, asking_graph, new_messages, thread_config, thread_id
+from llmstream.core.threads import asking_graph, new_messages, thread_config, thread_id
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,
@@ -112,7 +113,7 @@ async def _resumed(
     chain: Runnable[Any, Any], answers: Mapping[str, Any], config: Mapping[str, Any]
 ) -> tuple[Runnable[Any, Any], Any, Mapping[str, Any]]:
     """The graph that goes on with a person's answers, what it is given, and what LangChain is told of the run."""
-    graph = asking_graph(chain)
+    graph = await asking_graph(chain, answers, config)
     if graph is None:
         raise InvalidRequest("`resume` goes to a graph that keeps its threads (a checkpointer); this chain does not.")
     return graph, await Thread(graph, config).resumed(answers), config

@@ -16,10 +16,10 @@ from llmstream.core.draft_reader import DraftReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph_state import Judgement, NewMessages, messages_in
 from llmstream.core.graph_structure import structure
+from llmstream.core.graph_thread import BREAKPOINT
 from llmstream.core.items import INPUT_KEYS
 from llmstream.core.reader import ANSWERS, Part, messages_in_list, text_of
 from llmstream.core.sources import are_documents
-from llmstream.core.threads import BREAKPOINT
 from llmstream.events import Interrupt, json_value
 
 

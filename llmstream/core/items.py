@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
 from llmstream.core.emitter import Emitter
+from llmstream.core.graph_steps import whole_state
 from llmstream.core.inspection import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.messages import Message
 from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, step_of, text_of
@@ -95,6 +96,7 @@ class ItemsReader(Reader):
         elif isinstance(item, BaseMessage):
             self._message(item)
         elif isinstance(item, Mapping):
+            whole_state(item)
             self._has_parsed |= "parsed" in item
             self._answer_key = self._answer_key or next((key for key in ANSWER_KEYS if key in item), None)
             for key, value in item.items():
@@ -170,7 +172,7 @@ class ItemsReader(Reader):
         elif key == "messages" and messages_in_list(value):
             self._states.setdefault(above, []).extend(value)
         elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # the state of a graph
-            for name, written in value.items():
+            for name, written in whole_state(value).items():
                 self._field(str(name), written, key)
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)
