@@ -60,7 +60,9 @@ class Token(msgspec.Struct, frozen=True, gc=False, tag="token", omit_defaults=Tr
 
 
 class Withdrawn(msgspec.Struct, frozen=True, gc=False, tag="withdrawn"):
-    """A message was a draft that the chain did not keep: its text, its thinking and its calls are taken back."""
+    """A message was a draft that the chain did not keep: its text, its thinking, its calls and its sources are taken
+    back. Results of tools and other data stay: they tell what was done.
+    """
 
     message: str
 
@@ -81,11 +83,12 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     output: Any
 
 
-class Data(msgspec.Struct, frozen=True, tag="data"):
-    """Anything else a chain emits; `sources` is a list of `{"title", "url", "excerpt"}`."""
+class Data(msgspec.Struct, frozen=True, tag="data", omit_defaults=True, repr_omit_defaults=True):
+    """Anything else a chain emits; `sources` is a list of `{"title", "url", "excerpt"}`, which belongs to a message."""
 
     name: str
     value: Any
+    message: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

@@ -44,6 +44,7 @@ class GraphReader(DraftReader):
         self._speaking: set[Part] = set()  # the models whose text is shown while it comes
         self.sources.held = True
         self.messages.before_first = self._tell_sources
+        self.messages.after_withdrawn = self.sources.withdraw
 
     def name_of(self, part: Part) -> str | None:
         """The name of the outermost graph's node in which a model runs."""
@@ -132,7 +133,7 @@ class GraphReader(DraftReader):
             self._written.update(map(str, update) if isinstance(update, Mapping) else ())
 
     def _values(self, state: Any) -> None:
-        is_first, self._state = self._state is None, state
+        is_first, self._state, self.sources.is_news = self._state is None, state, False
         if is_first and isinstance(state, Mapping) and self._last_update is None:
             self._new.begin(state)
             self._told_data = {
@@ -162,13 +163,13 @@ class GraphReader(DraftReader):
             self._pieces += next(iter(payload.values())) != next(iter(payload.values())).strip()
         self.data("custom", payload)
 
-    def _tell_sources(self) -> None:
+    def _tell_sources(self, message: str | None = None) -> None:
         """Tells the documents of the state, which the graph chose; else those that its retrievers found."""
         values: Iterable[Any] = self._state.values() if isinstance(self._state, Mapping) else ()
         chosen = [document for value in values if are_documents(value) for document in value]
-        if chosen:
+        if chosen and not (self.sources.is_news and message is not None):  # else the state does not know of them yet
             self.sources.replace(chosen)
-        self.sources.tell()
+        self.sources.tell(message)
 
 
 def _namespace(part: Part) -> list[str]:
