@@ -18,7 +18,7 @@ from llmstream.core.graph_state import Judgement, NewMessages, messages_in
 from llmstream.core.graph_structure import structure
 from llmstream.core.graph_thread import BREAKPOINT
 from llmstream.core.items import INPUT_KEYS
-from llmstream.core.reader import ANSWERS, Part, messages_in_list, text_of
+from llmstream.core.reader import ANSWERS, Part, as_messages, messages_in_list, text_of
 from llmstream.core.sources import are_documents
 from llmstream.events import Interrupt, json_value
 
@@ -145,7 +145,9 @@ class GraphReader(DraftReader):
         self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
 
     def _data_of(self, state: Any) -> None:
-        """Tells the values that are no text, when the graph changes them."""
+        """Tells the values that are no text, when the graph changes them, and what a function returns as a whole."""
+        if not isinstance(state, Mapping | str | BaseMessage | None) and not as_messages(state):
+            self.data("output", state)
         for key, value in state.items() if isinstance(state, Mapping) else ():
             if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
                 continue

@@ -114,6 +114,8 @@ def first_of(sequence: RunnableSequence[Any, Any]) -> Runnable[Any, Any]:
 
 def assigned(chain: Runnable[Any, Any]) -> list[RunnableParallel[Any]]:
     """The values that a chain puts beside its input before it does anything else with it, by their keys."""
+    if hasattr(chain, "history_factory_config"):  # it says by itself what it takes
+        return []
     chain = unbound(chain)
     if isinstance(chain, RunnableAssign):
         return [chain.mapper]
