@@ -10,7 +10,7 @@ The events are the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable
@@ -86,8 +86,9 @@ async def prepare(
     else:
         runnable = _own_chain(chain, model, thinking, options, tools, format)
     told = _merged(thread_config(runnable, thread_id(thread, caller)), config or {})
+    said: Collection[str] = ()
     if resume is not None:
-        runnable, value, told = await _resumed(runnable, resume, told)
+        runnable, value, said = await _resumed(runnable, resume, told)
     else:
         value, told = await _input(
             runnable, question, told, settings, inputs=inputs or {}, context=context, history=history, images=images
@@ -97,7 +98,7 @@ async def prepare(
     parts = fast.sync_parts if fast else sync_parts(runnable)
     memory = has_memory(runnable)
     runnable = runnable if fast or handlers_in(told) else strict_chain(runnable)
-    return Job(runnable, value, settings, model_said, fast, parts, told, tuple(answer_nodes), memory, demanded)
+    return Job(runnable, value, settings, model_said, fast, parts, told, tuple(answer_nodes), memory, demanded, said)
 
 
 def _own_chain(chain: object, *for_default: object) -> Runnable[Any, Any]:
@@ -111,12 +112,13 @@ def _own_chain(chain: object, *for_default: object) -> Runnable[Any, Any]:
 
 async def _resumed(
     chain: Runnable[Any, Any], answers: Mapping[str, Any], config: Mapping[str, Any]
-) -> tuple[Runnable[Any, Any], Any, Mapping[str, Any]]:
-    """The graph that goes on with a person's answers, what it is given, and what LangChain is told of the run."""
+) -> tuple[Runnable[Any, Any], Any, Collection[str]]:
+    """The graph that goes on with a person's answers, what it is given, and the ids of what it has said before."""
     graph = await asking_graph(chain, answers, config)
     if graph is None:
         raise InvalidRequest("`resume` goes to a graph that keeps its threads (a checkpointer); this chain does not.")
-    return graph, await Thread(graph, config).resumed(answers), config
+    thread = Thread(graph, config)
+    return graph, await thread.resumed(answers), await thread.said()
 
 
 async def _input(

@@ -6,7 +6,7 @@ Read from LangGraph 1.2: the stream modes `updates`, `values` and `custom` with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -26,15 +26,22 @@ from llmstream.events import Interrupt, json_value
 class GraphReader(DraftReader):
     """A reader of a graph. Answer: the new messages of the final state, else the text under an answer key; see `state`.
 
-    answer_nodes: the nodes whose text is the answer, where it can't be told from the graph.
+    answer_nodes: the nodes whose text is the answer, where it can't be told from the graph. said: see `Job`.
     """
 
-    def __init__(self, emitter: Emitter, chain: Runnable[Any, Any], *, answer_nodes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        emitter: Emitter,
+        chain: Runnable[Any, Any],
+        *,
+        answer_nodes: Sequence[str] = (),
+        said: Collection[str] = (),
+    ) -> None:
         super().__init__(emitter)
         self.interrupts: list[Interrupt] = []
         self._answer_nodes = frozenset(answer_nodes)
         self._structure = structure.get(chain)
-        self._new = NewMessages()
+        self._new = NewMessages(said)
         self._state: Any = None
         self._last_update: Any = None
         self._removed: set[str] = set()

@@ -17,10 +17,10 @@ _TEXT_KEYS = ("answer", "text")
 
 
 class NewMessages:
-    """The messages that a run adds to a state."""
+    """The messages that a run adds to a state; said: the ids of those that an earlier run has told."""
 
-    def __init__(self) -> None:
-        self._known: set[str] = set()
+    def __init__(self, said: Collection[str]) -> None:
+        self._known = set(said)
         self._known_texts: Counter[tuple[str, str]] = Counter()
         self._nodes: dict[str, str] = {}  # which node wrote a message
 
@@ -109,7 +109,7 @@ class Judgement:
         if said and self._is_written and not self._is_draft(said[-1]):
             return []
         standing = self._standing_drafts()
-        last = [] if self._is_written else self._last_words()
+        last = [] if self._is_written or not isinstance(self._state, Mapping | None) else self._last_words()
         is_made_of_it = bool(standing and last) and standing[0] in last[0]
         texts = said or (last if is_made_of_it else standing or last or self._standing_drafts(in_lists=True))
         return [Kept(f"={place}", text) for place, text in enumerate(texts)]

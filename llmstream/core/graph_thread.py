@@ -14,6 +14,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 
+from llmstream.core.graph_state import messages_in
 from llmstream.core.inspection import unbound
 from llmstream.core.reader import text_of
 from llmstream.core.run_guard import chain_failed
@@ -56,10 +57,14 @@ class Thread:
             "Ask on a new thread."
         )
 
-    async def waits_for(self) -> Collection[str]:
+    async def waits_for(self) -> set[str]:
         """The ids of the interrupts that the thread waits for, that of a breakpoint among them."""
         state = await self.state()
         return {each.id for each in state.interrupts} or ({BREAKPOINT["id"]} if state.next else set())
+
+    async def said(self) -> Collection[str]:
+        """The ids of the messages that the thread has, those of a step that is not over yet among them."""
+        return {str(message.id) for message in messages_in((await self.state()).values) if message.id}
 
     async def resumed(self, answers: Mapping[str, Any]) -> Any:
         """The graph's input for the answers to what it waits for; raises `InvalidRequest` unless they are all there."""

@@ -77,6 +77,7 @@ class ItemsReader(Reader):
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
         """Takes in a model's calls: the chain may carry them out, or make a part of its answer of them."""
+        super().model_ended(part, message)
         if message is None:
             return
         if part not in self._texts:  # it was not streamed

@@ -100,10 +100,14 @@ class Reader:
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
         """Takes in a model's whole answer, or None where the model failed."""
+        if part.is_under("tool"):
+            self.calls.hide(call["id"] for call in getattr(message, "tool_calls", ()))
 
     def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
         """Takes in that a tool runs, for a call of a model's or for the chain itself."""
-        if not part.is_under("tool"):
+        if part.is_under("tool"):
+            self.calls.hide([call_id])
+        else:
             part.call_id = self.calls.begin(call_id, part.name, arguments)
 
     def tool_ended(self, part: Part, output: object) -> None:
