@@ -24,8 +24,9 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.utils import is_async_callable, is_async_generator
 
+from llmstream.core.by_chain import ByChain
 from llmstream.core.copying import Change, copied, with_parts, with_ways
-from llmstream.core.inspection import ByChain, ends_in_graph, is_graph
+from llmstream.core.inspection import ends_in_graph, is_graph
 from llmstream.core.reader import ANSWERS
 from llmstream.errors import ChainFailed
 

@@ -11,9 +11,10 @@ from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
+from llmstream.core.by_chain import ByChain
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.functions import GeneratorChain
-from llmstream.core.inspection import ByChain, assigned, first_step, is_classic, second_step, state_types
+from llmstream.core.inspection import assigned, first_step, is_classic, second_step, state_types
 from llmstream.core.question import Question
 from llmstream.errors import InvalidRequest
 from llmstream.settings import Settings, Thinking

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from itertools import takewhile
-from typing import Any, Generic, TypeVar, cast, get_type_hints
+from typing import Any, get_type_hints
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
@@ -26,52 +22,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
 
-from llmstream.chain.twin import twin
-
-T = TypeVar("T")
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
-_CHAINS_KEPT = 64
-_ITSELF = object()
-
-
-class ByChain(Generic[T]):
-    """A cache of `find`'s results for the chains that live and were used last: finding takes long, and a chain is not
-    changed.
-
-    `find` is given a twin of the chain, since a result that held the chain would keep it, and what it was made with,
-    such as one request's options.
-    """
-
-    def __init__(self, find: Callable[[Runnable[Any, Any]], T]) -> None:
-        self._find = find
-        self._found: OrderedDict[int, tuple[weakref.ref[Runnable[Any, Any]], Any]] = OrderedDict()
-        self._lock = threading.RLock()  # chains are run in any thread's event loop, and go at any time
-
-    def get(self, chain: Runnable[Any, Any]) -> T:
-        """The result of `find` for a chain."""
-        with self._lock:
-            known = self._found.get(id(chain))
-            if known is not None and known[0]() is chain:
-                self._found.move_to_end(id(chain))
-                return cast("T", chain) if known[1] is _ITSELF else known[1]
-        try:
-            other = twin(chain, type(chain))
-        except (TypeError, AttributeError):
-            return self._find(chain)
-        found: Any = self._find(other)
-        self._keep(chain, _ITSELF if found is other else found)
-        return cast("T", chain) if found is other else found
-
-    def _keep(self, chain: Runnable[Any, Any], found: Any) -> None:
-        with self._lock:
-            self._found[id(chain)] = weakref.ref(chain, partial(self._drop, id(chain))), found
-            while len(self._found) > _CHAINS_KEPT:
-                self._found.popitem(last=False)
-
-    def _drop(self, key: int, gone: weakref.ref[Runnable[Any, Any]]) -> None:
-        with self._lock:
-            if (known := self._found.get(key)) is not None and known[0] is gone:
-                del self._found[key]
 
 
 def unbound(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:

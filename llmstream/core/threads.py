@@ -14,9 +14,10 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 
+from llmstream.core.by_chain import ByChain
 from llmstream.core.copying import copied
 from llmstream.core.graph_thread import Thread
-from llmstream.core.inspection import ByChain, first_of, is_graph, steps, unbound, ways
+from llmstream.core.inspection import first_of, is_graph, steps, unbound, ways
 
 
 def thread_id(thread: str | None, caller: str) -> str:
