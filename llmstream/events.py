@@ -6,7 +6,7 @@ client and is never part of a log.
 
 A chain may say more than one message: what one model call, or one node of a graph, says. Where it may, the pieces carry
 the `message` they belong to and the `name` of its node or branch; messages come one after the other, never woven
-together. A message may be withdrawn later, with all that came of it.
+together. A message may be withdrawn later.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Token(msgspec.Struct, frozen=True, gc=False, tag="token", omit_defaults=Tr
 
 
 class Withdrawn(msgspec.Struct, frozen=True, gc=False, tag="withdrawn"):
-    """A message was a draft that the chain did not keep: its text, its thinking and its calls are taken back."""
+    """A draft that the chain did not keep: its text, thinking, calls and sources are taken back, results are not."""
 
     message: str
 
@@ -81,11 +81,12 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool_result"):
     output: Any
 
 
-class Data(msgspec.Struct, frozen=True, tag="data"):
-    """Anything else a chain emits; `sources` is a list of `{"title", "url", "excerpt"}`."""
+class Data(msgspec.Struct, frozen=True, tag="data", omit_defaults=True, repr_omit_defaults=True):
+    """Anything else a chain emits; `sources` is a list of `{"title", "url", "excerpt"}`, which belongs to a message."""
 
     name: str
     value: Any
+    message: str | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -236,8 +237,7 @@ def json_value(value: object, *, depth: int = 32) -> Any:
     if isinstance(value, msgspec.Struct):
         return json_value(msgspec.structs.asdict(value), depth=depth - 1)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        named = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
-        return json_value(named, depth=depth - 1)
+        return json_value({each.name: getattr(value, each.name) for each in dataclasses.fields(value)}, depth=depth - 1)
     if not isinstance(value, type) and callable(dump := getattr(value, "model_dump", None)):
         return json_value(dump(), depth=depth - 1)
     return _text(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
@@ -13,12 +13,13 @@ from langchain_core.language_models.chat_models import _gen_info_and_msg_metadat
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables.config import RunnableConfig
-from pydantic import BaseModel, PrivateAttr
+from pydantic import PrivateAttr
 
 from llmstream import concurrency
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
 from llmstream.chain.listeners import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
+from llmstream.chain.twin import twin
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
@@ -188,19 +189,6 @@ class _Replay(_ChatOllama):
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
     ) -> Iterator[Mapping[str, Any] | str]:
         return map(_as_mapping, self._told)
-
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-def twin(model: BaseModel, cls: type[Model]) -> Model:
-    """A model of another class with the same fields, also when one of them is changed later."""
-    made = cls.__new__(cls)
-    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__"):
-        object.__setattr__(made, name, getattr(model, name))
-    private = {name: attribute.get_default() for name, attribute in cls.__private_attributes__.items()}
-    object.__setattr__(made, "__pydantic_private__", private | (model.__pydantic_private__ or {}))
-    return made
 
 
 # The name under which it takes the place of `langchain_ollama`'s, by one import.

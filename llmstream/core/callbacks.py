@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from llmstream.chain.listeners import GroupListener
@@ -116,6 +117,10 @@ class Watcher(GroupListener):
         info: dict[str, Any] = {**known, **getattr(message, "response_metadata", {})}
         part.reason = str(info.get("done_reason") or info.get("finish_reason") or info.get("stop_reason") or "")
         part.truncated = part.is_ollama and not part.reason and generation is not None
+        self._call(self._model_ended, part, message, info)
+
+    def _model_ended(self, part: Part, message: BaseMessage | None, info: Mapping[str, Any]) -> None:
+        """Adds up what models used: in the reader's thread, since they may end in several at once."""
         self.load_s = round(info["load_duration"] / 1e9, 6) if info.get("load_duration") else self.load_s
         if info.get("eval_count") and info.get("eval_duration") and not part.is_inner:
             self.tokens_per_s = info["eval_count"] / info["eval_duration"] * 1e9
@@ -126,7 +131,7 @@ class Watcher(GroupListener):
                 usage.get("output_tokens", info.get("eval_count")),
             )
         )
-        self._call(self._reader.model_ended, part, message)
+        self._reader.model_ended(part, message)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Notes that a model failed."""

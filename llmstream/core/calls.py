@@ -18,15 +18,22 @@ class Calls:
         self._messages: dict[str, Message] = {}
         self._told: set[str] = set()
         self._answered: set[str] = set()
+        self._hidden: set[str] = set()
         self._unnamed: dict[tuple[str, str], str] = {}  # the ids of calls without one, by what they ask for
 
     def ask(self, calls: Iterable[Mapping[str, Any]], message: Message | None = None) -> None:
         """A model asks for these calls, in a message."""
         for call in calls:
             call_id = self.id_of(call)
+            if call_id in self._hidden:
+                continue
             self._asked[call_id] = call["name"], call["args"]
             if message is not None:
                 self._messages[call_id] = message
+
+    def hide(self, ids: Iterable[str | None]) -> None:
+        """Leaves out these calls, which a part inside a tool makes for itself, with their results."""
+        self._hidden.update(call_id for call_id in ids if call_id and call_id not in self._asked)
 
     def id_of(self, call: Mapping[str, Any]) -> str:
         """The id of a call; a new one where the model gave none."""
@@ -46,6 +53,7 @@ class Calls:
         """
         if id is None:
             return self._begin_unnamed(name, arguments)
+        self._hidden.discard(id)
         if id not in self._asked or isinstance(arguments, Mapping):
             self._asked[id] = name, arguments
         self._tell(id)
@@ -61,7 +69,7 @@ class Calls:
 
     def answer(self, id: str, output: object) -> None:
         """Tells the result of a call; only the first result counts."""
-        if id in self._answered:
+        if id in self._answered or id in self._hidden:
             return
         self._tell(id)
         self._answered.add(id)

@@ -67,6 +67,7 @@ class DraftReader(Reader):
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
         """Closes the draft of a model."""
+        super().model_ended(part, message)
         draft = self._draft(part) if message is not None else self._drafts.get(_id_of(part))
         if draft is None:
             return

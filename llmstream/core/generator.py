@@ -10,7 +10,7 @@ The events are the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable
@@ -23,6 +23,7 @@ from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
 from llmstream.core.functions import generator_chain
 from llmstream.core.graph_steps import with_readable_graphs
+from llmstream.core.graph_thread import Thread
 from llmstream.core.images import check_images, with_images
 from llmstream.core.inputs import Input, chain_input
 from llmstream.core.inspection import has_memory, model_name, sync_parts
@@ -31,7 +32,7 @@ from llmstream.core.langchain_runner import run_chain
 from llmstream.core.question import Question, to_messages
 from llmstream.core.run_guard import chain_failed
 from llmstream.core.strict_chain import strict_chain
-from llmstream.core.threads import Thread, asking_graph, new_messages, thread_config, thread_id
+from llmstream.core.threads import asking_graph, new_messages, thread_config, thread_id
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,
@@ -85,8 +86,9 @@ async def prepare(
     else:
         runnable = _own_chain(chain, model, thinking, options, tools, format)
     told = _merged(thread_config(runnable, thread_id(thread, caller)), config or {})
+    said: Collection[str] = ()
     if resume is not None:
-        runnable, value, told = await _resumed(runnable, resume, told)
+        runnable, value, said = await _resumed(runnable, resume, told)
     else:
         value, told = await _input(
             runnable, question, told, settings, inputs=inputs or {}, context=context, history=history, images=images
@@ -96,7 +98,7 @@ async def prepare(
     parts = fast.sync_parts if fast else sync_parts(runnable)
     memory = has_memory(runnable)
     runnable = runnable if fast or handlers_in(told) else strict_chain(runnable)
-    return Job(runnable, value, settings, model_said, fast, parts, told, tuple(answer_nodes), memory, demanded)
+    return Job(runnable, value, settings, model_said, fast, parts, told, tuple(answer_nodes), memory, demanded, said)
 
 
 def _own_chain(chain: object, *for_default: object) -> Runnable[Any, Any]:
@@ -110,12 +112,13 @@ def _own_chain(chain: object, *for_default: object) -> Runnable[Any, Any]:
 
 async def _resumed(
     chain: Runnable[Any, Any], answers: Mapping[str, Any], config: Mapping[str, Any]
-) -> tuple[Runnable[Any, Any], Any, Mapping[str, Any]]:
-    """The graph that goes on with a person's answers, what it is given, and what LangChain is told of the run."""
-    graph = asking_graph(chain)
+) -> tuple[Runnable[Any, Any], Any, Collection[str]]:
+    """The graph that goes on with a person's answers, what it is given, and the ids of what it has said before."""
+    graph = await asking_graph(chain, answers, config)
     if graph is None:
         raise InvalidRequest("`resume` goes to a graph that keeps its threads (a checkpointer); this chain does not.")
-    return graph, await Thread(graph, config).resumed(answers), config
+    thread = Thread(graph, config)
+    return graph, await thread.resumed(answers), await thread.said()
 
 
 async def _input(

@@ -6,7 +6,7 @@ Read from LangGraph 1.2: the stream modes `updates`, `values` and `custom` with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -16,25 +16,32 @@ from llmstream.core.draft_reader import DraftReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph_state import Judgement, NewMessages, messages_in
 from llmstream.core.graph_structure import structure
+from llmstream.core.graph_thread import BREAKPOINT
 from llmstream.core.items import INPUT_KEYS
-from llmstream.core.reader import ANSWERS, Part, messages_in_list, text_of
+from llmstream.core.reader import ANSWERS, Part, as_messages, messages_in_list, text_of
 from llmstream.core.sources import are_documents
-from llmstream.core.threads import BREAKPOINT
 from llmstream.events import Interrupt, json_value
 
 
 class GraphReader(DraftReader):
     """A reader of a graph. Answer: the new messages of the final state, else the text under an answer key; see `state`.
 
-    answer_nodes: the nodes whose text is the answer, where it can't be told from the graph.
+    answer_nodes: the nodes whose text is the answer, where it can't be told from the graph. said: see `Job`.
     """
 
-    def __init__(self, emitter: Emitter, chain: Runnable[Any, Any], *, answer_nodes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        emitter: Emitter,
+        chain: Runnable[Any, Any],
+        *,
+        answer_nodes: Sequence[str] = (),
+        said: Collection[str] = (),
+    ) -> None:
         super().__init__(emitter)
         self.interrupts: list[Interrupt] = []
         self._answer_nodes = frozenset(answer_nodes)
         self._structure = structure.get(chain)
-        self._new = NewMessages()
+        self._new = NewMessages(said)
         self._state: Any = None
         self._last_update: Any = None
         self._removed: set[str] = set()
@@ -44,6 +51,7 @@ class GraphReader(DraftReader):
         self._speaking: set[Part] = set()  # the models whose text is shown while it comes
         self.sources.held = True
         self.messages.before_first = self._tell_sources
+        self.messages.after_withdrawn = self.sources.withdraw
 
     def name_of(self, part: Part) -> str | None:
         """The name of the outermost graph's node in which a model runs."""
@@ -132,7 +140,7 @@ class GraphReader(DraftReader):
             self._written.update(map(str, update) if isinstance(update, Mapping) else ())
 
     def _values(self, state: Any) -> None:
-        is_first, self._state = self._state is None, state
+        is_first, self._state, self.sources.is_news = self._state is None, state, False
         if is_first and isinstance(state, Mapping) and self._last_update is None:
             self._new.begin(state)
             self._told_data = {
@@ -144,7 +152,9 @@ class GraphReader(DraftReader):
         self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
 
     def _data_of(self, state: Any) -> None:
-        """Tells the values that are no text, when the graph changes them."""
+        """Tells the values that are no text, when the graph changes them, and what a function returns as a whole."""
+        if not isinstance(state, Mapping | str | BaseMessage | None) and not as_messages(state):
+            self.data("output", state)
         for key, value in state.items() if isinstance(state, Mapping) else ():
             if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
                 continue
@@ -162,13 +172,13 @@ class GraphReader(DraftReader):
             self._pieces += next(iter(payload.values())) != next(iter(payload.values())).strip()
         self.data("custom", payload)
 
-    def _tell_sources(self) -> None:
+    def _tell_sources(self, message: str | None = None) -> None:
         """Tells the documents of the state, which the graph chose; else those that its retrievers found."""
         values: Iterable[Any] = self._state.values() if isinstance(self._state, Mapping) else ()
         chosen = [document for value in values if are_documents(value) for document in value]
-        if chosen:
+        if chosen and not (self.sources.is_news and message is not None):  # else the state does not know of them yet
             self.sources.replace(chosen)
-        self.sources.tell()
+        self.sources.tell(message)
 
 
 def _namespace(part: Part) -> list[str]:

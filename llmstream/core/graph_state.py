@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage, convert_to_messages
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from llmstream.core.draft_reader import Kept
 from llmstream.core.items import ANSWER_KEYS
 from llmstream.core.messages import Message
-from llmstream.core.reader import text_of
+from llmstream.core.reader import as_messages, text_of
 
 _TEXT_KEYS = ("answer", "text")
 
 
 class NewMessages:
-    """The messages that a run adds to a state."""
+    """The messages that a run adds to a state; said: the ids of those that an earlier run has told."""
 
-    def __init__(self) -> None:
-        self._known: set[str] = set()
+    def __init__(self, said: Collection[str]) -> None:
+        self._known = set(said)
         self._known_texts: Counter[tuple[str, str]] = Counter()
         self._nodes: dict[str, str] = {}  # which node wrote a message
 
@@ -109,9 +109,9 @@ class Judgement:
         if said and self._is_written and not self._is_draft(said[-1]):
             return []
         standing = self._standing_drafts()
-        last = [] if self._is_written else self._last_words()
+        last = [] if self._is_written or not isinstance(self._state, Mapping | None) else self._last_words()
         is_made_of_it = bool(standing and last) and standing[0] in last[0]
-        texts = said or (last if is_made_of_it else standing or last)
+        texts = said or (last if is_made_of_it else standing or last or self._standing_drafts(in_lists=True))
         return [Kept(f"={place}", text) for place, text in enumerate(texts)]
 
     def beside_messages(self, draft: Message) -> list[Kept]:
@@ -128,14 +128,16 @@ class Judgement:
     def _returned(self, value: Any) -> list[str]:
         """The value that a function of LangGraph's functional API returns."""
         if isinstance(value, list | tuple) and value:
-            messages = _as_messages(value)
+            messages = as_messages(value)
             return [text_of(message) for message in messages if isinstance(message, AIMessage) and text_of(message)]
         text = _text_in(value)
         return [text] if text else []
 
-    def _standing_drafts(self) -> list[str]:
-        """The last text of a model that stands in the state under any key."""
+    def _standing_drafts(self, *, in_lists: bool = False) -> list[str]:
+        """The last text of a model that stands in the state under any key, as it is or in a list."""
         values = list(self._state.values()) if isinstance(self._state, Mapping) else []
+        if in_lists:
+            values = [each for value in values if isinstance(value, list) for each in value]
         standing = [draft.text for draft in self._drafts if any(_stands(draft.text, value) for value in values)]
         return standing[-1:]
 
@@ -155,7 +157,7 @@ def messages_in(state: Any) -> Iterable[BaseMessage]:
     if isinstance(state, list | tuple):
         return [each for each in state if isinstance(each, BaseMessage)]
     values = state.values() if isinstance(state, Mapping) else vars(state).values() if is_model_dump(state) else ()
-    return [message for value in values for message in _as_messages(value)]
+    return [message for value in values for message in as_messages(value)]
 
 
 def is_model_dump(value: Any) -> bool:
@@ -167,25 +169,8 @@ def _said(state: Any) -> list[BaseMessage]:
     """The messages that make up the conversation: those under `messages`, else under the first key that holds some."""
     fields = state if isinstance(state, Mapping) else vars(state) if is_model_dump(state) else {}
     if "messages" in fields:
-        return _as_messages(fields["messages"])
-    return next((found for value in fields.values() if (found := _as_messages(value))), [])
-
-
-def _as_messages(value: Any) -> list[BaseMessage]:
-    """The messages in a value, in any form that LangGraph takes for one; none where it is something else."""
-    if isinstance(value, BaseMessage):
-        return [value]
-    if not isinstance(value, list | tuple) or not value:
-        return []
-    if all(isinstance(each, BaseMessage) for each in value):
-        return list(value)
-    forms = [each for each in value if isinstance(each, BaseMessage) or (isinstance(each, Mapping) and "role" in each)]
-    if len(forms) != len(value):
-        return [each for each in value if isinstance(each, BaseMessage)]
-    try:
-        return convert_to_messages(list(value))
-    except (ValueError, TypeError, KeyError, NotImplementedError):
-        return []
+        return as_messages(fields["messages"])
+    return next((found for value in fields.values() if (found := as_messages(value))), [])
 
 
 def _text_in(value: Any) -> str:

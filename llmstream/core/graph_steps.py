@@ -2,25 +2,31 @@
 
 LangGraph streams pieces of a state, and a step behind a graph would take the last piece for the whole; a graph that a
 chain ends in tells more of its run than its state. So a chain is read through a copy, in which each graph is bound to
-the way in which it is read.
+the way in which it is read; a chain that a function gives back is read in the same way.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import copy
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from langchain_core.runnables import (
     Runnable,
     RunnableBinding,
     RunnableConfig,
+    RunnableLambda,
     RunnableSequence,
     RunnableWithFallbacks,
 )
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.utils import is_async_callable, is_async_generator
 
+from llmstream.core.by_chain import ByChain
 from llmstream.core.copying import Change, copied, with_parts, with_ways
-from llmstream.core.inspection import ByChain, ends_in_graph, is_graph
+from llmstream.core.inspection import ends_in_graph, is_graph
 from llmstream.core.reader import ANSWERS
 from llmstream.errors import ChainFailed
 
@@ -80,15 +86,16 @@ class _Whole(_Answering):  # type: ignore[no-redef]
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
         """The final state of the graph."""
-        yield _ended(self.invoke(input, config, **more))
+        yield whole_state(self.invoke(input, config, **more))
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
         """The final state of the graph."""
-        yield _ended(await self.ainvoke(input, config, **more))
+        yield whole_state(await self.ainvoke(input, config, **more))
 
 
-def _ended(state: Any) -> Any:
-    if isinstance(state, dict) and state.get("__interrupt__"):
+def whole_state(state: Any) -> Any:
+    """The state of a graph that came to its end; raises `ChainFailed` where it waits for a person."""
+    if isinstance(state, Mapping) and state.get("__interrupt__"):
         raise ChainFailed(
             "A graph inside the chain waits for a person (`interrupt`), and steps behind it would take its state for a "
             "whole one. Let the chain end with that graph."
@@ -120,5 +127,36 @@ def _at_end(chain: Runnable[Any, Any], make: Change) -> Runnable[Any, Any]:
 
 def _inside(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """A copy of a chain whose graphs are whole; the chain itself where it shows none."""
+    if isinstance(chain, RunnableLambda):
+        return _reading(chain)
     is_bare_graph = is_graph(chain) and not isinstance(chain, RunnableBindingBase)
     return _whole(chain) if is_bare_graph else with_parts(chain, _inside)
+
+
+_returned = ByChain(_inside)
+
+
+def _reading(step: Any) -> Runnable[Any, Any]:
+    """A step like that of a function, which runs the chain that the function gives back with whole graphs."""
+    made = copy.copy(step)
+    for name in ("func", "afunc"):
+        function = vars(step).get(name)
+        if function is not None and not (inspect.isgeneratorfunction(function) or is_async_generator(function)):
+            vars(made)[name] = _read(function)
+    return made  # type: ignore[no-any-return]
+
+
+def _read(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def read(*args: Any, **kwargs: Any) -> Any:
+        return _ready(function(*args, **kwargs))
+
+    @functools.wraps(function)
+    async def read_async(*args: Any, **kwargs: Any) -> Any:
+        return _ready(await function(*args, **kwargs))
+
+    return read_async if is_async_callable(function) else read
+
+
+def _ready(given: Any) -> Any:
+    return _returned.get(given) if isinstance(given, Runnable) else given

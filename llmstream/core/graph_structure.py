@@ -13,7 +13,8 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from llmstream.core.inspection import ByChain, has_fallbacks, last_steps
+from llmstream.core.by_chain import ByChain
+from llmstream.core.inspection import has_fallbacks, last_steps
 from llmstream.core.reader import Part, step_of
 
 _END = "__end__"

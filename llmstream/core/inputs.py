@@ -11,9 +11,10 @@ from langchain_core.messages import BaseMessage, get_buffer_string
 from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
+from llmstream.core.by_chain import ByChain
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.functions import GeneratorChain
-from llmstream.core.inspection import ByChain, first_step, is_classic, second_step, state_types
+from llmstream.core.inspection import assigned, first_step, is_classic, second_step, state_types
 from llmstream.core.question import Question
 from llmstream.errors import InvalidRequest
 from llmstream.settings import Settings, Thinking
@@ -70,6 +71,19 @@ def takes_messages(chain: Runnable[Any, Any]) -> bool:
 
 
 def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
+    takes, values = _what_is_handed_on(chain), assigned(chain)
+    if not values:
+        return takes
+    # It is a dict then, of what those values are made of, and of what the next step wants beside them.
+    schemas = [_of_schema(each.get_input_jsonschema()).variables for each in values]
+    made = {name for each in values for name in each.steps__}
+    wanted = {name: kind for name, kind in takes.variables.items() if name not in made}
+    for schema in schemas:
+        wanted = {**{name: kind for name, kind in schema.items() if name not in made}, **wanted}
+    return _Takes("variables", wanted or {"question": "text"}, takes.optional & wanted.keys())
+
+
+def _what_is_handed_on(chain: Runnable[Any, Any]) -> _Takes:
     first = first_step(chain)
     if isinstance(first, BasePromptTemplate):
         names = [*first.input_variables, *first.optional_variables]
@@ -97,13 +111,15 @@ def _of_prompt(prompt: BasePromptTemplate[Any], name: str) -> Literal["messages"
 
 
 def _hands_on_messages(chain: Runnable[Any, Any], first: Runnable[Any, Any]) -> bool:
-    """True if a parallel gives its input unchanged to models, or to a prompt's placeholder behind it."""
+    """True if a parallel gives its input unchanged to models, or to a graph or a prompt's placeholder behind it."""
     if not isinstance(first, RunnableParallel):
         return False
     branches = first.steps__
     if all(isinstance(first_step(branch), BaseLanguageModel) for branch in branches.values()):
         return True
     prompt = second_step(chain)
+    if prompt is not None and "messages" in (state_types(prompt) or ()):
+        return isinstance(branches.get("messages"), RunnablePassthrough)
     return isinstance(prompt, BasePromptTemplate) and any(
         isinstance(branch, RunnablePassthrough) and _of_prompt(prompt, name) == "messages"
         for name, branch in branches.items()

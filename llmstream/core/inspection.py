@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeVar, get_type_hints
+from collections.abc import Mapping
+from itertools import takewhile
+from typing import Any, get_type_hints
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.runnables import (
     Runnable,
+    RunnableAssign,
     RunnableBranch,
     RunnableGenerator,
     RunnableLambda,
     RunnableParallel,
+    RunnablePassthrough,
     RunnableSequence,
     RunnableWithFallbacks,
 )
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
 
-T = TypeVar("T")
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
-_CHAINS_KEPT = 64
-
-
-class ByChain(Generic[T]):
-    """A cache of `find`'s results for the last chains: finding takes long, and a chain is not changed."""
-
-    def __init__(self, find: Callable[[Runnable[Any, Any]], T]) -> None:
-        self._find = find
-        self._found: dict[int, tuple[Runnable[Any, Any], T]] = {}
-        self._lock = threading.Lock()  # chains are run in any thread's event loop
-
-    def get(self, chain: Runnable[Any, Any]) -> T:
-        """The result of `find` for a chain."""
-        known = self._found.get(id(chain))
-        if known is None or known[0] is not chain:
-            known = (chain, self._find(chain))
-            with self._lock:
-                self._found[id(chain)] = known
-                while len(self._found) > _CHAINS_KEPT:
-                    del self._found[next(iter(self._found))]
-        return known[1]
 
 
 def unbound(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -73,8 +53,29 @@ def first_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
 
 def _first_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
     if isinstance(chain, RunnableSequence):
-        return _first_steps(chain.first)
+        return _first_steps(first_of(chain))
     return [step for way in ways(chain) for step in _first_steps(way)] or [chain]
+
+
+def first_of(sequence: RunnableSequence[Any, Any]) -> Runnable[Any, Any]:
+    """The first step of a sequence that does more than to hand on its input, with or without values beside it."""
+    handing_on = (RunnablePassthrough, RunnableAssign)
+    return next((step for step in sequence.steps if not isinstance(unbound(step), handing_on)), sequence.first)
+
+
+def assigned(chain: Runnable[Any, Any]) -> list[RunnableParallel[Any]]:
+    """The values that a chain puts beside its input before it does anything else with it, by their keys."""
+    if hasattr(chain, "history_factory_config"):  # it says by itself what it takes
+        return []
+    chain = unbound(chain)
+    if isinstance(chain, RunnableAssign):
+        return [chain.mapper]
+    if not isinstance(chain, RunnableSequence):
+        return []
+    first = first_of(chain)
+    before = [unbound(step) for step in takewhile(lambda step: step is not first, chain.steps)]
+    before += [unbound(first)] if first is chain.first else []
+    return [step.mapper for step in before if isinstance(step, RunnableAssign)]
 
 
 def last_steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:

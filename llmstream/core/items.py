@@ -13,9 +13,10 @@ from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
 from llmstream.core.emitter import Emitter
+from llmstream.core.graph_steps import whole_state
 from llmstream.core.inspection import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.messages import Message
-from llmstream.core.reader import Part, Reader, messages_in_list, reasoning_of, step_of, text_of
+from llmstream.core.reader import Part, Reader, as_messages, messages_in_list, reasoning_of, step_of, text_of
 from llmstream.core.sources import are_documents
 from llmstream.events import json_value
 
@@ -76,6 +77,7 @@ class ItemsReader(Reader):
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
         """Takes in a model's calls: the chain may carry them out, or make a part of its answer of them."""
+        super().model_ended(part, message)
         if message is None:
             return
         if part not in self._texts:  # it was not streamed
@@ -94,7 +96,10 @@ class ItemsReader(Reader):
             self._say(None, item)
         elif isinstance(item, BaseMessage):
             self._message(item)
+        elif isinstance(item, Mapping) and isinstance(item.get("role"), str) and (said := as_messages([item])):
+            self._message(said[0])
         elif isinstance(item, Mapping):
+            whole_state(item)
             self._has_parsed |= "parsed" in item
             self._answer_key = self._answer_key or next((key for key in ANSWER_KEYS if key in item), None)
             for key, value in item.items():
@@ -167,10 +172,10 @@ class ItemsReader(Reader):
     def _field(self, key: str, value: Any, above: str) -> None:
         if are_documents(value):
             self.sources.add(value)
-        elif key == "messages" and messages_in_list(value):
-            self._states.setdefault(above, []).extend(value)
+        elif key == "messages" and (messages := as_messages(value)):
+            self._states.setdefault(above, []).extend(messages)
         elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # the state of a graph
-            for name, written in value.items():
+            for name, written in whole_state(value).items():
                 self._field(str(name), written, key)
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)

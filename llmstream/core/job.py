@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Job:
     answer_nodes: Sequence[str] = ()
     has_memory: bool = False  # whether the chain remembers by itself, which makes all callers one
     demanded: DemandedCall | None = None
+    said: Collection[str] = ()  # the ids of messages that an earlier run of the thread has told
 
     def started(self) -> Started:
         """The first event of the job's run."""

@@ -38,7 +38,7 @@ async def run_chain(job: Job, emitter: Emitter) -> None:
 
 def _reader(job: Job, emitter: Emitter) -> Reader:
     if ends_in_graph(job.chain):
-        return GraphReader(emitter, job.chain, answer_nodes=job.answer_nodes)
+        return GraphReader(emitter, job.chain, answer_nodes=job.answer_nodes, said=job.said)
     return ClassicReader(emitter, job.chain) if is_classic(job.chain) else ItemsReader(emitter, job.chain)
 
 

@@ -54,7 +54,9 @@ class Messages:
         self._speaker: Message | None = None
         self._waiting: list[Message] = []
         self.last_told: Message | None = None
-        self.before_first: Callable[[], None] = lambda: None  # is called before a message is told for the first time
+        # Called with a message's id before it is told for the first time, and after it was taken back.
+        self.before_first: Callable[[str | None], None] = lambda message: None
+        self.after_withdrawn: Callable[[str], None] = lambda message: None
 
     def begin(self, name: str | None = None, *, held: bool = False) -> Message:
         """Adds a message that is about to be said."""
@@ -92,6 +94,7 @@ class Messages:
             self._waiting.remove(message)
         if message.told and message.id is not None:
             self._emitter.emit([Withdrawn(message.id)])
+            self.after_withdrawn(message.id)
         if message is self._speaker:
             self._advance()
 
@@ -136,11 +139,11 @@ class Messages:
 
     def _tell(self, message: Message, kind: Literal["text", "reasoning"], text: str) -> None:
         if not message.told:
-            self.before_first()
             message.told = True
             self._count += 1
             if self._named or self._count > 1:
                 message.id = f"m{self._count}"
+            self.before_first(message.id)
         if kind == "text":
             self.last_told = message
             self._emitter.text(text, message.id, message.name)

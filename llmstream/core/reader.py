@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeGuard
 from uuid import UUID
 
 from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import BaseMessage, ToolMessage, convert_to_messages
 
 from llmstream.core.calls import Calls
 from llmstream.core.emitter import Emitter
@@ -100,10 +100,14 @@ class Reader:
 
     def model_ended(self, part: Part, message: BaseMessage | None) -> None:
         """Takes in a model's whole answer, or None where the model failed."""
+        if part.is_under("tool"):
+            self.calls.hide(call["id"] for call in getattr(message, "tool_calls", ()))
 
     def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
         """Takes in that a tool runs, for a call of a model's or for the chain itself."""
-        if not part.is_under("tool"):
+        if part.is_under("tool"):
+            self.calls.hide([call_id])
+        else:
             part.call_id = self.calls.begin(call_id, part.name, arguments)
 
     def tool_ended(self, part: Part, output: object) -> None:
@@ -172,6 +176,23 @@ def reasoning_of(message: BaseMessage) -> str:
 def messages_in_list(value: Any) -> TypeGuard[list[BaseMessage]]:
     """True if a value is a list of messages, at least one."""
     return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)
+
+
+def as_messages(value: Any) -> list[BaseMessage]:
+    """The messages in a value, in any form that LangGraph takes for one; none where it is something else."""
+    if isinstance(value, BaseMessage):
+        return [value]
+    if not isinstance(value, list | tuple) or not value:
+        return []
+    if all(isinstance(each, BaseMessage) for each in value):
+        return list(value)
+    forms = [each for each in value if isinstance(each, BaseMessage) or (isinstance(each, Mapping) and "role" in each)]
+    if len(forms) != len(value):
+        return [each for each in value if isinstance(each, BaseMessage)]
+    try:
+        return convert_to_messages(list(value))
+    except (ValueError, TypeError, KeyError, NotImplementedError):
+        return []
 
 
 def text_of(message: BaseMessage) -> str:

@@ -12,8 +12,10 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from llmstream.core.generator import as_runnable
+from llmstream.core.graph_thread import Thread
 from llmstream.core.run_guard import chain_failed
-from llmstream.core.threads import kept_by, takes_only_news, thread_config, thread_id
+from llmstream.core.threads import keepers, takes_only_news, thread_config, thread_id
+from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt, json_value
 
 # What a client shows of a message, or sends back with it.
@@ -39,13 +41,15 @@ async def thread_state(chain: object, thread: str, caller: str) -> ThreadState |
     Raises `ChainFailed` where the graph can't tell.
     """
     runnable = None if chain is None else as_runnable(chain)
-    graph: Any = None if runnable is None else kept_by(runnable)
-    if runnable is None or graph is None:
+    graphs = [] if runnable is None else keepers(runnable)
+    if runnable is None or not graphs:
         return None
+    config = thread_config(runnable, thread_id(thread, caller))
     try:
-        state = await graph.aget_state(thread_config(runnable, thread_id(thread, caller)))
-    except Exception as error:
+        states = [await Thread(graph, config).state() for graph in graphs]
+    except InvalidRequest as error:
         raise chain_failed(error) from error
+    state = max(states, key=lambda each: (bool(each.interrupts), bool(each.values)))
     messages = state.values.get("messages", ()) if isinstance(state.values, Mapping) else ()
     if not messages:
         return None

@@ -1,30 +1,23 @@
-"""The thread of a chain that remembers: whose it is, what in a conversation is new to it, and what it waits for.
+"""The threads of a chain that remembers: whose they are, and which of its graphs keep them.
 
-Read from LangGraph 1.2: `graph.checkpointer` (None, True for a subgraph, or a saver), `aget_state(config)` with
-`values`, `interrupts` and `config`, `aget_state_history(config)`, `Command(resume={id: value})`.
+Read from LangGraph 1.2: `graph.checkpointer` (None, True for a subgraph, or a saver).
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.runnables import Runnable, RunnableSequence
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.config import RunnableConfig, merge_configs
 
-from llmstream.core.inspection import ByChain, first_step, is_graph, steps, unbound
-from llmstream.core.reader import text_of
-from llmstream.core.run_guard import chain_failed
-from llmstream.errors import InvalidRequest
-from llmstream.events import Interrupt
-
-# What is asked where a graph stops by `interrupt_before` or `interrupt_after`, and asks nothing itself.
-BREAKPOINT = Interrupt(id="breakpoint", value="Go on? Answer yes to do so.")
-_YES = ("yes", "y", "approve", "ok")
+from llmstream.core.by_chain import ByChain
+from llmstream.core.copying import copied
+from llmstream.core.graph_thread import Thread
+from llmstream.core.inspection import first_of, is_graph, steps, unbound, ways
 
 
 def thread_id(thread: str | None, caller: str) -> str:
@@ -56,15 +49,22 @@ class _Memory:
 
 
 def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
-    parts, first = steps(chain), first_step(chain)
+    parts = [*steps(chain), *_hidden(chain)]
     bindings = [part for part in parts if isinstance(part, RunnableBindingBase)]
     bound = {name for binding in bindings for name in binding.config.get("configurable", {})}
     graphs = [part for part in parts if remembers(part) and not isinstance(part, RunnableBindingBase)]
+    first = _graphs_at(chain, first_of)
     return _Memory(
         names=[name for part in parts for name in _names(part) if name not in bound],
-        graph=chain if remembers(chain) else first if graphs == [first] else None,
-        is_first=remembers(first) or _begins_with_history(chain),
+        graph=first[0] if len(first) == len(graphs) == 1 else None,
+        is_first=bool(first) or _begins_with_history(chain),
     )
+
+
+def _hidden(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """The parts of the chains that functions inside a chain refer to."""
+    functions = [part for part in steps(chain) if isinstance(part, RunnableLambda)]
+    return [part for function in functions for referred in function.deps for part in steps(referred)]
 
 
 # Looking at a chain takes longer than all else there is to do before a question is on its way.
@@ -83,22 +83,35 @@ def remembers(chain: Runnable[Any, Any]) -> bool:
     return is_graph(chain) and getattr(chain, "checkpointer", None) not in (None, False, True)
 
 
-def asking_graph(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
-    """The graph at a chain's end that keeps its threads, and so can wait for an answer of a person."""
-    config: RunnableConfig = {}
-    while not remembers(chain):
-        if isinstance(chain, RunnableSequence):
-            chain = chain.last
-        elif isinstance(chain, RunnableBindingBase):  # what it binds, such as a thread, holds for the graph too
-            config, chain = merge_configs(config, chain.config), chain.bound
-        else:
-            return None
-    return chain.with_config(config) if config else chain
+def _graphs_at(chain: Runnable[Any, Any], place: Callable[[Any], Runnable[Any, Any]]) -> list[Runnable[Any, Any]]:
+    """The graphs at a place of a chain that keep their threads, each with what is bound to it."""
+    if isinstance(chain, RunnableSequence):
+        return _graphs_at(place(chain), place)
+    if isinstance(chain, RunnableBindingBase):
+        is_part = isinstance(unbound(chain), RunnableSequence)
+        kwargs = {} if is_part else chain.kwargs  # those of a sequence go to its first step
+        return [copied(chain, bound=graph, kwargs=kwargs) for graph in _graphs_at(chain.bound, place)]
+    if remembers(chain):
+        return [chain]
+    return [graph for way in ways(chain) for graph in _graphs_at(way, place)]
 
 
-def kept_by(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
-    """The graph that keeps a chain's threads: the one it begins with, or the one at its end."""
-    return _memory.get(chain).graph or asking_graph(chain)
+def keepers(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """The graphs that keep a chain's threads: the one it begins with, or those at its end."""
+    first = _memory.get(chain).graph
+    return [first] if first is not None else _graphs_at(chain, lambda sequence: sequence.last)
+
+
+async def asking_graph(
+    chain: Runnable[Any, Any], answers: Collection[str], config: Mapping[str, Any]
+) -> Runnable[Any, Any] | None:
+    """The graph at a chain's end that goes on with answers to these interrupts: what stands around it has run, or
+    chosen it. None where no graph there keeps its threads.
+    """
+    graphs = _graphs_at(chain, lambda sequence: sequence.last)
+    waiting = {place: await Thread(graph, config).waits_for() for place, graph in enumerate(graphs)}
+    asked = [graphs[place] for place, ids in waiting.items() if not ids.isdisjoint(answers)]
+    return next(iter([*asked, *(graphs[place] for place, ids in waiting.items() if ids), *graphs]), None)
 
 
 def takes_only_news(chain: Runnable[Any, Any]) -> bool:
@@ -109,7 +122,7 @@ def takes_only_news(chain: Runnable[Any, Any]) -> bool:
 
 def _begins_with_history(chain: Runnable[Any, Any]) -> bool:
     while isinstance(chain, RunnableSequence):
-        chain = chain.first
+        chain = first_of(chain)
     return hasattr(chain, "history_factory_config")
 
 
@@ -127,116 +140,3 @@ async def new_messages(
         return messages, config
     answers = [place for place, message in enumerate(messages[:-1]) if isinstance(message, AIMessage)]
     return messages[answers[-1] + 1 if answers else 0 :], config
-
-
-class Thread:
-    """The state of a graph's thread before a run."""
-
-    def __init__(self, graph: Any, config: Mapping[str, Any]) -> None:
-        self._graph = graph
-        self._config = config
-
-    async def new_messages(self, messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], Mapping[str, Any]]:
-        """The messages that the thread lacks, and where to go on from: the thread's end, or a point before it.
-
-        A conversation that leaves out what the thread has goes on from where the two part: an answer is asked for
-        again, or an earlier question was changed. Raises `InvalidRequest` where the thread has no such point.
-        """
-        state = await self._state()
-        have = _conversation(state.values)
-        if not have or len(messages) == 1:
-            return list(messages), self._config
-        given = [_key(message) for message in messages]
-        common, known = _common(have, given[:-1])
-        if common == len(have):
-            return list(messages[known:]), self._config
-        async for earlier in self._graph.aget_state_history(self._config):
-            before = _conversation(earlier.values)
-            if before == have[: len(before)] and len(before) == common and not earlier.next[1:]:
-                return list(messages[known:]), earlier.config
-        raise InvalidRequest(
-            "This conversation leaves out what its thread has, and the thread has no point to go on from. "
-            "Ask on a new thread."
-        )
-
-    async def resumed(self, answers: Mapping[str, Any]) -> Any:
-        """The graph's input for the answers to what it waits for; raises `InvalidRequest` unless they are all there."""
-        state = await self._state()
-        waiting = {interrupt.id for interrupt in state.interrupts}
-        if state.next and not waiting:
-            return _beyond_breakpoint(answers)
-        if not waiting:
-            raise InvalidRequest("This thread waits for no answer. Ask a question instead of `resume`.")
-        if waiting != set(answers):
-            raise InvalidRequest(f"`resume` takes an answer for each of {', '.join(sorted(waiting))}, and no others.")
-        from langgraph.types import Command
-
-        return Command(resume=dict(answers))
-
-    async def _state(self) -> Any:
-        try:
-            return await self._graph.aget_state(self._config)
-        except NotImplementedError as error:  # of a saver for sync code; what it says names the one for async code
-            raise InvalidRequest(
-                f"The graph's checkpointer can't be used here. {str(error).splitlines()[0]}"
-            ) from error
-        except Exception as error:
-            raise chain_failed(error) from error
-
-
-def _beyond_breakpoint(answers: Mapping[str, Any]) -> None:
-    """The input of a graph that stands at a breakpoint and goes on: none. Raises `InvalidRequest` unless it shall."""
-    answer = answers.get(BREAKPOINT["id"])
-    if len(answers) != 1 or (answer is not True and str(answer).strip().lower() not in _YES):
-        raise InvalidRequest('This thread stands at a breakpoint, and goes on by `resume={"breakpoint": "yes"}`.')
-
-
-def _conversation(values: Any) -> list[tuple[str, str]]:
-    """The messages between a person and the graph, without those between; the speaker of a graph's human message is "".
-
-    A graph gives a human message the name of its node, and clients know it as a part of the answer.
-    """
-    messages = values.get("messages", ()) if isinstance(values, Mapping) else ()
-    said = [each for each in [*_answered(messages)][::-1] if text_of(each).strip()]
-    return [("" if isinstance(each, HumanMessage) and each.name else each.type, _key(each)[1]) for each in said]
-
-
-def _answered(messages: Sequence[BaseMessage]) -> Iterator[BaseMessage]:
-    """The messages of a person and of the graph, with the results of tools that ended an answer as such."""
-    follows: BaseMessage | None = None
-    for message in reversed(messages):
-        if not isinstance(message, ToolMessage):
-            follows = message
-        elif follows is None or isinstance(follows, HumanMessage):
-            yield AIMessage(text_of(message))
-        if isinstance(message, HumanMessage | AIMessage):
-            yield message
-
-
-def _key(message: BaseMessage) -> tuple[str, str]:
-    """The speaker and the text without its spaces: clients join the messages of an answer with spaces of their own."""
-    return message.type, "".join(text_of(message).split())
-
-
-def _common(have: Sequence[tuple[str, str]], given: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """The number of the thread's and of the given messages that are the same conversation."""
-    place, count = 0, 0
-    for number, key in enumerate(given, 1):
-        if (behind := _behind(have, key, place)) is not None:
-            place, count = behind, number
-        elif key[0] in ("human", "ai") and key[1]:
-            break
-    return place, count
-
-
-def _behind(have: Sequence[tuple[str, str]], key: tuple[str, str], place: int) -> int | None:
-    """The place behind what a given message repeats: a message of the thread, or several that an answer was made of."""
-    for start in range(place, len(have)):
-        text = ""
-        for end in range(start, len(have)):
-            text += have[end][1]
-            if have[end][0] not in (key[0], "") or not key[1].startswith(text):
-                break
-            if text == key[1]:
-                return end + 1
-    return None

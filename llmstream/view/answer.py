@@ -87,10 +87,12 @@ _ASKED = "interrupted"  # the message in which a graph asks
 class OneText:
     """An answer for those who read one text that only grows: a blank line where another message begins.
 
-    message: the one that is being said; pieces of the same one need not go through `piece`.
+    message: the one that is being said; pieces of the same one need not go through `piece`. note: a sentence behind
+    what a graph asks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, note: str = "") -> None:
+        self._note = note
         self.message: object = _NOTHING
         self._said = False
         self._objects = _Objects()
@@ -112,15 +114,16 @@ class OneText:
         elif isinstance(event, Data):
             self._objects.put(event)
         elif isinstance(event, Interrupted):
-            return self.piece(Token(in_words(event.interrupts), _ASKED))
+            asked = [in_words(event.interrupts), *([self._note] if self._note else [])]
+            return self.piece(Token(BETWEEN_MESSAGES.join(asked), _ASKED))
         elif isinstance(event, Finished) and not self._said and event.reason != "tool_calls":
             return "" if self._objects.value is None else json.dumps(self._objects.value, ensure_ascii=False)
         return ""
 
 
-def whole_text(events: Iterable[Event]) -> str:
-    """The text of a run that has ended, for those who read one text."""
-    answer, rest = Answer(), OneText()
+def whole_text(events: Iterable[Event], note: str = "") -> str:
+    """The text of a run that has ended, for those who read one text; note: as of `OneText`."""
+    answer, rest = Answer(), OneText(note)
     events = list(events)
     answer.put(events)
     if answer.text:

@@ -11,6 +11,8 @@ from llmstream.events import Interrupt, ToolCall
 
 # The key under which people put the question, where what their graph asks is a dict.
 _QUESTION = ("question", "message", "prompt", "query", "text")
+# Behind the question, for clients that name no thread on which an answer could go on.
+ASK_ELSEWHERE = "This client can't take the answer. Ask again where one can be given, such as llmstream's chat page."
 _ALL_DECISIONS = ("approve", "edit", "reject")
 
 Decision = dict[str, Any]

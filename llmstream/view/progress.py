@@ -153,8 +153,8 @@ class Progress:
                 known = self._tools.pop(id, None) or self._note("Tool", "")
                 self._end(known)
                 known.pieces.append(fenced(output))
-            case Data("sources", value) if isinstance(value, list):
-                self._note(f"Sources ({len(value)})", source_list(value))
+            case Data("sources", value, message) if isinstance(value, list):
+                self._note(f"Sources ({len(value)})", source_list(value), message=message)
             case Data("output", value):  # the whole so far, which takes the place of what was there
                 self._output = self._output or self._object()
                 self._output.pieces[:] = [fenced(value).rstrip()]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, TypedDict
 
 import pytest
+from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
 
@@ -123,3 +125,47 @@ async def test_what_a_node_makes_of_several_texts() -> None:
     graph = StateGraph(State).add_node("tell_joke", joke).add_node("tell_story", story).add_node(join)
     graph.add_edge(START, "tell_joke").add_edge(START, "tell_story").add_edge(["tell_joke", "tell_story"], "join")
     assert "Both: a joke, a story" == (await see(graph.compile())).text
+
+
+def corrective(found: list[list[str]], *, in_state: bool) -> Any:
+    """A graph that writes one draft for each list of documents, each anew, until the last is good."""
+
+    class State(MessagesState):
+        documents: list[Document]
+        answer: str
+
+    writer, attempts = says(*(f"draft {number}" for number in range(len(found)))), iter(found)
+
+    class Library(BaseRetriever):
+        """Finds the next documents."""
+
+        def _get_relevant_documents(self, query: str, *, run_manager: Any) -> list[Document]:
+            return [Document(title, metadata={"title": title}) for title in next(attempts)]
+
+    library = Library()
+
+    async def write(state: State) -> Any:
+        documents = await library.ainvoke("q")
+        draft = (await writer.ainvoke("q")).content
+        return {"answer": draft, **({"documents": documents} if in_state else {})}
+
+    graph = StateGraph(State).add_node(write).add_edge(START, "write")
+    last = f"draft {len(found) - 1}"
+    return graph.add_conditional_edges("write", lambda state: END if state["answer"] == last else "write").compile()
+
+
+@pytest.mark.parametrize("in_state", [True, False], ids=["in the state", "on the way"])
+@pytest.mark.parametrize(
+    ("found", "sources"),
+    [
+        ([["Sky"], ["Sea"]], ["Sea"]),
+        ([["Sky", "Sea"], ["Sea"]], ["Sea"]),
+        ([["Sky"], []], ["Sky"]),
+        ([["Sky"], ["Sky", "Sea"], ["Sun"]], ["Sun"]),
+    ],
+    ids=["others", "one of them", "no new ones", "twice"],
+)
+async def test_sources_go_with_their_draft(found: list[list[str]], sources: list[str], in_state: bool) -> None:
+    """Documents of a draft that was withdrawn are no sources, unless the answer was made of them as well."""
+    seen = await see(corrective(found, in_state=in_state))
+    assert (f"draft {len(found) - 1}", sources) == (seen.text, seen.sources)

@@ -9,7 +9,13 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnableParallel, RunnablePassthrough
+from langchain_core.runnables import (
+    RunnableBranch,
+    RunnableConfig,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
@@ -36,6 +42,11 @@ async def asks_an_agent(question: Any) -> Any:
     return await looks().ainvoke(ASK.invoke(question))
 
 
+async def given_back(question: Any) -> Any:
+    """A function that gives back a chain."""
+    return ASK | looks()
+
+
 async def fails(state: MessagesState) -> Any:
     """A node that fails."""
     await says("half an answer").ainvoke(state["messages"])
@@ -53,8 +64,25 @@ async def fails(state: MessagesState) -> Any:
         lambda: ASK | RunnableBranch((lambda state: True, looks()), agent("no")) | LAST,
         lambda: ASK | RunnableParallel(answer=looks() | LAST, asked=itemgetter("messages")),
         lambda: ASK | looks() | LAST | says("It is warm."),
+        lambda: RunnableLambda(lambda question: ASK | looks() | LAST),
+        lambda: RunnableLambda(given_back) | LAST,
+        lambda: RunnablePassthrough.assign(length=lambda state: len(state["messages"])) | looks() | LAST,
+        lambda: {"messages": RunnablePassthrough()} | looks() | LAST,
     ],
-    ids=["first", "middle", "messages", "retry", "fallback", "branch", "parallel", "before a model"],
+    ids=[
+        "first",
+        "middle",
+        "messages",
+        "retry",
+        "fallback",
+        "branch",
+        "parallel",
+        "before a model",
+        "given back",
+        "given back, async",
+        "behind values",
+        "behind its messages",
+    ],
 )
 async def test_what_follows_a_graph_gets_its_state(make: Any) -> None:
     """What `ainvoke` gives the step behind a graph it is given here; calls of the graph's tools are told."""
@@ -131,8 +159,13 @@ def asking() -> Any:
         lambda graph: ASK | graph,
         lambda graph: (ASK | graph).with_config(run_name="x"),
         lambda graph: (ASK | graph.with_config(tags=["y"])).with_config(configurable={"user": "ann"}),
+        lambda graph: graph.with_retry(),
+        lambda graph: (ASK | graph.with_fallbacks([agent("no")])).with_retry(),
+        lambda graph: line(MessagesState, fails).with_fallbacks([graph]),
+        lambda graph: RunnableBranch((lambda state: True, graph), agent("no", checkpointer=InMemorySaver())),
+        lambda graph: RunnableBranch((lambda state: False, agent("no")), RunnablePassthrough() | graph),
     ],
-    ids=["bare", "bound", "bound twice"],
+    ids=["bare", "bound", "bound twice", "retry", "fallback", "as a fallback", "branch", "other branch"],
 )
 async def test_a_pause_at_the_end_of_a_chain(around: Any) -> None:
     """The answer goes to the graph alone: the steps before it have run."""
@@ -144,7 +177,13 @@ async def test_a_pause_at_the_end_of_a_chain(around: Any) -> None:
 
 async def test_a_pause_inside_a_chain_is_no_answer() -> None:
     """What follows would take a state that is not whole for one that is."""
-    assert "chain_failed" == (await see(ASK | asking() | LAST, thread="t")).reason
+    graph = asking()
+
+    async def asks_it(question: Any, config: RunnableConfig) -> Any:
+        return await graph.ainvoke(ASK.invoke(question), config)
+
+    for chain in (ASK | graph | LAST, RunnableParallel(one=ASK | graph), RunnableLambda(asks_it)):
+        assert "chain_failed" == (await see(chain, thread="t")).reason
 
 
 async def test_a_breakpoint_is_no_end() -> None:

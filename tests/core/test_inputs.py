@@ -81,7 +81,7 @@ PLACES: list[tuple[Any, list[Any]]] = [
     (ChatPromptTemplate([("system", "{language}"), ("human", "{question}")]).partial(language="x"),
      [("system", "x"), USER]),
     (RunnableLambda(lambda text: f"Say {text}"), [("user", "Say hi")]),
-    (RunnablePassthrough(), [USER]),
+    (RunnablePassthrough(), [*MEMORY, USER]),
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from llmstream.events import Interrupted, Token
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
+from llmstream.view.interrupts import ASK_ELSEWHERE
 from tests.support.asking_graphs import mail_graph, year_graph
 from tests.support.serving import Served, get, messages, post
 
@@ -119,9 +120,16 @@ def test_clients_of_one_text_read_what_is_asked(served: Served) -> None:
     assert ASKED == post(f"{served.url}/nostream", json={"question": "Mail ann."}).json()["answer"]
     name = get(f"{served.url}/v1/models").json()["data"][0]["id"]
     body = post(f"{served.url}/v1/chat/completions", json={"model": name, "messages": ask}).json()
-    assert (ASKED, "stop") == (body["choices"][0]["message"]["content"], body["choices"][0]["finish_reason"])
+    told = f"{ASKED}\n\n{ASK_ELSEWHERE}"
+    assert (told, "stop") == (body["choices"][0]["message"]["content"], body["choices"][0]["finish_reason"])
     body = post(f"{served.url}/ollama/api/chat", json={"model": name, "messages": ask, "stream": False}).json()
-    assert (ASKED, "stop") == (body["message"]["content"], body["done_reason"])
+    assert (told, "stop") == (body["message"]["content"], body["done_reason"])
+    asked: dict[str, Any] = {"model": name, "max_tokens": 99, "messages": ask}
+    body = post(f"{served.url}/v1/messages", json=asked, headers={"anthropic-version": "2023-06-01"}).json()
+    assert (told, "end_turn") == (body["content"][0]["text"], body["stop_reason"])
+    body = post(f"{served.url}/v1/responses", json={"model": name, "input": "Mail ann."}).json()
+    said = [part["text"] for item in body["output"] if item["type"] == "message" for part in item["content"]]
+    assert (told, "completed") == ("\n\n".join(part.strip() for part in said), body["status"])
 
 
 def user(text: str) -> dict[str, Any]:

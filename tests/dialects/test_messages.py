@@ -10,6 +10,7 @@ import pytest
 from ag_ui.core import Event as AguiEvent
 from pydantic import TypeAdapter
 
+from llmstream.dialects import NAMES
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import UIMessage
@@ -37,8 +38,8 @@ from llmstream.ollama_server.backend import ChatRequest
 from llmstream.ollama_server.lines import AnswerLines, go_json
 from llmstream.runs.run import snapshot
 from llmstream.view.answer import OneText, whole_text
-from llmstream.view.interrupts import actions_of, answer_of, answer_schema, in_words
-from tests.support.golden import golden
+from llmstream.view.interrupts import ASK_ELSEWHERE, actions_of, answer_of, answer_schema, in_words
+from tests.support.golden import WIRE, golden
 from tests.support.message_runs import END, MAIL, REQUEST, RUNS, START, interrupt
 from tests.support.serving import messages
 
@@ -56,9 +57,13 @@ TEXTS = {
     "two_messages": "A draft.\n\nA review.\n",
     "withdrawn": '{"grade":\n\nThe answer.',
     "answered_tool": "Let me look.\n\nIt is blue.",
+    "failing_tool": "I can't tell.",
+    "parallel_nodes": "Blue.\n\nAir scatters blue.",
     "interrupted": "I would send a mail.\n\nSend this mail?\n\nDecide: approve or edit or reject.",
     "interrupted_question": 'Which year?\n\n{"from": 1990}',
 }
+# Behind what is asked of a person, for clients that can't give the answer.
+ELSEWHERE = {run: f"\n\n{ASK_ELSEWHERE}" if run.startswith("interrupted") else "" for run in RUNS}
 _agui: TypeAdapter[object] = TypeAdapter(AguiEvent)
 
 
@@ -82,6 +87,15 @@ def test_transcript(dialect: str, run: str) -> None:
     assert body == OPEN + ENCODERS[dialect]().encode(1, RUNS[run])
 
 
+@pytest.mark.parametrize("dialect", ["native", "plain", *NAMES[1:]])
+def test_every_end_has_a_transcript(dialect: str) -> None:
+    """Each dialect's form of each terminal event, and of each of these runs, is written down."""
+    known = {path.stem.removeprefix(f"{dialect}_") for path in WIRE.glob(f"{dialect}_*.txt")}
+    assert known >= {*RUNS, "length", "stopped"}
+    assert not known.isdisjoint({"text", "one_chunk"})
+    assert not known.isdisjoint({"error_late", "error_line", "failed"})
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_transcript_of_ollama(run: str) -> None:
     """The lines are those of the golden transcript."""
@@ -89,7 +103,7 @@ def test_transcript_of_ollama(run: str) -> None:
     pieces = list(OllamaPieces().read(RUNS[run]))
     body = b"".join(lines.line(piece) for piece in pieces[:-1])
     body += go_json({"done_reason": pieces[-1].done_reason}) + b"\n"
-    assert TEXTS[run] == "".join(piece.content for piece in pieces)
+    assert TEXTS[run] + ELSEWHERE[run] == "".join(piece.content for piece in pieces)
     golden(f"ollama_{run}", body)
 
 
@@ -99,7 +113,7 @@ def test_one_text(run: str) -> None:
     plain = "".join(message.data for message in messages(encoded("plain", RUNS[run])))
     deltas = [choice["delta"] for frame in frames("openai", RUNS[run]) for choice in frame["choices"]]  # type: ignore[attr-defined]
     assert TEXTS[run] == plain
-    assert TEXTS[run] == "".join(delta.get("content", "") for delta in deltas)
+    assert TEXTS[run] + ELSEWHERE[run] == "".join(delta.get("content", "") for delta in deltas)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -107,7 +121,7 @@ def test_a_whole_answer_is_without_what_was_taken_back(run: str) -> None:
     """Where nothing has left yet, a message that was taken back is not told."""
     expected = "The answer." if run == "withdrawn" else TEXTS[run]
     message = completion(RUN, "graph", RUNS[run])["choices"][0]["message"]
-    assert (expected, expected) == (whole_text(RUNS[run]), message["content"])
+    assert (expected, expected + ELSEWHERE[run]) == (whole_text(RUNS[run]), message["content"])
 
 
 @pytest.mark.parametrize("run", RUNS)

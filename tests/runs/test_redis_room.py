@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 from llmstream.events import Event, Token
@@ -63,3 +64,33 @@ async def test_a_store_that_is_behind_says_how_far(process: MakeLog) -> None:
     health = owner.health()
     assert health is not None
     assert 0 == health["lag_s"]
+
+
+async def test_the_figures_are_read_in_any_thread(process: MakeLog) -> None:
+    """A metrics endpoint in another loop reads them while runs come and go."""
+    owner = process()
+    await owner.create(new())
+    failures: list[Exception] = []
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            try:
+                owner.figures()
+            except Exception as error:
+                failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    reading = threading.Thread(target=read)
+    reading.start()
+    try:
+        for number in range(50):
+            await owner.create(new(f"r{number}"))
+            owner.append(f"r{number}", long(1, 1))
+        await owner.stored()
+    finally:
+        sys.setswitchinterval(interval)
+        over.set()
+        reading.join()
+    assert not failures

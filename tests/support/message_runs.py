@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmstream.events import (
+    Data,
     Event,
     Finished,
     Interrupt,
@@ -44,6 +45,7 @@ RUNS: dict[str, list[Event]] = {
     ],
     "withdrawn": [
         START,
+        Data("sources", [{"title": "Sky", "excerpt": "It is blue."}], "m1"),
         Token('{"grade":', "m1", "grader"),
         ToolCall("call_grade", "grade", {"to": 5}, "m1"),
         Withdrawn("m1"),
@@ -56,6 +58,22 @@ RUNS: dict[str, list[Event]] = {
         ToolCall("call_look", "look_up", {"word": "sky"}, "m1"),
         ToolResult("call_look", "It is blue."),
         Token("It is blue.", "m2", "agent"),
+        END,
+    ],
+    "failing_tool": [
+        START,
+        ToolCall("call_look", "look_up", {"word": "sky"}),
+        ToolResult("call_look", "Error: ValueError('the station is down')\n Please fix your mistakes."),
+        Token("I can't tell.", "m1", "agent"),
+        END,
+    ],
+    "parallel_nodes": [
+        START,
+        Token("Blue.", "m1", "painter"),
+        ToolCall("call_look", "look_up", {"word": "sky"}, "m2"),
+        Token("Air scatters ", "m2", "physicist"),
+        ToolResult("call_look", "It is blue."),
+        Token("blue.", "m2", "physicist"),
         END,
     ],
     "interrupted": [

@@ -107,7 +107,8 @@ class Seen:
     end: Event | None = None
     calls: list[tuple[str, str]] = field(default_factory=list)
     results: list[tuple[str, Any]] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)  # those that stand
+    sources_of: dict[str | None, list[str]] = field(default_factory=dict)  # by the message that they came with
     data: dict[str, Any] = field(default_factory=dict)
     withdrawn: int = 0
     pieces: int = 0
@@ -147,12 +148,15 @@ def _note(seen: Seen, event: Event) -> None:
             seen.calls.append((id, name))
         case ToolResult(id, output):
             seen.results.append((id, output))
-        case Data("sources", value):
+        case Data("sources", value, message):
             seen.sources += [source["title"] for source in value]
+            seen.sources_of.setdefault(message, []).extend(source["title"] for source in value)
         case Data(name, value):
             seen.data[name] = value
-        case Withdrawn():
+        case Withdrawn(message):
             seen.withdrawn += 1
+            gone = seen.sources_of.pop(message, [])
+            seen.sources = [title for title in seen.sources if title not in gone]
         case Finished() | Failed() | Interrupted():
             seen.end = event
 

@@ -75,6 +75,29 @@ const EXPECTED: Record<string, Partial<RunState>> = {
       { kind: "text", text: "A review.\n", message: "m2", name: "critic" },
     ],
   },
+  failing_tool: {
+    phase: "finished",
+    text: "I can't tell.",
+    parts: [
+      {
+        ...{ kind: "tool", id: "call_look", name: "look_up", arguments: { word: "sky" }, open: false },
+        output: "Error: ValueError('the station is down')\n Please fix your mistakes.",
+      },
+      { kind: "text", text: "I can't tell.", message: "m1", name: "agent" },
+    ],
+  },
+  parallel_nodes: {
+    phase: "finished",
+    text: "Blue.\n\nAir scatters blue.",
+    parts: [
+      { kind: "text", text: "Blue.", message: "m1", name: "painter" },
+      {
+        ...{ kind: "tool", message: "m2", id: "call_look", name: "look_up", arguments: { word: "sky" } },
+        ...{ output: "It is blue.", open: false },
+      },
+      { kind: "text", text: "Air scatters blue.", message: "m2", name: "physicist" },
+    ],
+  },
   withdrawn: {
     phase: "finished",
     text: "The answer.",

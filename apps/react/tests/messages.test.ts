@@ -53,12 +53,13 @@ describe("several messages in a run", () => {
 });
 
 describe("a message that is withdrawn", () => {
-  it("goes with its text, its thoughts and its calls, and the others stay as they are", async () => {
+  it("goes with its text, its thoughts, its calls and its sources, and the others stay as they are", async () => {
     const live = new LiveRun();
     const served = await serve(live.routes());
     const run = createRun(hasty(served.url));
     const over = run.start(ASKED);
-    live.add(STARTED, token("Kept.", "a"), thought("Hm", "b"), token("Draft", "b"), call("1", "b"));
+    const sources: Fact = { type: "data", name: "sources", value: [{ title: "Sky" }], message: "b" };
+    live.add(STARTED, token("Kept.", "a"), sources, thought("Hm", "b"), token("Draft", "b"), call("1", "b"));
     await expect.poll(() => run.latest().text).toBe("Kept.\n\nDraft");
     const [kept] = run.latest().parts;
     live.add({ type: "withdrawn", message: "b" });

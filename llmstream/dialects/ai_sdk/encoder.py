@@ -5,7 +5,7 @@ Source: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, and what the packages
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
@@ -93,10 +93,14 @@ class AiSdkEncoder:
         self._told.add(event.message)
         # Everything of a token's frame that does not change: this is written once per token.
         self._delta = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
-        told = {} if event.message is None else {"message": self._message_id_of(event.message)}
-        told |= {} if event.name is None else {"name": event.name}
+        told = self._told_of(event.message, event.name)
         metadata = {"providerMetadata": {"llmstream": told}} if told else {}
         return before + frame(f"{kind}-start", id=self._id, **metadata)
+
+    def _told_of(self, message: str | None, name: str | None) -> dict[str, str]:
+        """The fields that tell a page to which message of the chain a part belongs."""
+        told = {} if message is None else {"message": self._message_id_of(message)}
+        return told if name is None else {**told, "name": name}
 
     def _message_id_of(self, message: str) -> str:
         """The id of a message of the chain, which no other run in the client's message has."""
@@ -141,7 +145,7 @@ class AiSdkEncoder:
             case ToolResult():  # of a call nobody heard of: the client would throw
                 return frame("data-tool-result", data={"id": event.id, "output": event.output})
             case Data():
-                return self._close() + data_frames(event)
+                return self._close() + data_frames(event, self._told_of(event.message, None))
             case Interrupted():
                 return self._close() + self._asks(event) + DONE
             case Finished() | Failed() | Cancelled():
@@ -233,18 +237,19 @@ def _measured(event: Finished | Interrupted) -> dict[str, Any]:
     return {"usage": msgspec.to_builtins(event.usage), "timings": msgspec.to_builtins(event.timings)}
 
 
-def data_frames(event: Data) -> str:
-    """The frames of data: sources as the SDK knows them, anything else as a data part."""
+def data_frames(event: Data, told: Mapping[str, str]) -> str:
+    """The frames of data: sources as the SDK knows them, anything else as a data part; told: of their message."""
     if event.name != "sources" or not isinstance(event.value, list):
         return frame(f"data-{event.name}", data=event.value)
-    return "".join(_source(n, source) for n, source in enumerate(event.value, 1) if isinstance(source, dict))
+    return "".join(_source(n, source, told) for n, source in enumerate(event.value, 1) if isinstance(source, dict))
 
 
-def _source(number: int, source: dict[str, Any]) -> str:
+def _source(number: int, source: dict[str, Any], told: Mapping[str, str]) -> str:
     title = str(source.get("title") or "Untitled")
     fields: dict[str, Any] = {"sourceId": f"source-{number}", "title": title}
-    if source.get("excerpt"):
-        fields["providerMetadata"] = {"llmstream": {"excerpt": source["excerpt"]}}
+    if source.get("excerpt") or told:
+        excerpt = {"excerpt": source["excerpt"]} if source.get("excerpt") else {}
+        fields["providerMetadata"] = {"llmstream": {**excerpt, **told}}
     if source.get("url"):
         return frame("source-url", url=source["url"], **fields)
     return frame("source-document", mediaType="text/plain", **fields)

@@ -25,6 +25,7 @@ from llmstream.events import (
 )
 from llmstream.http.encoder import STOPPED, dumps
 from llmstream.view.answer import Answer, OneText, whole_text
+from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
 # Claude Code takes a silence of some minutes for a dead connection, and comments for silence.
@@ -51,7 +52,7 @@ class MessagesEncoder:
         self._run_id = run_id
         self._model = model
         self._calls = OpenCalls(max_calls)
-        self._texts = {Token: OneText(), Reasoning: OneText()}
+        self._texts = {Token: OneText(ASK_ELSEWHERE), Reasoning: OneText()}
         self._index = 0
         self._open: type[Event] | None = None  # what the block that is open holds
         self._delta = ""
@@ -134,7 +135,7 @@ def message_body(run_id: str, model: str, events: Sequence[Event], *, max_calls:
     blocks: list[dict[str, Any]] = []
     if answer.reasoning:
         blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
-    if text := whole_text(events):
+    if text := whole_text(events, ASK_ELSEWHERE):
         blocks.append({"type": "text", "text": text})
     blocks += [_call_block(call_id, call, call.arguments) for call_id, call in calls.items()]
     return _message(run_id, model, blocks, _reason(last, calls), last.usage)

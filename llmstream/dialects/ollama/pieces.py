@@ -9,6 +9,7 @@ from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Re
 from llmstream.ollama_server import backend
 from llmstream.ollama_server.backend import Piece
 from llmstream.view.answer import OneText
+from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
 
@@ -21,7 +22,7 @@ class OllamaPieces:
     def __init__(self, *, truncate: bool = True) -> None:
         self._truncate = truncate
         self._calls = OpenCalls()
-        self._answer, self._thinking = OneText(), OneText()
+        self._answer, self._thinking = OneText(ASK_ELSEWHERE), OneText()
 
     def read(self, events: Sequence[Event]) -> Iterator[Piece]:
         """The pieces of events that came together: one for all the text in a row, one for the thoughts."""

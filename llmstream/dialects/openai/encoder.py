@@ -25,6 +25,7 @@ from llmstream.events import (
 )
 from llmstream.http.encoder import HEARTBEAT, STOPPED, dumps
 from llmstream.view.answer import Answer, OneText, whole_text
+from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
 DONE = "data: [DONE]\n\n"
@@ -50,7 +51,7 @@ class OpenAIEncoder:
         self._include_usage = include_usage
         self._head = ""
         self._calls = OpenCalls(max_calls)
-        self._answer, self._thinking = OneText(), OneText()
+        self._answer, self._thinking = OneText(ASK_ELSEWHERE), OneText()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The chunks for these events."""
@@ -140,7 +141,7 @@ def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: i
             last = event
         elif isinstance(event, Interrupted):
             last, calls = Finished("stop", event.usage, event.timings), OpenCalls()
-    text, thinking = whole_text(events), answer.reasoning
+    text, thinking = whole_text(events, ASK_ELSEWHERE), answer.reasoning
     made = calls_body(calls.by_id(run_id))
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not made else None}
     if thinking:

@@ -24,6 +24,7 @@ from llmstream.events import (
 )
 from llmstream.http.encoder import HEARTBEAT, dumps
 from llmstream.view.answer import OneText
+from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
 # How a response that has ended is told; one that was stopped has no event of its own.
@@ -48,7 +49,7 @@ class ResponsesEncoder:
         self._started = Started("", 0)
         self._end: Terminal | None = None
         self._calls = OpenCalls(self._said.max_calls)
-        self._texts = {Token: OneText(), Reasoning: OneText()}
+        self._texts = {Token: OneText(ASK_ELSEWHERE), Reasoning: OneText()}
         self._output: list[dict[str, Any]] = []
         self._open: TextItem | None = None
         self._delta = ""

@@ -37,11 +37,11 @@ class Room:
 
     @property
     def bytes(self) -> int:
-        """The approximate number of bytes that all events take."""
-        return sum(run.bytes for run in self._runs.values())
+        """The approximate number of bytes that all events take; in any thread."""
+        return sum(run.bytes for run in list(self._runs.values()))
 
     def figures(self) -> dict[str, float]:
-        """For the metrics."""
+        """For the metrics, in any thread."""
         return {"store_mirrored_runs": len(self._runs), "store_mirrored_bytes": self.bytes}
 
     def grow(self, size: int) -> None:

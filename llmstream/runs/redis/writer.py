@@ -89,10 +89,11 @@ class Writer:
                 self.touch(run_id)
 
     def figures(self) -> dict[str, float]:
-        """For the metrics; the lag is how long the store has been behind this process."""
+        """For the metrics, in any thread; the lag is how long the store has been behind this process."""
+        runs, since = list(self.owned.values()), list(self._dirty.values())
         return {
-            "store_unstored_events": sum(len(owned.events or ()) - owned.stored for owned in self.owned.values()),
-            "store_lag_seconds": time.monotonic() - min(self._dirty.values()) if self._dirty else 0.0,
+            "store_unstored_events": sum(len(owned.events or ()) - owned.stored for owned in runs),
+            "store_lag_seconds": time.monotonic() - min(since) if since else 0.0,
             "store_repairs_total": self.repairs,
             "runs_lost_total": self.lost,
         }

@@ -67,8 +67,8 @@ export type ToolCallEvent = Numbered & {
   arguments: Record<string, unknown>;
 };
 export type ToolResultEvent = Numbered & { type: "tool_result"; id: string; output: unknown };
-export type DataEvent = Numbered & { type: "data"; name: string; value: unknown };
-/** A message that was shown as a draft is taken back: its text, its reasoning and its tool calls. */
+export type DataEvent = Numbered & { type: "data"; name: string; value: unknown; message?: string };
+/** A message that was shown as a draft is taken back: its text, its reasoning, its tool calls and its sources. */
 export type WithdrawnEvent = Numbered & { type: "withdrawn"; message: string };
 export type FinishedEvent = Numbered & {
   type: "finished";

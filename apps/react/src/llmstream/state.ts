@@ -1,5 +1,6 @@
 import type { Connection } from "./client.js";
 import type {
+  DataEvent,
   FinishReason,
   Interrupt,
   ReasoningEvent,
@@ -37,7 +38,7 @@ export type Part =
   | TextPart
   | ReasoningPart
   | ToolPart
-  | { kind: "sources"; sources: Source[] }
+  | { kind: "sources"; message?: string; sources: Source[] }
   | { kind: "data"; name: string; value: unknown };
 
 /**
@@ -165,7 +166,7 @@ function apply(draft: Draft, event: RunEvent): void {
       addResult(draft, event);
       break;
     case "data":
-      addData(draft, event.name, event.value);
+      addData(draft, event);
       break;
     case "withdrawn":
       draft.parts = draft.parts.filter((part) => messageOf(part).message !== event.message);
@@ -238,9 +239,10 @@ function addResult(draft: Draft, { id, output }: ToolResultEvent): void {
 }
 
 /** What a chain emits beside its answer; an `output` is the whole so far, and takes the place of the one before. */
-function addData(draft: Draft, name: string, value: unknown): void {
+function addData(draft: Draft, event: DataEvent): void {
+  const { name, value } = event;
   if (name === "sources" && Array.isArray(value)) {
-    add(draft, { kind: "sources", sources: value as Source[] });
+    add(draft, { kind: "sources", ...messageOf(event), sources: value as Source[] });
     return;
   }
   const at = name === "output" ? draft.parts.findIndex((part) => part.kind === "data" && part.name === name) : -1;
