@@ -16,7 +16,8 @@ from langchain_core.runnables import RunnableLambda
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.dialects.anthropic.encoder import MessagesEncoder, message_body
+from llmstream.dialects.anthropic.encoder import MessagesEncoder
+from llmstream.dialects.anthropic.message import message_body
 from llmstream.events import Event, Finished, Reasoning, Started, Timings, Token, ToolCall, ToolResult, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings

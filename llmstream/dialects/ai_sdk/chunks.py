@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmstream.dialects.ai_sdk.encoder import DONE
+from llmstream.dialects.ai_sdk.frames import DONE
 from llmstream.events import Event
 from llmstream.http.encoder import Encoder
 

@@ -5,12 +5,12 @@ Source: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, and what the packages
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from json.encoder import encode_basestring_ascii as escape
-from typing import Any
 
 import msgspec
 
+from llmstream.dialects.ai_sdk.frames import DONE, broken, data_frames, frame, measured, numbers
 from llmstream.events import (
     Cancelled,
     Data,
@@ -27,7 +27,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, dumps
+from llmstream.http.encoder import HEARTBEAT
 from llmstream.view.interrupts import calls_of, is_batch
 
 # By this header assistant-ui knows the stream.
@@ -35,7 +35,6 @@ HEADERS = {"x-vercel-ai-ui-message-stream": "v1"}
 
 # By this one, where it is asked to, assistant-ui remembers what to come back to: the chat.
 RESUME_HEADER = "x-resumable-stream-id"
-DONE = "data: [DONE]\n\n"
 
 # In the id of an approval: what follows is the number of the call, among those that an interrupt asks about together.
 ONE_OF_SEVERAL = "#"
@@ -185,7 +184,7 @@ class AiSdkEncoder:
         """The frames of a question to a person, for every page; then the approvals, which AI SDK 5 does not know."""
         frames = [frame("data-interrupt", data=each) for each in event.interrupts]
         approvals = "".join(map(self._approvals, event.interrupts))
-        metadata = {"model": self._model, "reason": "interrupted", **_measured(event)}
+        metadata = {"model": self._model, "reason": "interrupted", **measured(event)}
         end = frame("finish", finishReason="tool-calls" if approvals else "stop", messageMetadata=metadata)
         return "".join([*frames, approvals, frame("finish-step"), end])
 
@@ -202,7 +201,7 @@ class AiSdkEncoder:
 
     def _end(self, event: Finished | Failed | Cancelled) -> str:
         if isinstance(event, Failed):
-            return _broken(event.message)
+            return broken(event.message)
         if isinstance(event, Cancelled):  # the hook takes no note of an abort, but the page can see the metadata
             told = frame("message-metadata", messageMetadata={"cancelled": event.by})
             return told + frame("abort") + frame("finish", finishReason="other")
@@ -214,42 +213,4 @@ class AiSdkEncoder:
     def lost(self, reason: str) -> bytes:
         """An error frame: the client would have to ask again."""
         text = f"This answer can't be continued from there ({reason}). Ask again."
-        return (_broken(text) + DONE).encode("ascii")
-
-
-def frame(kind: str, **fields: Any) -> str:
-    """One frame."""
-    return f"data: {dumps({'type': kind, **fields})}\n\n"
-
-
-def _broken(text: str) -> str:
-    """The frames of a failure; without a finish, as the SDK's own streams have one, some transports would ask again."""
-    return frame("error", errorText=text) + frame("finish", finishReason="error")
-
-
-def numbers(event: Finished) -> dict[str, Any]:
-    """The figures of an answer's end; the reason as well, because not every page is shown the finish."""
-    fields: dict[str, Any] = {"reason": event.reason, **_measured(event)}
-    return {**fields, "prompt_truncated": True} if event.prompt_truncated else fields
-
-
-def _measured(event: Finished | Interrupted) -> dict[str, Any]:
-    return {"usage": msgspec.to_builtins(event.usage), "timings": msgspec.to_builtins(event.timings)}
-
-
-def data_frames(event: Data, told: Mapping[str, str]) -> str:
-    """The frames of data: sources as the SDK knows them, anything else as a data part; told: of their message."""
-    if event.name != "sources" or not isinstance(event.value, list):
-        return frame(f"data-{event.name}", data=event.value)
-    return "".join(_source(n, source, told) for n, source in enumerate(event.value, 1) if isinstance(source, dict))
-
-
-def _source(number: int, source: dict[str, Any], told: Mapping[str, str]) -> str:
-    title = str(source.get("title") or "Untitled")
-    fields: dict[str, Any] = {"sourceId": f"source-{number}", "title": title}
-    if source.get("excerpt") or told:
-        excerpt = {"excerpt": source["excerpt"]} if source.get("excerpt") else {}
-        fields["providerMetadata"] = {"llmstream": {**excerpt, **told}}
-    if source.get("url"):
-        return frame("source-url", url=source["url"], **fields)
-    return frame("source-document", mediaType="text/plain", **fields)
+        return (broken(text) + DONE).encode("ascii")

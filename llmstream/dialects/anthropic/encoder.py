@@ -1,4 +1,4 @@
-"""Anthropic's Messages: a stream of content blocks, or one message.
+"""Anthropic's Messages as a stream of content blocks.
 
 Source: https://docs.anthropic.com/en/docs/build-with-claude/streaming, and what the official clients raise on.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
+from llmstream.dialects.anthropic.message import call_block, error_body, message, reason_of, usage_of
 from llmstream.events import (
     Cancelled,
     Event,
@@ -18,24 +19,16 @@ from llmstream.events import (
     Interrupted,
     Reasoning,
     Started,
-    Timings,
     Token,
-    ToolCall,
     Usage,
 )
 from llmstream.http.encoder import STOPPED, dumps
-from llmstream.view.answer import Answer, OneText, whole_text
+from llmstream.view.answer import OneText
 from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
 # Claude Code takes a silence of some minutes for a dead connection, and comments for silence.
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-
-_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
-_TYPES = {
-    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-    413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
-}  # fmt: skip
 
 
 class MessagesEncoder:
@@ -73,7 +66,7 @@ class MessagesEncoder:
         self._calls.note(event)
         self._texts[Reasoning].rare(event)
         if isinstance(event, Started):
-            return _frame("message_start", message=_message(self._run_id, self._model, [], None, Usage(0, 0)))
+            return _frame("message_start", message=message(self._run_id, self._model, [], None, Usage(0, 0)))
         if isinstance(event, Failed | Cancelled):
             return error_frame(*_failure_of(event))
         text = self._texts[Token].rare(event)
@@ -107,43 +100,17 @@ class MessagesEncoder:
         frames = [self._end_block()]
         for call_id, call in calls.items():
             part = {"type": "input_json_delta", "partial_json": json.dumps(call.arguments)}
-            frames.append(
-                _frame("content_block_start", index=self._index, content_block=_call_block(call_id, call, {}))
-            )
+            frames.append(_frame("content_block_start", index=self._index, content_block=call_block(call_id, call, {})))
             frames.append(_frame("content_block_delta", index=self._index, delta=part))
             frames.append(_frame("content_block_stop", index=self._index))
             self._index += 1
-        delta = {"stop_reason": _reason(event, calls), "stop_sequence": None}
-        frames.append(_frame("message_delta", delta=delta, usage=_usage(event.usage)))
+        delta = {"stop_reason": reason_of(event, calls), "stop_sequence": None}
+        frames.append(_frame("message_delta", delta=delta, usage=usage_of(event.usage)))
         return "".join([*frames, _frame("message_stop")])
 
     def lost(self, reason: str) -> bytes:
         """An error message: a client of this dialect never comes back."""
         return error_frame(f"This answer can't be continued from there ({reason}). Ask again.", 404).encode("ascii")
-
-
-def message_body(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
-    """The one body of an answer that is complete, or asks something."""
-    open_calls, answer = OpenCalls(max_calls), Answer()
-    answer.put(events)
-    last: Finished | Interrupted = Finished("other", Usage(), Timings())
-    for event in events:
-        open_calls.note(event)
-        if isinstance(event, Finished | Interrupted):
-            last = event
-    calls = open_calls.by_id(run_id) if isinstance(last, Finished) else {}
-    blocks: list[dict[str, Any]] = []
-    if answer.reasoning:
-        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
-    if text := whole_text(events, ASK_ELSEWHERE):
-        blocks.append({"type": "text", "text": text})
-    blocks += [_call_block(call_id, call, call.arguments) for call_id, call in calls.items()]
-    return _message(run_id, model, blocks, _reason(last, calls), last.usage)
-
-
-def error_body(message: str, status: int) -> dict[str, Any]:
-    """An error as the official clients read it."""
-    return {"type": "error", "error": {"type": _TYPES.get(status, "api_error"), "message": message}}
 
 
 def error_frame(message: str, status: int) -> str:
@@ -153,33 +120,6 @@ def error_frame(message: str, status: int) -> str:
 
 def _frame(kind: str, **fields: Any) -> str:
     return f"event: {kind}\ndata: {dumps({'type': kind, **fields})}\n\n"
-
-
-def _message(run_id: str, model: str, blocks: list[dict[str, Any]], reason: str | None, usage: Usage) -> dict[str, Any]:
-    return {
-        "id": f"msg_{run_id}",
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": blocks,
-        "stop_reason": reason,
-        "stop_sequence": None,
-        "usage": _usage(usage),
-    }
-
-
-def _call_block(id: str, call: ToolCall, arguments: object) -> dict[str, Any]:
-    return {"type": "tool_use", "id": id, "name": call.name, "input": arguments}
-
-
-def _reason(event: Finished | Interrupted, calls: object) -> str:
-    if calls:
-        return "tool_use"
-    return "end_turn" if isinstance(event, Interrupted) else _REASONS.get(event.reason, "end_turn")
-
-
-def _usage(usage: Usage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens or 0, "output_tokens": usage.output_tokens or 0}
 
 
 def _failure_of(event: Failed | Cancelled) -> tuple[str, int]:

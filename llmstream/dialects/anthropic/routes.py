@@ -9,7 +9,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from llmstream.dialects.anthropic.encoder import MessagesEncoder, error_body, message_body
+from llmstream.dialects.anthropic.encoder import MessagesEncoder
+from llmstream.dialects.anthropic.message import error_body, message_body
 from llmstream.dialects.anthropic.request import MessagesRequest, Prompt
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.http import schemas
