@@ -56,6 +56,7 @@ TEXTS = {
     "two_messages": "A draft.\n\nA review.\n",
     "withdrawn": '{"grade":\n\nThe answer.',
     "answered_tool": "Let me look.\n\nIt is blue.",
+    "continued": "The sky is blue.",
     "interrupted": "I would send a mail.\n\nSend this mail?\n\nDecide: approve or edit or reject.",
     "interrupted_question": 'Which year?\n\n{"from": 1990}',
 }

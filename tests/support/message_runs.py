@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmstream.events import (
+    Continued,
     Event,
     Finished,
     Interrupt,
@@ -56,6 +57,15 @@ RUNS: dict[str, list[Event]] = {
         ToolCall("call_look", "look_up", {"word": "sky"}, "m1"),
         ToolResult("call_look", "It is blue."),
         Token("It is blue.", "m2", "agent"),
+        END,
+    ],
+    "continued": [
+        START,
+        Reasoning("Hm."),
+        Token("The sky is bl"),
+        Continued("1" * 32),
+        Token("ue"),
+        Token("."),
         END,
     ],
     "interrupted": [
