@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -18,8 +19,11 @@ from llmstream.errors import InvalidRequest, KeyConflict, RunNotFound, StillRunn
 from llmstream.events import Continued, Event, Failed, Finished, Reasoning, Started, Token
 from llmstream.runs.ended import EndedRun
 from llmstream.runs.manager import Runs
+from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
+from tests.support.openai_server import DONE, openai_server, piece, stream, text
+from tests.support.real_ollama import RealOllama
 from tests.support.serving import answer
 
 COUNT = "One, two, three, four, five, six."
@@ -193,13 +197,15 @@ async def test_others_and_keys(settings: Settings) -> None:
 
 async def test_the_question_is_kept_only_where_it_may_be_needed(settings: Settings) -> None:
     """A complete answer leaves nothing behind; what a cut one leaves counts as the log's."""
-    runs, prompt = Runs(settings), "x" * 10_000
-    whole = await cut(runs, prompt)
-    small = runs.log.local.bytes
-    length = await cut(runs, prompt, model="demo:length")
+    runs, prompt = Runs(settings), "x" * 50_000
+    whole, length = await cut(runs, prompt, model="demo:one-chunk"), await cut(runs, prompt, model="demo:length")
+    log = runs.log.local
+    async with asyncio.timeout(10):  # they are closed a moment after their last event
+        while log.asked(whole.id) is not None or log.bytes < 100_000:
+            await asyncio.sleep(0)
 
-    assert [None, False] == [runs.log.local.asked(whole.id), runs.log.local.asked(length.id) is None]
-    assert runs.log.local.bytes > small + 10_000
+    assert log.asked(length.id) is not None
+    assert log.bytes < 110_000
 
 
 async def test_on_end_is_told_of_the_whole(settings: Settings) -> None:
@@ -213,3 +219,82 @@ async def test_on_end_is_told_of_the_whole(settings: Settings) -> None:
     assert ["What?", "What?"] == [each.question for each in told]
     assert told[1].text.startswith(told[0].text)
     assert isinstance(told[1].events[-1], Failed | Finished)
+
+
+async def test_another_process_does_not_know_the_question(process: Callable[[], RedisLog], settings: Settings) -> None:
+    """What was said is in the store that they share, and the question is not: it is refused with a sentence."""
+    here, there = Runs(settings, log=process()), Runs(settings, log=process())
+    run = await cut(here, model="demo:length")
+    await here.log.stored()  # type: ignore[attr-defined]
+    with pytest.raises(InvalidRequest, match="another one, or gone"):
+        await there.continue_run(run.id)
+
+    assert SENTENCE.startswith(answer(await followed(await here.continue_run(run.id))))
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llamacpp", "library"])
+async def test_openai_compatible_servers(kind: str) -> None:
+    """Each is asked in its way: to go on with the last message, and without thinking."""
+    answers = iter([stream(text("The sky"), piece("length"), DONE), stream(text("is blue."), piece("stop"), DONE)])
+    models = [{"id": "m", "object": "model", "owned_by": kind}]
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(next(answers))
+
+    async with openai_server(script, models=models, props={}) as server:
+        run = await cut(Runs(Settings(upstream=server.url)), "q")
+        events = await followed(await run.continue_())
+    body = server.bodies[-1]
+    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    going_on["chat_template_kwargs"] = {"enable_thinking": False}  # type: ignore[assignment]
+
+    assert "The sky is blue. " == answer(events)
+    assert {"role": "assistant", "content": "The sky "} == body["messages"][-1]
+    assert (going_on if kind != "library" else {"reasoning_effort": "none"}).items() <= body.items()
+
+
+async def test_an_unknown_server_is_not_asked() -> None:
+    """One that would begin anew is not asked to go on."""
+    body = stream(text("The sky"), piece("length"), DONE)
+    async with openai_server(body, models=[{"id": "m", "owned_by": "somebody"}]) as server:
+        run = await cut(Runs(Settings(upstream=server.url)), "q")
+        with pytest.raises(InvalidRequest, match="Ollama, vLLM and llama"):
+            await run.continue_()
+
+
+@pytest.mark.parametrize(
+    "question", ["What color is the sky?", "Draw a table.", "Say hello in Hindi.", "Send me emoji."]
+)
+async def test_a_real_ollama_says_the_same(real_settings: Settings, question: str) -> None:
+    """Cut after every five tokens and continued each time, it comes to the text that it says in one go."""
+    runs = Runs(real_settings)
+    whole = await followed(await runs.start(question))
+    run = await runs.start(question, options={"num_predict": 5})
+    events = await followed(run)
+    seams = 0
+    while isinstance(end := events[-1], Finished) and end.reason == "length":
+        run, seams = await run.continue_(), seams + 1
+        events = await followed(run)
+
+    assert answer(whole) == answer(events)
+    assert 1 < seams == sum(isinstance(event, Continued) for event in events)
+
+
+async def test_a_real_ollama_is_killed(own_real_ollama: RealOllama) -> None:
+    """What a killed server has said is kept, and the one that is started again goes on with it."""
+    settings = Settings(ollama_url=own_real_ollama.url, model="tiny-chat", temperature=0, demo="never")
+    runs = Runs(settings)
+    run = await runs.start("Count to 100.")
+    said = 0
+    async for event in run.follow():
+        said += isinstance(event, Token)
+        if said == 20:
+            said += 1
+            await asyncio.to_thread(own_real_ollama.kill_server)
+    cut_at = await run.snapshot()
+    await asyncio.to_thread(own_real_ollama.restart)
+    events = await followed(await run.continue_())
+
+    assert ("failed", "upstream_truncated") == (cut_at.state, (cut_at.error or {})["code"])
+    assert cut_at.text == texts(events)[0]
+    assert ", ".join(map(str, range(1, 101))) + "." == answer(events)
