@@ -52,7 +52,7 @@ describe("an answer that was cut", () => {
     const { run } = await cutRun({ continue: status(422, REFUSED), events: stream(body(events(STARTED, FINISHED))) });
     const before = run.latest();
     const after = await run.continueRun();
-    expect(after).toMatchObject({ phase: "failed", text: "The sky", runId: before.runId, error: REFUSED });
+    expect(after).toEqual({ ...before, error: REFUSED });
     expect(canContinue(after)).toBe(false);
     expect(await run.continueRun()).toBe(after);
     expect((await run.retry()).phase).toBe("finished");

@@ -74,11 +74,11 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   function continueRun(): Promise<RunState> {
     const { runId, parts, text } = state;
     if (!canContinue(state) || runId === undefined) return Promise.resolve(state);
-    return launch(request, { ...IDLE, parts, text }, () => client.continueRun(runId), runId);
+    return launch(request, { ...IDLE, parts, text }, () => client.continueRun(runId), state);
   }
 
-  /** A new run, which is shown like this until it brings something; cut: the one that stays where there is none. */
-  async function launch(asked: RunRequest | undefined, first: RunState, post: () => Promise<string>, cut?: string) {
+  /** A new run, which is shown like this until it brings something; back: the state that stays where there is none. */
+  async function launch(asked: RunRequest | undefined, first: RunState, post: () => Promise<string>, back?: RunState) {
     const mine = begin(asked);
     set({ ...first, phase: "starting", connection: "connecting" });
     try {
@@ -92,8 +92,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
       set({ ...state, phase: "running", runId });
     } catch (error) {
       if (mine !== epoch) return state;
-      if (cut !== undefined) state = { ...state, runId: cut };
-      if (stopping) set({ ...closed(state), phase: "cancelled", cancelledBy: "stop" });
+      state = back ?? state;
+      if (stopping) set(back ?? { ...closed(state), phase: "cancelled", cancelledBy: "stop" });
       else fail(error);
       return state;
     }
