@@ -232,6 +232,23 @@ async def test_another_process_does_not_know_the_question(process: Callable[[], 
     assert SENTENCE.startswith(answer(await followed(await here.continue_run(run.id))))
 
 
+async def test_another_host_goes_on(upstream: DemoOllama) -> None:
+    """What a host has said that was killed in its answer is continued by the one that is left."""
+    with DemoOllama(tokens_per_s=None) as other:
+        hosts = {host.url: host for host in (upstream, other)}
+        for host in hosts.values():
+            host.answers["q"] = lambda request: COUNT if request.begun else [COUNT[:8], Pause(600)]
+        run = await Runs(Settings(upstream=",".join(hosts), demo="never")).start("q", model="demo")
+        said = ""
+        async for event in run.follow():
+            said += answer([event])
+            if said == COUNT[:8] and isinstance(event, Token):
+                await asyncio.to_thread(next(host for host in hosts.values() if host.active).close)
+        events = await followed(await run.continue_())
+
+    assert (COUNT[:8], COUNT[8:]) == texts(events)
+
+
 @pytest.mark.parametrize("kind", ["vllm", "llamacpp", "library"])
 async def test_openai_compatible_servers(kind: str) -> None:
     """Each is asked in its way: to go on with the last message, and without thinking."""
