@@ -42,7 +42,7 @@ _RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}
 
 # The runs have a limit and a queue of their own, with its place shown.
 _UNLIMITED: dict[str, Any] = {"concurrency_limit": None, **QUIET}
-Read = Callable[..., tuple[Asked, Any]]
+Read = Callable[..., tuple[Asked | Cut, Any]]
 
 
 class Page:

@@ -74,7 +74,8 @@ async def test_a_cut_answer_goes_on(turns: Turns) -> None:
     assert [CONTINUE] == [option["value"] for option in shown[-1]["options"]]
     event = SimpleNamespace(value=CONTINUE)
     (question,) = await turns.continued(PAGE, chosen_option(event, shown)[0])
-    whole = await ask(turns, {"run": run_to_follow(question)})
+    async with aclosing(turns.follow(PAGE, str(run_to_follow(question)), is_own=True)) as views:
+        whole = [each async for each in views][-1]
     assert ("Why?", True) == (text_of(question), whole.text.startswith(view.text))
     assert len(view.text) < len(whole.text)
     assert "continued" in whole.line
