@@ -132,10 +132,9 @@ class Page:
             asked, history = read(event, *values)
             who = session(request)
             if isinstance(asked, Cut):
-                is_busy = self._turns.is_busy(who)
-                return (
-                    (gr.skip(), gr.skip()) if is_busy else (gr.update(**BUSY), await self._turns.continued(who, asked))
-                )
+                if self._turns.is_busy(who):
+                    return gr.skip(), gr.skip()
+                return gr.update(**BUSY), await self._turns.continued(who, asked)
             waiting = self._turns.asked(who) if answers or own_box else ()
             is_asked = asked["text"].strip() or (asked["files"] and not waiting)
             if not is_asked or self._turns.is_busy(who):

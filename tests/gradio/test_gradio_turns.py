@@ -28,7 +28,7 @@ from llmstream.events import (
 from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
 from llmstream.gradio.active_answers import PERIOD_S, Turns
-from llmstream.gradio.messages import CONTINUE, chosen_option, conversation, message, run_to_follow, text_of
+from llmstream.gradio.messages import CONTINUE, Cut, chosen_option, conversation, message, run_to_follow, text_of
 from llmstream.gradio.view import View
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
@@ -73,7 +73,9 @@ async def test_a_cut_answer_goes_on(turns: Turns) -> None:
     shown = [message("user", "Why?"), *view.messages()]
     assert [CONTINUE] == [option["value"] for option in shown[-1]["options"]]
     event = SimpleNamespace(value=CONTINUE)
-    (question,) = await turns.continued(PAGE, chosen_option(event, shown)[0])
+    cut = chosen_option(event, shown)[0]
+    assert isinstance(cut, Cut)
+    (question,) = await turns.continued(PAGE, cut)
     async with aclosing(turns.follow(PAGE, str(run_to_follow(question)), is_own=True)) as views:
         whole = [each async for each in views][-1]
     assert ("Why?", True) == (text_of(question), whole.text.startswith(view.text))
@@ -82,7 +84,9 @@ async def test_a_cut_answer_goes_on(turns: Turns) -> None:
 
     complete = await ask(turns, fields("demo:one-chunk"))
     assert complete.messages()[-1]["options"] is None
-    told = await turns.continued(PAGE, chosen_option(event, [question, *complete.messages()])[0])
+    cut = chosen_option(event, [question, *complete.messages()])[0]
+    assert isinstance(cut, Cut)
+    told = await turns.continued(PAGE, cut)
     assert SENTENCE == text_of(told[-2])
     assert "complete" in text_of(told[-1])
     assert SENTENCE == conversation(told)[-1]["content"]
