@@ -106,7 +106,7 @@ def _joined(events: Sequence[Event]) -> list[Event]:
     for kind, group in groupby(events, type):
         if kind is Token or kind is Reasoning:
             text = "".join(event.text for event in group if isinstance(event, Token | Reasoning))
-            said += Pieces().cut(kind, text, None, None)  # type: ignore[arg-type]
+            said += Pieces().cut(kind, text, None, None)
         elif kind not in _NO_PART:
             said += group
     return said

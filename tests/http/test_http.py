@@ -272,7 +272,13 @@ def test_unknown_expired_and_foreign_runs_look_alike(settings: Settings, serve: 
     last = expired.messages[-1].id
     answers = []
     for run in ("0" * 32, last.rpartition("-")[0], foreign, "x"):
-        for method, path in (("GET", ""), ("GET", "/events"), ("GET", "/events?after=3"), ("POST", "/stop"), ("POST", "/continue")):
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/events"),
+            ("GET", "/events?after=3"),
+            ("POST", "/stop"),
+            ("POST", "/continue"),
+        ):
             answers.append(ask(f"{url}/runs/{run}{path}", method, headers=ann))
         answers.append(ask(f"{url}/stream", "POST", headers={**ann, "last-event-id": f"{run[:32]}-1"}, question="q"))
     seen = {(each.status, each.body, *sorted(each.headers)) for each in answers}

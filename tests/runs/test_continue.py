@@ -22,6 +22,7 @@ from llmstream.runs.manager import Runs
 from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
+from tests.support.faultkit import eventually
 from tests.support.openai_server import DONE, openai_server, piece, stream, text
 from tests.support.real_ollama import RealOllama
 from tests.support.serving import answer
@@ -200,10 +201,8 @@ async def test_the_question_is_kept_only_where_it_may_be_needed(settings: Settin
     runs, prompt = Runs(settings), "x" * 50_000
     whole, length = await cut(runs, prompt, model="demo:one-chunk"), await cut(runs, prompt, model="demo:length")
     log = runs.log.local
-    async with asyncio.timeout(10):  # they are closed a moment after their last event
-        while log.asked(whole.id) is not None or log.bytes < 100_000:
-            await asyncio.sleep(0)
-
+    # They are closed a moment after their last event.
+    assert await asyncio.to_thread(eventually, lambda: log.asked(whole.id) is None and log.bytes > 100_000)
     assert log.asked(length.id) is not None
     assert log.bytes < 110_000
 
