@@ -5,9 +5,8 @@ LlmstreamError
 ├── InvalidRequest               the question, messages or options can't be used
 │   ├── BodyTooLarge             the request or its question is over a limit
 │   └── CapabilityMissing        the model can't see images, call tools or think
-├── Unauthorized, Forbidden, HostNotAllowed
-├── ModelNotFound, ModelNotAllowed, NotFound
-├── RunNotFound, RunCancelled, KeyConflict, ServerShutdown, OwnerLost, StoreCorrupt
+├── Unauthorized, Forbidden, HostNotAllowed, ModelNotFound, ModelNotAllowed, NotFound
+├── RunNotFound, RunCancelled, StillRunning, KeyConflict, ServerShutdown, OwnerLost, StoreCorrupt
 ├── Busy (TooManyRuns: of one caller; StoreUnavailable, StoreFull: of the store shared by several processes)
 ├── UpstreamError                Ollama failed; the subclasses say how
 │   ├── UpstreamUnreachable, UpstreamBusy, UpstreamTimeout, UpstreamStalled
@@ -120,11 +119,14 @@ class RunCancelled(LlmstreamError):
     text = "The answer was stopped before its end."
 
 
-class Busy(LlmstreamError):
-    """All places and the queue are taken.
+class StillRunning(LlmstreamError):
+    """The run goes on, and what was asked of it takes one that has ended."""
 
-    `retry_after_s` is how long to wait before asking again, in seconds.
-    """
+    code = "still_running"
+
+
+class Busy(LlmstreamError):
+    """All places and the queue are taken; `retry_after_s` is how long to wait before asking again, in seconds."""
 
     code = "busy"
     retryable = True

@@ -59,6 +59,12 @@ class Token(msgspec.Struct, frozen=True, gc=False, tag="token", omit_defaults=Tr
     name: str | None = None
 
 
+class Continued(msgspec.Struct, frozen=True, gc=False, tag="continued"):
+    """A seam: what stands before it was said by the run `of`, which was cut; from here on the model goes on."""
+
+    of: str
+
+
 class Withdrawn(msgspec.Struct, frozen=True, gc=False, tag="withdrawn"):
     """A draft that the chain did not keep: its text, thinking, calls and sources are taken back, results are not."""
 
@@ -150,20 +156,9 @@ class Reset(msgspec.Struct, frozen=True, gc=False, tag="reset"):
 
 
 Event: TypeAlias = (
-    Started
-    | Status
-    | Reasoning
-    | Token
-    | Withdrawn
-    | ToolCall
-    | ToolResult
-    | Data
-    | Finished
-    | Failed
-    | Cancelled
-    | Interrupted
-    | Reset
-)
+    Started | Status | Reasoning | Token | Continued | Withdrawn | ToolCall | ToolResult | Data
+    | Finished | Failed | Cancelled | Interrupted | Reset
+)  # fmt: skip
 Terminal: TypeAlias = Finished | Failed | Cancelled | Interrupted
 
 TERMINAL: tuple[type[Terminal], ...] = (Finished, Failed, Cancelled, Interrupted)

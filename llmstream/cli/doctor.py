@@ -22,7 +22,7 @@ from llmstream.ollama.names import same_model
 from llmstream.ollama.server import OLLAMA
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.upstream import upstream_of
-from llmstream.runs.manager import open_log
+from llmstream.runs.opening import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_line
 

@@ -27,7 +27,8 @@ from llmstream.http.origins import check_public
 from llmstream.ollama.names import same_model
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.upstream import upstream_of
-from llmstream.runs.manager import Runs, open_log
+from llmstream.runs.manager import Runs
+from llmstream.runs.opening import open_log
 from llmstream.server import Server
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_stderr, try_print_line

@@ -68,7 +68,7 @@ async def _event_lists(
         return
 
     async def answer(sink: Sink) -> None:
-        sink([job.started()])
+        sink(job.beginning())
         if (error := await generate(job, sink)) is not None:
             failure.append(error)
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from llmstream.core.job import Job
 
 
-@dataclass(frozen=True)
+@dataclass
 class Fast:
     """A chain that is read straight from its server: its model, its request, and the steps before the model.
 
-    body: of the request; None where the steps before the model have to run first.
+    body: of the request; None until the steps before the model, if there are any, have run.
     """
 
     shape: Shape
@@ -85,8 +85,8 @@ async def read_fast(job: Job, fast: Fast, emitter: Emitter) -> None:
         said = await _run_before(shape, job.chain_input, watcher, emitter)
         if not said:  # the model is not asked then
             return emitter.finish("stop", watcher.usage, calls_left=False)
-        body = shape.model.body_of(said[0], shape.kwargs)
-    await _read(fast, body, emitter, watcher)
+        fast.body = shape.model.body_of(said[0], shape.kwargs)
+    await _read(fast, fast.body, emitter, watcher)
 
 
 async def _read(fast: Fast, body: Mapping[str, Any], emitter: Emitter, before: Watcher | None = None) -> None:

@@ -11,7 +11,7 @@ from langchain_core.runnables import Runnable
 
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import Fast
-from llmstream.events import Started
+from llmstream.events import Event, Started
 from llmstream.settings import Settings
 
 
@@ -30,7 +30,8 @@ class Job:
     has_memory: bool = False  # whether the chain remembers by itself, which makes all callers one
     demanded: DemandedCall | None = None
     said: Collection[str] = ()  # the ids of messages that an earlier run of the thread has told
+    kept: Sequence[Event] = ()  # what a run said that was cut, where this one goes on from there
 
-    def started(self) -> Started:
-        """The first event of the job's run."""
-        return Started(self.model, time.time())
+    def beginning(self) -> list[Event]:
+        """The first events of the job's run."""
+        return [Started(self.model, time.time()), *self.kept]

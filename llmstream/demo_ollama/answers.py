@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmstream.demo_ollama.index import PassageIndex, last_question
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
-from llmstream.demo_ollama.script import Answers, Part, Pause, Thought
+from llmstream.demo_ollama.script import Answers, Part, Pause, Thought, after
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.lines import whole_text
@@ -91,6 +91,7 @@ class DemoBackend:
             parts = [self.answer(question)]
         if full_name(request.model) == DEMO_THINKING.name and not any(isinstance(part, Thought) for part in parts):
             parts = [Thought(_thought(question)), *parts]
+        parts = after(parts, request.begun)
         due = asyncio.get_running_loop().time()
         for part in parts:
             if isinstance(part, Pause):

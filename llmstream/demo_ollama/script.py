@@ -75,6 +75,19 @@ class Answers(dict[Any, Any]):
         return self.default if found is None else self[found]
 
 
+def after(parts: Sequence[Part], begun: str) -> Sequence[Part]:
+    """The rest of an answer that the client has begun; all of it where the answer begins in another way."""
+    if not begun or not "".join(part for part in parts if isinstance(part, str)).startswith(begun):
+        return parts
+    rest: list[Part] = []
+    for part in parts:
+        if begun and isinstance(part, str):
+            part, begun = part[len(begun) :], begun[len(part) :]
+        if not begun and part:
+            rest.append(part)
+    return rest
+
+
 def _parts(script: object) -> Sequence[Part]:
     parts: list[Part] = []
     for part in script if isinstance(script, list | tuple) else [script]:

@@ -18,6 +18,7 @@ from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Interrupt, Interrupted
 from llmstream.gradio.images import with_images
+from llmstream.gradio.messages import Cut, note, without_options
 from llmstream.gradio.view import View
 from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepare
@@ -123,12 +124,20 @@ class Turns:
             async for view in views:
                 yield view
 
-    async def follow(self, session: Session, run_id: str) -> AsyncGenerator[View, None]:
-        """The answer of a run that an earlier page has begun, from its beginning."""
+    async def continued(self, session: Session, cut: Cut) -> list[Any]:
+        """The conversation in which another run goes on with the page's answer; or says why that can't be done."""
+        try:
+            run = await self._service.runs.continue_run(cut.run_id, caller=session[0])
+        except LlmstreamError as error:
+            return [*map(without_options, cut.messages), note("⚠️ Not continued", error.message)]
+        return [*map(without_options, cut.answered_by(run.id))]
+
+    async def follow(self, session: Session, run_id: str, *, is_own: bool = False) -> AsyncGenerator[View, None]:
+        """The answer of a run that this page, or an earlier one, has begun, from its beginning."""
         await self.leave(session)
         thread = self._threads.get(session) or _Thread()
         self._put_thread(session, thread)
-        turn = _Turn(partial(self._service.runs.get, run_id, caller=session[0]), stops=False)
+        turn = _Turn(partial(self._service.runs.get, run_id, caller=session[0]), stops=is_own and not self._come_back)
         async with aclosing(self._shown(session, thread, turn)) as views:
             async for view in views:
                 yield view

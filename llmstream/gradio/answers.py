@@ -12,7 +12,7 @@ from llmstream.events import Failed
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.asking import connection, session
 from llmstream.gradio.components import BUSY, IDLE
-from llmstream.gradio.messages import conversation, is_answer, settled, text_of
+from llmstream.gradio.messages import conversation, is_answer, run_to_follow, settled, text_of
 from llmstream.gradio.options import Options
 from llmstream.gradio.saved import Saved, Saving
 from llmstream.gradio.view import View
@@ -39,7 +39,10 @@ class Answers:
         if not asked or asked[-1].get("role") != "user":
             yield self._same()
             return
-        views = self._turns.answer(session(request), self._fields(asked, values), connection(request))
+        if (run_id := run_to_follow(asked[-1])) is not None:
+            views = self._turns.follow(session(request), run_id, is_own=True)
+        else:
+            views = self._turns.answer(session(request), self._fields(asked, values), connection(request))
         async with aclosing(self._states(request, asked, views)) as states:
             async for state in states:
                 yield state

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Message = dict[str, Any]
 
 # What a person asks, in the form of Gradio's MultimodalTextbox: {"text": …, "files": […]}.
 Asked = dict[str, Any]
-TRY_AGAIN = "Try again"
+TRY_AGAIN, CONTINUE = "Try again", "Continue"
 
 # The option that has the person change the arguments of a call, in the message box.
 EDIT = "edit"
@@ -17,10 +18,37 @@ EDIT = "edit"
 # The metadata of what a graph asks a person, and of the answer: a chain has them in its thread.
 QUESTION, ANSWER = {"id": "question"}, {"id": "answer"}
 
+# What the metadata of a question begins with whose answer is to be that run.
+_FOLLOWED = "run/"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An answer that was cut, and the conversation before and with it."""
+
+    run_id: str
+    before: list[Any]
+    messages: list[Any]
+
+    def answered_by(self, run_id: str) -> list[Any]:
+        """The conversation without the cut answer, whose question another run answers."""
+        return [*self.before[:-1], {**self.before[-1], "metadata": {"id": f"{_FOLLOWED}{run_id}"}}]
+
+
+def run_to_follow(question: Mapping[str, Any]) -> str | None:
+    """The run that goes on with the answer to a question; None where the question is to be asked."""
+    said = str((question.get("metadata") or {}).get("id") or "")
+    return said.removeprefix(_FOLLOWED) if said.startswith(_FOLLOWED) else None
+
 
 def message(role: str, text: str, metadata: Mapping[str, Any] | None = None) -> Message:
     """A message in the form in which Gradio leaves its text alone; a plain str would be cleaned up."""
     return _message(role, {"type": "text", "text": text}, metadata)
+
+
+def note(title: str, text: str, **metadata: Any) -> Message:
+    """A message with a title, which is shown folded, and which a chain is not told."""
+    return message("assistant", text, {"title": title, **metadata})
 
 
 def question_messages(asked: Asked, metadata: Mapping[str, Any] | None = None) -> list[Message]:
@@ -131,9 +159,19 @@ def chosen_example(event: Any, history: Any) -> tuple[Asked, Any]:
     return asked_of(event.value.get("text")), history
 
 
-def chosen_option(event: Any, history: Any) -> tuple[Asked, Any]:
-    """The question that an offered option asks, and the conversation before it."""
+def chosen_option(event: Any, history: Any) -> tuple[Asked | Cut, Any]:
+    """The question that an offered option asks, and the conversation before it; or the answer it goes on with."""
+    if event.value == CONTINUE:
+        return _cut(list(history or ())) or asked_of(""), history
     return last_question(history) if event.value == TRY_AGAIN else (asked_of(event.value), history)
+
+
+def _cut(messages: list[Any]) -> Cut | None:
+    """The last answer; None where its run can't be told."""
+    place = max((at for at, each in enumerate(messages) if each.get("role") == "user"), default=-1) + 1
+    names = [(each.get("metadata") or {}).get("id") for each in messages[place:]]
+    run_id = next((str(name).partition("/")[0] for name in reversed(names) if name), None)
+    return Cut(run_id, messages[:place], messages) if run_id and place else None
 
 
 def without_options(each: Any) -> Any:

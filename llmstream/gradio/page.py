@@ -22,6 +22,7 @@ from llmstream.gradio.messages import (
     ANSWER,
     EDIT,
     Asked,
+    Cut,
     asked_of,
     chosen_example,
     chosen_option,
@@ -41,7 +42,7 @@ _RAW: dict[str, Any] = {"preprocess": False, "postprocess": False}
 
 # The runs have a limit and a queue of their own, with its place shown.
 _UNLIMITED: dict[str, Any] = {"concurrency_limit": None, **QUIET}
-Read = Callable[..., tuple[Asked, Any]]
+Read = Callable[..., tuple[Asked | Cut, Any]]
 
 
 class Page:
@@ -130,6 +131,10 @@ class Page:
         async def ask(event: gr.EventData, request: gr.Request, *values: Any) -> tuple[Any, Any]:
             asked, history = read(event, *values)
             who = session(request)
+            if isinstance(asked, Cut):
+                if self._turns.is_busy(who):
+                    return gr.skip(), gr.skip()
+                return gr.update(**BUSY), await self._turns.continued(who, asked)
             waiting = self._turns.asked(who) if answers or own_box else ()
             is_asked = asked["text"].strip() or (asked["files"] and not waiting)
             if not is_asked or self._turns.is_busy(who):

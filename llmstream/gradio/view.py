@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from llmstream.events import Failed, Finished, Interrupted, Terminal
-from llmstream.gradio.messages import EDIT, QUESTION, TRY_AGAIN, Message, message
+from llmstream.events import Failed, Interrupted, Terminal
+from llmstream.gradio.messages import CONTINUE, EDIT, QUESTION, TRY_AGAIN, Message, message, note
+from llmstream.runs.continuing import can_continue
 from llmstream.view.interrupts import actions_of
 from llmstream.view.progress import Part, Progress
-
-GO_ON = "Go on."
 
 # What can be decided by a click; for any other decision the person writes.
 _BUTTONS = ("approve", EDIT, "reject")
@@ -35,8 +33,8 @@ class View(Progress):
         """The messages of the answer as they are now."""
         found = [self._message(part) for part in self.parts]
         if waiting := self.waiting:
-            found.append(_titled(waiting, "", status="pending"))
-        if found and (options := _options(self.ended)):
+            found.append(note(waiting, "", status="pending"))
+        if found and (options := _options(self.ended, self.text)):
             found[-1]["options"] = options
         return found
 
@@ -47,24 +45,17 @@ class View(Progress):
         if part.kind == "question":
             return message("assistant", part.text, QUESTION)
         if part.kind == "error":
-            return _titled(part.title, part.text)
+            return note(part.title, part.text)
         if part.pending:
-            return _titled(part.title, part.text, status="pending")
+            return note(part.title, part.text, status="pending")
         duration = {} if part.duration_s is None else {"duration": part.duration_s}
-        return _titled(part.title, part.text, status="done", **duration)
+        return note(part.title, part.text, status="done", **duration)
 
 
-def _titled(title: str, text: str, **metadata: Any) -> Message:
-    return message("assistant", text, {"title": title, **metadata})
-
-
-def _options(ended: Terminal | None) -> list[dict[str, str]] | None:
-    if isinstance(ended, Failed) and ended.retryable:
-        return [{"value": TRY_AGAIN, "label": TRY_AGAIN}]
-    if isinstance(ended, Finished) and ended.reason == "length":
-        return [{"value": GO_ON, "label": "Go on"}]
+def _options(ended: Terminal | None, text: str) -> list[dict[str, str]] | None:
     if isinstance(ended, Interrupted):
         actions = [action for each in ended.interrupts for action in actions_of(each)]
         offered = [kind for kind in _BUTTONS if actions and all(kind in each.allowed for each in actions)]
         return [{"value": kind, "label": kind.capitalize()} for kind in offered] or None
-    return None
+    offers = {CONTINUE: text.strip() and can_continue(ended), TRY_AGAIN: isinstance(ended, Failed) and ended.retryable}
+    return [{"value": kind, "label": kind} for kind, offered in offers.items() if offered] or None

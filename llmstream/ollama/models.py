@@ -23,6 +23,7 @@ from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.listing import Listed, listed
 from llmstream.ollama.names import is_cloud, same_model
+from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.upstream import Model, Upstream
@@ -141,6 +142,15 @@ class Ollama(Upstream):
             shown = await self.once(f"show {model}", ask)
             self._capabilities[model] = known = (now, frozenset(shown.capabilities or ()))
         return known[1]
+
+    async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+        """The request of `/api/chat` that ends with the answer so far; the thinking before it is over."""
+        if "prompt" in body:
+            raise InvalidRequest("A text model can't go on with an answer that was cut: it begins anew. Ask again.")
+        if body.get("format"):
+            raise of_a_form()
+        thinks = body.get("think") or "thinking" in await self.capabilities(str(body["model"]))
+        return {**body, "messages": begun(body["messages"], text), **({"think": False} if thinks else {})}
 
     def not_found(self, model: str) -> ModelNotFound:
         """The error for a model that is not there, with how to get it."""

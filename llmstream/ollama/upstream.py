@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmstream.errors import CapabilityMissing, ModelNotFound, UpstreamError
+from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, UpstreamError
 from llmstream.events import Status
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
@@ -110,6 +110,13 @@ class Upstream(ABC):
         # A server that tells none at all, such as an old Ollama, has to answer for itself.
         if missing := [name for name in wanted if able and name not in able]:
             raise CapabilityMissing(f"The model {model!r} can't do {_LACKING[missing[0]]}")
+
+    async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+        """The request that has the model go on after `text`, its answer to the request `body` so far.
+
+        Raises `InvalidRequest` where it can't be asked for that.
+        """
+        raise InvalidRequest("This model server can't go on with an answer that was cut. Ask again.")
 
     @abstractmethod
     def not_found(self, model: str) -> ModelNotFound:

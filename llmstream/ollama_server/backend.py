@@ -112,6 +112,12 @@ class ChatRequest:
                 return str(message.get("content") or "")
         return ""
 
+    @property
+    def begun(self) -> str:
+        """The answer that the client has begun, for the model to go on with; empty if there is none."""
+        last = self.messages[-1] if self.messages else {}
+        return str(last.get("content") or "") if last.get("role") == "assistant" else ""
+
 
 class Backend(Protocol):
     """The models that answer in Ollama's dialect. Every method is called in the event loop of the app."""

@@ -15,6 +15,7 @@ from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.names import same_model
+from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server import OPENAI
@@ -104,6 +105,24 @@ class OpenAIServer(Upstream):
         if found is None:
             raise model_not_found(model)
         return _abilities(await self._properties()) if _owner(found) == "llamacpp" else frozenset()
+
+    async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+        """The request that ends with the answer so far, in the way of this kind of server; without thinking."""
+        if body.get("response_format"):
+            raise of_a_form()
+        kind, messages = await self.kind(), body["messages"]
+        if kind == "Ollama":
+            return {**body, "messages": begun(messages, text), "reasoning_effort": "none"}
+        if kind not in ("vLLM", "llama.cpp"):
+            raise InvalidRequest(
+                "Nobody knows how to have this model server go on with an answer that was cut; Ollama, vLLM and "
+                "llama.cpp can. Ask again."
+            )
+        if messages[-1].get("role") == "assistant":
+            raise InvalidRequest("An answer to a conversation that ends with an answer can't be continued. Ask again.")
+        template = {**(body.get("chat_template_kwargs") or {}), "enable_thinking": False}
+        going_on = {"continue_final_message": True, "add_generation_prompt": False, "chat_template_kwargs": template}
+        return {**body, "messages": begun(messages, text), **going_on}
 
     def not_found(self, model: str) -> ModelNotFound:
         """The error for a model that is not there, with how to get it."""

@@ -95,7 +95,7 @@ class Running:
 
     async def _run(self, begun: asyncio.Event) -> None:
         try:
-            self._append([self._job.started()])
+            self._append(self._job.beginning())
             self._begun = True
             begun.set()
             if self._cancelled_by is not None:

@@ -12,10 +12,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from llmstream.events import CancelledBy, Event
+
+if TYPE_CHECKING:
+    from llmstream.runs.memory import MemoryLog
 
 # The number of the end of a run whose owner died. Its followers may have seen more events than anybody kept, so the end
 # comes after all numbers there can be; every other event's number is the one before plus 1.
@@ -74,7 +78,12 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunLog(ABC):
-    """The place where runs are recorded and followed."""
+    """The place where runs are recorded and followed.
+
+    local: the log of the runs of this process, which also has what they were asked.
+    """
+
+    local: MemoryLog
 
     @abstractmethod
     async def create(self, run: NewRun) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
-import sys
 import time
-from itertools import pairwise
+from contextlib import ExitStack
 from typing import Any, Unpack
 
 from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
-from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, TooManyRuns
+from llmstream.core.job import Job
+from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, StillRunning, TooManyRuns
 from llmstream.events import (
     Cancelled,
     CancelledBy,
@@ -22,31 +21,18 @@ from llmstream.events import (
 from llmstream.logger import logger
 from llmstream.runs.active_run import Running
 from llmstream.runs.chain_warnings import warn_of
+from llmstream.runs.continuing import Asked, continuing
 from llmstream.runs.ended import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
-from llmstream.runs.memory import MemoryLog
 from llmstream.runs.metrics import Metrics
+from llmstream.runs.opening import open_log, worker_count
 from llmstream.runs.queue import Places
 from llmstream.runs.run import OnLeave, Run
 from llmstream.settings import Settings
 
 # How long a drain waits for `on_end` where the runs took all of the time.
 _HOOKS_S = 1.0
-
-
-def open_log(settings: Settings) -> RunLog:
-    """The log that the settings name: this process's memory, or the store it shares with others.
-
-    Raises `ImportError` with what to install, and `SettingsError` for an address that is none.
-    """
-    if settings.redis_url is None:
-        return MemoryLog(replay_s=settings.replay_s, max_log_bytes=settings.max_log_bytes)
-    try:
-        from llmstream.runs.redis.log import RedisLog
-    except ModuleNotFoundError as error:
-        raise ImportError('redis_url (LLMSTREAM_REDIS_URL) needs: pip install "llmstream-toolkit[redis]"') from error
-    return RedisLog(settings)
 
 
 class Runs:
@@ -97,28 +83,53 @@ class Runs:
         with self._answering.hold([(caller, thread, interrupt) for interrupt in resume], request_key) as held:
             job = await prepare(question, caller=caller, **arguments)
             warn_of(job)
-            if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
-                return earlier  # it was started meanwhile, and must not count twice
-            # Nothing is awaited between these checks and taking the place: others start runs at the same time.
-            self._check_open()
-            self._check_caller(caller)
-            ticket = self._places.take()
-            running = Running(job, ticket, caller, log=self.log, metrics=self.metrics, on_end=self._ended)
-            running.held, running.is_public = held.pop_all(), is_public
-            if self._ending is not None:
-                running.record = Record(running.id, caller, question, arguments.get("thread"))
+            told = None if self._ending is None else question
+            asked = Asked.of(job, told, arguments.get("thread"), self._grace_s(on_leave, grace_s), is_public)
+            return await self._begin(job, asked, caller, request_key, fingerprint, held)
+
+    async def continue_run(self, run_id: str, *, caller: str = "", request_key: str | None = None) -> Run:
+        """Starts a run that begins with what a run said that was cut, and goes on from there with the same model.
+
+        Raises `RunNotFound`, `StillRunning`, `InvalidRequest` with why it can't be continued, and what `start` raises.
+        """
+        fingerprint = f"continue {run_id}"
+        if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
+            return earlier
+        cut = await self.get(run_id, caller=caller)
+        if not (await cut.position())[0]:
+            raise StillRunning("This run still goes on. Follow it, or stop it before you continue it.")
+        events, _ = await cut.recorded()
+        job = await continuing(run_id, events, asked := self.log.local.asked(run_id))
+        if asked is None:
+            raise RunNotFound  # it was forgotten meanwhile
+        with ExitStack() as nothing:
+            return await self._begin(job, asked, caller, request_key, fingerprint, nothing)
+
+    async def _begin(
+        self, job: Job, asked: Asked, caller: str, key: str | None, fingerprint: str, held: ExitStack
+    ) -> Run:
+        """Starts a job, unless another request with the same key was faster; held: what nobody may answer meanwhile."""
+        if (earlier := await self._find(caller, key, fingerprint)) is not None:
+            return earlier  # it was started meanwhile, and must not count twice
+        # Nothing is awaited between these checks and taking the place: others start runs at the same time.
+        self._check_open()
+        self._check_caller(caller)
+        running = Running(job, self._places.take(), caller, log=self.log, metrics=self.metrics, on_end=self._ended)
+        running.held, running.is_public = held.pop_all(), asked.is_public
+        if self._ending is not None:
+            running.record = Record(running.id, caller, asked.question, asked.thread)
         self._running[running.id] = running
         try:
-            new = self._new_run(running, request_key, fingerprint, self._grace_s(on_leave, grace_s))
-            owned = await self.log.create(new)
+            owned = await self.log.create(self._new_run(running, key, fingerprint, asked.grace_s))
         except BaseException:
             self._forget(running)
             raise
         if owned != running.id:  # another request with the same key was faster
             self._forget(running)
-            return Run(self.log, owned)
+            return Run(self.log, owned, self)
+        self.log.local.keep(running.id, asked)
         await running.start()
-        return Run(self.log, running.id)
+        return Run(self.log, running.id, self)
 
     @property
     def active(self) -> list[str]:
@@ -130,7 +141,7 @@ class Runs:
         info = await self.log.info(run_id)
         if info is None or info.caller != caller:
             raise RunNotFound
-        return Run(self.log, run_id)
+        return Run(self.log, run_id, self)
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuses new runs, lets those that go on finish for a time, then fails the rest with `server_shutdown`.
@@ -156,7 +167,7 @@ class Runs:
         Raises `SettingsError` where the store that processes share can't be used.
         """
         self.closing = False
-        if self.settings.redis_url is None and (count := _worker_count()) > 1:
+        if self.settings.redis_url is None and (count := worker_count()) > 1:
             logger.warning(
                 "there are %d processes, and each knows its own runs only: who comes back to another one is told that "
                 "there is no such run. Set LLMSTREAM_REDIS_URL, which all of them share, or run one process.",
@@ -166,7 +177,7 @@ class Runs:
 
     async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
         found = None if key is None else await self.log.find(caller, key, fingerprint)
-        return None if found is None else Run(self.log, found)
+        return None if found is None else Run(self.log, found, self)
 
     def _cancel(self, run_id: str, by: CancelledBy) -> None:
         running = self._running.get(run_id)
@@ -215,14 +226,3 @@ class Runs:
         self.metrics.ended(event)
         if self._ending is not None and running.record is not None:
             self._ending.begin(running.record)
-
-
-def _worker_count() -> int:
-    """The number of processes to start, by `WEB_CONCURRENCY` or `--workers` of uvicorn and gunicorn."""
-    words = [*sys.argv[1:], ""]
-    said = [os.environ.get("WEB_CONCURRENCY", "")]
-    for word, following in pairwise(words):
-        name, _, value = word.partition("=")
-        if name in ("--workers", "-w"):
-            said.append(value or following)
-    return max((int(text) for text in said if text.isdecimal()), default=1)

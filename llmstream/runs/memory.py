@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from llmstream.errors import KeyConflict, RunNotFound
 from llmstream.events import CancelledBy, Event, Token, size_of
+from llmstream.runs.continuing import Asked
 from llmstream.runs.follower import MemoryFollower, NothingMore
 from llmstream.runs.log import Follower, NewRun, PositionLost, RunInfo, RunLog
 from llmstream.runs.record import RunRecord
@@ -31,6 +32,7 @@ class MemoryLog(RunLog):
     """
 
     def __init__(self, *, replay_s: float = 600, max_log_bytes: int = 256 * 2**20) -> None:
+        self.local = self
         self._replay_s = replay_s
         self._max_log_bytes = max_log_bytes
         self._runs: dict[str, RunRecord] = {}
@@ -80,10 +82,20 @@ class MemoryLog(RunLog):
     async def close(self, run_id: str) -> None:
         run = self._runs[run_id]
         run.close()
+        self._bytes += run.keep_to_continue()
         self._ended[run_id] = run
         # In a context of its own: the run's holds what its chain left there, an error's frames among them.
         context = contextvars.Context()
         asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old, context=context)
+
+    def keep(self, run_id: str, asked: Asked) -> None:
+        """Keeps what a run was asked; forgotten with the run, or once that is complete."""
+        self._runs[run_id].asked = asked
+
+    def asked(self, run_id: str) -> Asked | None:
+        """The question of a run; None for one that is not here."""
+        run = self._kept(run_id)
+        return None if run is None else run.asked
 
     async def info(self, run_id: str) -> RunInfo | None:
         run = self._kept(run_id)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from llmstream.events import CancelledBy, Event, is_terminal
+from llmstream.runs.continuing import Asked, can_continue
 from llmstream.runs.log import NewRun, RunInfo
 
 # How long a run waits for its first follower, in seconds, also where it has no grace after that.
@@ -64,6 +65,7 @@ class RunRecord(Followed):
     def __init__(self, new: NewRun) -> None:
         super().__init__()
         self.new = new
+        self.asked: Asked | None = None
         self.closed_at = 0.0
         self._watchers = 0
         self._cancelled = False
@@ -84,6 +86,14 @@ class RunRecord(Followed):
         self.closed = True
         self.wake()
         self._stop_timer()
+
+    def keep_to_continue(self) -> int:
+        """Forgets the question of a run that can't be continued; returns about how many bytes another one's takes."""
+        if self.asked is None or not can_continue(self.events[-1] if self.events else None):
+            self.asked = None
+            return 0
+        self.bytes += (size := self.asked.bytes)
+        return size
 
     def cancel(self, by: CancelledBy) -> bool:
         if self.ended or self._cancelled:

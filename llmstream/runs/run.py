@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -23,6 +23,9 @@ from llmstream.events import (
 )
 from llmstream.runs.log import Follower, RunLog
 from llmstream.view.answer import Answer
+
+if TYPE_CHECKING:
+    from llmstream.runs.manager import Runs
 
 OnLeave = Literal["cancel", "continue"]
 RunState = Literal["queued", "running", "finished", "failed", "cancelled", "interrupted"]
@@ -51,9 +54,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Run:
     """A handle on one run; cheap, and there may be many."""
 
-    def __init__(self, log: RunLog, run_id: str) -> None:
+    def __init__(self, log: RunLog, run_id: str, runs: Runs) -> None:
         self.id = run_id
         self._log = log
+        self._runs = runs
 
     async def follow(self, after: int = 0) -> AsyncGenerator[Event, None]:
         """The events after number `after`, and then those to come, up to the terminal one.
@@ -85,6 +89,14 @@ class Run:
     async def stop(self, by: CancelledBy = "stop") -> bool:
         """Ends the run and frees the model; False where it had ended."""
         return await self._log.cancel(self.id, by)
+
+    async def continue_(self) -> Run:
+        """A new run that begins with what this one said, and goes on from where it was cut.
+
+        See `Runs.continue_run`.
+        """
+        info = await self._log.info(self.id)
+        return await self._runs.continue_run(self.id, caller=info.caller if info is not None else "")
 
     async def snapshot(self) -> Snapshot:
         """The run as it is now; raises `RunNotFound`."""

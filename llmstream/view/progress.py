@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from llmstream.events import (
     Cancelled,
+    Continued,
     Data,
     Event,
     Failed,
@@ -75,7 +76,7 @@ class Progress:
         self._began = clock()
         self._model = ""
         self._waiting = ""
-        self._cut = False
+        self._cut = self._continued = False
         self.parts: list[Part] = []
         self._answer = Answer()
         self._tools: dict[str, Part] = {}
@@ -139,6 +140,8 @@ class Progress:
         match event:
             case Started(model):
                 self._model = model
+            case Continued():
+                self._continued = True
             case Status("prompt_truncated"):
                 self._cut = True
             case Status():
@@ -178,7 +181,7 @@ class Progress:
             self.parts.append(Part("question", "Waiting for you", [in_words(event.interrupts)]))
         elif not self.text and not self._tools and event.reason != "tool_calls":
             self._finish_without_text()
-        self.line = stats_line(event, self._model, cut=self._cut)
+        self.line = stats_line(event, self._model, cut=self._cut, continued=self._continued)
 
     def _finish_without_text(self) -> None:
         """Shows the objects that a chain gave as its answer, as one; else says that there is none."""

@@ -6,7 +6,7 @@ from llmstream.events import Finished, Interrupted, Terminal
 from llmstream.view.markdown import escape
 
 
-def stats_line(event: Terminal, model: str, *, cut: bool = False) -> str:
+def stats_line(event: Terminal, model: str, *, cut: bool = False, continued: bool = False) -> str:
     """The line under an answer, in Markdown."""
     if not isinstance(event, Finished | Interrupted):
         return ""
@@ -18,6 +18,7 @@ def stats_line(event: Terminal, model: str, *, cut: bool = False) -> str:
         "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
         "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
         escape(model),
+        "continued" if continued else "",
         "cut at its length limit" if cut_short else "",
         "the conversation was cut to fit the model" if cut else "",
     ]

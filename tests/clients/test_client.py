@@ -15,11 +15,12 @@ from llmstream.errors import (
     ModelNotFound,
     RunCancelled,
     RunNotFound,
+    StillRunning,
     Unauthorized,
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.events import Cancelled, Finished, Reset, Started
+from llmstream.events import Cancelled, Continued, Finished, Reset, Started
 from llmstream.fastapi import create_app
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
@@ -78,6 +79,21 @@ def test_stop_from_elsewhere_is_no_complete_answer(served: Served) -> None:
         assert Cancelled("stop") == list(followed)[-1]
         assert "cancelled" == client.snapshot(run_id)["state"]
         assert not client.stop(run_id)
+
+
+def test_a_cut_answer_is_continued(served: Served) -> None:
+    """By another run, which begins with what there was."""
+    with Client(served.url) as client:
+        cut = client.start("x", model="demo:cut")
+        before = answer(list(client.follow(cut)))
+        run_id = client.continue_run(cut)
+        events = list(client.follow(run_id))
+        with pytest.raises(StillRunning):
+            client.continue_run(client.start("x", model="demo:silent"))
+    assert run_id != cut
+    assert Continued(cut) in events
+    assert len(before) < len(answer(events))
+    assert SENTENCE.startswith(answer(events))
 
 
 def test_stream_gives_pieces_or_raises(served: Served) -> None:

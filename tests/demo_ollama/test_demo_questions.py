@@ -33,6 +33,7 @@ SHOWN = {
     "What happens when the server goes down?": "runs.md: When the server goes down",
     "What happens when everybody has left?": "runs.md: When everybody has left",
     "How do I put llmstream behind nginx?": "deploy.md: Behind nginx",
+    "Can I continue an answer that I stopped?": "runs.md: Continue an answer that was cut",
     "How do I stop one?": "runs.md: Follow one run from two places, stop it from a third",
     "How do I stop a run?": "runs.md: Follow one run from two places, stop it from a third",
 }

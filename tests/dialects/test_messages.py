@@ -59,6 +59,7 @@ TEXTS = {
     "answered_tool": "Let me look.\n\nIt is blue.",
     "failing_tool": "I can't tell.",
     "parallel_nodes": "Blue.\n\nAir scatters blue.",
+    "continued": "The sky is blue.",
     "interrupted": "I would send a mail.\n\nSend this mail?\n\nDecide: approve or edit or reject.",
     "interrupted_question": 'Which year?\n\n{"from": 1990}',
 }

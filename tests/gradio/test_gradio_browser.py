@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.gradio import create_chat
 from llmstream.gradio.messages import message
 from llmstream.ollama_server.backend import Model
@@ -139,7 +140,7 @@ def test_stop_frees_the_model(open_chat: Open, upstream: DemoOllama, model: str)
 @pytest.mark.parametrize("way", ["retry", "edit", "example", "option"])
 def test_stop_works_in_every_way_to_ask(open_chat: Open, upstream: DemoOllama, way: str) -> None:
     """An answer asked for by retry, edit, an example or an offered option is stopped like any other."""
-    chat = open_chat("demo:stall-3" if way == "example" else "demo:length")
+    chat = open_chat("demo:stall-3" if way == "example" else "demo:error-line")
     if way == "example":
         chat.page.get_by_role("button", name="What color is the sky?").click()
     else:
@@ -153,13 +154,27 @@ def test_stop_works_in_every_way_to_ask(open_chat: Open, upstream: DemoOllama, w
         chat.page.get_by_role("log").get_by_role("textbox").fill("Why not?")
         chat.press("Submit")
     elif way == "option":
-        chat.page.get_by_role("button", name="Go on").click()
+        chat.page.get_by_role("button", name="Try again").click()
     chat.shows(STALLED)
     assert upstream.active == 1
     chat.stop()
     assert upstream.wait_idle()
-    asked = {"retry": "Why?", "edit": "Why not?", "example": "What color is the sky?", "option": "Go on."}[way]
+    asked = {"retry": "Why?", "edit": "Why not?", "example": "What color is the sky?", "option": "Why?"}[way]
     assert asked == upstream.requests[-1].body["messages"][-1]["content"]
+
+
+def test_a_cut_answer_is_continued(open_chat: Open) -> None:
+    """A click on Continue adds to the answer that there is, as often as it is cut, under one question."""
+    chat = open_chat("demo:length")
+    chat.ask()
+    chat.ends()
+    chat.page.get_by_role("button", name="Continue").click()
+    chat.shows("The sky is blue because air scatters blue light more")
+    chat.ends()
+    chat.page.get_by_role("button", name="Continue").click()
+    chat.shows(SENTENCE)
+    chat.ends()
+    assert [SENTENCE] == chat.answers
 
 
 @pytest.mark.parametrize("model", SILENT)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import gradio
@@ -27,6 +28,7 @@ from llmstream.events import (
 from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
 from llmstream.gradio.active_answers import PERIOD_S, Turns
+from llmstream.gradio.messages import CONTINUE, Cut, chosen_option, conversation, message, run_to_follow, text_of
 from llmstream.gradio.view import View
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
@@ -63,6 +65,31 @@ async def idle(upstream: DemoOllama) -> bool:
 async def test_answer_is_the_models_text(turns: Turns) -> None:
     """The text is the model's, code point by code point."""
     assert NEWLINES == (await ask(turns, fields("demo:newlines"))).text
+
+
+async def test_a_cut_answer_goes_on(turns: Turns) -> None:
+    """The conversation keeps its question, whose answer is the run that goes on; or it is told why there is none."""
+    view = await ask(turns, fields("demo:length"))
+    shown = [message("user", "Why?"), *view.messages()]
+    assert [CONTINUE] == [option["value"] for option in shown[-1]["options"]]
+    event = SimpleNamespace(value=CONTINUE)
+    cut = chosen_option(event, shown)[0]
+    assert isinstance(cut, Cut)
+    (question,) = await turns.continued(PAGE, cut)
+    async with aclosing(turns.follow(PAGE, str(run_to_follow(question)), is_own=True)) as views:
+        whole = [each async for each in views][-1]
+    assert ("Why?", True) == (text_of(question), whole.text.startswith(view.text))
+    assert len(view.text) < len(whole.text)
+    assert "continued" in whole.line
+
+    complete = await ask(turns, fields("demo:one-chunk"))
+    assert complete.messages()[-1]["options"] is None
+    cut = chosen_option(event, [question, *complete.messages()])[0]
+    assert isinstance(cut, Cut)
+    told = await turns.continued(PAGE, cut)
+    assert SENTENCE == text_of(told[-2])
+    assert "complete" in text_of(told[-1])
+    assert SENTENCE == conversation(told)[-1]["content"]
 
 
 async def test_updates_are_few(turns: Turns) -> None:

@@ -235,6 +235,33 @@ def test_stopping(url: str, upstream: DemoOllama) -> None:
     assert "cancelled" == ask(f"{url}/runs/{run}").json["state"]
 
 
+def test_continuing(url: str, upstream: DemoOllama) -> None:
+    """201 with the new run, which begins with the kept text; 409 while it goes on, 422 with why, 404 for none."""
+    upstream.answers["q"] = SENTENCE
+    cut = start(url, question="q", model="demo:length")
+    kept = events(url, cut).text
+    created = ask(f"{url}/runs/{cut}/continue", "POST")
+    run = created.json["run_id"]
+    assert (201, f"/runs/{run}") == (created.status, created.headers["location"])
+    assert {"run_id": run, "events_url": f"/runs/{run}/events", "stop_url": f"/runs/{run}/stop"} == created.json
+    stream = events(url, run)
+    assert ["started", "token", "continued"] == stream.types[:3]
+    assert (kept, cut) == (stream.events[1]["text"], stream.events[2]["of"])
+    assert SENTENCE.startswith(stream.text)
+    assert len(stream.text) > len(kept)
+    again = [ask(f"{url}/runs/{cut}/continue", "POST", headers={"idempotency-key": "k"}).json for _ in range(2)]
+    assert again[0] == again[1]
+
+    whole, going = start(url, question="q", model="demo:one-chunk"), start(url, question="q", model="demo:silent")
+    events(url, whole)
+    refused = {run: ask(f"{url}/runs/{run}/continue", "POST") for run in (whole, going, "0" * 32)}
+    assert [(422, "invalid_request"), (409, "still_running"), (404, "run_not_found")] == [
+        (each.status, each.json["code"]) for each in refused.values()
+    ]
+    assert "This answer is complete: there is nothing to continue." == refused[whole].json["message"]
+    assert FIELDS == set(refused[going].json)
+
+
 def test_unknown_expired_and_foreign_runs_look_alike(settings: Settings, serve: Serve) -> None:
     """The same status, headers and body for each, at every address of a run, from any position."""
     app = create_app(settings.change(drain_s=0, replay_s=0), identify=lambda request: request.headers.get("x-user"))
@@ -245,7 +272,13 @@ def test_unknown_expired_and_foreign_runs_look_alike(settings: Settings, serve: 
     last = expired.messages[-1].id
     answers = []
     for run in ("0" * 32, last.rpartition("-")[0], foreign, "x"):
-        for method, path in (("GET", ""), ("GET", "/events"), ("GET", "/events?after=3"), ("POST", "/stop")):
+        for method, path in (
+            ("GET", ""),
+            ("GET", "/events"),
+            ("GET", "/events?after=3"),
+            ("POST", "/stop"),
+            ("POST", "/continue"),
+        ):
             answers.append(ask(f"{url}/runs/{run}{path}", method, headers=ann))
         answers.append(ask(f"{url}/stream", "POST", headers={**ann, "last-event-id": f"{run[:32]}-1"}, question="q"))
     seen = {(each.status, each.body, *sorted(each.headers)) for each in answers}

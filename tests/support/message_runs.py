@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llmstream.events import (
+    Continued,
     Data,
     Event,
     Finished,
@@ -74,6 +75,15 @@ RUNS: dict[str, list[Event]] = {
         Token("Air scatters ", "m2", "physicist"),
         ToolResult("call_look", "It is blue."),
         Token("blue.", "m2", "physicist"),
+        END,
+    ],
+    "continued": [
+        START,
+        Reasoning("Hm."),
+        Token("The sky is bl"),
+        Continued("1" * 32),
+        Token("ue"),
+        Token("."),
         END,
     ],
     "interrupted": [

@@ -66,6 +66,15 @@ const EXPECTED: Record<string, Partial<RunState>> = {
     reason: "tool_calls",
     parts: [{ kind: "tool", id: "call_0", name: "get_weather", arguments: { city: "Paris" }, open: false }],
   },
+  continued: {
+    phase: "finished",
+    text: "The sky is blue.",
+    seams: [13],
+    parts: [
+      { kind: "reasoning", text: "Hm.", open: false },
+      { kind: "text", text: "The sky is blue." },
+    ],
+  },
   two_messages: {
     phase: "finished",
     text: "A draft.\n\nA review.\n",

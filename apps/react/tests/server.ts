@@ -8,7 +8,7 @@ import { body, CANCELLED, type Fact, frame, RUN } from "./streams";
 /** A request that came. */
 export interface Asked {
   method: string;
-  /** "start", "events" or "stop". */
+  /** "start", "events", "stop" or "continue". */
   what: string;
   run: string;
   after: number;
@@ -28,6 +28,7 @@ export interface Routes {
   start?: Answers;
   events?: Answers;
   stop?: Answers;
+  continue?: Answers;
 }
 
 export interface Served {
@@ -142,7 +143,7 @@ export class LiveRun {
   constructor(readonly run = RUN) {}
 
   /** The answers for it. */
-  routes(): Required<Routes> {
+  routes(): Required<Omit<Routes, "continue">> {
     return { start: created(this.run), events: this.events, stop: this.stop };
   }
 

@@ -65,6 +65,7 @@ class Call:
         self.context_length = context_length
         self.interval_s = interval_s
         self.has_tool_result = any(message.get("role") == "tool" for message in request.messages)
+        self._begun = request.begun
         self._lines = AnswerLines(request)
 
     def line(self, content: str = "", *, thinking: str = "", calls: Iterable[ToolCall] = ()) -> bytes:
@@ -72,8 +73,8 @@ class Call:
         return go_json(self._lines.piece(Piece(content, thinking, tuple(calls)))) + b"\n"
 
     def say(self, text: str = SENTENCE) -> list[bytes]:
-        """A line for each token of the text."""
-        return [self.line(token) for token in tokens(text)]
+        """A line for each token of the text, or of its rest where the client has begun it."""
+        return [self.line(token) for token in tokens(text.removeprefix(self._begun))]
 
     def done(self, reason: str = "stop", *, prompt_tokens: int = 11, answer_tokens: int = 15) -> bytes:
         """The last line; an empty reason is left out."""

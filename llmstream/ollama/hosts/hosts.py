@@ -116,6 +116,12 @@ class Hosts(Upstream):
         name, found = await self._known.having(model)
         return await self._ask(found, lambda upstream: upstream.capabilities(name))
 
+    async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+        """The request that has the model go on, as the first of its hosts takes it; the hosts are of one kind."""
+        name, found = await self._known.having(str(body["model"]))
+        request = await self._ask(found, lambda upstream: upstream.continuing({**body, "model": name}, text))
+        return {**request, "model": body["model"]}
+
     def not_found(self, model: str) -> ModelNotFound:
         """The error for a model that is not there, with how to get it."""
         return self._known.hosts[0].upstream.not_found(model)

@@ -1,5 +1,13 @@
 import { Fragment, memo } from "react";
-import { type Answers, type Interrupt, isActive, type Part, type RunState, type Source } from "../llmstream";
+import {
+  type Answers,
+  canContinue,
+  type Interrupt,
+  isActive,
+  type Part,
+  type RunState,
+  type Source,
+} from "../llmstream";
 import { CopyButton } from "./CopyButton";
 import { Icon } from "./Icon";
 import { Interrupts } from "./Interrupts";
@@ -14,10 +22,11 @@ interface Props {
   answers?: Answers | undefined;
   onRetry?: (() => void) | undefined;
   onReconnect?: () => void;
+  onContinue?: () => void;
   onResume?: (answers: Answers) => void;
 }
 
-export const Answer = memo(function Answer({ run, answers, onRetry, onReconnect, onResume }: Props) {
+export const Answer = memo(function Answer({ run, answers, onRetry, onReconnect, onContinue, onResume }: Props) {
   const active = isActive(run);
   // Under what still grows stands nothing that would be pushed down.
   return (
@@ -34,6 +43,12 @@ export const Answer = memo(function Answer({ run, answers, onRetry, onReconnect,
       <footer>
         {active ? null : <span className="stats">{statsLine(run)}</span>}
         {run.text !== "" && !active ? <CopyButton text={run.text} label="Copy answer" /> : null}
+        {onContinue && canContinue(run) ? (
+          <button type="button" onClick={onContinue}>
+            <Icon name="onward" />
+            Continue
+          </button>
+        ) : null}
         {!active && onRetry ? (
           <button type="button" onClick={onRetry}>
             <Icon name="again" />

@@ -7,6 +7,7 @@ const PATHS = {
   edit: "M4 20l1-4L16 5l3 3L8 19z",
   image: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15.5 9h.01",
   link: "M14 4h6v6M20 4l-9 9M18 14v6H4V6h6",
+  onward: "M5 6l6 6-6 6M13 6l6 6-6 6",
   send: "M12 19V5M6 11l6-6 6 6",
   remove: "M7 7l10 10M17 7L7 17",
   stop: "M8 8h8v8H8z",

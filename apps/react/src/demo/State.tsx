@@ -5,7 +5,7 @@ import { Elapsed } from "./stats";
 /** What a person should know of an answer that is not simply complete. */
 export function State({ run }: { run: RunState }) {
   if (run.connection === "reconnecting") return <p className="state">The connection was lost. Reconnecting …</p>;
-  if (run.phase === "starting" || (run.phase === "running" && run.parts.length === 0)) {
+  if (run.phase === "starting" || (run.phase === "running" && (run.parts.length === 0 || run.waiting !== undefined))) {
     return (
       <p className="state waiting">
         {run.waiting?.detail || (run.model ? `Waiting for ${run.model}` : "Connecting")}

@@ -21,6 +21,7 @@ interface Props {
   onEdit: (id: number, text: string, images: readonly string[]) => void;
   onRetry: () => void;
   onReconnect: () => void;
+  onContinue: () => void;
   onResume: (answers: Answers) => void;
 }
 

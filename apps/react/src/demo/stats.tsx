@@ -2,13 +2,14 @@ import { useEffect, useState } from "react";
 import type { RunState } from "../llmstream";
 
 /** The line under an answer. */
-export function statsLine({ timings, usage, model, promptTruncated }: RunState): string {
+export function statsLine({ timings, usage, model, seams, promptTruncated }: RunState): string {
   const tokens = usage?.output_tokens;
   const parts = [
     timings?.time_to_first_token_s === undefined ? "" : `${seconds(timings.time_to_first_token_s)} to first token`,
     tokens === undefined ? "" : `${tokens} token${tokens === 1 ? "" : "s"}`,
     timings?.tokens_per_s === undefined ? "" : `${speed(timings.tokens_per_s)} tokens/s`,
     model ?? "",
+    seams === undefined ? "" : "continued where it was cut",
     promptTruncated ? "the conversation was cut to fit the model" : "",
   ];
   return parts.filter((part) => part !== "").join(" · ");

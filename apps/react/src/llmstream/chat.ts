@@ -43,8 +43,9 @@ export interface ChatStore {
   stop(): Promise<void>;
   /** Have the last question answered again. */
   retry(ask?: AskWith): void;
-  /** Go on with an answer whose connection was lost. */
+  /** Go on with an answer whose connection was lost, or with one that was cut (see `canContinue`). */
   reconnect(): void;
+  continueRun(): void;
   /** Answer an interrupted run; false, and nothing happens, where the last answer is none. */
   resume(answers: Answers, ask?: AskWith): boolean;
   /** Replace a question; what came after it is dropped. Its images stay, unless `images` replaces them. */
@@ -59,11 +60,11 @@ export interface ChatStore {
  * A conversation over this client. The last answer is always the run's, those before do not change any more:
  *
  *     empty ── send, watch ──▶ busy ── the run ends, or is lost ──▶ answered ── clear ──▶ empty
- *                               ▲                                      │
- *                               └── send, edit, retry, resume, reconnect ◀┘
+ *                               ▲                                           │
+ *                               └ send, edit, retry, resume, reconnect, … ◀─┘
  *
- * `resume` needs an answer that is interrupted, `reconnect` one that is lost. A kept conversation begins as it was
- * left; a run that was under way goes on as soon as somebody subscribes.
+ * `resume` needs an answer that is interrupted, `reconnect` one that is lost, `continueRun` one that was cut. A kept
+ * conversation begins as it was left; a run that was under way goes on as soon as somebody subscribes.
  */
 export function createChat(options: ChatOptions): ChatStore {
   const { client, storage, storageKey = "llmstream", system, threads = false } = options;
@@ -183,8 +184,8 @@ export function createChat(options: ChatOptions): ChatStore {
   }
 
   const watch = (runId: string) => answer(getSnapshot().messages, () => void run.watch(runId));
-  const reconnect = () => void run.reconnect();
-  return { subscribe, getSnapshot, send, stop: run.stop, retry, reconnect, resume, edit, watch, clear };
+  const same = { stop: run.stop, reconnect: () => void run.reconnect(), continueRun: () => void run.continueRun() };
+  return { subscribe, getSnapshot, send, retry, resume, edit, watch, clear, ...same };
 }
 
 function toState(messages: readonly ChatMessage[]): ChatState {

@@ -66,6 +66,8 @@ export interface Client {
    * with code `lost` when it stayed away; then following again goes on from the last number.
    */
   follow(run: string, options?: FollowOptions): AsyncGenerator<(RunEvent | ResetEvent)[], void, void>;
+  /** Start a run that begins with what a run said that was cut, and goes on from there; its id. Sent once, too. */
+  continueRun(run: string): Promise<string>;
   /** End a run and free the model; false where it had ended. */
   stop(run: string): Promise<boolean>;
 }
@@ -89,23 +91,22 @@ export function createClient(options: ClientOptions = {}): Client {
   const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000 } = options;
   const request = options.fetch ?? ((input, init) => fetch(input, init));
 
-  async function start(body: RunRequest): Promise<string> {
-    const response = await request(`${base}/runs`, {
-      method: "POST",
-      headers: { ...headers, "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    }).catch(unreachable);
+  async function post(path: string, body?: RunRequest): Promise<Response> {
+    const sent = body && { headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    const response = await request(`${base}/runs${path}`, { method: "POST", headers, ...sent }).catch(unreachable);
     if (!response.ok) throw await errorOf(response);
+    return response;
+  }
+
+  async function startedBy(response: Response): Promise<string> {
     const { run_id } = (await response.json().catch(unreachable)) as { run_id?: unknown };
     if (typeof run_id === "string") return run_id;
     throw new LlmstreamError("protocol", `The server started no run.${hint(WRONG_ADDRESS)}`);
   }
 
-  async function stop(run: string): Promise<boolean> {
-    const response = await request(`${base}/runs/${run}/stop`, { method: "POST", headers }).catch(unreachable);
-    if (!response.ok) throw await errorOf(response);
-    return response.status === 202;
-  }
+  const start = async (body: RunRequest) => startedBy(await post("", body));
+  const continueRun = async (run: string) => startedBy(await post(`/${run}/continue`));
+  const stop = async (run: string) => (await post(`/${run}/stop`)).status === 202;
 
   async function* follow(run: string, { after = 0, signal, onConnection }: FollowOptions = {}) {
     let failures = 0;
@@ -175,7 +176,7 @@ export function createClient(options: ClientOptions = {}): Client {
     throw new LlmstreamError("protocol", `The server sent no event stream.${hint(WRONG_ADDRESS)}`);
   }
 
-  return { start, follow, stop };
+  return { start, follow, continueRun, stop };
 }
 
 /** A signal that aborts with the given one, at the end, or when it has not been renewed for so long. */

@@ -68,6 +68,8 @@ export type ToolCallEvent = Numbered & {
 };
 export type ToolResultEvent = Numbered & { type: "tool_result"; id: string; output: unknown };
 export type DataEvent = Numbered & { type: "data"; name: string; value: unknown; message?: string };
+/** A seam: what stands before it was said by the run `of`, which was cut. */
+export type ContinuedEvent = Numbered & { type: "continued"; of: string };
 /** A message that was shown as a draft is taken back: its text, its reasoning, its tool calls and its sources. */
 export type WithdrawnEvent = Numbered & { type: "withdrawn"; message: string };
 export type FinishedEvent = Numbered & {
@@ -96,6 +98,7 @@ export type RunEvent =
   | ToolCallEvent
   | ToolResultEvent
   | DataEvent
+  | ContinuedEvent
   | WithdrawnEvent
   | FinishedEvent
   | FailedEvent

@@ -21,6 +21,7 @@ export {
 export { LlmstreamError } from "./errors.js";
 export type {
   CancelledEvent,
+  ContinuedEvent,
   DataEvent,
   FailedEvent,
   FinishedEvent,
@@ -44,5 +45,6 @@ export type {
   WithdrawnEvent,
 } from "./events.js";
 export { readImage } from "./images.js";
+export { announcement, canContinue } from "./phase.js";
 export { createRun, type RunStore } from "./run.js";
-export { announcement, type Failure, isActive, type Part, type Phase, type RunState } from "./state.js";
+export { type Failure, isActive, type Part, type Phase, type RunState } from "./state.js";

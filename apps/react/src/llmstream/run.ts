@@ -1,6 +1,7 @@
 import type { Client, RunRequest } from "./client.js";
 import { LlmstreamError } from "./errors.js";
 import { createFlush } from "./flush.js";
+import { canContinue } from "./phase.js";
 import { applyEvents, closed, IDLE, isActive, isOver, type RunState } from "./state.js";
 
 /** One run at a time: start or watch it, follow it through cuts, stop it. Knows no framework; see `useRun`. */
@@ -21,6 +22,8 @@ export interface RunStore {
   reconnect(): Promise<RunState>;
   /** Answer an interrupted run, by the ids of its interrupts: a new run on the same thread, asked as the last one. */
   resume(answers: Record<string, unknown>): Promise<RunState>;
+  /** Go on with an answer that was cut: a new run, which begins with what there is. See `canContinue`. */
+  continueRun(): Promise<RunState>;
   /** Ask the same again. */
   retry(): Promise<RunState>;
 }
@@ -65,10 +68,21 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
 
   async function start(asked: RunRequest): Promise<RunState> {
     const keyed = { request_id: randomId(), ...asked };
-    const mine = begin(keyed);
-    set({ ...IDLE, phase: "starting", connection: "connecting" });
+    return launch(keyed, IDLE, () => client.start(keyed));
+  }
+
+  function continueRun(): Promise<RunState> {
+    const { runId, parts, text } = state;
+    if (!canContinue(state) || runId === undefined) return Promise.resolve(state);
+    return launch(request, { ...IDLE, parts, text }, () => client.continueRun(runId), state);
+  }
+
+  /** A new run, which is shown like this until it brings something; back: the state that stays where there is none. */
+  async function launch(asked: RunRequest | undefined, first: RunState, post: () => Promise<string>, back?: RunState) {
+    const mine = begin(asked);
+    set({ ...first, phase: "starting", connection: "connecting" });
     try {
-      const runId = await client.start(keyed);
+      const runId = await post();
       if (mine !== epoch) {
         void client.stop(runId).catch(() => {}); // nobody wants it any more
         return state;
@@ -78,7 +92,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
       set({ ...state, phase: "running", runId });
     } catch (error) {
       if (mine !== epoch) return state;
-      if (stopping) set({ ...closed(state), phase: "cancelled", cancelledBy: "stop" });
+      state = back ?? state;
+      if (stopping) set(back ?? { ...closed(state), phase: "cancelled", cancelledBy: "stop" });
       else fail(error);
       return state;
     }
@@ -185,7 +200,18 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     following?.abort();
   }
 
-  return { subscribe, getSnapshot: () => shown, latest: () => state, start, watch, stop, reconnect, resume, retry };
+  return {
+    subscribe,
+    getSnapshot: () => shown,
+    latest: () => state,
+    start,
+    watch,
+    stop,
+    reconnect,
+    resume,
+    retry,
+    continueRun,
+  };
 }
 
 function page(): Window | undefined {

@@ -65,6 +65,8 @@ export interface RunState {
   /** The answer so far: the text parts joined, with a blank line between two messages. */
   text: string;
   model?: string;
+  /** Where it was cut and continued: how long the text was. */
+  seams?: readonly number[];
   /** What it waits for, until something comes. */
   waiting?: Wait & { detail: string };
   promptTruncated: boolean;
@@ -96,25 +98,6 @@ export function isOver(state: RunState): boolean {
   return !isActive(state) && state.phase !== "idle" && state.phase !== "lost";
 }
 
-/** What a screen reader should say: that an answer begins and how it ends, not every token. */
-export function announcement(state: RunState): string {
-  switch (state.phase) {
-    case "idle":
-      return "";
-    case "finished":
-      return "The answer is complete.";
-    case "cancelled":
-      return "The answer was stopped.";
-    case "failed":
-    case "lost":
-      return "The answer is not complete.";
-    case "interrupted":
-      return "An answer from you is needed.";
-    default:
-      return state.connection === "reconnecting" ? "The connection was lost." : "The answer is being written.";
-  }
-}
-
 /** A state that is being changed. */
 type Draft = Omit<RunState, "parts"> & { parts: Part[] };
 
@@ -144,7 +127,11 @@ export function closed(state: RunState): RunState {
 function apply(draft: Draft, event: RunEvent): void {
   switch (event.type) {
     case "started":
+      draft.parts = []; // what a continued answer has shown until now comes again
       draft.model = event.model;
+      break;
+    case "continued":
+      draft.seams = [...(draft.seams ?? []), textOf(draft.parts).length];
       break;
     case "status":
       if (event.state === "prompt_truncated") draft.promptTruncated = true;
@@ -214,6 +201,7 @@ function grow(draft: Draft, event: TokenEvent | ReasoningEvent): void {
   // Messages that come at the same time take turns: each goes on where it was.
   const at = draft.parts.findLastIndex((part) => messageOf(part).message === event.message);
   const last = draft.parts[at];
+  delete draft.waiting;
   if (last?.kind === kind) {
     draft.parts[at] = { ...last, text: last.text + event.text };
     return;

@@ -1,10 +1,4 @@
-"""A client for llmstream's own server: start a run, follow it through cuts, stop it; from another process.
-
-    with Client("http://localhost:8000") as client:
-        for event in client.stream_events("What color is the sky?"): ...
-
-`AsyncClient` has the same methods for async code.
-"""
+"""The client for async code."""
 
 from __future__ import annotations
 
@@ -13,24 +7,22 @@ import json
 import random
 import secrets
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, Self, TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 
-from llmstream import concurrency, sse
+from llmstream import sse
 from llmstream.addresses import shown_url
 from llmstream.errors import (
     LlmstreamError,
-    RunCancelled,
     StoreUnavailable,
     UpstreamTruncated,
     UpstreamUnreachable,
     error_from_code,
 )
-from llmstream.events import Cancelled, Event, Failed, Reset, Token, from_dict, is_terminal
-from llmstream.view.answer import OneText
+from llmstream.events import Event, Reset, from_dict, is_terminal
 
 # A question; messages; or None where a graph goes on with what a person answered.
 Question: TypeAlias = str | Sequence[Mapping[str, Any]] | None
@@ -62,10 +54,20 @@ class AsyncClient:
         """
         asked = {"question": question} if isinstance(question, str) else {"messages": list(question or ()) or None}
         body = {"request_id": secrets.token_hex(16), **asked, **fields}
+        return await self._start("/runs", json={name: value for name, value in body.items() if value is not None})
+
+    async def continue_run(self, run_id: str) -> str:
+        """Starts a run that begins with what a run said that was cut, and goes on from there; returns its id.
+
+        Raises `InvalidRequest` with why that can't be done, `StillRunning`, and what `start` raises.
+        """
+        return await self._start(f"/runs/{run_id}/continue", headers={"idempotency-key": secrets.token_hex(16)})
+
+    async def _start(self, path: str, **request: Any) -> str:
         pauses, until = iter(_RETRY_S[:2]), time.monotonic() + _STORE_S
         while True:
             try:
-                async with self._request("POST", "/runs", json={k: v for k, v in body.items() if v is not None}) as got:
+                async with self._request("POST", path, **request) as got:
                     return await _run_id(got)
             except StoreUnavailable as error:
                 if time.monotonic() > until:
@@ -196,53 +198,3 @@ async def _error(got: aiohttp.ClientResponse) -> LlmstreamError:
         return error_from_code(str(fields["code"]), str(fields["message"]))
     except (ValueError, KeyError, TypeError, aiohttp.ClientError):
         return LlmstreamError(f"The server answered with status {got.status}. Is it llmstream's address?")
-
-
-class Client:
-    """`AsyncClient` for code that is not async."""
-
-    def __init__(self, url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        self._client = AsyncClient(url, token=token, headers=headers)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Closes nothing: no connection is held between calls."""
-
-    def start(self, question: Question, **fields: Any) -> str:
-        """Does what `AsyncClient.start` does, and returns when it is done."""
-        return concurrency.run(self._client.start(question, **fields))
-
-    def follow(self, run_id: str, after: int = 0) -> Generator[Event, None, None]:
-        """Does what `AsyncClient.follow` does, as an ordinary iterator."""
-        yield from concurrency.iterate(lambda: self._client.follow(run_id, after))
-
-    def stop(self, run_id: str) -> bool:
-        """Does what `AsyncClient.stop` does, and returns when it is done."""
-        return concurrency.run(self._client.stop(run_id))
-
-    def snapshot(self, run_id: str) -> dict[str, Any]:
-        """Does what `AsyncClient.snapshot` does, and returns when it is done."""
-        return concurrency.run(self._client.snapshot(run_id))
-
-    def stream_events(self, question: Question, **fields: Any) -> Generator[Event, None, None]:
-        """Does what `AsyncClient.stream_events` does, as an ordinary iterator."""
-        yield from concurrency.iterate(lambda: self._client.stream_events(question, **fields))
-
-    def stream(self, question: Question, **fields: Any) -> Generator[str, None, None]:
-        """The pieces of the answer, and of what a graph asks that waits for a person.
-
-        Raises the `LlmstreamError` that it broke off with.
-        """
-        text = OneText()
-        for event in self.stream_events(question, **fields):
-            match event:
-                case Token():
-                    yield text.piece(event)
-                case Failed():
-                    raise error_from_code(event.code, event.message)
-                case Cancelled() | Reset():
-                    raise RunCancelled
-                case _ if rest := text.rare(event):
-                    yield rest

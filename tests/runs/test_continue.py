@@ -1,0 +1,316 @@
+"""An answer that was cut goes on: a new run begins with what was said, and the model says the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
+
+from llmstream.chain import StrictChatOllama
+from llmstream.demo_ollama import DemoOllama, Pause, Thought
+from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.errors import InvalidRequest, KeyConflict, RunNotFound, StillRunning
+from llmstream.events import Continued, Event, Failed, Finished, Reasoning, Started, Token
+from llmstream.runs.ended import EndedRun
+from llmstream.runs.manager import Runs
+from llmstream.runs.redis.log import RedisLog
+from llmstream.runs.run import Run
+from llmstream.settings import Settings
+from tests.support.faultkit import eventually
+from tests.support.openai_server import DONE, openai_server, piece, stream, text
+from tests.support.real_ollama import RealOllama
+from tests.support.serving import answer
+
+COUNT = "One, two, three, four, five, six."
+TOOL = {"type": "function", "function": {"name": "f", "description": "", "parameters": {"type": "object"}}}
+
+
+async def followed(run: Run) -> list[Event]:
+    """All events of a run, to its end."""
+    return [event async for event in run.follow()]
+
+
+async def cut(runs: Runs, question: Any = "q", **arguments: Any) -> Run:
+    """A run whose answer was cut."""
+    run = await runs.start(question, **arguments)
+    await followed(run)
+    return run
+
+
+def asked(upstream: DemoOllama) -> list[dict[str, Any]]:
+    """The messages that the model was asked with last."""
+    messages: list[dict[str, Any]] = upstream.requests[-1].body["messages"]
+    return messages
+
+
+def texts(events: Sequence[Event]) -> tuple[str, str]:
+    """The text before and after the seam."""
+    seam = max(place for place, event in enumerate(events) if isinstance(event, Continued))
+    return answer(events[:seam]), answer(events[seam:])
+
+
+@pytest.mark.parametrize(
+    ("model", "before"),
+    [
+        ("demo:cut", "The sky is blue because"),
+        ("demo:cut-once", "The"),
+        ("demo:length", "The sky is blue because"),
+    ],
+)
+async def test_a_cut_answer_goes_on(upstream: DemoOllama, settings: Settings, model: str, before: str) -> None:
+    """The kept text comes first, with its seam, and the model is asked with it as the beginning of its answer."""
+    run = await cut(Runs(settings), model=model)
+    goes_on = await run.continue_()
+    events = await followed(goes_on)
+    text, rest = texts(events)
+
+    assert goes_on.id != run.id
+    assert (before, True) == (text, SENTENCE.startswith(text + rest))
+    assert rest
+    assert [Started, Token, Continued] == [type(event) for event in events[:3]]
+    assert Continued(run.id) == events[2]
+    assert [("user", "q"), ("assistant", before)] == [(each["role"], each["content"]) for each in asked(upstream)]
+    assert text + rest == (await goes_on.snapshot()).text
+
+
+async def test_a_stopped_answer_goes_on(upstream: DemoOllama, settings: Settings) -> None:
+    """Stopped in the middle, it is whole in the end, whoever has stopped it; the usage is that of the new part."""
+    upstream.answers["q"] = lambda request: COUNT if request.begun else [COUNT[:8], Pause(600), COUNT[8:]]
+    run = await Runs(settings).start("q")
+    said = ""
+    async for event in run.follow():
+        said += answer([event])
+        if said == COUNT[:8]:
+            await run.stop()
+    events = await followed(await run.continue_())
+    last = events[-1]
+
+    assert (COUNT[:8], COUNT[8:]) == texts(events)
+    assert isinstance(last, Finished)
+    # The kept text is one event, and the model counts the end of its text as a token.
+    assert last.usage.output_tokens == sum(isinstance(event, Token) for event in events)
+
+
+async def test_it_can_be_continued_again(upstream: DemoOllama, settings: Settings) -> None:
+    """A continued answer that is cut as well goes on from all of its text, as one message; each seam stays."""
+    run = await cut(Runs(settings), model="demo:length")
+    second = await run.continue_()
+    await followed(second)
+    third = await second.continue_()
+    events = await followed(third)
+
+    assert [run.id, second.id] == [event.of for event in events if isinstance(event, Continued)]
+    assert SENTENCE.startswith(answer(events))
+    assert [("user", "q"), ("assistant", texts(events)[0])] == [
+        (each["role"], each["content"]) for each in asked(upstream)
+    ]
+
+
+async def test_what_a_client_has_begun_stays_one_message(upstream: DemoOllama, settings: Settings) -> None:
+    """Ollama refuses two answers in a row."""
+    upstream.answers["q"] = COUNT
+    history = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "One,"}]
+    run = await cut(Runs(settings), history, options={"num_predict": 2})
+    events = await followed(await run.continue_())
+
+    assert " two," == texts(events)[0]
+    assert [("user", "q"), ("assistant", "One, two,")] == [(each["role"], each["content"]) for each in asked(upstream)]
+
+
+async def test_thinking_is_kept_and_not_done_again(upstream: DemoOllama, settings: Settings) -> None:
+    """The thoughts stand before the text; the model is told not to think, since it can't go on with both."""
+    upstream.answers["q"] = [Thought("Let me count."), COUNT]
+    run = await cut(Runs(settings), model="demo-thinking", thinking=True, options={"num_predict": 6})
+    events = await followed(await run.continue_())
+
+    assert "Let me count." == "".join(event.text for event in events if isinstance(event, Reasoning))
+    assert COUNT.startswith(answer(events))
+    assert upstream.requests[-1].body["think"] is False
+
+
+async def test_a_chain_that_ends_in_our_model(upstream: DemoOllama, settings: Settings) -> None:
+    """The steps before the model are not run again: it goes on from the same prompt."""
+    runs_of_steps = []
+
+    def look_up(question: str) -> str:
+        runs_of_steps.append(question)
+        return "a page"
+
+    steps = {"context": RunnableLambda(look_up), "question": RunnablePassthrough()}
+    prompt = ChatPromptTemplate([("system", "{context}"), ("user", "{question}")])
+    model = StrictChatOllama(model="demo:length", base_url=upstream.url)
+    run = await cut(Runs(settings), chain=steps | prompt | model | StrOutputParser())
+    await followed(await run.continue_())
+
+    assert ["q"] == runs_of_steps
+    assert ["a page", "q", "The sky is blue because"] == [each["content"] for each in asked(upstream)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({}, "is complete"),
+        ({"model": "demo:tool-call", "tools": [TOOL]}, "ended with tool calls"),
+        ({"model": "demo:error-first"}, "no text"),
+        ({"model": "demo:thinking-only", "thinking": True, "options": {"num_predict": 1}}, "no text|is complete"),
+        ({"options": {"num_predict": 2}, "format": "json"}, "given format"),
+        ({"chain": FakeListChatModel(responses=["One two"], error_on_chunk_number=2)}, "This chain's answer"),
+    ],
+)
+async def test_refusals(upstream: DemoOllama, settings: Settings, arguments: dict[str, Any], why: str) -> None:
+    """Each with a sentence: what is complete, waits for a call, has no text, a form, or comes from somewhere else."""
+    upstream.answers["q"] = COUNT
+    run = await cut(Runs(settings), **arguments)
+
+    with pytest.raises(InvalidRequest, match=why):
+        await run.continue_()
+
+
+async def test_one_that_goes_on(upstream: DemoOllama, settings: Settings) -> None:
+    """A run that has not ended is told apart from one that can't be continued."""
+    run = await Runs(settings).start("q", model="demo:stall-3")
+    with pytest.raises(StillRunning):
+        await run.continue_()
+    await run.stop()
+
+
+async def test_others_and_keys(settings: Settings) -> None:
+    """Another caller's run is not found; a key starts one continuation, and is no other request's."""
+    runs = Runs(settings)
+    run = await cut(runs, model="demo:length", caller="ann")
+    with pytest.raises(RunNotFound):
+        await runs.continue_run(run.id, caller="bob")
+    first, second = [await runs.continue_run(run.id, caller="ann", request_key="k") for _ in range(2)]
+    with pytest.raises(KeyConflict):
+        await runs.continue_run(first.id, caller="ann", request_key="k")
+    await followed(first)
+
+    assert first.id == second.id
+    with pytest.raises(RunNotFound):
+        await runs.get(first.id)
+
+
+async def test_the_question_is_kept_only_where_it_may_be_needed(settings: Settings) -> None:
+    """A complete answer leaves nothing behind; what a cut one leaves counts as the log's."""
+    runs, prompt = Runs(settings), "x" * 50_000
+    whole, length = await cut(runs, prompt, model="demo:one-chunk"), await cut(runs, prompt, model="demo:length")
+    log = runs.log.local
+    # They are closed a moment after their last event.
+    assert await asyncio.to_thread(eventually, lambda: log.asked(whole.id) is None and log.bytes > 100_000)
+    assert log.asked(length.id) is not None
+    assert log.bytes < 110_000
+
+
+async def test_on_end_is_told_of_the_whole(settings: Settings) -> None:
+    """The hook is told the same question, and the whole text."""
+    told: list[EndedRun] = []
+    runs = Runs(settings, on_end=told.append)
+    run = await cut(runs, "What?", model="demo:cut")
+    await followed(await run.continue_())
+    await runs.drain()
+
+    assert ["What?", "What?"] == [each.question for each in told]
+    assert told[1].text.startswith(told[0].text)
+    assert isinstance(told[1].events[-1], Failed | Finished)
+
+
+async def test_another_process_does_not_know_the_question(process: Callable[[], RedisLog], settings: Settings) -> None:
+    """What was said is in the store that they share, and the question is not: it is refused with a sentence."""
+    here, there = Runs(settings, log=process()), Runs(settings, log=process())
+    run = await cut(here, model="demo:length")
+    await here.log.stored()  # type: ignore[attr-defined]
+    with pytest.raises(InvalidRequest, match="another one, or gone"):
+        await there.continue_run(run.id)
+
+    assert SENTENCE.startswith(answer(await followed(await here.continue_run(run.id))))
+
+
+async def test_another_host_goes_on(upstream: DemoOllama) -> None:
+    """What a host has said that was killed in its answer is continued by the one that is left."""
+    with DemoOllama(tokens_per_s=None) as other:
+        hosts = {host.url: host for host in (upstream, other)}
+        for host in hosts.values():
+            host.answers["q"] = lambda request: COUNT if request.begun else [COUNT[:8], Pause(600)]
+        run = await Runs(Settings(upstream=",".join(hosts), demo="never")).start("q", model="demo")
+        said = ""
+        async for event in run.follow():
+            said += answer([event])
+            if said == COUNT[:8] and isinstance(event, Token):
+                await asyncio.to_thread(next(host for host in hosts.values() if host.active).close)
+        events = await followed(await run.continue_())
+
+    assert (COUNT[:8], COUNT[8:]) == texts(events)
+
+
+@pytest.mark.parametrize("kind", ["vllm", "llamacpp", "library"])
+async def test_openai_compatible_servers(kind: str) -> None:
+    """Each is asked in its way: to go on with the last message, and without thinking."""
+    answers = iter([stream(text("The sky"), piece("length"), DONE), stream(text("is blue."), piece("stop"), DONE)])
+    models = [{"id": "m", "object": "model", "owned_by": kind}]
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(next(answers))
+
+    async with openai_server(script, models=models, props={}) as server:
+        run = await cut(Runs(Settings(upstream=server.url)), "q")
+        events = await followed(await run.continue_())
+    body = server.bodies[-1]
+    going_on = {"continue_final_message": True, "add_generation_prompt": False}
+    going_on["chat_template_kwargs"] = {"enable_thinking": False}  # type: ignore[assignment]
+
+    assert "The sky is blue. " == answer(events)
+    assert {"role": "assistant", "content": "The sky "} == body["messages"][-1]
+    assert (going_on if kind != "library" else {"reasoning_effort": "none"}).items() <= body.items()
+
+
+async def test_an_unknown_server_is_not_asked() -> None:
+    """One that would begin anew is not asked to go on."""
+    body = stream(text("The sky"), piece("length"), DONE)
+    async with openai_server(body, models=[{"id": "m", "owned_by": "somebody"}]) as server:
+        run = await cut(Runs(Settings(upstream=server.url)), "q")
+        with pytest.raises(InvalidRequest, match="Ollama, vLLM and llama"):
+            await run.continue_()
+
+
+@pytest.mark.parametrize(
+    "question", ["What color is the sky?", "Draw a table.", "Say hello in Hindi.", "Send me emoji."]
+)
+async def test_a_real_ollama_says_the_same(real_settings: Settings, question: str) -> None:
+    """Cut after every five tokens and continued each time, it comes to the text that it says in one go."""
+    runs = Runs(real_settings)
+    whole = await followed(await runs.start(question))
+    run = await runs.start(question, options={"num_predict": 5})
+    events = await followed(run)
+    seams = 0
+    while isinstance(end := events[-1], Finished) and end.reason == "length":
+        run, seams = await run.continue_(), seams + 1
+        events = await followed(run)
+
+    assert answer(whole) == answer(events)
+    assert 1 < seams == sum(isinstance(event, Continued) for event in events)
+
+
+async def test_a_real_ollama_is_killed(own_real_ollama: RealOllama) -> None:
+    """What a killed server has said is kept, and the one that is started again goes on with it."""
+    settings = Settings(ollama_url=own_real_ollama.url, model="tiny-chat", temperature=0, demo="never")
+    runs = Runs(settings)
+    run = await runs.start("Count to 100.")
+    said = 0
+    async for event in run.follow():
+        said += isinstance(event, Token)
+        if said == 20:
+            said += 1
+            await asyncio.to_thread(own_real_ollama.kill_server)
+    cut_at = await run.snapshot()
+    await asyncio.to_thread(own_real_ollama.restart)
+    events = await followed(await run.continue_())
+
+    assert ("failed", "upstream_truncated") == (cut_at.state, (cut_at.error or {})["code"])
+    assert cut_at.text == texts(events)[0]
+    assert ", ".join(map(str, range(1, 101))) + "." == answer(events)
