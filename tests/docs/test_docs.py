@@ -17,6 +17,7 @@ from llmstream import stream
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
+from tests.libraries import recipes
 from tests.support import ROOT
 from tests.support.serving import Served
 from tests.support.warm_python import WarmPython, warm_python
@@ -111,6 +112,16 @@ def test_how_to_pages_are_short_and_run() -> None:
     pages = {page.name: page.read_text() for page in (ROOT / "docs" / "how-to").glob("*.md")}
     assert [] == [name for name, text in pages.items() if text.count("\n") > 70]
     assert [] == [name for name, text in pages.items() if not re.search("^```(python|bash)$", text, re.MULTILINE)]
+
+
+def test_recipes_are_short_and_run() -> None:
+    """Each has at most 20 lines of code, and `make libraries` knows it, with the versions of what it needs."""
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    found = dict(re.findall(r"^```python (\S+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
+    pinned = {path.stem for path in (ROOT / "tests" / "libraries" / "constraints").glob("*.txt")}
+    assert recipes.NAMES == list(found)
+    assert set() == set(found) - pinned
+    assert [] == [name for name, code in found.items() if sum(map(bool, code.splitlines())) > 20]
 
 
 def test_the_distribution_has_its_own_name() -> None:

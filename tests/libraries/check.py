@@ -1,7 +1,8 @@
 """Libraries that people build on, against a server: `python -m tests.libraries.check environments [library …]`.
 
 Each has a program in `programs`, run by the Python of its own environment, which says what the library made of plain
-and streamed answers, of answers of a demanded form, of tools, of a refusal, and of an answer that broke off.
+and streamed answers, of answers of a demanded form, of tools, of a refusal, and of an answer that broke off. The
+frameworks of docs/recipes.md come behind them, see `recipes`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from typing import Any
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
+from tests.libraries import recipes
 from tests.support.real_ollama import RealOllama, find_ollama
 from tests.support.serving import serving
 
 HERE = Path(__file__).parent
-LIBRARIES = sorted(path.stem for path in HERE.glob("constraints/*.txt"))
+LIBRARIES = sorted({path.stem for path in HERE.glob("constraints/*.txt")} - set(recipes.NAMES))
 PROGRAM_TIMEOUT_S = 180
 
 # By the end of a scenario's name: some libraries have a way by OpenAI's protocol and one by Ollama's.
@@ -93,15 +95,22 @@ def check(library: str, python: Path, addresses: tuple[str, str]) -> list[str]:
     return [f"{name}: {what}" for name, each in found.items() if (what := wrong(name, each))]
 
 
-def main(environments: str, *libraries: str) -> int:
+def checked(environments: Path, libraries: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each library with what is wrong with its answers."""
+    with servers() as addresses:
+        for library in libraries:
+            yield library, check(library, environments / library / "bin" / "python", addresses)
+
+
+def main(environments: str, *names: str) -> int:
     """The exit status: 1 where something is wrong."""
     logging.disable(logging.CRITICAL)  # the faults of the demo
     failed = False
-    with servers() as addresses:
-        for library in libraries or LIBRARIES:
-            faults = check(library, Path(environments) / library / "bin" / "python", addresses)
-            failed = failed or bool(faults)
-            print(f"{library}: {'ok' if not faults else ''}", *faults, sep="\n  " if faults else "", flush=True)
+    for of, known in ((checked, LIBRARIES), (recipes.checked, recipes.NAMES)):
+        if chosen := [name for name in names or known if name in known]:
+            for name, faults in of(Path(environments), chosen):
+                failed = failed or bool(faults)
+                print(f"{name}: {'ok' if not faults else ''}", *faults, sep="\n  " if faults else "", flush=True)
     return int(failed)
 
 
