@@ -77,7 +77,7 @@ class Hosts(Upstream):
                 if not left:
                     raise
                 following = known.choose(name, left, conversation)
-                notify(Status("waiting", f"{host.name} {trouble_of(error)}: asking {following.name} instead."))
+                notify(Status("waiting", f"`{host.name}` {trouble_of(error)}: asking `{following.name}` instead."))
 
     async def version(self) -> str:
         """The version of the first host that answers."""
