@@ -198,12 +198,15 @@ async def test_others_and_keys(settings: Settings) -> None:
 
 async def test_the_question_is_kept_only_where_it_may_be_needed(settings: Settings) -> None:
     """A complete answer leaves nothing behind; what a cut one leaves counts as the log's."""
-    runs, prompt = Runs(settings), "x" * 50_000
+    runs, prompt = Runs(settings, on_end=lambda ended: None), "x" * 50_000
+    chain = FakeListChatModel(responses=["One two"], error_on_chunk_number=2)
+    other = await cut(runs, prompt, chain=chain)
     whole, length = await cut(runs, prompt, model="demo:one-chunk"), await cut(runs, prompt, model="demo:length")
     log = runs.log.local
     # They are closed a moment after their last event.
     assert await asyncio.to_thread(eventually, lambda: log.asked(whole.id) is None and log.bytes > 100_000)
-    assert log.asked(length.id) is not None
+    assert getattr(log.asked(length.id), "question", None) == prompt
+    assert getattr(log.asked(other.id), "question", "") is None  # which is not counted
     assert log.bytes < 110_000
 
 
