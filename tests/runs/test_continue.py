@@ -251,6 +251,16 @@ async def test_another_host_goes_on(upstream: DemoOllama) -> None:
     assert (COUNT[:8], COUNT[8:]) == texts(events)
 
 
+async def test_hosts_of_several_kinds_are_not_asked() -> None:
+    """What one kind of server goes on with, another one would answer from the beginning."""
+    body = stream(text("The sky"), piece("length"), DONE)
+    one, other = ([{"id": "m", "object": "model", "owned_by": kind}] for kind in ("vllm", "library"))
+    async with openai_server(body, models=one) as first, openai_server(body, models=other) as second:
+        run = await cut(Runs(Settings(upstream=f"{first.url},{second.url}")), "q")
+        with pytest.raises(InvalidRequest, match="several kinds"):
+            await run.continue_()
+
+
 @pytest.mark.parametrize("kind", ["vllm", "llamacpp", "library"])
 async def test_openai_compatible_servers(kind: str) -> None:
     """Each is asked in its way: to go on with the last message, and without thinking."""
