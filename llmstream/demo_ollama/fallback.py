@@ -14,6 +14,9 @@ from llmstream.settings import Settings
 
 _POLL_S = 2.0
 
+# What the notice of a demo begins with.
+DEMO = "Demo model:"
+
 
 class Fallback:
     """An async context: inside it, `settings` point to an Ollama that answers, if need be to the demo.
@@ -38,9 +41,9 @@ class Fallback:
             return None
         upstream = self._upstream
         if upstream is None:
-            return "Demo model: started with --demo."
+            return f"{DEMO} started with --demo."
         how = f"{upstream.endpoint.server.start_one}; it will be used at once."
-        return f"Demo model: no {upstream.endpoint.server.noun} at {upstream.address}. {how}"
+        return f"{DEMO} no {upstream.endpoint.server.noun} at {upstream.address}. {how}"
 
     async def __aenter__(self) -> Fallback:
         always = self._wanted.demo == "always"

@@ -124,10 +124,10 @@ class Turns:
             async for view in views:
                 yield view
 
-    async def continued(self, session: Session, cut: Cut) -> list[Any]:
+    async def continued(self, session: Session, cut: Cut, request: HTTPConnection | None = None) -> list[Any]:
         """The conversation in which another run goes on with the page's answer; or says why that can't be done."""
         try:
-            run = await self._service.runs.continue_run(cut.run_id, caller=session[0])
+            run = await self._service.continue_run(cut.run_id, caller=session[0], request=request)
         except LlmstreamError as error:
             return [*map(without_options, cut.messages), note("⚠️ Not continued", error.message)]
         return [*map(without_options, cut.answered_by(run.id))]

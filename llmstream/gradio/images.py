@@ -15,6 +15,10 @@ from llmstream.errors import InvalidRequest
 
 # The longest side of an image that a model is sent, in pixels, as the web page has it: most models see no more.
 _LONGEST = 1536
+# Of more pixels a small file can take gigabytes of memory; a JPEG is never unpacked whole.
+_PIXELS = 50_000_000
+# Each is read in this process: Pillow hands PostScript to another program, which carries it out.
+_READ = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 _ORIENTATION = 0x0112  # of a photograph, in EXIF
 _KEPT = ("PNG", "JPEG", "WEBP")
 _GONE = "[An image was here, and is kept no longer.]"
@@ -53,7 +57,7 @@ def _read(file: Any) -> bytes:
         raise InvalidRequest(f"{name} was not uploaded here. Attach it to the question.")
     try:
         return _shrunk(Path(path).read_bytes())
-    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError, KeyError):
         raise InvalidRequest(f"{name} is no image that can be read here. Take a PNG, JPEG or WebP.") from None
     except FileNotFoundError:
         raise InvalidRequest(f"{name} is kept no longer. Attach it again.") from None
@@ -63,12 +67,15 @@ def _read(file: Any) -> bytes:
 
 def _shrunk(raw: bytes) -> bytes:
     """The file of an image that is not larger than a model sees, upright."""
-    with Image.open(io.BytesIO(raw)) as image:
+    with Image.open(io.BytesIO(raw), formats=_READ) as image:
         kind = image.format
         if kind in _KEPT and max(image.size) <= _LONGEST and image.getexif().get(_ORIENTATION, 1) == 1:
             return raw
+        image.draft(None, (_LONGEST, _LONGEST))
+        if image.width * image.height > _PIXELS:
+            raise InvalidRequest(f"The image has more than {_PIXELS // 10**6} million pixels. Take a smaller one.")
+        image.thumbnail((_LONGEST, _LONGEST))
         turned = ImageOps.exif_transpose(image)
-        turned.thumbnail((_LONGEST, _LONGEST))
         buffer = io.BytesIO()
         kept = kind if kind in _KEPT else "PNG"
         turned.save(buffer, format=kept, **({"quality": 90} if kept != "PNG" else {}))

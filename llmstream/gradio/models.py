@@ -9,11 +9,14 @@ import gradio as gr
 
 from llmstream.core.generator import as_runnable
 from llmstream.core.images import takes_images
+from llmstream.demo_ollama.fallback import DEMO
 from llmstream.errors import LlmstreamError
+from llmstream.http.audience import is_public
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.manager import Runs
+from llmstream.runs.plain_failures import plain_error, plain_notice
 
 # How often the page looks for a missing Ollama, in seconds.
 _LOOK_EVERY_S = 5.0
@@ -56,10 +59,13 @@ class Models:
         if self._multimodal is None:
             blocks.load(look, None, [self._box], **AT_ONCE)
 
-    async def _look(self, picked: Any) -> tuple[Any, Any, Any, Any, Any]:
+    async def _look(self, picked: Any, request: gr.Request) -> tuple[Any, Any, Any, Any, Any]:
         """The models there are, what should be known of the Ollama that answers, whether to look again."""
         settings = self._runs.settings
+        public = is_public(settings, request.request.scope if request.request is not None else None)
         notice = self._notice_text()
+        if public and notice and notice.startswith(DEMO):
+            notice = plain_notice(is_demo=True)
         names: list[str] = []
         chosen: str | None = None
         try:
@@ -68,10 +74,11 @@ class Models:
             if settings.model and not any(same_model(name, settings.model) for name in names):
                 names.insert(0, settings.model)  # asking it tells how to get it
             wanted = picked or settings.model or (await upstream.choose_model() if names else "")
-            notice = notice or upstream.notice
+            away = upstream.notice
+            notice = notice or (plain_notice(is_demo=False) if public and away else away)
             chosen = next((name for name in names if same_model(name, wanted)), names[0] if names else None)
         except LlmstreamError as error:
-            notice = notice or error.message
+            notice = notice or (plain_error(error) if public else error).message
         return (
             gr.update(choices=[(name, name) for name in names], value=chosen),
             gr.update(value=notice or "", visible=bool(notice)),

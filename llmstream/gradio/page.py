@@ -14,7 +14,7 @@ from llmstream.core.images import shows_model
 from llmstream.gradio import components
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.answers import Answers, State
-from llmstream.gradio.asking import session
+from llmstream.gradio.asking import connection, session
 from llmstream.gradio.components import BUSY
 from llmstream.gradio.endpoint import add_endpoint
 from llmstream.gradio.likes import like_of
@@ -134,7 +134,7 @@ class Page:
             if isinstance(asked, Cut):
                 if self._turns.is_busy(who):
                     return gr.skip(), gr.skip()
-                return gr.update(**BUSY), await self._turns.continued(who, asked)
+                return gr.update(**BUSY), await self._turns.continued(who, asked, connection(request))
             waiting = self._turns.asked(who) if answers or own_box else ()
             is_asked = asked["text"].strip() or (asked["files"] and not waiting)
             if not is_asked or self._turns.is_busy(who):

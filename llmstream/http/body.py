@@ -97,14 +97,15 @@ def _all_errors(error: RequestValidationError | ValidationError) -> Sequence[Any
 async def limit_body(scope: Scope, headers: Fields, receive: Receive, settings: Settings) -> Receive:
     """`receive` for a body within the limits; raises `BodyTooLarge` before anything is parsed.
 
-    A body of JSON, and a form with files, may have images on top.
+    A body of JSON, also one that says it is text, and a form with files, may have images on top.
     """
     if scope["type"] != "http":
         return receive
     limit = settings.max_body_bytes
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = kind == "multipart/form-data"
-    may_hold_images = is_form or (kind.startswith("application/") and kind.endswith("json"))
+    is_json = kind == "text/plain" or (kind.startswith("application/") and kind.endswith("json"))
+    may_hold_images = is_form or is_json
     most = limit + (settings.max_image_bytes if may_hold_images else 0)
     length = headers.get("content-length")
     if length is not None and (not _LENGTH.fullmatch(length) or int(length) > most):

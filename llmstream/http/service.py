@@ -129,6 +129,13 @@ class Service:
                 **arguments,
             )
 
+    async def continue_run(
+        self, run_id: str, *, caller: str, request: HTTPConnection | None, key: str | None = None
+    ) -> Run:
+        """Starts a run that goes on with one that was cut; see `Runs.continue_run`. request: as of `start`."""
+        with plain_errors(is_public(self.settings, None if request is None else request.scope)):
+            return await self.runs.continue_run(run_id, caller=caller, request_key=key)
+
     async def _arguments(self, ask: Ask, call: DemandedCall | None, request: HTTPConnection | None) -> Arguments:
         """The arguments of the generator, checked against the settings; call: one that the answer has to be."""
         check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)

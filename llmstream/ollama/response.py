@@ -155,6 +155,9 @@ class ChatResponse:
         return chunks
 
     def _is_progress(self, chunk: Chunk) -> bool:
+        said = chunk.message
+        if said is not None and (said.content or said.thinking or said.tool_calls):
+            return False
         if chunk.done or chunk.prompt_eval_completed is None or not chunk.prompt_eval_total:
             return False
         if self._waiting is not None:

@@ -27,7 +27,7 @@ from llmstream.ollama.forecast import about, progress_of
 from llmstream.runs.ended import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.plain_failures import plain_failure
+from llmstream.runs.plain_failures import plain_event
 from llmstream.runs.queue import Ticket
 
 
@@ -80,10 +80,10 @@ class Running:
         if self._over:
             return
         last = events[-1]
+        if self.is_public and isinstance(last, Failed | Status):
+            events = [*events[:-1], plain_event(last)]
         if is_terminal(last):
             self._over = True
-            if self.is_public and isinstance(last, Failed):
-                events = [*events[:-1], plain_failure(last)]
             if isinstance(last, Finished | Interrupted):
                 self.release()  # first, so that who reads the end and asks again finds the place free
         self._log.append(self.id, events)

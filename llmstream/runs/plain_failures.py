@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
+
 from llmstream.errors import LlmstreamError, error_from_code
-from llmstream.events import Failed
+from llmstream.events import Failed, Status
 from llmstream.logger import logger
 
 # A command or a name in code, an address, a setting.
@@ -30,6 +32,10 @@ _SENTENCES = {
     "upstream_unreachable": "The model can't be reached. Ask again later.",
 }
 
+_NEXT_HOST = "Another server of the model is asked."
+_DEMO = "A demo answers here, not a language model."
+_PASSING = "Answers may take longer just now."
+
 
 def plain_message(code: str, message: str) -> str:
     """The sentences of an error's message that are for everybody, or that of its code; the log has the others."""
@@ -40,9 +46,17 @@ def plain_message(code: str, message: str) -> str:
     return " ".join(kept) or _SENTENCES[code]
 
 
-def plain_failure(event: Failed) -> Failed:
-    """The event with a plain message."""
-    return Failed(event.code, plain_message(event.code, event.message), event.retryable)
+def plain_event(event: Failed | Status) -> Failed | Status:
+    """The event with a plain message; itself where it has one."""
+    if isinstance(event, Failed):
+        return Failed(event.code, plain_message(event.code, event.message), event.retryable)
+    # The one status that names anything of the server's.
+    return msgspec.structs.replace(event, detail=_NEXT_HOST) if _FOR_DEVELOPERS.search(event.detail) else event
+
+
+def plain_notice(*, is_demo: bool) -> str:
+    """A sentence in the place of a notice: that a demo answers, or that some of the model's servers are away."""
+    return _DEMO if is_demo else _PASSING
 
 
 def plain_error(error: LlmstreamError) -> LlmstreamError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -92,6 +93,8 @@ class RunRecord(Followed):
         if self.asked is None or not can_continue(self.events[-1] if self.events else None):
             self.asked = None
             return 0
+        if self.asked.job is None:  # what is left says why
+            self.asked = dataclasses.replace(self.asked, question=None)
         self.bytes += (size := self.asked.bytes)
         return size
 

@@ -65,6 +65,14 @@ def test_nothing_is_lost_or_doubled(served: Served, said: list[dict[str, Any]], 
     assert (204, b"") == ((end := behind(served, run, len(whole))).status_code, end.content)
 
 
+def test_images_have_their_room(served: Served) -> None:
+    """A picture comes through that is larger than a text may be; a text of that size does not."""
+    image = {"type": "file", "mediaType": "image/png", "url": f"data:image/png;base64,{'A' * 2_000_000}"}
+    seen = ask(served, {**USER, "parts": [image]})
+    assert (400, True) == (seen.status_code, "can't do images" in seen.text)
+    assert 413 == ask(served, {**USER, "parts": [{"type": "text", "text": "A" * 2_000_000}]}).status_code
+
+
 def test_impossible_start_is_refused(served: Served) -> None:
     """A start behind what there is, and a run that is not there, are a status and a sentence: no endless asking."""
     run = ask(served).headers["x-workflow-run-id"]

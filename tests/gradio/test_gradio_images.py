@@ -40,6 +40,9 @@ def upstream(upstream: DemoOllama) -> DemoOllama:
     return upstream
 
 
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n%%EOF\n"
+
+
 def picture(width: int = 8, height: int = 8, *, kind: str = "PNG", orientation: int = 1) -> bytes:
     """The file of an image."""
     buffer, exif = io.BytesIO(), Image.Exif()
@@ -117,7 +120,13 @@ def test_a_photograph_is_upright_and_small() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"), [(b"<svg/>", "no image"), (picture()[:60], "can be read|broken"), (None, "kept no longer")]
+    ("raw", "says"),
+    [
+        (b"<svg/>", "no image"),
+        (POSTSCRIPT, "no image"),
+        (picture()[:60], "can be read|broken"),
+        (None, "kept no longer"),
+    ],
 )
 def test_what_is_no_image_is_told(raw: bytes | None, says: str) -> None:
     """An image of the question that can't be read is refused by its name; of an earlier one a note is left."""
@@ -129,6 +138,16 @@ def test_what_is_no_image_is_told(raw: bytes | None, says: str) -> None:
     before, *_ = with_images([*asks(file), {"role": "assistant", "content": "A sun."}])
     texts = [part["text"] for part in before["content"]]
     assert ["What is it?", "[An image was here, and is kept no longer.]"] == texts
+
+
+def test_an_image_takes_no_more_than_it_shows() -> None:
+    """A small file that unpacks to gigabytes is refused; a large photograph is not unpacked whole."""
+    buffer = io.BytesIO()
+    Image.new("1", (8000, 8000)).save(buffer, format="PNG")
+    with pytest.raises(InvalidRequest, match="more than 50 million pixels"):
+        with_images(asks(kept(buffer.getvalue(), "bomb.png")))
+    (asked,) = with_images(asks(kept(picture(8000, 8000, kind="JPEG"), "photograph.jpg")))
+    assert "image/jpeg" in asked["content"][1]["image_url"]["url"][:20]
 
 
 def test_only_what_was_uploaded_is_read(tmp_path: Path) -> None:

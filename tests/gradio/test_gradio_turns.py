@@ -32,7 +32,9 @@ from llmstream.gradio.messages import CONTINUE, Cut, chosen_option, conversation
 from llmstream.gradio.view import View
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
+from tests.support.gradio_pages import call_page
 from tests.support.graphs import line, node_that_says
+from tests.support.npm import NOBODY
 from tests.support.serving import Served, answer, get, native_events, post
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
@@ -253,6 +255,16 @@ def test_network_needs_a_token(settings: Settings) -> None:
     """The page does not listen to the network without a token."""
     with pytest.raises(SettingsError):
         create_chat(settings=settings).launch(server_name="0.0.0.0", prevent_thread_lock=True)
+
+
+def test_page_tells_strangers_no_addresses(serve: Callable[[FastAPI], Served]) -> None:
+    """What is wrong with the Ollama is said plainly to people who can't mend it, with nothing of the server's."""
+    app, names = FastAPI(), ("chat.example.com", "127.0.0.1")
+    app.state.runs = Runs(Settings(ollama_url=NOBODY, demo="never", allowed_hosts=names))
+    mount_chat(app, create_chat(runs=app.state.runs))
+    there = {"host": "chat.example.com"}
+    notice = call_page(f"{serve(app).url}/gradio", "_look", [None], headers=there)["output"]["data"][1]
+    assert "The model can't be reached. Ask again later." == notice["value"]
 
 
 def test_page_offers_programs_nothing(settings: Settings) -> None:

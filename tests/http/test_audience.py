@@ -50,9 +50,10 @@ OPEN: dict[str, tuple[Callable[[Settings], FastAPI], str]] = {
 }
 
 
-async def said(app: FastAPI, url: str, path: str, **body: Any) -> str:
+async def said(app: FastAPI, url: str, path: str, *, client_ip: str = "127.0.0.1", **body: Any) -> str:
     """What a server answers, with what is in its streams."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=url, headers=TOKEN) as client:
+    transport = httpx.ASGITransport(app, client=(client_ip, 1))
+    async with httpx.AsyncClient(transport=transport, base_url=url, headers=TOKEN) as client:
         answer = await (client.post(path, json=body) if body else client.get(path))
     return answer.text
 
@@ -81,6 +82,16 @@ async def test_others_are_told_plainly(way: str, caplog: pytest.LogCaptureFixtur
             assert [] == for_developers(text), path
     assert "Start it with `ollama serve`" in caplog.text
     assert [] == for_developers(await said(app, url, "/models") + await said(app, url, "/health"))
+
+
+async def test_a_name_alone_makes_nobody_the_developer() -> None:
+    """Who asks from the internet is told plainly, whatever name the request has; a container's host is let in on it."""
+    app = own(Settings(ollama_url=NOBODY, model="demo", demo="never"))
+    told = [
+        for_developers(await said(app, HERE, "/nostream", question="Why?", client_ip=ip))
+        for ip in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "172.17.0.1", "::1")
+    ]
+    assert [False, False, False, True, True] == [bool(each) for each in told]
 
 
 async def test_late_failure(upstream: DemoOllama, caplog: pytest.LogCaptureFixture) -> None:

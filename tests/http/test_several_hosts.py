@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama
-from llmstream.fastapi import create_app
+from llmstream.fastapi import create_app, create_router
 from llmstream.settings import Settings
 from tests.support.faultkit import ask
 from tests.support.serving import Served
@@ -42,6 +42,22 @@ def test_endpoints(upstream: DemoOllama, dead: str, serve: Serve) -> None:
     assert f'llmstream_host_up{{host="{away}"}} 0.0' in lines
     assert f'llmstream_host_up{{host="{there}"}} 1.0' in lines
     assert f'llmstream_host_runs_active{{host="{there}"}} 0.0' in lines
+
+
+async def test_strangers_learn_no_names(upstream: DemoOllama, dead: str) -> None:
+    """Who is neither the developer nor has a token is told that another host is asked, but of no host."""
+    app = FastAPI()
+    app.include_router(create_router(settings=Settings(upstream=f"{dead},{upstream.url}", demo="never")))
+    names = [url.removeprefix("http://") for url in (upstream.url, dead)]
+    said: dict[str, str] = {}
+    for base in ("http://localhost", "http://chat.example.com"):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base) as client:
+            texts = [(await client.get("/models")).text, (await client.get("/health")).text]
+            for model in ("demo:busy", f"demo@{names[1]}", "nobody"):
+                texts += (await client.post("/stream", json={"question": "q", "model": model})).text
+        said[base] = "".join(texts)
+    assert all(name in said["http://localhost"] for name in names)
+    assert [] == [name for name in names if name in said["http://chat.example.com"]]
 
 
 def test_commands(

@@ -133,7 +133,7 @@ async def test_next_host(
         del upstream.models[model]
     events = await events_of(settings=settings)
     assert isinstance(events[-1], Finished)
-    assert [f"{name(upstream)} {trouble}: asking {name(second)} instead."] == told(events)
+    assert [f"`{name(upstream)}` {trouble}: asking `{name(second)}` instead."] == told(events)
     assert (model != "demo:gone") == (f"{name(upstream)} {trouble}" in caplog.text)
     before = chats(upstream)
     events = await events_of(settings=settings)
@@ -159,7 +159,7 @@ async def test_chain_that_langchain_runs(upstream: DemoOllama, second: DemoOllam
     chain = listened_to(await aopen_chain(settings))
     events = await events_of({"messages": [("user", "hi")]}, chain=chain, settings=settings)
     assert isinstance(events[-1], Finished)
-    assert [f"{name(upstream)} is busy: asking {name(second)} instead."] == told(events)
+    assert [f"`{name(upstream)}` is busy: asking `{name(second)}` instead."] == told(events)
 
 
 @pytest.mark.parametrize(("model", "code"), [("demo:cut", "upstream_truncated"), ("demo:stall-2", "upstream_stalled")])

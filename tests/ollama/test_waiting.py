@@ -263,14 +263,14 @@ def test_progress_is_never_all() -> None:
 
 @pytest.mark.parametrize("path", ["chat", "generate"])
 async def test_lines_that_tell_the_progress_are_no_answer(path: str) -> None:
-    """Lines without a text before the answer, as Ollama may send them, begin nothing and reach nobody."""
+    """Lines without a text before the answer, as Ollama may send them, begin nothing; those with one begin it."""
     begun = '{"message":{"role":"assistant","content":"%s"}' if path == "chat" else '{"response":"%s"'
     lines = [
         begun % "" + ',"done":false,"prompt_eval_completed":10,"prompt_eval_total":20}\n',
         begun % ""
         + ',"done":false,"prompt_eval_completed":20,"prompt_eval_total":20}\n'
         + begun % "a"
-        + ',"done":false}\n',
+        + ',"done":false,"prompt_eval_completed":20,"prompt_eval_total":20}\n',
         begun % "" + ',"done":true,"done_reason":"stop"}\n',
     ]
     body = {"model": "m", "prompt": "a"} if path == "generate" else said("a")

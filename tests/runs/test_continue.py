@@ -198,12 +198,15 @@ async def test_others_and_keys(settings: Settings) -> None:
 
 async def test_the_question_is_kept_only_where_it_may_be_needed(settings: Settings) -> None:
     """A complete answer leaves nothing behind; what a cut one leaves counts as the log's."""
-    runs, prompt = Runs(settings), "x" * 50_000
+    runs, prompt = Runs(settings, on_end=lambda ended: None), "x" * 50_000
+    chain = FakeListChatModel(responses=["One two"], error_on_chunk_number=2)
+    other = await cut(runs, prompt, chain=chain)
     whole, length = await cut(runs, prompt, model="demo:one-chunk"), await cut(runs, prompt, model="demo:length")
     log = runs.log.local
     # They are closed a moment after their last event.
     assert await asyncio.to_thread(eventually, lambda: log.asked(whole.id) is None and log.bytes > 100_000)
-    assert log.asked(length.id) is not None
+    assert getattr(log.asked(length.id), "question", None) == prompt
+    assert getattr(log.asked(other.id), "question", "") is None  # which is not counted
     assert log.bytes < 110_000
 
 
@@ -246,6 +249,16 @@ async def test_another_host_goes_on(upstream: DemoOllama) -> None:
         events = await followed(await run.continue_())
 
     assert (COUNT[:8], COUNT[8:]) == texts(events)
+
+
+async def test_hosts_of_several_kinds_are_not_asked() -> None:
+    """What one kind of server goes on with, another one would answer from the beginning."""
+    body = stream(text("The sky"), piece("length"), DONE)
+    one, other = ([{"id": "m", "object": "model", "owned_by": kind}] for kind in ("vllm", "library"))
+    async with openai_server(body, models=one) as first, openai_server(body, models=other) as second:
+        run = await cut(Runs(Settings(upstream=f"{first.url},{second.url}")), "q")
+        with pytest.raises(InvalidRequest, match="several kinds"):
+            await run.continue_()
 
 
 @pytest.mark.parametrize("kind", ["vllm", "llamacpp", "library"])

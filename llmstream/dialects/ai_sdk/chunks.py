@@ -38,10 +38,11 @@ class FromChunk:
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The frames of these events, without those that the client has."""
         body = self._whole.encode(first, events)
-        while self._skipped and body:
-            body = body.partition(_END)[2]
+        begin = 0
+        while self._skipped and begin < len(body):
+            begin = body.index(_END, begin) + len(_END)
             self._skipped -= 1
-        return body
+        return body[begin:]
 
     def lost(self, reason: str) -> bytes:
         """The frames that tell the client to ask again."""

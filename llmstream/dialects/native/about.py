@@ -19,11 +19,8 @@ from llmstream.ollama.server import OLLAMA
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
-from llmstream.runs.plain_failures import plain_error
-
-# What people are told who can't mend the server, in the place of a notice.
-_DEMO = "A demo answers here, not a language model."
-_PASSING = "Answers may take longer just now."
+from llmstream.runs.plain_failures import plain_error, plain_notice
+from llmstream.settings import Settings
 
 
 class AboutServer:
@@ -32,7 +29,7 @@ class AboutServer:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    async def models(self) -> dict[str, Any]:
+    async def models(self, request: Request) -> dict[str, Any]:
         """The models a client may ask for, the one that answers by default, and what a question may be asked with."""
         takes = await self._service.takes()
         if self._service.chain is not None:
@@ -44,7 +41,7 @@ class AboutServer:
         shown = [
             {"name": each.name, "size": each.size or 0, "loaded": each.loaded}
             | ({"context_length": each.context_length} if each.context_length else {})
-            | ({"hosts": list(each.hosts)} if each.hosts else {})
+            | ({"hosts": list(each.hosts)} if each.hosts and _may_know_hosts(settings, request) else {})
             for each in models
         ]
         return {
@@ -74,8 +71,8 @@ class AboutServer:
             health |= {"status": "degraded", "model": settings.model, "error": error_fields(told)}
             health.setdefault(kind, {"reachable": False})
         if notice := (fallback and fallback.notice) or upstream.notice:
-            health["notice"] = notice if not public else _DEMO if health["demo"] else _PASSING
-        if hosts := await upstream.hosts():
+            health["notice"] = plain_notice(is_demo=health["demo"]) if public else notice
+        if _may_know_hosts(settings, request) and (hosts := await upstream.hosts()):
             health["hosts"] = [msgspec.to_builtins(host) for host in hosts]
         return health
 
@@ -87,3 +84,8 @@ class AboutServer:
         """Figures for Prometheus."""
         hosts = await (await upstream_of(self._service.settings)).hosts() if self._service.chain is None else ()
         return Response(self._service.runs.metrics.text(hosts), media_type=CONTENT_TYPE)
+
+
+def _may_know_hosts(settings: Settings, request: Request) -> bool:
+    """True for the developer, and for who has the token: the names of the machines are nothing for strangers."""
+    return settings.token is not None or not is_public(settings, request.scope)

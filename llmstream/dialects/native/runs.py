@@ -58,7 +58,7 @@ class RunRoutes:
         self, request: Request, response: Response, run_id: str, key: IdempotencyKey = None
     ) -> dict[str, str]:
         """Starts a run that begins with what this one said, which was cut, and goes on from there."""
-        run = await self._service.runs.continue_run(run_id, caller=request.scope[CALLER], request_key=key)
+        run = await self._service.continue_run(run_id, caller=request.scope[CALLER], request=request, key=key)
         return _told(run, _seen_path(request.scope).removesuffix(f"/{run_id}/continue"), response)
 
     async def get(self, request: Request, run_id: str) -> Response:

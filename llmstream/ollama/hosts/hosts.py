@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from llmstream.errors import (
+    InvalidRequest,
     LlmstreamError,
     ModelNotFound,
     UpstreamBusy,
@@ -77,7 +78,7 @@ class Hosts(Upstream):
                 if not left:
                     raise
                 following = known.choose(name, left, conversation)
-                notify(Status("waiting", f"{host.name} {trouble_of(error)}: asking {following.name} instead."))
+                notify(Status("waiting", f"`{host.name}` {trouble_of(error)}: asking `{following.name}` instead."))
 
     async def version(self) -> str:
         """The version of the first host that answers."""
@@ -117,8 +118,15 @@ class Hosts(Upstream):
         return await self._ask(found, lambda upstream: upstream.capabilities(name))
 
     async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
-        """The request that has the model go on, as the first of its hosts takes it; the hosts are of one kind."""
+        """The request that has the model go on, as the first of its hosts takes it.
+
+        Any of them may get it, and one of another kind would begin anew: then it raises `InvalidRequest`.
+        """
         name, found = await self._known.having(str(body["model"]))
+        if len({kind for host in found if (kind := await _kind_of(host))}) > 1:
+            raise InvalidRequest(
+                "Servers of several kinds have this model, and each goes on in its own way. Ask again."
+            )
         request = await self._ask(found, lambda upstream: upstream.continuing({**body, "model": name}, text))
         return {**request, "model": body["model"]}
 
@@ -164,6 +172,14 @@ class Hosts(Upstream):
                     host.fail(error)
                 if not left:
                     raise
+
+
+async def _kind_of(host: Host) -> str | None:
+    """The kind of a host's server; None where it is away."""
+    try:
+        return await host.upstream.kind() if host.is_there else None
+    except UpstreamError:
+        return None
 
 
 def _blame(host: Host, error: LlmstreamError, began: float) -> None:

@@ -116,7 +116,7 @@ class Known:
         if not there:
             return self.nobody()
         error = there[0].upstream.not_found(name)
-        away = ", ".join(host.name for host in self.hosts if host not in there)
+        away = ", ".join(f"`{host.name}`" for host in self.hosts if host not in there)
         return ModelNotFound(f"{error.message} It may be on {away}, which can't be reached now.") if away else error
 
 
