@@ -25,6 +25,7 @@ from tests.support.lacking import lacking
 from tests.support.npm import built
 
 SOURCES = ROOT / "tests" / "clients" / "pages"
+_QUIET = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -44,10 +45,9 @@ def kept_profile(*options: str) -> Iterator[BrowserContext]:
     That is half of what a page costs; a context of `new_context` compiles all of it anew.
     """
     chromium = find_chromium()
+    arguments = [f"--{option}" for option in ("no-sandbox", "disable-gpu", *_QUIET, *options)]
     with sync_playwright() as playwright, TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        profile = playwright.chromium.launch_persistent_context(
-            folder, executable_path=chromium, args=[f"--{option}" for option in ("no-sandbox", "disable-gpu", *options)]
-        )
+        profile = playwright.chromium.launch_persistent_context(folder, executable_path=chromium, args=arguments)
         yield profile
         profile.close()
 
