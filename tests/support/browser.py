@@ -61,6 +61,7 @@ def without_past(profile: BrowserContext) -> Iterator[BrowserContext]:
         if page != blank:  # without any, the browser ends
             page.close()
     profile.unroute_all()
+    profile.set_offline(False)
     profile.clear_permissions()
     session = profile.new_cdp_session(blank)
     session.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
