@@ -386,7 +386,7 @@ def test_an_error_as_json(
 def test_an_interrupted_answer_as_json(upstream: DemoOllama) -> None:
     """Ctrl-C keeps what came, and frees the model."""
     with piped("ask", "Q?", "--json", "--model", "demo:stall-3", ollama=upstream.url) as process:
-        assert upstream.wait_active()
+        assert upstream.wait_active(timeout_s=TIMEOUT_S)  # a process is slow to start on a busy machine
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=TIMEOUT_S)
     assert (130, b"", "cancelled") == (process.returncode, errors, json.loads(out)["state"])
