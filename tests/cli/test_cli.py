@@ -23,7 +23,8 @@ from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support import ROOT
-from tests.support.command import COMMAND, TIMEOUT_S, environment, piped
+from tests.support.command import COMMAND, TIMEOUT_S, environment, piped, run
+from tests.support.forked import Forked
 from tests.support.real_ollama import RealOllama
 from tests.support.serving import Served
 
@@ -44,18 +45,6 @@ HEAVY = (
 needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo terminals on Windows: run it elsewhere")
 
 
-def run(*arguments: str, ollama: str, text: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        cwd=ROOT,
-        env=environment(ollama, **variables),
-        input=text,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=TIMEOUT_S,
-    )
-
-
 class Terminal:
     """The command on a pseudo terminal of 60 columns; `seen` is all that it wrote there."""
 
@@ -68,15 +57,9 @@ class Terminal:
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 60, 0, 0))
         self.seen = ""
         self._position = 0
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            cwd=ROOT,
-            env=environment(ollama, **variables),
-            stdin=its,
-            stdout=its,
-            stderr=its,
-            start_new_session=True,
-        )
+        files = [os.ttyname(its)] * 3
+        self.process = Forked("llmstream", *arguments, environment=environment(ollama, **variables), files=files)
+        self.process.started()
         os.close(its)
 
     def read_until(self, text: str) -> None:
@@ -110,8 +93,7 @@ class Terminal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.__exit__(*error)
         os.close(self._own)
 
 
@@ -404,7 +386,7 @@ def test_an_error_as_json(
 def test_an_interrupted_answer_as_json(upstream: DemoOllama) -> None:
     """Ctrl-C keeps what came, and frees the model."""
     with piped("ask", "Q?", "--json", "--model", "demo:stall-3", ollama=upstream.url) as process:
-        assert upstream.wait_active()
+        assert upstream.wait_active(timeout_s=TIMEOUT_S)  # a process is slow to start on a busy machine
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=TIMEOUT_S)
     assert (130, b"", "cancelled") == (process.returncode, errors, json.loads(out)["state"])

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from llmstream.events import Failed
+from tests.support.command import run
 from tests.support.holding import LIMIT_S, run_script, said
 from tests.support.serving import native_events
 
@@ -58,10 +59,7 @@ def test_chain_that_ends_the_process() -> None:
 @pytest.mark.parametrize("command", [["ask", "--demo", "hi"], ["models", "--demo"], ["doctor"]])
 def test_full_disk(command: list[str]) -> None:
     """A command whose output can't be written says so in one line."""
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [*COMMAND, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=LIMIT_S, check=False
-        )
+    done = run(*command, ollama="127.0.0.1:9", output="/dev/full")
     lines = [line for line in done.stderr.splitlines() if not line.startswith("Demo model")]
     assert (1, ["llmstream: The output can't be written: No space left on device."]) == (done.returncode, lines)
 

@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 
 import pytest
 from fastapi import FastAPI
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import BrowserContext
 from starlette.types import ASGIApp
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.browser import Recorder, build, find_chromium, serving_files
+from tests.support.browser import Recorder, build, kept_profile, serving_files, without_past
 from tests.support.browser_pages import (
     ANSWER,
     FOREIGN,
@@ -28,19 +28,14 @@ from tests.support.serving import Served
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium for which the foreign names lead to this machine.
+def profile() -> Iterator[BrowserContext]:
+    """The profile of a Chromium for which the foreign names lead to this machine.
 
     It ends with its file: while it runs, no test of another one in this process can have an event loop.
     """
     names = ", ".join(f"MAP {name} 127.0.0.1" for name in (*FOREIGN, INTRANET))
-    quiet = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
-    options = ["no-sandbox", "disable-gpu", *quiet, f"host-resolver-rules={names}"]
-    path = find_chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=[f"--{option}" for option in options])
-        yield browser
-        browser.close()
+    with kept_profile(f"host-resolver-rules={names}") as profile:
+        yield profile
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +46,9 @@ def files_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def context(profile: BrowserContext) -> Iterator[BrowserContext]:
     """A browser without any past."""
-    with browser.new_context() as context:
+    with without_past(profile) as context:
         yield context
 
 

@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
-from tests.support.browser import find_chromium
+from tests.support.browser import kept_profile
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -23,10 +23,14 @@ def no_loops_left() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
-    path = find_chromium()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
+def profile() -> Iterator[BrowserContext]:
+    """The profile of a Chromium; a test uses it `without_past`."""
+    with kept_profile() as profile:
+        yield profile
+
+
+@pytest.fixture(scope="module")
+def browser(profile: BrowserContext) -> Browser:
+    """The same Chromium."""
+    assert profile.browser is not None
+    return profile.browser

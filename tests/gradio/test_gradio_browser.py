@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Literal
 
 import gradio
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
@@ -17,6 +18,7 @@ from llmstream.gradio import create_chat
 from llmstream.gradio.messages import message
 from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
+from tests.support.browser import without_past
 from tests.support.faultkit import eventually
 from tests.support.gradio_browser import TIMEOUT_MS, Chat, launched
 from tests.support.hard_texts import HARD_TEXTS
@@ -42,6 +44,7 @@ HOSTILE = (
 
 
 Open = Callable[..., Chat]
+Scheme = Literal["light", "dark"]
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +73,17 @@ def chat_url(ollama: DemoOllama) -> Iterator[str]:
 
 
 @pytest.fixture
-def open_chat(browser: Browser, chat_url: str, upstream: DemoOllama) -> Iterator[Open]:
-    """Opens the chat in a browser without a past, and picks a model."""
+def open_chat(profile: BrowserContext, browser: Browser, chat_url: str, upstream: DemoOllama) -> Iterator[Open]:
+    """Opens the chat in a browser without a past, and picks a model; a second one is another person's."""
     with ExitStack() as stack:
+        others: list[Chat] = []
 
-        def open_chat(model: str = "", **options: object) -> Chat:
-            context = stack.enter_context(browser.new_context(**options))  # type: ignore[arg-type]
+        def open_chat(model: str = "", *, width: int = 1280, scheme: Scheme = "light") -> Chat:
+            context = stack.enter_context(browser.new_context() if others else without_past(profile))
             opened = Chat(context.new_page())
+            others.append(opened)
+            opened.page.set_viewport_size({"width": width, "height": 700})
+            opened.page.emulate_media(color_scheme=scheme)
             opened.page.on("request", lambda request: opened.asked.append(request))
             opened.page.goto(chat_url, timeout=TIMEOUT_MS)
             opened.has_models()
@@ -290,10 +297,10 @@ def test_every_word_can_be_read(browser: Browser, settings: Settings) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: str, width: int) -> None:
+def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: Scheme, width: int) -> None:
     """On a phone and on a desk, light and dark: nothing is cut off, and the message box stays in sight."""
     upstream.answers["Why?"] = "Long word " + "x" * 300 + "\n\n```python\n" + "y" * 300 + "\n```\n" + "Line.\n\n" * 60
-    chat = open_chat(viewport={"width": width, "height": 700}, color_scheme=scheme)
+    chat = open_chat(width=width, scheme=scheme)
     chat.ask()
     chat.shows("Line.")
     chat.ends()

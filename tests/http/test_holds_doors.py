@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +14,7 @@ from llmstream.fastapi import create_app
 from llmstream.ollama.models import Ollama
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
+from tests.support.command import run
 from tests.support.holding import LIMIT_S
 from tests.support.serving import Served, post
 
@@ -50,8 +49,7 @@ def test_token_that_no_header_can_carry(token: str) -> None:
 @pytest.mark.parametrize("address", ["http://user:secret@127.0.0.1:9", "http://user:sec/secret@127.0.0.1:9", "secret"])
 def test_address_with_a_password(address: str) -> None:
     """The password of `--url` is in no message."""
-    command = [sys.executable, "-m", "llmstream", "ask", "--url", address, "hi"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    done = run("ask", "--url", address, "hi", ollama="127.0.0.1:9")
     assert done.returncode in (1, 2)
     assert 1 == len(done.stderr.splitlines())
     assert "secret" not in done.stderr + done.stdout

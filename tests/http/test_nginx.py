@@ -106,7 +106,7 @@ def test_below_a_prefix(below: str) -> None:
 def test_the_page_below_a_prefix(below: str, upstream: DemoOllama) -> None:
     """A person opens it with the token, asks, and is answered; nothing is asked for outside of the prefix."""
     upstream.answers["Why?"] = "Because."
-    with chromium() as browser, opening(browser) as pages:
+    with chromium() as profile, opening(profile) as pages:
         chat = pages.open(f"{below}/?token={TOKEN}")
         assert f"{below}/" == chat.page.url
         chat.ask("Why?").ends()

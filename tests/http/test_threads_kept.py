@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,39 +14,15 @@ from llmstream.client import Client
 from llmstream.errors import InvalidRequest
 from llmstream.events import Finished, Interrupted, Token, ToolResult
 from llmstream.settings import Settings
-from tests.support import ROOT
+from tests.support.forked import Forked
 from tests.support.real_agent import DECISIONS, QUESTION, RESULTS
-
-# As somebody writes it whose saver needs an event loop.
-SERVER = """
-import asyncio, socket, sys
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-import uvicorn
-from llmstream.fastapi import create_app
-from llmstream.settings import Settings
-from tests.support.real_agent import weather_agent
-
-async def main(ollama, path):
-    async with AsyncSqliteSaver.from_conn_string(path) as saver:
-        app = create_app(Settings(ollama_url=ollama, demo="never"), chain=weather_agent(ollama, saver))
-        listener = socket.create_server(("127.0.0.1", 0))
-        print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-        await uvicorn.Server(uvicorn.Config(app, log_level="error")).serve(sockets=[listener])
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 @contextmanager
 def serving(ollama_url: str, path: Path) -> Iterator[Client]:
     """A server of its own process, which is killed at the end."""
-    command = [sys.executable, "-c", SERVER, ollama_url, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            yield Client(process.stdout.readline().strip())
-        finally:
-            process.kill()
+    with Forked("tests.support.kept_agent", ollama_url, str(path)) as process:
+        yield Client(process.stdout.readline().strip())
 
 
 def results(events: list[Any]) -> str:

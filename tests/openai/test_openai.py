@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from typing import Any
 
 import pytest
@@ -22,9 +21,8 @@ from llmstream.ollama.server import OPENAI
 from llmstream.openai.models import OpenAIServer
 from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
-from tests.support import ROOT
 from tests.support.answering import events_of, outline
-from tests.support.command import COMMAND, environment
+from tests.support.command import run
 from tests.support.openai_server import DONE, VLLM, event, openai_server, piece, stream, text, usage
 
 ANSWER = stream(text("The sky is"), piece("stop"), usage(), DONE)
@@ -205,9 +203,8 @@ async def test_model_tells_a_cut_answer() -> None:
 
 async def command(*arguments: str, **variables: str) -> str:
     """The output of a command."""
-    environ = environment("http://127.0.0.1:9", **variables)
-    done = await asyncio.to_thread(subprocess.run, [*COMMAND, *arguments], env=environ, capture_output=True, cwd=ROOT)
-    return (done.stdout + done.stderr).decode()
+    done = await asyncio.to_thread(run, *arguments, ollama="http://127.0.0.1:9", **variables)
+    return done.stdout + done.stderr
 
 
 async def test_commands() -> None:

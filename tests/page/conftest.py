@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import BrowserContext
 
     from tests.support.page import Held, Pages
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    """A Chromium."""
+def profile() -> Iterator[BrowserContext]:
+    """The profile of a Chromium."""
     from tests.support.page import chromium
 
-    with chromium() as browser:
-        yield browser
+    with chromium() as profile:
+        yield profile
 
 
 @pytest.fixture
-def pages(browser: Browser) -> Iterator[Pages]:
+def pages(profile: BrowserContext) -> Iterator[Pages]:
     """Opens the page; nothing may go wrong in it, and nothing may leave this machine."""
     from tests.support.page import opening
 
-    with opening(browser) as pages:
+    with opening(profile) as pages:
         yield pages
 
 

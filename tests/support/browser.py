@@ -13,8 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from playwright.sync_api import BrowserContext, sync_playwright
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,6 +25,7 @@ from tests.support.lacking import lacking
 from tests.support.npm import built
 
 SOURCES = ROOT / "tests" / "clients" / "pages"
+_QUIET = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -33,6 +36,37 @@ def find_chromium() -> str:
     if found is None:
         lacking("Chromium", "put `chromium` or `google-chrome` on PATH")
     return str(found)
+
+
+@contextmanager
+def kept_profile(*options: str) -> Iterator[BrowserContext]:
+    """The profile of a Chromium, on the disk, where it keeps what it has compiled of a page's scripts.
+
+    That is half of what a page costs; a context of `new_context` compiles all of it anew.
+    """
+    chromium = find_chromium()
+    arguments = [f"--{option}" for option in ("no-sandbox", "disable-gpu", *_QUIET, *options)]
+    with sync_playwright() as playwright, TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        profile = playwright.chromium.launch_persistent_context(folder, executable_path=chromium, args=arguments)
+        yield profile
+        profile.close()
+
+
+@contextmanager
+def without_past(profile: BrowserContext) -> Iterator[BrowserContext]:
+    """The profile, which forgets afterwards whatever a page can see."""
+    blank, *_ = profile.pages
+    yield profile
+    for page in profile.pages:
+        if page != blank:  # without any, the browser ends
+            page.close()
+    profile.unroute_all()
+    profile.set_offline(False)
+    profile.clear_permissions()
+    session = profile.new_cdp_session(blank)
+    session.send("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+    session.send("Storage.clearCookies")
+    session.detach()
 
 
 def build() -> Path:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from llmstream.demo_ollama import DemoOllama
 from tests.support import ROOT
@@ -35,6 +37,21 @@ def piped(*arguments: str, ollama: str) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+def run(*arguments: str, ollama: str, output: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end with nothing to read.
+
+    output: the path of a device that its output goes to, instead of to the result.
+    """
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        out.touch()
+        err.touch()
+        files = [os.devnull, output or str(out), str(err)]
+        with Forked("llmstream", *arguments, environment=environment(ollama, **variables), files=files) as process:
+            code = process.wait(TIMEOUT_S)
+        return subprocess.CompletedProcess(arguments, code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
 def forked(*arguments: str, ollama: str) -> Forked:

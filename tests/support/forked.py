@@ -9,31 +9,48 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Self
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["tests.support.forked", "llmstream.cli.serve", "llmstream.fastapi", "llmstream.server", "llmstream.runs.redis.log"]
+    [
+        "tests.support.forked",
+        "llmstream.cli.ask",
+        "llmstream.cli.serve",
+        "llmstream.fastapi",
+        "llmstream.server",
+        "llmstream.runs.redis.log",
+        "langchain_ollama",
+    ]
 )
 
 
 class Forked:
     """What ``python -m module arguments`` is, with its standard output as text, and without input or errors.
 
-    environment: variables beside those of this process.
+    environment: variables beside those of this process; files: the paths of its input, output and errors, or of one
+    terminal for all of them, instead.
     """
 
-    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None, files: Sequence[str] = ()
+    ) -> None:
         reader, writer = _CONTEXT.Pipe(duplex=False)
         variables = {**os.environ, **(environment or {})}
-        self._process = _CONTEXT.Process(target=_become, args=(module, arguments, variables, writer), daemon=True)
+        self._process = _CONTEXT.Process(
+            target=_become, args=(module, arguments, variables, files, writer), daemon=True
+        )
         self._process.start()
         writer.close()
         self.stdout = os.fdopen(os.dup(reader.fileno()), encoding="utf-8")
         reader.close()
+
+    def started(self) -> None:
+        """Waits until it has opened its files."""
+        self.stdout.read()  # which it closes then
 
     @property
     def pid(self) -> int:
@@ -72,15 +89,22 @@ class Forked:
         self.stdout.close()
 
 
-def _become(module: str, arguments: tuple[str, ...], variables: Mapping[str, str], output: Connection) -> None:
+def _become(
+    module: str, arguments: tuple[str, ...], variables: Mapping[str, str], files: Sequence[str], output: Connection
+) -> None:
     os.environ.clear()
     os.environ.update(variables)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor, opened in enumerate((nothing, output.fileno(), nothing)):
-        os.dup2(opened, descriptor)
-    os.close(nothing)
+    os.setsid()
+    opened = [os.open(path, os.O_RDWR | os.O_NOCTTY) for path in files or [os.devnull] * 3]
+    if not files:
+        os.dup2(output.fileno(), opened[1])
+    for standard, descriptor in enumerate(opened):
+        os.dup2(descriptor, standard)
+        os.close(descriptor)
     output.close()
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - the process's own, to its end
+    # The process's own, to its end.
+    sys.stdin, sys.stdout = open(0, encoding="utf-8", closefd=False), open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
     sys.argv = [module, *arguments]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, Route, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, Request, Route, expect
 from starlette.types import ASGIApp
 
 import llmstream
@@ -19,7 +19,7 @@ from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.browser import Recorder, find_chromium
+from tests.support.browser import Recorder, kept_profile, without_past
 from tests.support.lacking import lacking
 from tests.support.serving import Served, generations, serving
 
@@ -33,21 +33,16 @@ ANSWER = (
     + "\n".join(f"{number}. air scatters *short* waves, times {number}" for number in range(1, 21))
     + "\n\n$$\n\\frac{a}{b} + \\sqrt{c}\n$$\n\n```python\nif sky:\n\n\treturn 'blue'  # : ping\n```\n\nThe end.\n"
 )
-QUIET = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A Chromium, where the page has been built."""
+def chromium() -> Iterator[BrowserContext]:
+    """The profile of a Chromium, where the page has been built."""
     if not PAGE.is_file():
         lacking("chat page", "run `make page`, which takes Node 20 or later")
-    path = find_chromium()
     expect.set_options(timeout=TIMEOUT_MS)
-    with sync_playwright() as playwright:
-        options = [f"--{option}" for option in ("no-sandbox", "disable-gpu", *QUIET)]
-        browser = playwright.chromium.launch(executable_path=path, args=options)
-        yield browser
-        browser.close()
+    with kept_profile() as profile:
+        yield profile
 
 
 _SHOWS = """([selector, pattern, timeout]) => new Promise((resolve) => {
@@ -145,8 +140,9 @@ class Chat:
 class Pages:
     """Opens the page in browsers without a past; nothing in them may go wrong, and nothing may leave this machine."""
 
-    def __init__(self, browser: Browser, stack: ExitStack) -> None:
-        self._browser = browser
+    def __init__(self, profile: BrowserContext, stack: ExitStack) -> None:
+        self._profile = profile
+        self._is_free = True
         self._stack = stack
         self._chats: list[Chat] = []
         self.foreign: list[str] = []
@@ -154,10 +150,16 @@ class Pages:
 
     def context(self, **options: Any) -> BrowserContext:
         """A browser without a past."""
-        context = self._stack.enter_context(self._browser.new_context(**options))
+        if self._is_free and not options:
+            self._is_free = False
+            context = self._stack.enter_context(without_past(self._profile))
+        else:
+            assert self._profile.browser is not None
+            context = self._stack.enter_context(self._profile.browser.new_context(**options))
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.route(re.compile(r"^(?!https?://(127\.0\.0\.1|localhost)[:/]|data:)"), self._refuse)
-        context.on("page", lambda page: self._chats.append(Chat(page)))
+        context.on("page", self._note)
+        self._stack.callback(context.remove_listener, "page", self._note)
         return context
 
     def open(self, url: str, context: BrowserContext | None = None, **options: Any) -> Chat:
@@ -176,16 +178,19 @@ class Pages:
         assert not problems, problems
         assert not self.foreign, self.foreign
 
+    def _note(self, page: Page) -> None:
+        self._chats.append(Chat(page))
+
     def _refuse(self, route: Route) -> None:
         self.foreign.append(route.request.url)
         route.abort()
 
 
 @contextmanager
-def opening(browser: Browser) -> Iterator[Pages]:
+def opening(profile: BrowserContext) -> Iterator[Pages]:
     """Pages of one test, looked through at its end."""
     with ExitStack() as stack:
-        pages = Pages(browser, stack)
+        pages = Pages(profile, stack)
         yield pages
         pages.check()
 
@@ -207,6 +212,14 @@ class Site:
         return sum(each.method == method and each.path.endswith(ending) for each in self.recorder.seen)
 
 
+@dataclass
+class _Last:
+    port: int = 0
+
+
+_last = _Last()
+
+
 @contextmanager
 def site(upstream: DemoOllama | str, *, chain: object = None, **changes: object) -> Iterator[Site]:
     """The app on an Ollama, with its requests noted."""
@@ -219,7 +232,9 @@ def site(upstream: DemoOllama | str, *, chain: object = None, **changes: object)
         return recorders[0]
 
     app.add_middleware(record)
-    with serving(app) as served:
+    # On the port of the site before, where it is free: what a browser has compiled belongs to an address.
+    with serving(app, port=_last.port) as served:
+        _last.port = int(served.url.rsplit(":", 1)[1])
         yield Site(served, recorders[0])
 
 

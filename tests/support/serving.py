@@ -50,10 +50,14 @@ class _Server(Server):
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[Served]:
-    """The app of `create_app` on a free loopback port."""
+def serving(app: FastAPI, *, port: int = 0) -> Iterator[Served]:
+    """The app of `create_app` on a free loopback port: on this one, if it is."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.bind(("127.0.0.1", 0))
     runs: Runs = app.state.runs
     server = _Server(app, runs)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)

@@ -5,6 +5,8 @@ Run as a program it reads scripts as JSON lines, and answers each with its exit 
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 import signal
@@ -17,7 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_WARM = "import fastapi, gradio, langchain_ollama, llmstream.fastapi, uvicorn"
+_WARM = (
+    "import fastapi, gradio, langchain.agents, langchain_ollama, langchain_openai, langgraph.graph,"
+    " llmstream.cli.serve, llmstream.fastapi, pytest, uvicorn"
+)
 _TIMEOUT_S = 100
 
 
@@ -55,7 +60,7 @@ def _redirect(descriptor: int, path: str, flags: int) -> None:
 
 
 def _become(job: Mapping[str, Any]) -> None:
-    """Turns this process into one that runs the script."""
+    """Turns this process into one that is about to run the script."""
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["environment"])
@@ -65,18 +70,42 @@ def _become(job: Mapping[str, Any]) -> None:
     _redirect(1, "stdout", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     _redirect(2, "stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     signal.alarm(_TIMEOUT_S)
+
+
+def _run(code: str) -> int:
+    """The exit code of a script, which has said and ended all that a process does at its end."""
     main = sys.modules["__main__"] = ModuleType("__main__")
-    exec(compile(job["code"], "<string>", "exec"), main.__dict__)
+    exit_code = 0
+    try:
+        exec(compile(code, "<string>", "exec"), main.__dict__)
+    except SystemExit as error:
+        exit_code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        exit_code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    main.__dict__.clear()
+    gc.collect()  # what it has left complains now
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return exit_code
 
 
 def _serve() -> None:
     exec(_WARM, {})
     assert 1 == threading.active_count(), "a process with threads can't be forked"
+    gc.collect()
+    gc.freeze()  # a child that looks for garbage would copy all of it
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            _become(json.loads(line))
-            return
+            job = json.loads(line)
+            _become(job)
+            # Past the interpreter's own end, which takes apart all that was imported: longer than most scripts take.
+            os._exit(_run(job["code"]))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
