@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from llmstream.demo_ollama import DemoOllama, Pause
 from llmstream.fastapi import create_app
-from llmstream.ollama_server.backend import Model
+from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError
 from llmstream.settings import Settings
 from tests.support.browser import CuttingProxy
 from tests.support.npm import NOBODY
@@ -43,6 +43,10 @@ def test_a_cut_connection(pages: Pages, held: Held) -> None:
     assert (1, 2) == (held.site.count("POST", "/runs"), held.site.count("GET", "/events"))
 
 
+def _fails(request: ChatRequest) -> str:
+    raise OllamaError("out of memory")
+
+
 def test_a_stopped_answer_is_continued(pages: Pages) -> None:
     """What there is stays in sight, the rest is added to it, and the line under the answer says so.
 
@@ -64,7 +68,7 @@ def test_a_stopped_answer_is_continued(pages: Pages) -> None:
         chat.ask("And then?").shows(rf"{HALF}\s*$")
         chat.button("Stop").click()
         chat.ends("The answer was stopped.")
-        upstream.answers["And then?"] = lambda request: 1 / 0
+        upstream.answers["And then?"] = _fails
         chat.button("Continue").click()
         chat.shows("This answer is not complete. Ollama refused").shows(HALF)
         expect(chat.button("Continue")).to_be_visible()
