@@ -228,7 +228,7 @@ async def test_another_process_does_not_know_the_question(process: Callable[[], 
     here, there = Runs(settings, log=process()), Runs(settings, log=process())
     run = await cut(here, model="demo:length")
     await here.log.stored()  # type: ignore[attr-defined]
-    with pytest.raises(InvalidRequest, match="another one, or gone"):
+    with pytest.raises(InvalidRequest, match="only the server process that began it knows the question"):
         await there.continue_run(run.id)
 
     assert SENTENCE.startswith(answer(await followed(await here.continue_run(run.id))))
