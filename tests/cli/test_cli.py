@@ -475,7 +475,8 @@ def test_a_missing_model_is_pulled_on_demand(answer: str, upstream: DemoOllama) 
 
 @needs_pty
 def test_chat_keeps_the_part_of_a_stopped_answer(upstream: DemoOllama) -> None:
-    """Ctrl-C ends the answer, not the chat; the next question goes with what came. Ctrl-D ends the chat."""
+    """Ctrl-C ends the answer, not the chat; the next question goes with what came, or /continue says the rest."""
+    upstream.answers["Three?"] = lambda request: "Tic tac toe." if request.begun else ["Tic ", Pause(600)]
     with Terminal("chat", "--model", "demo:endless-100", ollama=upstream.url) as terminal:
         terminal.read_until("> ")
         terminal.type("One?\n")
@@ -487,9 +488,16 @@ def test_chat_keeps_the_part_of_a_stopped_answer(upstream: DemoOllama) -> None:
         terminal.type("Two?\n")
         terminal.read_until("tokens/s")
         terminal.read_until("> ")
+        terminal.type("Three?\n")
+        terminal.read_until("Tic")
+        terminal.interrupt()
+        terminal.read_until("> ")
+        terminal.type("/continue\n")
+        terminal.read_until("Tic tac toe.")
+        terminal.read_until("> ")
         terminal.type("\x04")
         assert 0 == terminal.wait()
-    first, part, second = [message["content"] for message in chats(upstream)[-1]["messages"]]
+    first, part, second = [message["content"] for message in chats(upstream)[1]["messages"]]
     assert ("One?", "Two?") == (first, second)
     assert part.startswith(" 1 2 3")
 
