@@ -16,25 +16,29 @@ from rich.text import Text
 from llmstream.cli import INTERRUPTED
 from llmstream.cli.answer_json import print_answer
 from llmstream.cli.interrupt_once import interrupt_once
-from llmstream.cli.source import Messages, RemoteSource, Source, open_source
+from llmstream.cli.source import Messages, RemoteSource, Source, is_wanted, open_source
 from llmstream.core.images import parts_of
-from llmstream.errors import InvalidRequest
+from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import (
     Event,
     Failed,
     Finished,
     Interrupt,
     Interrupted,
+    Reasoning,
     Started,
     Terminal,
+    Token,
     is_terminal,
     well_formed,
 )
 from llmstream.ollama.models import PROMPT_TRUNCATED
+from llmstream.runs.continuing import can_continue
 from llmstream.view.answer import BETWEEN_MESSAGES, Answer
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import on_terminal, open_console, open_view
+from llmstream.view.terminal_markdown import split_blocks
 
 # How long to wait for a text on stdin before saying so, in seconds.
 _QUIET_S = 2.0
@@ -55,6 +59,11 @@ class Outcome:
             return INTERRUPTED
         return 0 if isinstance(self.end, Finished) else 1
 
+    @property
+    def is_cut(self) -> bool:
+        """True if the answer has begun and was cut, but not by the person at the terminal."""
+        return bool(self.text.strip()) and can_continue(self.end)
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Answers the question of the command line, of stdin, or of both."""
@@ -62,7 +71,14 @@ def run(arguments: argparse.Namespace) -> int:
         return print_answer(_events(arguments))
     asked = _asked(arguments)
     with open_source(arguments) as source:
-        return show_answer(source, [asked]).exit_code
+        outcome = show_answer(source, [asked])
+        while outcome.is_cut and on_terminal() and is_wanted("Go on from here?"):
+            try:
+                outcome = show_continued(source, outcome)
+            except LlmstreamError as error:
+                print_stderr(f"llmstream: {error.message}")
+                break
+        return outcome.exit_code
 
 
 def _events(arguments: argparse.Namespace) -> Generator[Event, None, None]:
@@ -112,6 +128,37 @@ def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
         answers = typed_answers(outcome.end.interrupts, typed)
         resumed = _show(source.events(None, thread=thread, resume=answers))
         outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
+    _tell_end(outcome)
+    return outcome
+
+
+def show_continued(source: Source | RemoteSource, cut: Outcome) -> Outcome:
+    """Goes on with an answer that was cut, from the last block that the terminal shows; returns the outcome of all.
+
+    Raises `LlmstreamError` with why it can't be continued.
+    """
+    shown, last_block = split_blocks(f"{cut.text}\n")  # as if its last line were complete
+    outcome = _show(_behind(source.continued(), len(cut.text), last_block.removesuffix("\n")))
+    outcome = replace(outcome, text=max(cut.text, shown + outcome.text, key=len), model=outcome.model or cut.model)
+    _tell_end(outcome)
+    return outcome
+
+
+def _behind(events: Generator[Event, None, None], size: int, instead: str) -> Generator[Event, None, None]:
+    """The events of an answer, with another text instead of what was said in the first `size` characters."""
+    with closing(events):
+        for event in events:
+            if not size:
+                yield event
+            elif isinstance(event, Token):
+                rest, size = event.text[size:], max(size - len(event.text), 0)
+                if not size:
+                    yield Token(instead + rest)
+            elif not isinstance(event, Reasoning):
+                yield event
+
+
+def _tell_end(outcome: Outcome) -> None:
     match outcome.end:
         case Interrupted():
             print_stderr("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
@@ -123,7 +170,6 @@ def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
             pass
         case _:
             print_stderr("llmstream: The answer was stopped by somebody else; it is not complete.")
-    return outcome
 
 
 def _asked_for(interrupts: Sequence[Interrupt]) -> str:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
-from llmstream.cli.ask import show_answer
-from llmstream.cli.source import RemoteSource, Source, open_source
+from llmstream.cli.ask import Outcome, show_answer, show_continued
+from llmstream.cli.source import NOTHING_SAID, RemoteSource, Source, open_source
 from llmstream.errors import LlmstreamError
 from llmstream.events import well_formed
 from llmstream.view.safe import print_stderr
 
 HELP = """\
 /model NAME  answer with another model from now on
+/continue    go on with an answer that was cut
 /new         forget what was said
 /help        this list
 Ctrl-C       stop an answer; what came of it is kept
@@ -30,12 +32,16 @@ def run(arguments: argparse.Namespace) -> int:
     if at_terminal:
         print_stderr("Ask something. /help lists commands, Ctrl-D ends.")
     history: list[dict[str, Any]] = []
+    last: Outcome | None = None
     with open_source(arguments) as source:
         while (line := _read_line("> " if at_terminal else "")) is not None:
-            if (command := _COMMAND.fullmatch(line)) is not None:
+            if (command := _COMMAND.fullmatch(line)) is not None and command[1] == "continue":
+                last = _go_on(last, history, source)
+            elif command is not None:
+                last = None if command[1] == "new" else last
                 _obey(command[1], command[2], history, source)
             elif line.strip():
-                _answer(line, history, source)
+                last = _answer(line, history, source)
     return 0
 
 
@@ -74,16 +80,35 @@ def _obey(command: str, argument: str | None, history: list[dict[str, Any]], sou
             print_stderr(f"There is no command /{command}. /help lists those that there are.")
 
 
-def _answer(question: str, history: list[dict[str, Any]], source: Source | RemoteSource) -> None:
+def _answer(question: str, history: list[dict[str, Any]], source: Source | RemoteSource) -> Outcome | None:
     """Answers, and keeps question and answer in the conversation where there is at least a part of an answer."""
     asked = {"role": "user", "content": question}
+    outcome = _told(lambda: show_answer(source, [*history, asked]))
+    if outcome is not None and outcome.text:
+        history += [asked, {"role": "assistant", "content": outcome.text}]
+        if outcome.is_cut:
+            print_stderr("/continue goes on from here.")
+    return outcome
+
+
+def _go_on(cut: Outcome | None, history: list[dict[str, Any]], source: Source | RemoteSource) -> Outcome | None:
+    """Goes on with the last answer, which takes the place of its part in the conversation."""
+    if cut is None or not cut.text:
+        print_stderr(f"llmstream: {NOTHING_SAID}")
+        return cut
+    outcome = _told(lambda: show_continued(source, cut))
+    if outcome is None:
+        return cut
+    history[-1] = {"role": "assistant", "content": outcome.text}
+    return outcome
+
+
+def _told(show: Callable[[], Outcome]) -> Outcome | None:
+    """The outcome of an answer; None where there was none, which the person is told."""
     try:
-        outcome = show_answer(source, [*history, asked])
+        return show()
     except LlmstreamError as error:
         print_stderr(f"llmstream: {error.message}")
-        return
     except KeyboardInterrupt:  # at the offer to pull a model, or while one is pulled
         print_stderr("")
-        return
-    if outcome.text:
-        history += [asked, {"role": "assistant", "content": outcome.text}]
+    return None

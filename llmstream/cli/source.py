@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmstream import concurrency
 from llmstream.cli.pull_progress import pull
-from llmstream.core.api import stream_events
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.errors import SettingsError
-from llmstream.events import Event, Failed
+from llmstream.errors import InvalidRequest, LlmstreamError, SettingsError
+from llmstream.events import Event, Failed, failed
 from llmstream.ollama.models import Ollama
 from llmstream.openai.upstream import upstream_of
+from llmstream.runs.manager import Runs
+from llmstream.runs.memory import MemoryLog
+from llmstream.runs.run import Run
 from llmstream.settings import Settings
 from llmstream.view.safe import one_line
 from llmstream.view.terminal import on_terminal
 
+if TYPE_CHECKING:
+    from llmstream.client import Client
+
 Messages = Sequence[Mapping[str, Any]]
+
+NOTHING_SAID = "There is no answer to go on with. Ask something first."
+
+
+def is_wanted(question: str) -> bool:
+    """True if there is a person at the terminal who says yes."""
+    if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 class Source:
@@ -28,11 +43,38 @@ class Source:
 
     def __init__(self, fallback: Fallback, model: str | None) -> None:
         self._fallback = fallback
+        self._runs = Runs(fallback.settings, log=MemoryLog())
+        self._run: Run | None = None
         self.model = model
 
     def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
         """The events of the answer to the last message; the default chain asks nothing, so it needs no answers."""
-        return stream_events(messages, settings=self._fallback.settings, model=self.model)
+        settings = self._fallback.settings
+        return concurrency.iterate(
+            lambda: self._follow(self._runs.start(messages, settings=settings, model=self.model))
+        )
+
+    def continued(self) -> Generator[Event, None, None]:
+        """The events of the run that goes on with the last answer; raises `InvalidRequest` with why there is none."""
+        if self._run is None:
+            raise InvalidRequest(NOTHING_SAID)
+        run = self._run
+        return concurrency.iterate(lambda: self._follow(run.continue_(), must=True))
+
+    async def _follow(self, starting: Coroutine[Any, Any, Run], *, must: bool = False) -> AsyncGenerator[Event, None]:
+        """The events of a run; must: raises what makes it impossible, instead of telling it as an event."""
+        try:
+            self._run = run = await starting
+        except LlmstreamError as error:
+            if must:
+                raise
+            yield failed(error)
+            return
+        try:
+            async for event in run.follow():
+                yield event
+        finally:
+            await run.stop()  # at once, so that it can be continued
 
     def pull_missing(self, failure: Failed) -> bool:
         """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
@@ -40,10 +82,7 @@ class Source:
         upstream = concurrency.run(upstream_of(self._fallback.settings))
         if failure.code != "model_not_found" or not model or not isinstance(upstream, Ollama):
             return False
-        if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
-            return False
-        print(f"The model {one_line(model)} is not there. Pull it now? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        if not is_wanted(f"The model {one_line(model)} is not there. Pull it now?"):
             return False
         pull(upstream, model)
         return True
@@ -56,6 +95,7 @@ class RemoteSource:
         self._url = url
         self._token = settings.token
         self._thinking = arguments.thinking or None
+        self._run_id = ""
         self.model: str | None = arguments.model
 
     def events(self, messages: Messages | None, **answers: Any) -> Generator[Event, None, None]:
@@ -63,10 +103,22 @@ class RemoteSource:
 
         answers: the `thread`, and `resume` in place of messages.
         """
+        yield from self._follow(
+            lambda client: client.start(messages, model=self.model, thinking=self._thinking, **answers)
+        )
+
+    def continued(self) -> Generator[Event, None, None]:
+        """The events of the run that goes on with the last answer; raises what the server refuses it with."""
+        if not (run_id := self._run_id):
+            raise InvalidRequest(NOTHING_SAID)
+        yield from self._follow(lambda client: client.continue_run(run_id))
+
+    def _follow(self, start: Callable[[Client], str]) -> Generator[Event, None, None]:
         from llmstream.client import Client
 
         with Client(self._url, token=self._token) as client:
-            yield from client.stream_events(messages, model=self.model, thinking=self._thinking, **answers)
+            self._run_id = start(client)
+            yield from client.stream_run(self._run_id)
 
     def pull_missing(self, failure: Failed) -> bool:
         """False: the models of another server are left to its owner."""

@@ -129,7 +129,12 @@ class AsyncClient:
 
     async def stream_events(self, question: Question, **fields: Any) -> AsyncGenerator[Event, None]:
         """Starts a run and follows it; closing this before its end stops the run. Arguments as for `start`."""
-        run_id = await self.start(question, **fields)
+        async with aclosing(self.stream_run(await self.start(question, **fields))) as events:
+            async for event in events:
+                yield event
+
+    async def stream_run(self, run_id: str) -> AsyncGenerator[Event, None]:
+        """Follows a run; closing this before its end stops the run."""
         ended = False
         try:
             async with aclosing(self.follow(run_id)) as events:

@@ -48,6 +48,10 @@ class Client:
         """Does what `AsyncClient.stream_events` does, as an ordinary iterator."""
         yield from concurrency.iterate(lambda: self._client.stream_events(question, **fields))
 
+    def stream_run(self, run_id: str) -> Generator[Event, None, None]:
+        """Does what `AsyncClient.stream_run` does, as an ordinary iterator."""
+        yield from concurrency.iterate(lambda: self._client.stream_run(run_id))
+
     def stream(self, question: Question, **fields: Any) -> Generator[str, None, None]:
         """The pieces of the answer, and of what a graph asks that waits for a person.
 

@@ -53,12 +53,18 @@ class Fast:
         return sync_parts(self.shape.before) if self.shape.before is not None else ()
 
 
+def direct_shape(chain: Runnable[Any, Any]) -> Shape | None:
+    """The shape of a chain that can be read straight from its server; None where nothing but LangChain can run it."""
+    shape = shape_of(chain)
+    if shape is None or goes_its_own_way(shape.model):
+        return None
+    return None if is_set_apart(shape.model.tags or (), shape.model.metadata or {}) else shape
+
+
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     """The way to read this chain straight from its server; None where the answer could differ from LangChain's."""
-    shape = shape_of(chain)
-    if shape is None or goes_its_own_way(shape.model) or is_traced() or handlers_in(ensure_config()):
-        return None
-    if is_set_apart(shape.model.tags or (), shape.model.metadata or {}):
+    shape = direct_shape(chain)
+    if shape is None or is_traced() or handlers_in(ensure_config()):
         return None
     upstream = shape.model.upstream()
     if shape.before is not None:

@@ -42,6 +42,7 @@ class Chats:
             await self.stop(caller, chat, "replaced")
         run = await self._service.start(ask, caller=caller, request=request, key=key, **options)
         before = await log.swap(caller, self._named(chat), run.id, note)
+        log.local.put_in_chat(run.id, self._named(chat))
         if before is not None and before != run.id:  # another message may have come in the meantime
             with suppress(RunNotFound):
                 await log.cancel(before, "replaced")

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.direct import direct_shape
 from llmstream.core.generator import as_runnable, keeps_threads
 from llmstream.core.images import may_take_images
 from llmstream.core.inputs import Arguments
@@ -82,13 +83,12 @@ class Service:
         return self.chain is not None and keeps_threads(self.chain)
 
     async def takes(self) -> dict[str, bool]:
-        """The wishes of a client that reach the model; a chain decides by itself how to answer."""
-        is_open = self.chain is None
-        return {
-            "model": is_open,
-            "thinking": is_open,
-            "images": is_open or await may_take_images(as_runnable(self.chain)),
-        }
+        """The wishes of a client that reach the model, and whether one to `continue` a cut answer may be granted."""
+        if self.chain is None:
+            return dict.fromkeys(("model", "thinking", "images", "continue"), True)
+        chain = as_runnable(self.chain)
+        is_direct = not self.answer_nodes and direct_shape(chain) is not None
+        return {"model": False, "thinking": False, "images": await may_take_images(chain), "continue": is_direct}
 
     async def models(self) -> list[str]:
         """The names that a client may ask for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
@@ -30,7 +30,7 @@ _HINT = "A chat panel: run the cell to use it."
 
 
 class Chat:
-    """A conversation in a panel: history, input, stop, retry, and the model where the chain is the default one.
+    """A conversation in a panel: history, input, stop, continue, retry; the model too if the chain is the default one.
 
     As the last expression of a cell it is shown there. A chain that remembers has it as one thread; what a graph asks
     stands below its answer, with a form to answer it. chain: any LangChain Runnable; None is the default chain.
@@ -102,7 +102,7 @@ class Chat:
         """The panel, made when it is first shown: a notebook that runs unattended keeps the state of every widget."""
         if self._chain is None:
             self._looking = self._loop.create_task(self._look())
-        return Panel(self._loop, send=self._ask, stop=self.stop, retry=self._retry)
+        return Panel(self._loop, send=self._ask, stop=self.stop, retry=self._retry, go_on=self._go_on)
 
     async def _send(self, question: str, images: Sequence[Any], shown_in: str) -> Answer:
         if self._busy():
@@ -131,8 +131,8 @@ class Chat:
         self._turns.append(turn)
         if turn.box is not None:
             self._panel.show(turn.box)
-        self._task = self._loop.create_task(self._answer(turn))
-        return self._task
+        panel = self._panel if turn.box is not None else None
+        return self._wait(turn, turn.follow(self._runs, partial(self._arguments, panel)))
 
     def _retry(self) -> None:
         """Ask the last question again; what a graph asked after it, it asks again too."""
@@ -144,16 +144,28 @@ class Chat:
         self.messages = turn.before
         self._ask(turn.question, turn.images)
 
-    async def _answer(self, turn: Turn) -> None:
+    def _go_on(self) -> None:
+        """Continue the last answer, which was cut."""
+        if self._turns and not self._busy():
+            turn = self._turns[-1]
+            self.messages = turn.before
+            self._wait(turn, turn.go_on(self._runs))
+
+    def _wait(self, turn: Turn, showing: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._task = self._loop.create_task(self._shown(turn, showing))
+        return self._task
+
+    async def _shown(self, turn: Turn, showing: Coroutine[Any, Any, None]) -> None:
+        """Waits for an answer that is shown, and adds it to the conversation."""
         panel = self._panel if turn.box is not None else None
         if panel is not None:
             panel.answering(True)
         try:
-            await turn.follow(self._runs, partial(self._arguments, panel))
+            await showing
         finally:
             self.messages = [*self.messages, *turn.said()]
             if panel is not None:
-                panel.answering(False)
+                panel.answering(False, cut=turn.is_cut)
             turn.show_form(lambda *answered: self._loop.call_soon_threadsafe(self._resume, *answered))
 
     def _arguments(self, panel: Panel | None) -> Arguments:

@@ -53,7 +53,7 @@ class StopButton:
 
 
 class Panel:
-    """The controls of a chat around its turns; the three callbacks are called in the event loop."""
+    """The controls of a chat around its turns; the four callbacks are called in the event loop."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Panel:
         send: Callable[[str, Sequence[bytes]], None],
         stop: Callable[[], None],
         retry: Callable[[], None],
+        go_on: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._ask = send
@@ -70,13 +71,15 @@ class Panel:
         self._send = self._button("Send", "paper-plane", self._take)
         self._stop = self._button("Stop", "stop", stop)
         self._retry = self._button("Retry", "refresh", retry)
+        self._continue = self._button("Continue", "forward", go_on)
         self._stop.disabled = self._retry.disabled = True
+        self._continue.layout.display = "none"
         picker = {"width": "auto", "max_width": "100%", "align_self": "flex-start", "display": "none"}
         self._models = ipywidgets.Dropdown(options=[DEFAULT_MODEL], layout=picker)
         self._turns = ipywidgets.VBox([])
         row = {"flex_flow": "row wrap", "align_items": "center"}
         self._images = _upload()
-        asked = [self._text, self._images, self._send, self._stop, self._retry]
+        asked = [self._text, self._images, self._send, self._stop, self._continue, self._retry]
         self._asking = ipywidgets.HBox(asked, layout=row)
         self.box = _controls(ipywidgets.VBox([self._models, self._turns, self._asking]))
 
@@ -98,8 +101,9 @@ class Panel:
         self._turns.children = tuple(child for child in self._turns.children if child is not turn)
         close_widgets(turn)
 
-    def answering(self, busy: bool) -> None:
-        """True if an answer is coming."""
+    def answering(self, busy: bool, *, cut: bool = False) -> None:
+        """True if an answer is coming; cut: whether the last one was."""
+        self._continue.layout.display = None if cut else "none"
         self._send.disabled = self._retry.disabled = busy
         self._stop.disabled = not busy
 

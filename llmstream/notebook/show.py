@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from llmstream import concurrency
 from llmstream.core.inputs import Arguments, Input
-from llmstream.errors import LlmstreamError, RunNotFound
+from llmstream.errors import InvalidRequest, LlmstreamError, RunNotFound
 from llmstream.events import Cancelled, Event, Reasoning, Token, failed
 from llmstream.notebook.answer import Answer, plainly
 from llmstream.notebook.awaitable import Showing
@@ -21,6 +21,7 @@ from llmstream.notebook.kernel_interrupt import interrupts
 from llmstream.notebook.screen import Places, Screen, TerminalScreen, open_screen
 from llmstream.runs.following import Following
 from llmstream.runs.manager import Runs
+from llmstream.runs.run import Run
 from llmstream.settings import Settings
 
 _TICK_S = 0.1
@@ -38,11 +39,11 @@ def shared_runs() -> Runs:
     return _runs[loop]
 
 
-def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Arguments]) -> Showing:
+def show(question: Input | Answer, *, runs: Runs | None = None, **arguments: Unpack[Arguments]) -> Showing:
     """Streams an answer into the cell; to be awaited.
 
-    question and the other arguments are those of `llmstream.astream`. runs: to share one with other parts of the
-    program; it must be used from this event loop.
+    question and the other arguments are those of `llmstream.astream`; or an answer alone, that was cut: it goes on.
+    runs: to share one with other parts of the program; it must be used from this event loop.
     Stopped, by the button, by an interrupt or from elsewhere, it returns what came. Raises `LlmstreamError` where the
     answer can't begin or breaks off; `error.answer` is then what came, and the notebook shows a line, no traceback.
     """
@@ -51,13 +52,10 @@ def show(question: Input, *, runs: Runs | None = None, **arguments: Unpack[Argum
 
 
 async def _show(
-    question: Input, runs: Runs | None, arguments: Arguments, asked: Mapping[str, Any], places: Places | None
+    question: Input | Answer, runs: Runs | None, arguments: Arguments, asked: Mapping[str, Any], places: Places | None
 ) -> Answer:
     """Does what `show` does; asked: the cell that shows it; places: where, if not as outputs of the cell."""
-    if runs is None:
-        runs = shared_runs()
-        arguments.setdefault("settings", Settings())
-    following = Following(functools.partial(runs.start, question, grace_s=0, **arguments))
+    following = Following(functools.partial(_start, runs, question, arguments))
     screen: Screen | TerminalScreen | None = None
     is_json = arguments.get("format") is not None
 
@@ -79,6 +77,16 @@ async def _show(
     return checked(answer)
 
 
+async def _start(runs: Runs | None, question: Input | Answer, arguments: Arguments) -> Run:
+    if isinstance(question, Answer):
+        if arguments:
+            raise InvalidRequest(f"An answer goes on as it was asked: leave out {', '.join(arguments)}.")
+        return await (runs or shared_runs()).continue_run(question.run_id)
+    if runs is None:
+        arguments.setdefault("settings", Settings())
+    return await (runs or shared_runs()).start(question, grace_s=0, **arguments)
+
+
 async def follow_into(put: Callable[[Sequence[Event]], None], following: Following) -> None:
     """Hand over the events of a run, in lists, an empty one every tenth of a second; the last event is terminal.
 
@@ -93,12 +101,11 @@ async def follow_into(put: Callable[[Sequence[Event]], None], following: Followi
         raise
 
 
-def show_sync(question: Input, **arguments: Unpack[Arguments]) -> Answer:
+def show_sync(question: Input | Answer, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
-    arguments.setdefault("settings", Settings())
     screen: Screen | TerminalScreen | None = None
     places, is_json = places_in_output(), arguments.get("format") is not None
-    following = Following(lambda: shared_runs().start(question, grace_s=0, **arguments))
+    following = Following(functools.partial(_start, None, question, arguments))
     try:
         # Not by a KeyboardInterrupt, which could come in the middle of showing something.
         with interrupts(following.stop), closing(concurrency.iterate(lambda: _lists(following))) as lists:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,11 +16,13 @@ from llmstream.events import Failed, Finished, Interrupted
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import Nowhere, Place, close_widgets
 from llmstream.notebook.interrupt_form import Asked
-from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_markdown, end_line, plain_line
+from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_bundle, answer_markdown, end_line, plain_line
 from llmstream.notebook.screen import Painter
 from llmstream.notebook.show import follow_into
+from llmstream.runs.continuing import can_continue
 from llmstream.runs.following import Following
 from llmstream.runs.manager import Runs
+from llmstream.runs.run import Run
 from llmstream.view.markdown import escape, escape_lines
 from llmstream.view.progress import Progress
 
@@ -52,16 +54,22 @@ class Turn:
         except InvalidRequest as error:
             self._problem = error
         self._form: Asked | None = None
-        asked, answer, self._line = (_place(is_shown) for _ in range(3))
+        asked, self._answer, self._line = (_place(is_shown) for _ in range(3))
         asked.put({MARKDOWN: _asked(question), PLAIN: question})
-        self.box = _box(asked, map(_image, self._urls), answer, self._line) if is_shown else None
-        self._painter = Painter(answer.put, self._tell)
+        self.box = _box(asked, map(_image, self._urls), self._answer, self._line) if is_shown else None
+        self._painter = Painter(self._answer.put, self._tell)
         self._following: Following | None = None
+        self._run_id = ""
 
     @property
     def progress(self) -> Progress:
         """The answer so far."""
         return self._painter.progress
+
+    @property
+    def is_cut(self) -> bool:
+        """True if there is an answer that was cut."""
+        return bool(self.progress.text.strip()) and can_continue(self.progress.ended)
 
     def stop(self) -> None:
         """End the answer; what came stays."""
@@ -70,21 +78,39 @@ class Turn:
 
     async def follow(self, runs: Runs, arguments: Callable[[], Arguments]) -> None:
         """Shows the answer as it comes, to its end, also a bad one; arguments: gives those of `astream`."""
-        self._tell("Waiting for the answer")
+        await self._show(partial(self._start, runs, arguments))
+
+    async def go_on(self, runs: Runs) -> None:
+        """Shows the run that goes on with the answer, which was cut; it stays as it is where nothing comes of that."""
+        cut, run_id = self._painter, self._run_id
+        self._painter = Painter(self._answer.put, self._tell)
         try:
-            if self._problem is not None:
-                raise self._problem
-            question = self.question if self.resume is None else None
-            begun: Arguments = {"history": self.before} if self.resume is None else {"resume": self.resume}
-            begun |= {**arguments(), "images": self._urls}
-            start = partial(runs.start, question, grace_s=0, **begun)
-            self._following = Following(start)
-            await follow_into(self._painter.put, self._following)
+            await self._show(partial(runs.continue_run, run_id))
+        finally:
+            if not self.progress.text:
+                why = _said(self.progress) or _said(cut.progress)
+                self._painter, self._run_id = cut, run_id
+                self._answer.put(answer_bundle(cut.progress))
+                self._end_with(end_line(cut.progress) + why)
+
+    async def _start(self, runs: Runs, arguments: Callable[[], Arguments]) -> Run:
+        if self._problem is not None:
+            raise self._problem
+        question = self.question if self.resume is None else None
+        begun: Arguments = {"history": self.before} if self.resume is None else {"resume": self.resume}
+        begun |= {**arguments(), "images": self._urls}
+        return await runs.start(question, grace_s=0, **begun)
+
+    async def _show(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> None:
+        self._tell("Waiting for the answer")
+        self._following = following = Following(start)
+        try:
+            await follow_into(self._painter.put, following)
         except LlmstreamError as error:
             self.progress.fail(error.code, error.message)
         finally:
-            line = _end(self.progress)
-            self._line.put({MARKDOWN: line, PLAIN: line})
+            self._run_id = following.run_id
+            self._end_with(_end(self.progress))
 
     def said(self) -> list[dict[str, Any]]:
         """The messages that the turn adds to the conversation: none where no answer came and none is waited for."""
@@ -95,7 +121,7 @@ class Turn:
 
     def answer(self, shown_in: str) -> Answer:
         """The answer as `show` gives it; shown_in: the request of the cell where it need not be shown again."""
-        return answer_of(self.progress, self._following.run_id if self._following else "", shown_in)
+        return answer_of(self.progress, self._run_id, shown_in)
 
     def show_form(self, on_answers: Callable[[Mapping[str, Any], str], object]) -> None:
         """Show the form, where the graph asks something; on_answers: as `Asked` takes it."""
@@ -132,6 +158,9 @@ class Turn:
     def _tell(self, status: str) -> None:
         self._line.put({MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
 
+    def _end_with(self, line: str) -> None:
+        self._line.put({MARKDOWN: line, PLAIN: line})
+
 
 def _place(is_shown: bool) -> Place | Nowhere:
     return Place() if is_shown else Nowhere()
@@ -153,6 +182,9 @@ def _asked(question: str) -> str:
 
 
 def _end(progress: Progress) -> str:
+    return end_line(progress) + _said(progress)
+
+
+def _said(progress: Progress) -> str:
     failure = progress.ended
-    said = f" {escape(failure.message)}" if isinstance(failure, Failed) else ""
-    return end_line(progress) + said
+    return f" {escape(failure.message)}" if isinstance(failure, Failed) else ""

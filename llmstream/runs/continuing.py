@@ -77,7 +77,10 @@ async def continuing(run_id: str, events: Sequence[Event], asked: Asked | None) 
     if not text.strip():
         raise InvalidRequest("There is no text of an answer to go on from. Ask again.")
     if asked is None:
-        raise InvalidRequest("The process that knows the question of this answer is another one, or gone. Ask again.")
+        raise InvalidRequest(
+            "This answer can't be continued here: only the server process that began it knows the question, and that "
+            "is another one, or has ended. Ask again."
+        )
     job = asked.job
     if job is None or job.fast is None or job.fast.body is None:
         raise InvalidRequest(

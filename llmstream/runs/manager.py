@@ -103,7 +103,17 @@ class Runs:
         if asked is None:
             raise RunNotFound  # it was forgotten meanwhile
         with ExitStack() as nothing:
-            return await self._begin(job, asked, caller, request_key, fingerprint, nothing)
+            run = await self._begin(job, asked, caller, request_key, fingerprint, nothing)
+        await self._take_place(caller, run_id, run.id)
+        return run
+
+    async def _take_place(self, caller: str, cut: str, run_id: str) -> None:
+        """Makes the run that goes on with a cut one the last one of its chat, if that still is."""
+        chat = self.log.local.chat_of(cut)
+        last = await self.log.named(caller, chat) if chat else None
+        if last is not None and last[0] == cut:
+            await self.log.swap(caller, chat, run_id, last[1])
+            self.log.local.put_in_chat(run_id, chat)
 
     async def _begin(
         self, job: Job, asked: Asked, caller: str, key: str | None, fingerprint: str, held: ExitStack

@@ -97,6 +97,16 @@ class MemoryLog(RunLog):
         run = self._kept(run_id)
         return None if run is None else run.asked
 
+    def put_in_chat(self, run_id: str, chat: str) -> None:
+        """Keeps of which chat a run is the last one, for the run that may go on with its answer."""
+        if (run := self._kept(run_id)) is not None:
+            run.chat = chat
+
+    def chat_of(self, run_id: str) -> str:
+        """The chat of which a run was the last one; empty where there is none."""
+        run = self._kept(run_id)
+        return "" if run is None else run.chat
+
     async def info(self, run_id: str) -> RunInfo | None:
         run = self._kept(run_id)
         return None if run is None else run.info()

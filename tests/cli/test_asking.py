@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from llmstream.cli.ask import show_answer
+from llmstream.cli.ask import show_answer, show_continued
 from llmstream.cli.source import RemoteSource
 from llmstream.events import Finished, Interrupted, ToolResult
 from llmstream.fastapi import create_app
@@ -45,6 +45,20 @@ def test_an_answer_goes_on_with_the_graph(source: RemoteSource) -> None:
     assert isinstance(end, Interrupted)
     events = source.events(None, thread="t", resume=typed_answers(end.interrupts, '{"to": "bob"}'))
     assert "The mail was sent to bob." == "".join(getattr(event, "text", "") for event in events)
+
+
+def test_a_cut_answer_of_another_server_goes_on(
+    serve: Callable[[FastAPI], Served], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The server is asked to continue its run, and the paragraph that was cut is shown again, whole."""
+    served = serve(create_app(settings))
+    source = RemoteSource(served.url, settings, argparse.Namespace(thinking=None, model="demo:length"))
+    cut = show_answer(source, ASKED)
+    assert cut.is_cut
+    capsys.readouterr()
+    more = show_continued(source, cut)
+    assert "The sky is blue because air scatters blue light more" == more.text
+    assert capsys.readouterr().out.endswith(f"{more.text}\n")  # behind what the server logs
 
 
 @pytest.mark.parametrize(

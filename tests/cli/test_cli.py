@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from llmstream import __version__
 from llmstream.cli import main
-from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama import DemoOllama, Pause
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
@@ -475,7 +475,8 @@ def test_a_missing_model_is_pulled_on_demand(answer: str, upstream: DemoOllama) 
 
 @needs_pty
 def test_chat_keeps_the_part_of_a_stopped_answer(upstream: DemoOllama) -> None:
-    """Ctrl-C ends the answer, not the chat; the next question goes with what came. Ctrl-D ends the chat."""
+    """Ctrl-C ends the answer, not the chat; the next question goes with what came, or /continue says the rest."""
+    upstream.answers["Three?"] = lambda request: "Tic tac toe." if request.begun else ["Tic ", Pause(600)]
     with Terminal("chat", "--model", "demo:endless-100", ollama=upstream.url) as terminal:
         terminal.read_until("> ")
         terminal.type("One?\n")
@@ -487,9 +488,16 @@ def test_chat_keeps_the_part_of_a_stopped_answer(upstream: DemoOllama) -> None:
         terminal.type("Two?\n")
         terminal.read_until("tokens/s")
         terminal.read_until("> ")
+        terminal.type("Three?\n")
+        terminal.read_until("Tic")
+        terminal.interrupt()
+        terminal.read_until("> ")
+        terminal.type("/continue\n")
+        terminal.read_until("Tic tac toe.")
+        terminal.read_until("> ")
         terminal.type("\x04")
         assert 0 == terminal.wait()
-    first, part, second = [message["content"] for message in chats(upstream)[-1]["messages"]]
+    first, part, second = [message["content"] for message in chats(upstream)[1]["messages"]]
     assert ("One?", "Two?") == (first, second)
     assert part.startswith(" 1 2 3")
 
@@ -512,3 +520,43 @@ def test_a_real_ollama_thinks_on_a_terminal(real_ollama: RealOllama) -> None:
         assert 0 == terminal.wait()
     assert "\x1b[2mThe user asks for 7 times 8." in terminal.seen
     assert "7 times 8 is 56." in terminal.seen
+
+
+def test_chat_continues_a_cut_answer(upstream: DemoOllama, call: Call) -> None:
+    """/continue says the rest, and the next question goes with the whole; what can't be continued is told."""
+    upstream.answers["Two?"] = "2."
+    done = call(
+        "chat", "--model", "demo:length", text="/continue\nOne?\n/continue\n/new\n/continue\n", ollama=upstream.url
+    )
+    assert 0 == done.returncode
+    assert "The sky is blue because\nThe sky is blue because air scatters blue light more\n" == done.stdout
+    assert [["One?"], ["One?", "The sky is blue because"]] == [
+        [message["content"] for message in body["messages"]] for body in chats(upstream)
+    ]
+    assert 2 == done.stderr.count("There is no answer to go on with.")
+    assert "/continue goes on from here." in done.stderr
+
+    done = call(
+        "chat", "--model", "demo:cut-once", text="One?\n/continue\n/model demo\nTwo?\n/continue\n", ollama=upstream.url
+    )
+    assert "This answer is complete" in done.stderr
+    assert ["One?", SENTENCE, "Two?"] == [message["content"] for message in chats(upstream)[-1]["messages"]]
+
+
+@needs_pty
+def test_a_terminal_offers_to_continue(upstream: DemoOllama) -> None:
+    """From the last paragraph on, which is shown again; no leaves it as it is."""
+    whole = "First.\n\nThe second one goes on."
+    upstream.answers["Q?"] = lambda request: whole if request.begun else [whole[:22], Pause(600)]
+    for wanted, code in (("n", 1), ("y", 0)):
+        with Terminal("ask", "Q?", ollama=upstream.url) as terminal:
+            terminal.read_until("The second one")
+            upstream.close()
+            upstream.start()
+            terminal.read_until("Go on from here? [y/N] ")
+            before = len(terminal.seen)
+            terminal.type(f"{wanted}\n")
+            assert code == terminal.wait()
+            after = terminal.seen[before:]
+            assert "First." not in after
+            assert (wanted == "y") == ("The second one goes on." in after)

@@ -14,7 +14,7 @@ import httpx_sse
 import pytest
 from fastapi import FastAPI
 
-from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama import DemoOllama, Pause
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
 from llmstream.events import (
@@ -327,6 +327,24 @@ def test_coming_back_replays_from_the_start(serve: Serve, settings: Settings) ->
         post(f"{served.url}/api/chat/chat-1/stop")
         assert frames(came + b"".join(pieces)) == frames(b"".join(again.iter_raw()))
     assert 204 == get(url).status_code
+
+
+def test_coming_back_to_a_continued_answer(served: Served, upstream: DemoOllama) -> None:
+    """An answer that was cut and goes on is its chat's last one: a page gets the whole in the same message."""
+    upstream.answers["Why?"] = lambda request: ["One, two, three", Pause(600)] if request.begun else ["One", Pause(600)]
+    url = f"{served.url}/api/chat/chat-1"
+    with going(served) as (first, pieces, _):
+        post(f"{url}/stop")
+        assert list(pieces)
+    continued = post(f"{served.url}/runs/{first.headers['x-run-id']}/continue").json()["run_id"]
+    with httpx.stream("GET", f"{url}/stream", timeout=30) as again:
+        pieces, came = again.iter_raw(), b""
+        while b"three" not in came:
+            came += next(pieces)
+        assert 202 == post(f"{url}/stop").status_code
+        found = frames(came + b"".join(pieces))
+    assert ("One, two, three", first.headers["x-run-id"]) == (text(found), found[0]["messageId"])
+    assert continued == again.headers["x-run-id"]
 
 
 def test_new_message_replaces_the_answer_that_goes_on(serve: Serve, settings: Settings) -> None:

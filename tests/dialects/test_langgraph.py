@@ -203,6 +203,22 @@ def test_stream_stays_open_for_the_next_run(served: Served, upstream: DemoOllama
     assert contents(state(served)) == ["Why?", "Because.", "And?", "So."]
 
 
+def test_continued_answer_is_the_thread_s(served: Served, upstream: DemoOllama) -> None:
+    """Where an answer of the thread was cut and continued, the next question is asked after the whole of it."""
+    upstream.answers["And?"] = "So."
+    cut = start(served, config={"configurable": {"model": "demo:length"}})["result"]["run_id"]
+    get(f"{served.url}/runs/{cut}/events")
+    before = contents(state(served))
+    more = post(f"{served.url}/runs/{cut}/continue").json()["run_id"]
+    get(f"{served.url}/runs/{more}/events")
+    after = contents(state(served))
+    assert before[0] == after[0]
+    assert after[1].startswith(before[1])
+    assert len(after[1]) > len(before[1])
+    get(f"{served.url}/runs/{start(served, 'And?')['result']['run_id']}/events")
+    assert ["Why?", after[1], "And?"] == [each["content"] for each in upstream.requests[-1].body["messages"]]
+
+
 def test_stream_has_heartbeats_between_runs(serve: Serve, settings: Settings) -> None:
     """A client hears of the server, and does not take the silence for its end."""
     served = serve(create_app(settings.change(model="demo", heartbeat_s=0.05)))

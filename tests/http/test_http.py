@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from langchain_core.output_parsers import StrOutputParser
 
 from llmstream import __version__
+from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.manager import Runs
@@ -375,8 +377,10 @@ def test_health_of_a_chain_of_ones_own(settings: Settings, serve: Serve) -> None
     url = serve(create_app(alone, chain=lambda question: question, name="mine")).url
     expected = {"status": "ok", "version": __version__, "demo": False, "model": "mine"}
     assert expected == ask(f"{url}/health").json
-    takes = {"model": False, "thinking": False, "images": False}
+    takes = {"model": False, "thinking": False, "images": False, "continue": False}
     assert {"models": [], "default": "mine", "takes": takes} == ask(f"{url}/models").json
+    of_a_model = serve(create_app(alone, chain=StrictChatOllama(model="demo") | StrOutputParser())).url
+    assert ask(f"{of_a_model}/models").json["takes"]["continue"]
 
 
 def test_two_routers_in_one_app(settings: Settings, serve: Serve) -> None:

@@ -155,6 +155,9 @@ def test_processes_that_end(tmp_path: Path) -> None:
         assert 204 == get(f"{two.url}/runs/{run}/events", headers={"last-event-id": str(last.id)}).status_code
         snapshot = get(f"{two.url}/runs/{run}").json()
         assert ("failed", " 1 2 3", END_OF_LOST) == (snapshot["state"], snapshot["text"], snapshot["last_id"])
+        refused = post(f"{two.url}/runs/{run}/continue", {})
+        assert (422, "invalid_request") == (refused.status_code, refused.json()["code"])
+        assert "only the server process that began it knows the question" in refused.json()["message"]
 
 
 def test_a_process_that_is_told_to_stop_tells_everybody(tmp_path: Path) -> None:

@@ -51,6 +51,19 @@ def test_answer_is_exact_and_shown_once(kernel: Kernel) -> None:
     )[:3] == [True, True, 32]
 
 
+@pytest.mark.parametrize("call", ["await show", "show_sync"])
+def test_an_answer_that_was_cut_goes_on(kernel: Kernel, call: str) -> None:
+    """Given alone, it is shown whole, with what the model adds."""
+    kernel.run(f"answer = {call}('Why?', model='demo:length')")
+    cell = kernel.run(f"more = {call}(answer)")
+    assert ["The sky is blue because", "The sky is blue because air scatters blue light more"] == kernel.value(
+        "[answer.text, more.text]"
+    )
+    assert cell.plain[0] == kernel.value("more.text")
+    assert "continued" in cell.plain[1]
+    assert "leave out model" in kernel.run(f"{call}(more, model='demo')").outputs[-1]["evalue"]
+
+
 def test_answer_can_be_shown_again(kernel: Kernel) -> None:
     """In another cell, the answer is shown as Markdown and as plain text."""
     kernel.run("answer = await show('Why?', model='demo:slow-0.01')")

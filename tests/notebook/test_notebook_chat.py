@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from llmstream.demo_ollama import DemoOllama, Model
-from llmstream.demo_ollama.scenarios import NEWLINES
+from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
 from llmstream.notebook.controls import WITHOUT_KERNEL
 from tests.support.kernels import Kernel
 from tests.support.notebook_panel import Panel
@@ -25,7 +25,8 @@ EVIL = "<img src=x onerror=alert(1)>"
 def ollama(kernels_ollama: DemoOllama) -> DemoOllama:
     """The demo Ollama of the kernels, which knows these questions and models."""
     kernels_ollama.answers |= {"Hello": "Hi there.", "Evil": EVIL}
-    kernels_ollama.models |= {name: Model(name) for name in ("demo:stall-3", "demo:newlines", "demo:error-line")}
+    names = ("demo:stall-3", "demo:newlines", "demo:error-line", "demo:length")
+    kernels_ollama.models |= {name: Model(name) for name in names}
     kernels_ollama.models["sees:latest"] = Model("sees:latest", capabilities=("completion", "vision"))
     return kernels_ollama
 
@@ -73,6 +74,38 @@ def test_stop_and_retry(panel: Panel, ollama: DemoOllama) -> None:
     panel.wait_ended()
     assert ["Why?", NEWLINES] == [bundle["text/plain"] for bundle in panel.shown()[:2]]
     assert 2 == len(panel.kernel.value("chat.messages"))
+
+
+def test_a_cut_answer_is_continued(panel: Panel, ollama: DemoOllama) -> None:
+    """Continue stands there only then; it adds to the answer, also of the conversation, as often as that is cut."""
+    assert "none" == panel.layout("Continue")["display"]
+    panel.pick("demo:length")
+    panel.ask("Why?")
+    panel.wait_for("cut at its length limit")
+    panel.wait_ended()
+    for text in ("The sky is blue because air scatters blue light more", SENTENCE):
+        assert panel.layout("Continue")["display"] is None
+        panel.kernel.press("Continue")
+        panel.wait_for(text)
+        panel.wait_ended()
+    assert ["Why?", SENTENCE] == [bundle["text/plain"] for bundle in panel.shown()[:2]]
+    assert ["Why?", SENTENCE] == [each["content"] for each in panel.kernel.value("chat.messages")]
+
+
+def test_what_can_not_be_continued_stays(kernel: Kernel) -> None:
+    """The panel says why, and what there is of the answer is still there to be copied, continued or asked again."""
+    kernel.run("async def breaks(question):\n    yield 'One, two'\n    raise ValueError('three')")
+    panel = Panel(kernel, "Chat(breaks)")
+    panel.ask("Count.")
+    panel.wait_for("The answer is not complete")
+    panel.wait_ended()
+    kernel.press("Continue")
+    panel.wait_for("⚠️ *The answer is not complete.* This chain's answer can't be continued")
+    panel.wait_ended()
+    assert ["Count.", "One, two"] == [bundle["text/plain"] for bundle in panel.shown()[:2]]
+    assert ["Count.", "One, two"] == [each["content"] for each in kernel.value("chat.messages")]
+    assert panel.layout("Continue")["display"] is None
+    kernel.run("chat.close()")
 
 
 def test_error_is_told_in_the_panel(panel: Panel) -> None:

@@ -6,13 +6,13 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import expect
 
-from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama import DemoOllama, Pause
 from llmstream.fastapi import create_app
-from llmstream.ollama_server.backend import Model
+from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError
 from llmstream.settings import Settings
 from tests.support.browser import CuttingProxy
 from tests.support.npm import NOBODY
-from tests.support.page import Held, Pages, site
+from tests.support.page import ANSWER, HALF, QUESTION, Held, Pages, site
 from tests.support.serving import generations, serving
 
 NETWORK = r"net::ERR_|NetworkError"  # what Chromium writes into the console itself when a connection is cut
@@ -41,6 +41,37 @@ def test_a_cut_connection(pages: Pages, held: Held) -> None:
         held.is_whole(chat)
         assert proxy.has_cut
     assert (1, 2) == (held.site.count("POST", "/runs"), held.site.count("GET", "/events"))
+
+
+def _fails(request: ChatRequest) -> str:
+    raise OllamaError("out of memory")
+
+
+def test_a_stopped_answer_is_continued(pages: Pages) -> None:
+    """What there is stays in sight, the rest is added to it, and the line under the answer says so.
+
+    A complete answer has no such button; one that fails again keeps its text and the button.
+    """
+    half = ANSWER[: ANSWER.index(HALF) + len(HALF)]
+    with DemoOllama(tokens_per_s=None) as upstream, site(upstream) as served:
+        upstream.answers[QUESTION] = lambda request: ANSWER if request.begun else [half, Pause(600)]
+        upstream.answers["And then?"] = [half, Pause(600)]
+        chat = pages.open(served.url).ask().shows(rf"{HALF}\s*$")
+        chat.button("Stop").click()
+        chat.ends("The answer was stopped.").button("Continue").click()
+        chat.shows("The end.").ends()
+        assert ANSWER == chat.copied()
+        chat.shows("· continued")
+        expect(chat.button("Continue")).to_have_count(0)
+        assert (1, 1, 2) == (served.count("POST", "/runs"), served.count("POST", "/continue"), generations(upstream))
+
+        chat.ask("And then?").shows(rf"{HALF}\s*$")
+        chat.button("Stop").click()
+        chat.ends("The answer was stopped.")
+        upstream.answers["And then?"] = _fails
+        chat.button("Continue").click()
+        chat.shows("This answer is not complete. Ollama refused").shows(HALF)
+        expect(chat.button("Continue")).to_be_visible()
 
 
 def test_a_network_that_goes_and_comes_back(pages: Pages, held: Held) -> None:

@@ -86,6 +86,8 @@ def test_an_image_that_is_removed_is_not_sent(pages: Pages, seeing: Site, upstre
 async def reads(question: str) -> AsyncGenerator[str]:
     """A chain that takes text."""
     yield f"You asked {question}"
+    if question == "Break.":
+        raise ValueError(question)
 
 
 async def sees(messages: list[dict[str, Any]]) -> AsyncGenerator[str]:
@@ -94,7 +96,10 @@ async def sees(messages: list[dict[str, Any]]) -> AsyncGenerator[str]:
 
 
 def test_a_chain_of_ones_own_is_offered_what_it_takes(pages: Pages, upstream: DemoOllama) -> None:
-    """Neither a model nor thinking can be chosen, images go only to a chain that takes them; no question is shown."""
+    """Neither a model nor thinking can be chosen, images go only to a chain that takes them; no question is shown.
+
+    An answer that breaks off can only be asked for again.
+    """
     with site(upstream, chain=reads) as served:
         chat = pages.open(served.url)
         expect(chat.page.locator("input[type=file]")).to_have_count(0)
@@ -102,6 +107,9 @@ def test_a_chain_of_ones_own_is_offered_what_it_takes(pages: Pages, upstream: De
         chat.ask("Hi").shows("You asked Hi").ends()
         expect(chat.page.locator("form").get_by_role("combobox")).to_have_count(0)
         expect(chat.page.get_by_role("img")).to_have_count(0)
+        chat.ask("Break.").shows("This answer is not complete.")
+        expect(chat.button("Retry")).to_be_visible()
+        expect(chat.button("Continue")).to_have_count(0)
         chat.button("New chat").click()
         expect(chat.page.get_by_role("heading", name="Ask, and watch")).to_be_visible()
         expect(chat.page.get_by_role("button", name=re.compile("llmstream|chain"))).to_have_count(0)

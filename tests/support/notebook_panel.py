@@ -35,6 +35,10 @@ class Panel:
         """What a button looks like."""
         return self.kernel.widgets[self.kernel.find(description=description)]
 
+    def layout(self, description: str) -> dict[str, Any]:
+        """How a button is laid out."""
+        return self.kernel.widgets[self.button(description)["layout"].removeprefix("IPY_MODEL_")]
+
     def shown(self) -> list[dict[str, str]]:
         """What the outputs in the panel show, in order of their making."""
         states = [state for state in self.kernel.widgets.values() if state.get("_model_name") == "OutputModel"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -12,8 +13,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from llmstream.dialects.ai_sdk.chunks import RUN_HEADER, TAIL_HEADER, FromChunk, chunk_count
 from llmstream.dialects.ai_sdk.encoder import HEADERS, RESUME_HEADER, AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import AiSdkRequest, Continued
-from llmstream.errors import InvalidRequest
-from llmstream.events import is_terminal
+from llmstream.errors import InvalidRequest, RunNotFound
+from llmstream.events import Continued as Seam
+from llmstream.events import Event, is_terminal
 from llmstream.http import schemas
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
@@ -23,6 +25,7 @@ from llmstream.http.encoder import Encoder
 from llmstream.http.errors import TEXT, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.service import Service, fingerprint_of
+from llmstream.runs.log import PositionLost
 from llmstream.runs.run import Run
 
 # WorkflowChatTransport sends JSON as text; a page of another site is stopped by its origin.
@@ -88,11 +91,14 @@ class _AiSdk:
         if found is None:
             return Response(status_code=204)
         run, note = found
-        return self._follow(chat, run, _encoder(run, _continued(note)), hold=False)
+        events: Sequence[Event] = ()
+        with suppress(RunNotFound, PositionLost):  # the stream tells it, in this protocol's way
+            events, _ = await run.recorded()
+        return self._follow(chat, run, _encoder(run, _continued(note), events), hold=False)
 
     async def _go_on(self, chat: str, run: Run, continued: Continued | None, start: int) -> Response:
         events, _ = await run.recorded()
-        count = chunk_count(_encoder(run, continued), events)
+        count = chunk_count(_encoder(run, continued, events), events)
         skipped = start if start >= 0 else max(0, count + start)
         if skipped > count:
             raise InvalidRequest(f"There are {count} chunks so far, and startIndex is {start}. Begin with 0.")
@@ -100,7 +106,7 @@ class _AiSdk:
         # Who opens a page again has shown an answer that ended; who was cut asks by the run's id.
         if is_ended and (skipped == count or (start == 0 and chat != run.id)):
             return Response(status_code=204)
-        encoder = FromChunk(_encoder(run, continued), skipped)
+        encoder = FromChunk(_encoder(run, continued, events), skipped)
         return self._follow(chat, run, encoder, hold=False, headers={TAIL_HEADER: str(count - 1)})
 
     async def stop(self, request: Request, chat: str) -> Response:
@@ -119,8 +125,10 @@ def _continued(note: str) -> Continued | None:
     return msgspec.json.decode(note, type=Continued | None) if note else None
 
 
-def _encoder(run: Run, continued: Continued | None) -> AiSdkEncoder:
-    message_id, calls = (continued.id, continued.calls) if continued else (None, ())
+def _encoder(run: Run, continued: Continued | None, events: Sequence[Event] = ()) -> AiSdkEncoder:
+    """The encoder of a run; events: those so far, where it may go on with a cut one: then it is that one's message."""
+    cut = next((event.of for event in events if isinstance(event, Seam)), None)
+    message_id, calls = (continued.id, continued.calls) if continued else (cut, ())
     return AiSdkEncoder(run.id, message_id=message_id, calls=calls)
 
 

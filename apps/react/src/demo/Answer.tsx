@@ -22,7 +22,7 @@ interface Props {
   answers?: Answers | undefined;
   onRetry?: (() => void) | undefined;
   onReconnect?: () => void;
-  onContinue?: () => void;
+  onContinue?: (() => void) | undefined;
   onResume?: (answers: Answers) => void;
 }
 

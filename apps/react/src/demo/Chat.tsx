@@ -82,7 +82,7 @@ export function Chat({ store, server, onEnd }: Props) {
         onEdit={onEdit}
         onRetry={then(() => chat.retry(ask))}
         onReconnect={then(chat.reconnect)}
-        onContinue={then(chat.continueRun)}
+        onContinue={server?.takes.continue === false ? undefined : then(chat.continueRun)}
         onResume={then((answers) => void chat.resume(answers, ask))}
       />
       <Composer

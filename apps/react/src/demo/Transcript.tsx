@@ -21,7 +21,8 @@ interface Props {
   onEdit: (id: number, text: string, images: readonly string[]) => void;
   onRetry: () => void;
   onReconnect: () => void;
-  onContinue: () => void;
+  /** Missing where no answer of the server's can be continued. */
+  onContinue: (() => void) | undefined;
   onResume: (answers: Answers) => void;
 }
 

@@ -9,7 +9,7 @@ export function statsLine({ timings, usage, model, seams, promptTruncated }: Run
     tokens === undefined ? "" : `${tokens} token${tokens === 1 ? "" : "s"}`,
     timings?.tokens_per_s === undefined ? "" : `${speed(timings.tokens_per_s)} tokens/s`,
     model ?? "",
-    seams === undefined ? "" : "continued where it was cut",
+    seams === undefined ? "" : "continued",
     promptTruncated ? "the conversation was cut to fit the model" : "",
   ];
   return parts.filter((part) => part !== "").join(" · ");

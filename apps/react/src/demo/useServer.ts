@@ -5,8 +5,8 @@ import { hint } from "../llmstream/errors";
 export interface Server {
   models: string[];
   defaultModel: string;
-  /** What a question may be asked with. */
-  takes: { model: boolean; thinking: boolean; images: boolean };
+  /** What a question may be asked with, and whether an answer that was cut may be continued. */
+  takes: { model: boolean; thinking: boolean; images: boolean; continue: boolean };
   /** What everybody should know, the demo's banner for one. */
   notice?: string;
 }
@@ -19,7 +19,7 @@ interface Models {
 }
 
 /** Of a server that does not tell: one with a chain of its own would. */
-const ANYTHING = { model: true, thinking: true, images: true };
+const ANYTHING = { model: true, thinking: true, images: true, continue: true };
 
 interface Health {
   notice?: string;

@@ -2,7 +2,7 @@ import type { RunState } from "./state.js";
 
 /** Whether the answer was cut, and the server may be asked to go on with it; it says so where it can't. */
 export function canContinue({ phase, reason, runId, text, error }: RunState): boolean {
-  const cut = phase === "failed" || phase === "cancelled" || (phase === "finished" && reason === "length");
+  const cut = phase === "failed" || phase === "cancelled" || reason === "length";
   const refused = error?.code === "invalid_request" || error?.code === "run_not_found";
   return cut && !refused && runId !== undefined && text.trim() !== "";
 }

@@ -177,18 +177,16 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     return start(state.runId === undefined && request_id !== undefined ? request : asked);
   }
 
-  const onOnline = () => void reconnect();
-
   function subscribe(listener: () => void): () => void {
     listeners.add(listener);
-    if (listeners.size === 1) page()?.addEventListener("online", onOnline);
+    if (listeners.size === 1) page()?.addEventListener("online", reconnect);
     if (left) {
       left = false;
       if (isActive(state) && state.runId !== undefined) void follow();
     }
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0) return;
-      page()?.removeEventListener("online", onOnline);
+      page()?.removeEventListener("online", reconnect);
       const mine = epoch;
       // Later, because React's StrictMode leaves and comes back at once.
       setTimeout(() => listeners.size === 0 && mine === epoch && leave(), 0);

@@ -1,17 +1,18 @@
 import type { Connection } from "./client.js";
-import type {
-  DataEvent,
-  FinishReason,
-  Interrupt,
-  ReasoningEvent,
-  ResetEvent,
-  RunEvent,
-  Source,
-  Timings,
-  TokenEvent,
-  ToolResultEvent,
-  Usage,
-  Wait,
+import {
+  type DataEvent,
+  type FinishReason,
+  type Interrupt,
+  isTerminal,
+  type ReasoningEvent,
+  type ResetEvent,
+  type RunEvent,
+  type Source,
+  type Timings,
+  type TokenEvent,
+  type ToolResultEvent,
+  type Usage,
+  type Wait,
 } from "./events.js";
 
 /** The message that a part belongs to, in a run with several, and the name of the node or branch that says it. */
@@ -95,7 +96,7 @@ export function isActive(state: RunState): boolean {
 
 /** Whether the run told its end; `lost` is none. */
 export function isOver(state: RunState): boolean {
-  return !isActive(state) && state.phase !== "idle" && state.phase !== "lost";
+  return isTerminal({ type: state.phase });
 }
 
 /** A state that is being changed. */
@@ -110,6 +111,7 @@ export function applyEvents(state: RunState, events: readonly (RunEvent | ResetE
       if (state.runId) draft.runId = state.runId;
     } else {
       draft.seq = event.seq;
+      if (isTerminal(event)) draft.phase = event.type;
       apply(draft, event);
     }
   }
@@ -120,7 +122,7 @@ export function applyEvents(state: RunState, events: readonly (RunEvent | ResetE
 /** The state with nothing growing any more. */
 export function closed(state: RunState): RunState {
   const { waiting: _, ...rest } = state;
-  const parts = rest.parts.map((part) => ("open" in part && part.open ? { ...part, open: false } : part));
+  const parts = rest.parts.map((part) => ("open" in part ? { ...part, open: false } : part));
   return { ...rest, connection: "closed", parts };
 }
 
@@ -161,19 +163,17 @@ function apply(draft: Draft, event: RunEvent): void {
     case "finished":
       Object.assign(draft, { reason: event.reason, usage: event.usage, timings: event.timings });
       if (event.prompt_truncated) draft.promptTruncated = true;
-      draft.phase = "finished";
       break;
-    case "failed":
-      draft.error = { code: event.code, message: event.message, retryable: event.retryable };
-      draft.phase = "failed";
+    case "failed": {
+      const { code, message, retryable } = event;
+      draft.error = { code, message, retryable };
       break;
+    }
     case "cancelled":
       draft.cancelledBy = event.by;
-      draft.phase = "cancelled";
       break;
     case "interrupted":
       Object.assign(draft, { interrupts: event.interrupts, usage: event.usage, timings: event.timings });
-      draft.phase = "interrupted";
       break;
   }
 }
@@ -233,7 +233,7 @@ function addData(draft: Draft, event: DataEvent): void {
     add(draft, { kind: "sources", ...messageOf(event), sources: value as Source[] });
     return;
   }
-  const at = name === "output" ? draft.parts.findIndex((part) => part.kind === "data" && part.name === name) : -1;
+  const at = draft.parts.findIndex((part) => name === "output" && part.kind === "data" && part.name === name);
   if (at < 0) add(draft, { kind: "data", name, value });
   else draft.parts[at] = { kind: "data", name, value };
 }
