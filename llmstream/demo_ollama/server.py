@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from llmstream.demo_ollama.activity import Activity, RequestRecord
 from llmstream.demo_ollama.answers import DEMO, DemoBackend
 from llmstream.demo_ollama.front import Front
-from llmstream.demo_ollama.script import Answers
+from llmstream.demo_ollama.script import Answers, Script
 from llmstream.ollama_server.app import OLLAMA_VERSION, create_ollama_app
 from llmstream.ollama_server.backend import Model
 from llmstream.ollama_server.loaded import LoadedModels
@@ -42,8 +42,8 @@ class DemoOllama:
     is a model too, which can do what a request may want; ``demo:…`` without a scenario is none. docs: Markdown files to
     answer from; None for llmstream's own documentation.
 
-    answers: from question to answer, for all models, see `Answers`; may be changed at any time. models: the models
-    ``/api/tags`` lists, by full name; may be changed at any time. requests: a record of every request, oldest first.
+    models: the models ``/api/tags`` lists, by full name; may be changed at any time. requests: a record of every
+    request, oldest first.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class DemoOllama:
         docs: Sequence[Path] | None = None,
     ) -> None:
         self.port = port
-        self.answers = Answers()
+        self._answers = Answers()
         self._any_model = any_model
         self._activity = Activity()
         self._backend = DemoBackend(
-            tokens_per_s=tokens_per_s, docs=docs, answers=self.answers, find_hidden=self._find_hidden
+            tokens_per_s=tokens_per_s, docs=docs, answers=self._answers, find_hidden=self._find_hidden
         )
         self.models: dict[str, Model] = self._backend.listed
         if any_model:
@@ -76,6 +76,15 @@ class DemoOllama:
         )
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """The answers from question to script, for all models, see `Answers`; may be changed or set at any time."""
+        return self._answers
+
+    @answers.setter
+    def answers(self, answers: Mapping[Any, Script]) -> None:
+        self._answers.replace(answers)
 
     @property
     def url(self) -> str:
@@ -141,7 +150,9 @@ class DemoOllama:
         found = self._front.find(name)
         if found is not None:
             return found.model
-        return Model(name, capabilities=_ABLE) if self._any_model and not name.startswith("demo:") else None
+        if not self._any_model or name.startswith("demo:"):
+            return None
+        return self.models.setdefault(name, Model(name, capabilities=_ABLE))  # a model that is asked for is listed, too
 
 
 def _listen(port: int) -> socket.socket:
