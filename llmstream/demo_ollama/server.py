@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
@@ -35,15 +34,11 @@ _ABLE = ("completion", "tools", "thinking", "vision", "insert")
 class DemoOllama:
     """A server on loopback that speaks Ollama's protocol; a context manager.
 
-    With ``scenarios``, the models ``demo:<scenario>`` inject faults; `llmstream.demo_ollama.scenarios` lists them.
-
     port: the one to listen on; 0 for a free one, which is kept when the server is started again. tokens_per_s: pace of
-    the answers; None for full speed. scenarios: whether the scenario models exist. any_model: whether every other name
-    is a model too, which can do what a request may want; ``demo:…`` without a scenario is none. docs: Markdown files to
-    answer from; None for llmstream's own documentation.
-
-    models: the models ``/api/tags`` lists, by full name; may be changed at any time. requests: a record of every
-    request, oldest first.
+    the answers; None for full speed. scenarios: whether the models ``demo:<scenario>`` inject faults; see `scenarios`.
+    any_model: whether every other name is a model too, which can do what a request may want; ``demo:…`` without a
+    scenario is none. docs: Markdown files to answer from; None for llmstream's own documentation.
+    models: the models ``/api/tags`` lists, by full name; may be changed at any time.
     """
 
     def __init__(
@@ -140,9 +135,7 @@ class DemoOllama:
         """Starts the server."""
         return self.start()
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stops the server."""
         self.close()
 
@@ -152,7 +145,7 @@ class DemoOllama:
             return found.model
         if not self._any_model or name.startswith("demo:"):
             return None
-        return self.models.setdefault(name, Model(name, capabilities=_ABLE))  # a model that is asked for is listed, too
+        return self.models.setdefault(name, Model(name, capabilities=_ABLE))  # listed from now on
 
 
 def _listen(port: int) -> socket.socket:
@@ -251,9 +244,6 @@ def _close(transport: asyncio.Transport, *, reset: bool) -> None:
 
 @contextmanager
 def demo(*, tokens_per_s: float | None = 40.0) -> Iterator[DemoOllama]:
-    """The demo Ollama for this block: what llmstream asks of Ollama in this process goes to it.
-
-    tokens_per_s: its pace; None is full speed.
-    """
+    """The demo Ollama for this block: llmstream asks it, in all of this process. tokens_per_s: None is full speed."""
     with DemoOllama(tokens_per_s=tokens_per_s) as server, override(ollama_url=server.url, model=None):
         yield server

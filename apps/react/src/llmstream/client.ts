@@ -89,6 +89,7 @@ const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 export function createClient(options: ClientOptions = {}): Client {
   const base = (options.url ?? ".").replace(/\/$/, "");
   const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000 } = options;
+  const unreachable = unreachableAt(base);
   const request = options.fetch ?? ((input, init) => fetch(input, init));
 
   async function post(path: string, body?: RunRequest): Promise<Response> {
@@ -242,6 +243,11 @@ function parse(data: string): RunEvent | ResetEvent {
   }
 }
 
-function unreachable(): never {
-  throw new LlmstreamError("unreachable", "The server can't be reached. Is it running?", { retryable: true });
+/** Throws what a request fails with that no answer came to: a browser does not say why. */
+function unreachableAt(base: string): () => never {
+  const message = "The server can't be reached. Is it running?";
+  const more = base.startsWith("http") ? hint("Does it take pages of this origin (CORS)?") : "";
+  return () => {
+    throw new LlmstreamError("unreachable", message + more, { retryable: true });
+  };
 }

@@ -166,7 +166,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
 
   function resume(answers: Record<string, unknown>): Promise<RunState> {
     if (state.phase !== "interrupted") return Promise.resolve(state);
-    const { question, messages, context, request_id, ...same } = request ?? {};
+    // Without what was asked: the thread has it.
+    const { question: _, messages: _m, context: _c, request_id: _r, ...same } = request ?? {};
     return start({ ...same, resume: answers });
   }
 
