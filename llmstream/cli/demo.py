@@ -11,6 +11,8 @@ from llmstream.demo_ollama.server import DemoOllama
 from llmstream.errors import LlmstreamError
 from llmstream.view.safe import try_print_line
 
+_LOOK_S = 0.2
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Answers until Ctrl-C or SIGTERM; raises `LlmstreamError` where the port can't be had."""
@@ -24,7 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
     if demo.port != 11434:
         try_print_line(f"Your app finds it with OLLAMA_HOST={demo.url}")
     try:
-        ended.wait()
+        # Not for ever at a time: a signal that another thread is given would not wake this one, which has to handle it.
+        while not ended.wait(_LOOK_S):
+            pass
     except KeyboardInterrupt:
         pass
     finally:
