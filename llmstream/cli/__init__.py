@@ -95,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(serve)
 
     _add_asking(commands)
+    demo = _command(commands, "demo", "be a demo Ollama, for an app of yours while there is no real one")
+    demo.add_argument(
+        "--port", type=_port, default=11434, help="port to listen on (11434, Ollama's own); 0 takes a free one"
+    )
     models = _command(commands, "models", "list the models that Ollama has")
     models.add_argument("--json", action="store_true", help="print a JSON object, for programs")
     _add_demo(models)

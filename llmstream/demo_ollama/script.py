@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from llmstream.logger import logger
 from llmstream.ollama_server.backend import ChatRequest, OllamaError, ToolCall
 
 _TAKES = "a text, a Thought, a ToolCall, a Pause, a list of these, or a function from the request to one of them"
@@ -46,6 +47,14 @@ class Answers(dict[Any, Any]):
             _parts(script)
         super().__setitem__(asked, script)
 
+    def replace(self, answers: Mapping[Any, Script]) -> None:
+        """Takes these in the place of what there is; the default is kept where they have none."""
+        given = dict(answers)  # which may be this object, after `|=`
+        self.clear()
+        for asked, script in given.items():
+            self[asked] = script
+        self.default = getattr(answers, "default", self.default)
+
     def find(self, request: ChatRequest, question: str) -> Sequence[Part] | None:
         """The parts to say now, None where nothing is scripted.
 
@@ -60,10 +69,10 @@ class Answers(dict[Any, Any]):
         except OllamaError:
             raise
         except Exception as error:
-            raise OllamaError(f"The script of {question[:80]!r} failed: {type(error).__name__}: {error}") from error
+            raise _failed(question, f"failed: {type(error).__name__}: {error}") from error
         turns, turn = _turns(parts), _turn(request)
         if turn >= len(turns):
-            raise OllamaError(f"The script of {question[:80]!r} ends with a tool call: add what follows its result.")
+            raise _failed(question, "ends with a tool call: add what follows its result.")
         return turns[turn]
 
     def _script(self, question: str) -> Script | None:
@@ -73,6 +82,13 @@ class Answers(dict[Any, Any]):
         patterns = (asked for asked in self if isinstance(asked, re.Pattern))
         found = next((asked for asked in patterns if asked.search(question)), None)
         return self.default if found is None else self[found]
+
+
+def _failed(question: str, how: str) -> OllamaError:
+    """The error of a script; told in the log, too, for who asks through an app may not see it."""
+    told = f"The script of {question[:80]!r} {how}"
+    logger.error(told)
+    return OllamaError(told)
 
 
 def after(parts: Sequence[Part], begun: str) -> Sequence[Part]:

@@ -6,11 +6,10 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import uvicorn
@@ -20,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from llmstream.demo_ollama.activity import Activity, RequestRecord
 from llmstream.demo_ollama.answers import DEMO, DemoBackend
 from llmstream.demo_ollama.front import Front
-from llmstream.demo_ollama.script import Answers
+from llmstream.demo_ollama.script import Answers, Script
 from llmstream.ollama_server.app import OLLAMA_VERSION, create_ollama_app
 from llmstream.ollama_server.backend import Model
 from llmstream.ollama_server.loaded import LoadedModels
@@ -35,15 +34,11 @@ _ABLE = ("completion", "tools", "thinking", "vision", "insert")
 class DemoOllama:
     """A server on loopback that speaks Ollama's protocol; a context manager.
 
-    With ``scenarios``, the models ``demo:<scenario>`` inject faults; `llmstream.demo_ollama.scenarios` lists them.
-
     port: the one to listen on; 0 for a free one, which is kept when the server is started again. tokens_per_s: pace of
-    the answers; None for full speed. scenarios: whether the scenario models exist. any_model: whether every other name
-    is a model too, which can do what a request may want; ``demo:…`` without a scenario is none. docs: Markdown files to
-    answer from; None for llmstream's own documentation.
-
-    answers: from question to answer, for all models, see `Answers`; may be changed at any time. models: the models
-    ``/api/tags`` lists, by full name; may be changed at any time. requests: a record of every request, oldest first.
+    the answers; None for full speed. scenarios: whether the models ``demo:<scenario>`` inject faults; see `scenarios`.
+    any_model: whether every other name is a model too, which can do what a request may want; ``demo:…`` without a
+    scenario is none. docs: Markdown files to answer from; None for llmstream's own documentation.
+    models: the models ``/api/tags`` lists, by full name; may be changed at any time.
     """
 
     def __init__(
@@ -56,11 +51,11 @@ class DemoOllama:
         docs: Sequence[Path] | None = None,
     ) -> None:
         self.port = port
-        self.answers = Answers()
+        self._answers = Answers()
         self._any_model = any_model
         self._activity = Activity()
         self._backend = DemoBackend(
-            tokens_per_s=tokens_per_s, docs=docs, answers=self.answers, find_hidden=self._find_hidden
+            tokens_per_s=tokens_per_s, docs=docs, answers=self._answers, find_hidden=self._find_hidden
         )
         self.models: dict[str, Model] = self._backend.listed
         if any_model:
@@ -76,6 +71,15 @@ class DemoOllama:
         )
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def answers(self) -> Answers:
+        """The answers from question to script, for all models, see `Answers`; may be changed or set at any time."""
+        return self._answers
+
+    @answers.setter
+    def answers(self, answers: Mapping[Any, Script]) -> None:
+        self._answers.replace(answers)
 
     @property
     def url(self) -> str:
@@ -131,9 +135,7 @@ class DemoOllama:
         """Starts the server."""
         return self.start()
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stops the server."""
         self.close()
 
@@ -141,7 +143,9 @@ class DemoOllama:
         found = self._front.find(name)
         if found is not None:
             return found.model
-        return Model(name, capabilities=_ABLE) if self._any_model and not name.startswith("demo:") else None
+        if not self._any_model or name.startswith("demo:"):
+            return None
+        return self.models.setdefault(name, Model(name, capabilities=_ABLE))  # listed from now on
 
 
 def _listen(port: int) -> socket.socket:
@@ -240,9 +244,6 @@ def _close(transport: asyncio.Transport, *, reset: bool) -> None:
 
 @contextmanager
 def demo(*, tokens_per_s: float | None = 40.0) -> Iterator[DemoOllama]:
-    """The demo Ollama for this block: what llmstream asks of Ollama in this process goes to it.
-
-    tokens_per_s: its pace; None is full speed.
-    """
+    """The demo Ollama for this block: llmstream asks it, in all of this process. tokens_per_s: None is full speed."""
     with DemoOllama(tokens_per_s=tokens_per_s) as server, override(ollama_url=server.url, model=None):
         yield server

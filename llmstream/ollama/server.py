@@ -92,7 +92,8 @@ OLLAMA = Server(
     kind="an Ollama",
     stream="Ollama's chat stream",
     variable="OLLAMA_HOST",
-    start="Start it with `ollama serve`, or run with --demo (in Python: `with llmstream.demo():`).",
+    start="Start it with `ollama serve`, or a demo in its place with `llmstream demo` "
+    "(in Python: `with llmstream.demo():`).",
     start_one="Start one with `ollama serve`",
     unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )

@@ -146,7 +146,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("words", [["{}", "--help"], ["help", "{}"]])
-@pytest.mark.parametrize("command", ["serve", "ask", "chat", "models", "doctor", "help"])
+@pytest.mark.parametrize("command", ["serve", "ask", "chat", "demo", "models", "doctor", "help"])
 def test_every_command_has_help(command: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The help of a command says how to use it, whichever way it is asked for."""
     with pytest.raises(SystemExit) as ended:

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from llmstream import __version__
+from llmstream import Settings, __version__, stream
 from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama
 from tests.support.command import TIMEOUT_S, forked, piped
@@ -40,6 +40,21 @@ def test_serve_says_that_the_demo_answers() -> None:
     with piped("serve", "--port", "0", ollama="127.0.0.1:9") as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith(b"Demo model: no Ollama at http://127.0.0.1:9.")
+
+
+def test_demo_is_an_ollama_for_every_app(capsys: pytest.CaptureFixture[str]) -> None:
+    """It answers as any model, says how an app finds it and ends by SIGTERM; a taken port is told with what to do."""
+    with forked("demo", "--port", "0", ollama="") as process:
+        first, second = (process.stdout.readline().strip() for _ in range(2))
+        assert second.startswith("Your app finds it with OLLAMA_HOST=")
+        url = second.partition("=")[2]
+        assert first.startswith(f"The demo Ollama answers at {url}, as any model")
+        settings = Settings(ollama_url=url, model="llama3.2")
+        assert "demo" in "".join(stream("What is a run?", settings=settings))
+        assert 1 == main(["demo", "--port", url.rpartition(":")[2]])
+        assert "is taken, by an Ollama perhaps" in capsys.readouterr().err
+        process.terminate()
+        assert 0 == process.wait(TIMEOUT_S)
 
 
 def test_serve_names_the_taken_port(capsys: pytest.CaptureFixture[str]) -> None:

@@ -84,13 +84,16 @@ def test_what_follows_a_call_is_said_after_its_result(demo_ollama: DemoOllama) -
         ([ToolCall("f", {})], "The script of 'hi' ends with a tool call: add what follows its result."),
     ],
 )
-def test_a_script_that_fails_says_so(demo_ollama: DemoOllama, script: Any, said: str) -> None:
-    """In one sentence, which the test that failed shows."""
+def test_a_script_that_fails_says_so(
+    demo_ollama: DemoOllama, script: Any, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one sentence, which the test that failed shows; in the log, too, for an app may keep it from its people."""
     demo_ollama.answers["hi"] = script
     called: list[Any] = [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}]
 
     with ollama.Client() as client, pytest.raises(ollama.ResponseError, match=f"^{said}") as failure:
         client.chat("m", [{"role": "user", "content": "hi"}, *(called if isinstance(script, list) else ())])
+    assert [failure.value.error] == [record.message for record in caplog.records if "The script" in record.message]
     assert "\n" not in failure.value.error
 
 
@@ -100,6 +103,10 @@ def test_a_script_that_is_none_is_refused_where_it_stands(demo_ollama: DemoOllam
         demo_ollama.answers["hi"] = 5  # type: ignore[assignment]
     with pytest.raises(TypeError, match="A question is a text"):
         demo_ollama.answers[5] = "hi"  # type: ignore[index]
+    with pytest.raises(TypeError, match="An answer is a text"):
+        demo_ollama.answers |= {"hi": 5}
+    demo_ollama.answers = {"hi": "Hello."}
+    assert "Hello." == say("hi").content
 
 
 def test_openai_clients_are_answered_alike(demo_ollama: DemoOllama) -> None:
@@ -119,7 +126,8 @@ def test_openai_clients_are_answered_alike(demo_ollama: DemoOllama) -> None:
     assert demo_ollama.requests[0].finished
     assert "length" == complete(demo_ollama, "hi", max_tokens=2).choices[0].finish_reason
     with openai.OpenAI(base_url=f"{demo_ollama.url}/v1", api_key="none") as client:
-        assert ["demo:latest", "demo-thinking:latest"] == [model.id for model in client.models.list()]
+        listed = ["demo:latest", "demo-thinking:latest", "gpt-4o:latest"]  # and what was asked for
+        assert listed == [model.id for model in client.models.list()]
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -26,6 +26,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+# The app in a file that a test of it imports.
+MAIN = (ROOT / "docs/how-to/test-my-app.md").read_text().partition("```python\n# main.py\n")[2].partition("```")[0]
+
+
 def blocks(language: str) -> list[object]:
     """Every block of a language, with a name."""
     return [
@@ -56,6 +60,8 @@ def python() -> Iterator[WarmPython]:
 def test_python_block_runs(code: str, served: Served, python: WarmPython, tmp_path: Path) -> None:
     """A Python block runs, and so do the coroutine or the test function that it only defines."""
     code = code.replace("http://localhost:8000", served.url)
+    if "\nimport main\n" in code:
+        (tmp_path / "main.py").write_text(MAIN)
     if "async def main" in code and "asyncio.run" not in code:
         code += "\nimport asyncio\nasyncio.run(main())\n"
     if "def test_" in code:

@@ -109,7 +109,7 @@ def test_all_notebooks_are_here() -> None:
 @pytest.mark.parametrize("name", SHOWN)
 def test_notebook_runs(ollama: DemoOllama, tmp_path: Path, name: str) -> None:
     """Every cell runs, shows what it should, and leaves text and Markdown only."""
-    ollama.answers |= ANSWERS.get(name, {})
+    ollama.answers |= dict(ANSWERS.get(name, {}))
     notebook = execute(nbformat.read(FOLDER / f"{name}.ipynb", 4), tmp_path, OLLAMA_HOST=ollama.url)  # type: ignore[no-untyped-call]
     outputs_of(notebook)
     cells = {cell.id: text_of(cell) for cell in notebook.cells if cell.cell_type == "code"}

@@ -8,6 +8,7 @@ import { expect, it, onTestFinished } from "vitest";
 
 const APP = fileURLToPath(new URL("..", import.meta.url));
 const README = join(APP, "src/llmstream/README.md");
+const PROJECT_README = join(APP, "../../README.md");
 
 /** What `npm create vite -- --template react-ts` writes into tsconfig.app.json. */
 const TEMPLATE = {
@@ -39,7 +40,10 @@ async function project(config: object): Promise<string> {
   await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ ...config, include: ["example*", "llmstream"] }));
   const blocks = [...(await readFile(README, "utf8")).matchAll(/^```(tsx?)\n(.*?)^```$/gms)];
   expect(blocks.length).toBeGreaterThan(5);
-  for (const [at, [, kind, code]] of blocks.entries()) await writeFile(join(folder, `example${at}.${kind}`), `${code}`);
+  const files = [...(await readFile(PROJECT_README, "utf8")).matchAll(/^```(tsx?)\n(\/\/ \S+\n.*?)^```$/gms)];
+  expect(files.length).toBe(2); // the page and Vite's configuration, whole
+  for (const [at, [, kind, code]] of [...blocks, ...files].entries())
+    await writeFile(join(folder, `example${at}.${kind}`), `${code}`);
   return folder;
 }
 

@@ -1,5 +1,5 @@
 import type { Client, ContentPart, Message, RunRequest } from "./client.js";
-import { createRun, randomId } from "./run.js";
+import { createRun, page, randomId } from "./run.js";
 import { IDLE, isActive, type RunState } from "./state.js";
 
 /** The answers to an interrupted run, by the ids of its interrupts. */
@@ -174,12 +174,12 @@ export function createChat(options: ChatOptions): ChatStore {
     listeners.add(listener);
     if (listeners.size === 1) {
       leaveRun = run.subscribe(onRun);
-      if (typeof window !== "undefined") window.addEventListener("pagehide", save);
+      page()?.addEventListener("pagehide", save);
     }
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0) return;
       leaveRun();
-      if (typeof window !== "undefined") window.removeEventListener("pagehide", save);
+      page()?.removeEventListener("pagehide", save);
     };
   }
 

@@ -89,6 +89,13 @@ const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 export function createClient(options: ClientOptions = {}): Client {
   const base = (options.url ?? ".").replace(/\/$/, "");
   const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000 } = options;
+  const unreachable = () => {
+    // A browser does not tell a server that is away from one that refuses the page.
+    const why = base.startsWith("http")
+      ? hint("Is it running, and does it allow this page (CORS)?")
+      : " Is it running?";
+    throw new LlmstreamError("unreachable", `The server can't be reached.${why}`, { retryable: true });
+  };
   const request = options.fetch ?? ((input, init) => fetch(input, init));
 
   async function post(path: string, body?: RunRequest): Promise<Response> {
@@ -240,8 +247,4 @@ function parse(data: string): RunEvent | ResetEvent {
   } catch {
     throw new LlmstreamError("protocol", "The server sent an event that is not JSON.");
   }
-}
-
-function unreachable(): never {
-  throw new LlmstreamError("unreachable", "The server can't be reached. Is it running?", { retryable: true });
 }

@@ -16,8 +16,9 @@ export async function readImage(file: Blob, longest = LONGEST): Promise<string> 
   const scale = longest / Math.max(bitmap.width, bitmap.height);
   if (scale >= 1 && TAKEN.has(file.type)) return urlOf(file);
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(bitmap.width * Math.min(1, scale)));
-  canvas.height = Math.max(1, Math.round(bitmap.height * Math.min(1, scale)));
+  const scaled = (side: number) => Math.max(1, Math.round(side * Math.min(1, scale)));
+  canvas.width = scaled(bitmap.width);
+  canvas.height = scaled(bitmap.height);
   canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL(TAKEN.has(file.type) ? file.type : "image/png", 0.9);
 }

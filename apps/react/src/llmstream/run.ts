@@ -136,7 +136,12 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   /** The server has nothing more: for somebody who was told of the end before. */
   function noMore(from: RunState): void {
     if (isOver(from)) set(from);
-    else fail(new LlmstreamError("protocol", "The server has no end of this answer. Ask again.", { retryable: true }));
+    else
+      fail(
+        new LlmstreamError("protocol", "The server does not know how to go on with this answer. Ask again.", {
+          retryable: true,
+        }),
+      );
   }
 
   async function stop(): Promise<void> {
@@ -166,7 +171,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
 
   function resume(answers: Record<string, unknown>): Promise<RunState> {
     if (state.phase !== "interrupted") return Promise.resolve(state);
-    const { question, messages, context, request_id, ...same } = request ?? {};
+    // Without what was asked: the thread has it.
+    const { question: _, messages: _m, context: _c, request_id: _r, ...same } = request ?? {};
     return start({ ...same, resume: answers });
   }
 
@@ -212,7 +218,7 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   };
 }
 
-function page(): Window | undefined {
+export function page(): Window | undefined {
   return typeof window === "undefined" ? undefined : window;
 }
 
