@@ -230,7 +230,7 @@ def test_a_server_that_refuses_or_is_gone(pages: Pages, upstream: DemoOllama) ->
         chat.shows("The model can't be reached", "[role=note]").ends("The answer is not complete.")
         upstream.start()
     chat.button("Retry").click()
-    chat.shows("No answer. The server can't be reached. Is it running?", "[role=alert]")
+    chat.shows("No answer. The server can't be reached. Is it running, and this page allowed (CORS)?", "[role=alert]")
     chat.shows("Is llmstream serve running?", "[role=note]").ends("The answer is not complete.")
 
 

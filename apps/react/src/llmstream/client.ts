@@ -1,5 +1,5 @@
 import { createParser } from "eventsource-parser";
-import { errorOf, hint, LlmstreamError, WRONG_ADDRESS } from "./errors.js";
+import { errorOf, forgotten, hint, LlmstreamError, WRONG_ADDRESS } from "./errors.js";
 import { isTerminal, type ResetEvent, type RunEvent } from "./events.js";
 import { pause } from "./pause.js";
 
@@ -85,17 +85,16 @@ const REST_MS = 1000;
 // What a proxy answers while the server behind it is being restarted, and what a busy server answers.
 const PASSING = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+// A browser does not tell a server that is away from one that refuses the page.
+const unreachable = () => {
+  const why = hint("Is it running, and this page allowed (CORS)?");
+  throw new LlmstreamError("unreachable", `The server can't be reached.${why}`, { retryable: true });
+};
+
 /** A client of an llmstream server. */
 export function createClient(options: ClientOptions = {}): Client {
   const base = (options.url ?? ".").replace(/\/$/, "");
   const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000 } = options;
-  const unreachable = () => {
-    // A browser does not tell a server that is away from one that refuses the page.
-    const why = base.startsWith("http")
-      ? hint("Is it running, and does it allow this page (CORS)?")
-      : " Is it running?";
-    throw new LlmstreamError("unreachable", `The server can't be reached.${why}`, { retryable: true });
-  };
   const request = options.fetch ?? ((input, init) => fetch(input, init));
 
   async function post(path: string, body?: RunRequest): Promise<Response> {
@@ -228,10 +227,7 @@ function accept(messages: string[], run: string, after: number): Received {
   for (const data of messages) {
     const event = parse(data);
     if (event.type === "reset" && after > 0) return { batch: [event], last: 0, next: "connect anew" };
-    if (event.type === "reset" || event.run !== run) {
-      const message = "The server does not know how to go on with this answer. Ask again.";
-      throw new LlmstreamError("protocol", message, { retryable: true });
-    }
+    if (event.type === "reset" || event.run !== run) throw forgotten();
     if (event.seq <= last) continue;
     if (event.seq !== last + 1) return { batch, last, next: "connect anew" };
     last = event.seq;
@@ -245,6 +241,6 @@ function parse(data: string): RunEvent | ResetEvent {
   try {
     return JSON.parse(data) as RunEvent | ResetEvent;
   } catch {
-    throw new LlmstreamError("protocol", "The server sent an event that is not JSON.");
+    throw new LlmstreamError("protocol", "The server sent what is not JSON.");
   }
 }

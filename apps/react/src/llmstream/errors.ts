@@ -26,6 +26,12 @@ export class LlmstreamError extends Error {
   }
 }
 
+/** The error for an answer of which the server has nothing more, or something else. */
+export function forgotten(): LlmstreamError {
+  const message = "The server does not know how to go on with this answer. Ask again.";
+  return new LlmstreamError("protocol", message, { retryable: true });
+}
+
 /** What helps a developer: said on pages of their own machine and outside of pages, not to the people of a site. */
 export function hint(text: string): string {
   const host = globalThis.location?.hostname ?? "localhost";
@@ -36,7 +42,7 @@ export function hint(text: string): string {
 export async function errorOf(response: Response): Promise<LlmstreamError> {
   const { status } = response;
   const seconds = Number.parseFloat(response.headers.get("retry-after") ?? "");
-  const retryAfterMs = seconds >= 0 && Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  const retryAfterMs = seconds >= 0 && seconds < 1e9 ? seconds * 1000 : undefined;
   try {
     const { code, message, retryable } = (await response.json()) as Record<string, unknown>;
     if (typeof code === "string" && typeof message === "string") {

@@ -11,12 +11,12 @@ const TAKEN = new Set(["image/png", "image/jpeg", "image/webp"]);
  */
 export async function readImage(file: Blob, longest = LONGEST): Promise<string> {
   const bitmap = await createImageBitmap(file).catch(() => {
-    throw new LlmstreamError("client", "This is no image that can be read here. Take a PNG, JPEG or WebP.");
+    throw new LlmstreamError("client", "This is no image that can be read. Take a PNG, JPEG or WebP.");
   });
   const scale = longest / Math.max(bitmap.width, bitmap.height);
   if (scale >= 1 && TAKEN.has(file.type)) return urlOf(file);
   const canvas = document.createElement("canvas");
-  const scaled = (side: number) => Math.max(1, Math.round(side * Math.min(1, scale)));
+  const scaled = (side: number) => Math.ceil(side * Math.min(1, scale));
   canvas.width = scaled(bitmap.width);
   canvas.height = scaled(bitmap.height);
   canvas.getContext("2d")?.drawImage(bitmap, 0, 0, canvas.width, canvas.height);

@@ -1,5 +1,5 @@
 import type { Client, RunRequest } from "./client.js";
-import { LlmstreamError } from "./errors.js";
+import { forgotten, LlmstreamError } from "./errors.js";
 import { createFlush } from "./flush.js";
 import { canContinue } from "./phase.js";
 import { applyEvents, closed, IDLE, isActive, isOver, type RunState } from "./state.js";
@@ -136,12 +136,7 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   /** The server has nothing more: for somebody who was told of the end before. */
   function noMore(from: RunState): void {
     if (isOver(from)) set(from);
-    else
-      fail(
-        new LlmstreamError("protocol", "The server does not know how to go on with this answer. Ask again.", {
-          retryable: true,
-        }),
-      );
+    else fail(forgotten());
   }
 
   async function stop(): Promise<void> {
