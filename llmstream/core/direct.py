@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import BaseMessage
@@ -48,7 +47,7 @@ class Fast:
         """The name of the model that answers."""
         return str(self.shape.kwargs.get("model", self.shape.model.model))
 
-    @cached_property
+    @property
     def sync_parts(self) -> Sequence[str]:
         """The names of the steps that a stop can't end."""
         return sync_parts(self.shape.before) if self.shape.before is not None else ()

@@ -24,6 +24,8 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
 
+from llmstream.core.by_chain import ByChain
+
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
 
 
@@ -129,7 +131,11 @@ def parts(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
 
 def sync_parts(chain: Runnable[Any, Any]) -> list[str]:
     """The names of parts that can't be cancelled: sync functions, which run on in their thread after a stop."""
-    return [step.get_name() for step in steps(chain) if _is_sync(step)]
+    return _sync_parts.get(chain)
+
+
+# Looking at all steps of a chain takes as long as much of what else there is to do before a question is on its way.
+_sync_parts = ByChain(lambda chain: [step.get_name() for step in steps(chain) if _is_sync(step)])
 
 
 def _is_sync(step: Runnable[Any, Any]) -> bool:
@@ -144,16 +150,26 @@ def _is_sync(step: Runnable[Any, Any]) -> bool:
 
 def model_name(chain: Runnable[Any, Any]) -> str:
     """The name of the first model in a chain, or of the chain where it shows none."""
-    for step in steps(chain):
-        name = getattr(step, "model", None) or getattr(step, "model_name", None)
-        if isinstance(name, str):
-            return name
-    return chain.get_name()
+    return _own_name(_named.get(chain)) or chain.get_name()
+
+
+def _own_name(step: Runnable[Any, Any]) -> str | None:
+    name = getattr(step, "model", None) or getattr(step, "model_name", None)
+    return name if isinstance(name, str) else None
+
+
+# The step and not its name, which may change.
+_named = ByChain(lambda chain: next(filter(_own_name, steps(chain)), chain))
 
 
 def is_sync_only(chain: Runnable[Any, Any]) -> bool:
     """True if a chain holds a sync generator, which LangChain can't stream from async code."""
-    return any(isinstance(step, RunnableGenerator) and not hasattr(step, "_atransform") for step in steps(chain))
+    return _sync_only.get(chain)
+
+
+_sync_only = ByChain(
+    lambda chain: any(isinstance(step, RunnableGenerator) and not hasattr(step, "_atransform") for step in steps(chain))
+)
 
 
 def gives_whole(chain: Runnable[Any, Any]) -> bool:
