@@ -170,7 +170,7 @@ class Settings:
 
 _TYPES = get_type_hints(Settings, include_extras=True)
 _SECRETS = {each.name for each in fields(Settings) if not each.repr}
-_overrides: list[dict[str, Any]] = []
+overrides: list[dict[str, Any]] = []
 
 # The variables that a field is read from; the first one that is set counts.
 _VARIABLES: dict[str, tuple[str, ...]] = {name: (f"LLMSTREAM_{name.upper()}",) for name in _TYPES}
@@ -181,7 +181,7 @@ _VARIABLES["ollama_api_key"] += ("OLLAMA_API_KEY",)
 def _filled(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
     """Every field: as given, else as overridden, else as the environment has it, else its default."""
     values: dict[str, Any] = {}
-    for said in (*_overrides, given):
+    for said in (*overrides, given):
         values |= said
     if "ollama_url" in values:  # as given, so another server of the environment is not meant
         values.setdefault("upstream", None)
@@ -243,8 +243,8 @@ def misspelled(variable: str) -> str:
 @contextmanager
 def override(**values: Any) -> Iterator[None]:
     """Has settings take these values instead of the environment, everywhere in this process, during the block."""
-    _overrides.append(values)
+    overrides.append(values)
     try:
         yield
     finally:
-        _overrides.remove(values)
+        overrides.remove(values)

@@ -25,7 +25,7 @@ from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.upstream import Upstream
-from llmstream.settings import Settings
+from llmstream.settings import Settings, overrides
 
 with plain_ollama_host():
     from langchain_ollama import ChatOllama as _ChatOllama
@@ -43,11 +43,23 @@ class StrictChatOllama(_ChatOllama):
     """
 
     _ollama: Upstream | None = PrivateAttr(default=None)
+    _found: tuple[Any, Ollama] | None = PrivateAttr(default=None)
     _in_groups: bool = PrivateAttr(default=False)
 
     def upstream(self) -> Upstream:
         """The server this model streams from."""
-        return self._ollama or _ollama_of(self)
+        return self._ollama or self._of_fields()
+
+    def _of_fields(self) -> Ollama:
+        """The server that its fields, and what they leave to the environment, named when it was first asked with them.
+
+        Reading all settings anew for each answer would take as long as asking Ollama.
+        """
+        kwargs = {**(self.client_kwargs or {}), **(self.async_client_kwargs or {})}
+        named = self.base_url, kwargs, list(overrides)
+        if self._found is None or self._found[0] != named:
+            self._found = named, _ollama_at(self.base_url, kwargs)
+        return self._found[1]
 
     def through(self, ollama: Upstream) -> Self:
         """The model itself, from now on streaming from a given server."""
@@ -205,8 +217,7 @@ def _as_mapping(chunk: Chunk) -> dict[str, Any]:
     return fields
 
 
-def _ollama_of(model: StrictChatOllama) -> Ollama:
+def _ollama_at(base_url: str | None, kwargs: Mapping[str, Any]) -> Ollama:
     settings = Settings()
-    url = parse_ollama_host(model.base_url) if model.base_url else settings.ollama_url
-    kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
+    url = parse_ollama_host(base_url) if base_url else settings.ollama_url
     return ollama_with(settings.change(ollama_url=url), kwargs)

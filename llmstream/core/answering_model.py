@@ -15,7 +15,7 @@ from langchain_core.runnables.retry import RunnableRetry
 
 from llmstream.chain.strict import Strict, strict_of
 from llmstream.core.by_chain import ByChain
-from llmstream.core.inspection import is_sync_only
+from llmstream.core.inspection import gives_whole, is_sync_only
 from llmstream.core.reader import is_set_apart
 
 # By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what
@@ -29,12 +29,14 @@ _FOR_TRACERS = ("ls_structured_output_format", "structured_output_format")
 class Shape:
     """A chain that is a model, what comes before it, and nothing after it that changes what it says.
 
-    prompt: makes the messages; the name of a variable where it hands on messages as they are, as the default one does.
-    before: any other steps that make them, run with `config`. kwargs: what is bound to the model.
+    prompt: the step before the model; the name of a variable where it hands on messages as they are, as the default one
+    does. before: any other steps that come first, run with `config`; is_whole: see `gives_whole`. kwargs: what is bound
+    to the model.
     """
 
     prompt: BasePromptTemplate[Any] | str | None
     before: Runnable[Any, Any] | None
+    is_whole: bool
     model: Strict
     kwargs: Mapping[str, Any]
     config: RunnableConfig
@@ -62,7 +64,8 @@ def _find(chain: Runnable[Any, Any]) -> Shape | None:
     prompt, before = _parted(steps)
     if before is not None and is_sync_only(before):
         return None
-    return Shape(prompt, before, strict, model.kwargs, whole.config)
+    is_whole = before is not None and gives_whole(before)
+    return Shape(prompt, before, is_whole, strict, model.kwargs, whole.config)
 
 
 # Looking at a chain takes a tenth of what there is to do before a question is on its way.
@@ -107,13 +110,12 @@ def _hands_on(step: Any) -> bool:
 
 
 def _parted(steps: Sequence[Any]) -> tuple[BasePromptTemplate[Any] | str | None, Runnable[Any, Any] | None]:
-    """The steps before the model, as a prompt or as a chain."""
-    if not steps:
-        return None, None
-    if len(steps) > 1:
-        return None, RunnableSequence(*steps)
-    only = steps[0]
-    return (_variable_of(only) or only, None) if isinstance(only, BasePromptTemplate) else (None, only)
+    """The steps before the model: the last one, where it is a prompt, and those before that."""
+    prompt = steps[-1] if steps and isinstance(steps[-1], BasePromptTemplate) else None
+    others = steps if prompt is None else steps[:-1]
+    if not others:
+        return (prompt and _variable_of(prompt)) or prompt, None
+    return prompt, others[0] if len(others) == 1 else RunnableSequence(*others)
 
 
 def _variable_of(prompt: BasePromptTemplate[Any]) -> str | None:

@@ -51,11 +51,11 @@ class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
         """The items of the graph, one by one."""
-        return super().stream(input, config, **{**more, **_STREAMED})
+        return self.bound.stream(input, self._merge_configs(config), **{**self.kwargs, **more, **_STREAMED})
 
     def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
-        """The items of the graph, one by one."""
-        return super().astream(input, config, **{**more, **_STREAMED})
+        """The items of the graph, one by one, without a generator of the binding's own around them."""
+        return self.bound.astream(input, self._merge_configs(config), **{**self.kwargs, **more, **_STREAMED})
 
     def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
         """By way of `stream`, and not of the graph's own `transform`."""

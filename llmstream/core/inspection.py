@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import isasyncgenfunction, isgeneratorfunction
 from itertools import takewhile
 from typing import Any, get_type_hints
 
@@ -11,6 +12,7 @@ from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
 from langchain_core.runnables import (
     Runnable,
     RunnableAssign,
+    RunnableBinding,
     RunnableBranch,
     RunnableGenerator,
     RunnableLambda,
@@ -21,6 +23,8 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
+
+from llmstream.core.by_chain import ByChain
 
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
 
@@ -113,17 +117,25 @@ def has_model(chain: Runnable[Any, Any]) -> bool:
 
 def steps(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
     """The chain and all its parts, as far as LangChain's own composites show them."""
+    return [chain, *(step for part in parts(chain) for step in steps(part))]
+
+
+def parts(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """The parts that a chain is made of, without theirs."""
     inner = getattr(chain, "steps", None) or getattr(chain, "steps__", None) or getattr(chain, "mapper", None) or ()
     if isinstance(chain, RunnableEachBase):
         inner = chain.bound
-    parts = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, list) else [inner]
-    known = [*ways(chain), *parts]
-    return [chain, *(step for part in known if isinstance(part, Runnable) for step in steps(part))]
+    found = inner.values() if isinstance(inner, Mapping) else inner if isinstance(inner, list) else [inner]
+    return [part for part in [*ways(chain), *found] if isinstance(part, Runnable)]
 
 
 def sync_parts(chain: Runnable[Any, Any]) -> list[str]:
     """The names of parts that can't be cancelled: sync functions, which run on in their thread after a stop."""
-    return [step.get_name() for step in steps(chain) if _is_sync(step)]
+    return _sync_parts.get(chain)
+
+
+# Looking at all steps of a chain takes as long as much of what else there is to do before a question is on its way.
+_sync_parts = ByChain(lambda chain: [step.get_name() for step in steps(chain) if _is_sync(step)])
 
 
 def _is_sync(step: Runnable[Any, Any]) -> bool:
@@ -138,16 +150,37 @@ def _is_sync(step: Runnable[Any, Any]) -> bool:
 
 def model_name(chain: Runnable[Any, Any]) -> str:
     """The name of the first model in a chain, or of the chain where it shows none."""
-    for step in steps(chain):
-        name = getattr(step, "model", None) or getattr(step, "model_name", None)
-        if isinstance(name, str):
-            return name
-    return chain.get_name()
+    return _own_name(_named.get(chain)) or chain.get_name()
+
+
+def _own_name(step: Runnable[Any, Any]) -> str | None:
+    name = getattr(step, "model", None) or getattr(step, "model_name", None)
+    return name if isinstance(name, str) else None
+
+
+# The step and not its name, which may change.
+_named = ByChain(lambda chain: next(filter(_own_name, steps(chain)), chain))
 
 
 def is_sync_only(chain: Runnable[Any, Any]) -> bool:
     """True if a chain holds a sync generator, which LangChain can't stream from async code."""
-    return any(isinstance(step, RunnableGenerator) and not hasattr(step, "_atransform") for step in steps(chain))
+    return _sync_only.get(chain)
+
+
+_sync_only = ByChain(
+    lambda chain: any(isinstance(step, RunnableGenerator) and not hasattr(step, "_atransform") for step in steps(chain))
+)
+
+
+def gives_whole(chain: Runnable[Any, Any]) -> bool:
+    """True if what a chain streams, joined, is what it gives when it is invoked, and no model of it streams."""
+    if type(chain) in (RunnableSequence, RunnableParallel, RunnableAssign, RunnableBinding):
+        return all(map(gives_whole, parts(chain)))
+    if type(chain) is RunnableLambda:  # streams what the chain yields that its function may give back
+        function = getattr(chain, "func", None) or chain.afunc
+        return not (chain.deps or isgeneratorfunction(function) or isasyncgenfunction(function))
+    own, base = type(chain), Runnable
+    return own is RunnablePassthrough or (own.astream is base.astream and own.atransform is base.atransform)
 
 
 def is_cumulative(chain: Runnable[Any, Any]) -> bool:

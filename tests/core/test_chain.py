@@ -30,6 +30,7 @@ from llmstream.errors import (
     UpstreamTruncated,
 )
 from llmstream.events import Status
+from llmstream.settings import override
 from tests.support import DATA
 from tests.support.answering import CLOSE, PROMPT, events_of, outline, raw_server
 
@@ -314,6 +315,19 @@ def test_certificates_of_client_kwargs() -> None:
 
     assert [True, True, False] == [model(client_kwargs=kwargs).upstream().endpoint.tls for kwargs in said]
     assert of_file[0].target == of_file[1].target
+
+
+def test_server_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model asks the server that its fields name now, and looks for it once."""
+    monkeypatch.setenv("OLLAMA_HOST", "a:1")
+    asked = model()
+    urls = [asked.upstream().endpoint.url]
+    with override(ollama_url="http://b:1"):
+        urls.append(asked.upstream().endpoint.url)
+    asked.base_url = "http://c:1"
+
+    assert ["http://a:1", "http://b:1", "http://c:1"] == [*urls, asked.upstream().endpoint.url]
+    assert asked.upstream() is asked.upstream()
 
 
 async def test_timeout_of_client_kwargs() -> None:

@@ -72,6 +72,19 @@ def rewritten() -> Chain:
     return PROMPT | StrictChatOllama(model="demo:thinking", reasoning=True) | StrOutputParser()
 
 
+def as_text(documents: Any) -> Any:
+    """The documents as one text."""
+    return str(documents)
+
+
+def choose(question: Any) -> Any:
+    """A step that gives back the chain that takes its place."""
+    return REWRITTEN
+
+
+REWRITTEN = rewritten()
+
+
 def raising(question: Any) -> Any:
     """A step that fails."""
     raise LookupError("nothing in there")
@@ -104,6 +117,9 @@ STRAIGHT: dict[str, Make] = {
     ),
     "function": lambda model: RunnableLambda(lambda question: f"Answer: {question}") | model | StrOutputParser(),
     "rewritten": lambda model: {"question": rewritten()} | PROMPT | model | StrOutputParser(),
+    "one-value": lambda model: RunnableLambda(find) | as_text | PROMPT | model,
+    "chosen": lambda model: RunnableLambda(choose) | PROMPT | model | StrOutputParser(),
+    "missing": lambda model: {"text": RunnablePassthrough()} | PROMPT | model,
     "failing": lambda model: RunnableParallel(question=raising, context=find) | RAG_PROMPT | model,
     "no-messages": lambda model: RunnableLambda(lambda question: 5) | model,
     "nothing": lambda model: RunnableGenerator(no_items) | model,
