@@ -281,9 +281,9 @@ def test_page_offers_programs_nothing(settings: Settings) -> None:
 def test_panel_is_for_the_default_chain(settings: Settings) -> None:
     """A chain of one's own has no model to choose and no settings."""
     plain = create_chat(lambda text: text, settings=settings)
-    elements = {block.elem_id for block in plain.blocks.values()}
-    assert not {"model", "panel"} & elements
-    assert {"box", "chat"} <= elements
+    classes = {name for block in plain.blocks.values() for name in block.elem_classes or ()}
+    assert not {"llmstream-model", "llmstream-panel"} & classes
+    assert {"llmstream-box", "llmstream-chat"} <= classes
 
 
 def test_operators_system_prompt_is_not_sent_to_the_page(settings: Settings) -> None:
