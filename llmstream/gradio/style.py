@@ -19,6 +19,8 @@ STYLE = _of_every_chat("""
 .llmstream-title h1 { font-size: 1.35rem; margin: 0; }
 .llmstream-title p { margin: 0.25rem 0 0; color: var(--body-text-color-subdued); }
 .llmstream-notice { background: #fff3cd; border-radius: 6px; padding: 8px 12px; }
+/* Gradio gives a component's classes to what is around it, too. */
+.llmstream-notice .llmstream-notice { padding: 0; }
 .llmstream-notice, .llmstream-notice * { color: #4d3800 !important; }
 .llmstream-notice code { background: #ffffff80 !important; }
 .llmstream-chat { --llmstream: 1; border-style: none !important; background: none; }
