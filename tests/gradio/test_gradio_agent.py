@@ -69,7 +69,7 @@ def test_a_call_is_decided_on(page: Page, decision: str) -> None:
         ask(page, "18 degrees and rainy")
     else:
         press(page, "Approve" if decision == "approve" else "Reject")
-    expect(page.locator(".llmstream-line")).to_contain_text("tokens/s", timeout=TIMEOUT_MS)
+    expect(page.locator(".llmstream-line").first).to_contain_text("tokens/s", timeout=TIMEOUT_MS)
     expect(log(page).get_by_role("button", name="Approve")).to_have_count(0)
     tool = log(page).get_by_role("button", name=re.compile("Tool: get_weather")).last
     tool.click()

@@ -104,7 +104,7 @@ def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
     chat.ask("And why?")
     chat.shows("Because of that.")
     chat.ends()
-    expect(chat.page.locator(".llmstream-line")).to_contain_text(
+    expect(chat.page.locator(".llmstream-line").first).to_contain_text(
         re.compile(r"to first token · \d+ tokens · .*tokens/s · demo:latest")
     )
     sent = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
@@ -321,7 +321,7 @@ def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -
     with launched(chat) as url, browser.new_context() as context:
         page = context.new_page()
         page.goto(url)
-        expect(page.locator(".llmstream-notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
+        expect(page.locator(".llmstream-notice").first).to_contain_text("Demo model", timeout=TIMEOUT_MS)
 
 
 @pytest.mark.parametrize("place", ["rendered", "nested", "tab"])
