@@ -191,7 +191,7 @@ def test_closed_tab_frees_the_model(open_chat: Open, upstream: DemoOllama, model
     chat.ask()
     assert upstream.wait_active(timeout_s=20)
     chat.page.close()
-    assert upstream.wait_idle()
+    assert upstream.wait_idle(timeout_s=20)  # it may be gone before it has opened the stream of its events
 
 
 def test_cleared_conversation_stays_empty(open_chat: Open, upstream: DemoOllama) -> None:

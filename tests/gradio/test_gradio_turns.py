@@ -286,6 +286,21 @@ def test_panel_is_for_the_default_chain(settings: Settings) -> None:
     assert {"llmstream-box", "llmstream-chat"} <= classes
 
 
+def test_a_page_that_goes_before_it_reads(
+    settings: Settings, upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that has asked, and is gone before it opens the stream of its events, frees the model too."""
+    monkeypatch.setattr("llmstream.gradio.asking.GONE_AFTER_S", 0.1)
+    with launched(settings) as url:
+        functions = get(f"{url}/config").json()["dependencies"]
+        answering = next(each for each in functions if len(each["inputs"]) == 5)
+        data = [[message("user", "Why?")], "demo:endless-30", "", "", False]
+        asked = {"data": data, "fn_index": answering["id"], "session_hash": "gone"}
+        assert 200 == httpx.post(f"{url}/gradio_api/queue/join", json=asked).status_code
+        assert upstream.wait_active()
+        assert upstream.wait_idle()
+
+
 def test_operators_system_prompt_is_not_sent_to_the_page(settings: Settings) -> None:
     """A system prompt of the server's own is nowhere in the page."""
     with launched(settings.change(system_prompt="Sesame.")) as url:
