@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 from llmstream.gradio.active_answers import Session
 from llmstream.http.audience import CALLER
 
-# For so long a page may leave what it is sent where it is.
+# So long a page may leave what it is sent where it is.
 GONE_AFTER_S = 5.0
 
 
@@ -31,7 +31,7 @@ def connection(request: Any) -> HTTPConnection | None:
 
 
 class Presence:
-    """Whether a page takes what it is sent.
+    """A look at whether a page takes what it is sent.
 
     Gradio notices that a page is gone by the stream of its events. A page that goes before it has opened the stream it
     never notices, and would have the model answer nobody.
