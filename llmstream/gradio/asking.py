@@ -39,7 +39,7 @@ class Presence:
 
     def __init__(self, request: Any) -> None:
         self._session = request.session_hash
-        app = request.request.scope.get("app") if request.request is not None else None
+        app: Any = request.request.scope.get("app") if request.request is not None else None
         self._blocks = app.get_blocks() if hasattr(app, "get_blocks") else None
         self._unread_since: float | None = None
 
