@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Set
-from contextlib import aclosing
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Set
+from contextlib import aclosing, closing
 from typing import Any
 
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.runnables import RunnableGenerator
 
+from llmstream.errors import InvalidRequest
+
+logger = logging.getLogger("llmstream")
+
 # Not a value of the question's: LangChain's config of the run, as its own functions get it.
 _CONFIG = "config"
+
+# What LangChain gives to a function beside its input.
+_GIVEN = frozenset((_CONFIG, "run_manager"))
+
+# So many pieces that each begin with the one before are no chance any more.
+_REPEATED = 3
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -27,11 +38,35 @@ class GeneratorChain(RunnableGenerator[Mapping[str, Any], Any]):
         named = [each for each in inspect.signature(function).parameters.values() if each.kind in _NAMED]
         self.parameters = {each.name: each.default is not each.empty for each in named if each.name != _CONFIG}
         call = functools.partial(_call, function, frozenset(each.name for each in named))
-        name = getattr(function, "__name__", None) or type(function).__name__
+        name = _name(function)
         if _is_async(function):
-            super().__init__(_iterated_async(call), name=name)
+            super().__init__(_iterated_async(call, name), name=name)
         else:
-            super().__init__(_iterated(call), name=name)
+            super().__init__(_iterated(call, name), name=name)
+
+
+class _Repeating:
+    """A look at the first pieces of an answer, which tells of a function that yields the whole text each time."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: str | None = ""
+        self._count = 0
+
+    def look(self, piece: object) -> None:
+        if self._last is None:
+            return
+        if not isinstance(piece, str) or len(piece) <= len(self._last) or not piece.startswith(self._last):
+            self._last = None
+            return
+        self._count += bool(self._last)
+        self._last = piece
+        if self._count == _REPEATED:
+            self._last = None
+            logger.warning(
+                "%r yields the text so far again each time, so the answer repeats itself: yield only what is new.",
+                self._name,
+            )
 
 
 def generator_chain(chain: object) -> GeneratorChain | None:
@@ -39,6 +74,24 @@ def generator_chain(chain: object) -> GeneratorChain | None:
     if not callable(chain) or not (_is_async(chain) or _is_of(chain, inspect.isgeneratorfunction)):
         return None
     return GeneratorChain(chain)
+
+
+def check_parameters(function: Callable[..., Any]) -> None:
+    """Raises `InvalidRequest` for a function that returns its answer and wants more than the question."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # one that tells no signature
+        return
+    more = [each.name for each in parameters[1:] if each.kind in _NAMED and each.default is each.empty]
+    if missing := [name for name in more if name not in _GIVEN]:
+        raise InvalidRequest(
+            f"{_name(function)!r} returns its answer, and such a function is given the question alone, "
+            f"not {', '.join(map(repr, missing))}. Have it yield the answer: a generator is given these by their names."
+        )
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
@@ -65,19 +118,25 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _iterated_async(call: Callable[..., AsyncGenerator[Any, None]]) -> Callable[..., AsyncIterator[Any]]:
+def _iterated_async(call: Callable[..., AsyncGenerator[Any, None]], name: str) -> Callable[..., AsyncIterator[Any]]:
     async def transform(inputs: AsyncIterator[Mapping[str, Any]], config: Any) -> AsyncIterator[Any]:
+        repeating = _Repeating(name)
         async for values in inputs:
             async with aclosing(call(values, config)) as pieces:
                 async for piece in pieces:
+                    repeating.look(piece)
                     yield piece
 
     return transform
 
 
-def _iterated(call: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+def _iterated(call: Callable[..., Generator[Any]], name: str) -> Callable[..., Iterator[Any]]:
     def transform(inputs: Iterator[Mapping[str, Any]], config: Any) -> Iterator[Any]:
+        repeating = _Repeating(name)
         for values in inputs:
-            yield from call(values, config)
+            with closing(call(values, config)) as pieces:
+                for piece in pieces:
+                    repeating.look(piece)
+                    yield piece
 
     return transform

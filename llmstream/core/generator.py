@@ -21,7 +21,7 @@ from llmstream.chain.listeners import handlers_in
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
-from llmstream.core.functions import generator_chain
+from llmstream.core.functions import check_parameters, generator_chain
 from llmstream.core.graph_steps import with_readable_graphs
 from llmstream.core.graph_thread import Thread
 from llmstream.core.images import check_images, with_images
@@ -163,6 +163,8 @@ def as_runnable(chain: object) -> Runnable[Any, Any]:
         return chain
     if (generator := generator_chain(chain)) is not None:
         return generator
+    if callable(chain):
+        check_parameters(chain)
     try:
         runnable: Runnable[Any, Any] = coerce_to_runnable(cast("Any", chain))
     except TypeError:

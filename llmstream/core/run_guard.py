@@ -53,6 +53,6 @@ def chain_failed(error: BaseException) -> ChainFailed:
     where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
     logger.error("chain failed [%s] %s at %s: %.500r", incident, type(error).__name__, where, str(error))
     logger.debug("chain failed [%s]", incident, exc_info=error)
-    failure = ChainFailed(f"The chain failed. The server's log says why, under {incident}.")
+    failure = ChainFailed(f"The chain failed. The log says why, under {incident}.")
     failure.__cause__ = error
     return failure

@@ -15,6 +15,7 @@ _LONGEST = 1200
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 # A link to a file beside the page leads nowhere in a chat, and what held only an image is empty.
 _DEAD_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:)[^)]*\)|\[\]\([^)]*\)")
+_LINE_END = re.compile(r" *\n *")
 _QUOTED = re.compile(r"\"[^\"\n]*\"")
 # What a program prints is no documentation: a sample answer about the sky must not be found by a question about it.
 _OUTPUT = {"", "text", "txt", "json", "http", "ndjson"}
@@ -76,7 +77,8 @@ def _blocks(text: str) -> Iterator[_Block]:
         elif token.type in ("fence", "code_block"):
             yield _Block("fence", token.info.strip().lower(), raw)
         elif shown := _DEAD_LINK.sub(r"\1", _IMAGE.sub("", raw)).rstrip():
-            yield _Block(token.type, "", shown)
+            # Some surfaces show the ends of lines, which in a page's source are just where the editor was full.
+            yield _Block(token.type, "", shown if token.type != "paragraph_open" else _LINE_END.sub(" ", shown))
 
 
 def _parts(section: list[_Block]) -> list[list[_Block]]:

@@ -10,7 +10,7 @@ import gradio as gr
 
 from llmstream.events import Failed
 from llmstream.gradio.active_answers import Turns
-from llmstream.gradio.asking import connection, session
+from llmstream.gradio.asking import Presence, connection, session
 from llmstream.gradio.components import BUSY, IDLE
 from llmstream.gradio.messages import conversation, is_answer, run_to_follow, settled, text_of
 from llmstream.gradio.options import Options
@@ -79,9 +79,11 @@ class Answers:
         self, request: gr.Request, asked: list[Any], views: AsyncGenerator[View, None], partial: Sequence[Any] = ()
     ) -> AsyncGenerator[State, None]:
         """The page as an answer comes; partial: the part of it that is known, should its run be gone."""
-        ended, saving = False, None
+        ended, saving, presence = False, None, Presence(request)
         async with aclosing(views) as shown:
             async for view in shown:
+                if presence.is_gone():
+                    return
                 ended = view.ended is not None
                 saving = saving or self._saving(request)
                 is_gone = isinstance(view.ended, Failed) and view.ended.code == "run_not_found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import gradio as gr
@@ -31,8 +32,7 @@ def conversation(options: Options) -> Any:
         show_label=False,
         label="Conversation",
         container=False,
-        elem_id="chat",
-        elem_classes=[] if options.height or options.embed else ["fills"],
+        elem_classes=["llmstream-chat"] if options.height or options.embed else ["llmstream-chat", "fills"],
         scale=0 if options.height else 1,
         height=height,
         editable="user",
@@ -59,7 +59,8 @@ def message_box(options: Options) -> Any:
         lines=1,
         max_lines=8,
         autofocus=not options.embed,
-        elem_id="box",
+        elem_id=f"llmstream-box-{secrets.token_hex(4)}",
+        elem_classes="llmstream-box",
         sources=["upload"] if options.multimodal else [],
         file_types=["image"],
         file_count="multiple",
@@ -71,13 +72,19 @@ def message_box(options: Options) -> Any:
 def model_picker() -> Any:
     """The choice of a model."""
     return gr.Dropdown(
-        choices=[], value=None, show_label=False, label="Model", container=False, elem_id="model", min_width=120
+        choices=[],
+        value=None,
+        show_label=False,
+        label="Model",
+        container=False,
+        elem_classes="llmstream-model",
+        min_width=120,
     )
 
 
 def settings_panel(settings: Settings, *, embed: bool) -> list[Any]:
     """The components for system prompt, temperature and thinking: at the page's side, or below an embedded chat."""
-    around = gr.Accordion("Settings", open=False, elem_id="panel") if embed else _side()
+    around = gr.Accordion("Settings", open=False, elem_classes="llmstream-panel") if embed else _side()
     with around:
         if not embed:
             gr.Markdown("### Settings")
@@ -100,7 +107,7 @@ def settings_panel(settings: Settings, *, embed: bool) -> list[Any]:
 
 
 def _side() -> Any:
-    return gr.Sidebar(position="right", open=False, width=300, elem_id="panel")
+    return gr.Sidebar(position="right", open=False, width=300, elem_classes="llmstream-panel")
 
 
 def additional(options: Options) -> None:

@@ -34,7 +34,7 @@ from llmstream.gradio.messages import (
 from llmstream.gradio.models import AT_ONCE, QUIET, Models
 from llmstream.gradio.options import Options
 from llmstream.gradio.saved import Saved
-from llmstream.gradio.style import PREPARE, SWITCH_THEME, TYPE_ON
+from llmstream.gradio.style import PREPARE, SWITCH_THEME, type_on
 from llmstream.runs.manager import Runs
 from llmstream.view.interrupts import arguments_to_edit
 
@@ -68,7 +68,7 @@ class Page:
         self._panel: list[Any] = []
         saved = Saved(options.title or "chat") if options.save_history else None
         self._answers = Answers(self._turns, options, saved, lambda: runs.settings)
-        with gr.Column(scale=1, min_width=280, elem_id="embedded") if options.embed else nullcontext():
+        with gr.Column(scale=1, min_width=280) if options.embed else nullcontext():
             self._lay_out(default_chain=chain is None)
         if options.api_name is not None:
             add_endpoint(self._turns, options)
@@ -87,18 +87,20 @@ class Page:
         options = self._options
         if options.title or options.description:
             title = f"# {options.title}\n\n" if options.title else ""
-            gr.Markdown(title + (options.description or ""), elem_id="title", container=False)
-        self._notice: Any = gr.Markdown(visible=False, elem_id="notice", container=False)
+            gr.Markdown(title + (options.description or ""), elem_classes="llmstream-title", container=False)
+        self._notice: Any = gr.Markdown(visible=False, elem_classes="llmstream-notice", container=False)
         self._chat: Any = components.conversation(options)
-        self._line: Any = gr.Markdown(elem_id="line", container=False)
+        self._line: Any = gr.Markdown(elem_classes="llmstream-line", container=False)
         self._box: Any = components.message_box(options)
         if default_chain or not options.embed:
-            with gr.Row(elem_id="under-box"):
+            with gr.Row(elem_classes="llmstream-under-box"):
                 if default_chain:
                     self._picker: Any = components.model_picker()
                 if not options.embed:
                     # Gradio follows the system, and keeps its own switch in a menu that is not shown.
-                    theme = gr.Button("Light or dark", size="sm", scale=0, min_width=110, elem_id="theme")
+                    theme = gr.Button(
+                        "Light or dark", size="sm", scale=0, min_width=110, elem_classes="llmstream-theme"
+                    )
                     theme.click(None, js=SWITCH_THEME, **AT_ONCE)
         components.additional(options)
         if default_chain:
@@ -155,7 +157,7 @@ class Page:
         )
         answering.then(self._answers.answered, None, [self._box], **AT_ONCE, **_RAW)
         if answers or own_box:
-            answering.then(None, js=TYPE_ON, **AT_ONCE)
+            answering.then(None, js=type_on(self._box.elem_id), **AT_ONCE)
 
     def _come_back(self, blocks: gr.Blocks, kept: Any) -> None:
         """Has a page that is loaded again show what the browser has kept, and follow an answer that goes on."""

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from llmstream.addresses import plain_ollama_host
 from llmstream.concurrency import questions
 from llmstream.errors import ModelNotFound, UpstreamError, UpstreamTimeout
-from llmstream.ollama.endpoint import Endpoint, unreachable
+from llmstream.ollama.endpoint import Endpoint, not_ollama, unreachable
 from llmstream.ollama.response import model_not_found
 
 if TYPE_CHECKING:
@@ -103,4 +103,4 @@ def _translated(endpoint: Endpoint, model: str) -> Iterator[None]:
             raise model_not_found(model) from error
         raise UpstreamError(f"Ollama answered with status {error.status_code}. Its log says more.") from error
     except (httpx.HTTPError, ValueError) as error:
-        raise UpstreamError(f"What answers at {endpoint.shown_url} is not an Ollama. Check OLLAMA_HOST.") from error
+        raise not_ollama(endpoint) from error

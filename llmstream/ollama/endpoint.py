@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from urllib.parse import quote, unquote, urlsplit
 
-from llmstream.errors import SettingsError, UpstreamUnreachable
+from llmstream.errors import SettingsError, UpstreamError, UpstreamUnreachable
 from llmstream.ollama.server import OLLAMA, Server
 
 # How long a full queue is asked again, all retries together, in seconds.
@@ -78,6 +78,11 @@ class Endpoint:
 def unreachable(endpoint: Endpoint) -> UpstreamUnreachable:
     """The error for an address where nothing listens, with what to do."""
     return endpoint.server.unreachable(endpoint.shown_url)
+
+
+def not_ollama(endpoint: Endpoint) -> UpstreamError:
+    """The error for an address where something else listens."""
+    return UpstreamError(f"What answers at {endpoint.shown_url} is not an Ollama. Check OLLAMA_HOST.")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ import msgspec
 from llmstream.errors import UpstreamError
 from llmstream.ollama.api import TIMEOUT_S
 from llmstream.ollama.chat import fetch
-from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.endpoint import Endpoint, not_ollama
+
+# What a server says that knows no such path, or takes only others' methods there.
+_UNKNOWN = (404, 405, 501)
 
 
 class Listed(msgspec.Struct):
@@ -31,9 +34,11 @@ _decode = msgspec.json.Decoder(_List).decode
 async def listed(endpoint: Endpoint, path: str) -> list[Listed]:
     """The models of `/api/tags`, or those in memory of `/api/ps`; raises `UpstreamError`s."""
     status, body = await fetch(endpoint, path, timeout_s=TIMEOUT_S)
+    if status in _UNKNOWN:
+        raise not_ollama(endpoint)
     if status != 200:
         raise UpstreamError(f"Ollama answered with status {status}. Its log says more.")
     try:
         return [each for each in _decode(body).models or () if each.model]
     except ValueError as error:  # as msgspec's are
-        raise UpstreamError(f"What answers at {endpoint.shown_url} is not an Ollama. Check OLLAMA_HOST.") from error
+        raise not_ollama(endpoint) from error

@@ -87,13 +87,13 @@ class Server:
         return self.name[0].upper() + self.name[1:]
 
 
+_IN_PYTHON = "(in Python `with llmstream.demo():`, in a notebook `ensure_ollama()`)."
 OLLAMA = Server(
     name="Ollama",
     kind="an Ollama",
     stream="Ollama's chat stream",
     variable="OLLAMA_HOST",
-    start="Start it with `ollama serve`, or a demo in its place with `llmstream demo` "
-    "(in Python: `with llmstream.demo():`).",
+    start=f"Start it with `ollama serve`, or a demo in its place with `llmstream demo` {_IN_PYTHON}",
     start_one="Start one with `ollama serve`",
     unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )
@@ -102,6 +102,6 @@ OPENAI = Server(
     kind="an OpenAI-compatible server with its path, such as http://localhost:8000/v1",
     stream="OpenAI's chat stream",
     variable="LLMSTREAM_UPSTREAM",
-    start="Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo (in Python: `with llmstream.demo():`).",
+    start=f"Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo {_IN_PYTHON}",
     start_one="Start one",
 )

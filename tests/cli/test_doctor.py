@@ -168,7 +168,7 @@ def test_models_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
     assert 1 == main(["models"])
     captured = capsys.readouterr()
     assert ("", 1) == (captured.out, captured.err.count("\n"))
-    assert "a demo in its place with `llmstream demo` (in Python: `with llmstream.demo():`)" in captured.err
+    assert "with `llmstream demo` (in Python `with llmstream.demo():`, in a notebook `ensure_ollama()`)" in captured.err
 
 
 @pytest.mark.usefixtures("with_ollama")

@@ -156,6 +156,41 @@ async def test_images_for_a_function_that_takes_text_are_refused() -> None:
     assert "image_url" == await joined(answer, asked)
 
 
+def test_a_function_that_wants_more_than_the_question() -> None:
+    """One that returns its answer, as Gradio's do, is refused; what has a default is not given."""
+
+    def answer(message: str, history: list[Any]) -> str:
+        raise AssertionError
+
+    def brief(message: str, config: RunnableConfig, length: int = 2) -> str:
+        return message[:length]
+
+    with pytest.raises(InvalidRequest, match=r"'answer' returns its answer.*not 'history'.*yield"):
+        as_runnable(answer)
+    assert "Wh" == "".join(stream("Why?", chain=brief))
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+def test_a_function_that_yields_all_of_the_text_each_time(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """As functions for Gradio's ChatInterface do, it is warned of once; one whose first pieces look alike is not."""
+
+    def growing(question: str) -> Iterator[str]:
+        yield from (question[:end] for end in range(1, len(question) + 1))
+
+    async def growing_async(question: str) -> AsyncIterator[str]:
+        for piece in growing(question):
+            yield piece
+
+    def laughing(question: str) -> Iterator[str]:
+        yield from ("", "ha", "haha", " ", " \n", " \n\n", " \n\n\n")
+
+    "".join(stream("How much?", chain=laughing))
+    assert not caplog.messages
+    "".join(stream("How much?", chain=growing_async if is_async else growing))
+    (told,) = [message for message in caplog.messages if "yield" in message]
+    assert "yield only what is new" in told
+
+
 def test_a_runnable_is_itself() -> None:
     """No wrapper around what is a chain already."""
     chain = RunnableLambda(str)

@@ -44,7 +44,7 @@ def log(page: Page) -> Locator:
 
 def ask(page: Page, text: str) -> None:
     """Type into the message box, and press Enter."""
-    box = page.locator("#box textarea")
+    box = page.locator(".llmstream-box textarea")
     box.fill(text)
     box.press("Enter")
 
@@ -61,7 +61,7 @@ def test_a_call_is_decided_on(page: Page, decision: str) -> None:
     expect(log(page)).to_contain_text("Tool execution requires approval", timeout=TIMEOUT_MS)
     if decision == "edit":
         press(page, "Edit")
-        box = page.locator("#box textarea")
+        box = page.locator(".llmstream-box textarea")
         expect(box).to_have_value('{"city": "Paris"}', timeout=TIMEOUT_MS)
         expect(box).to_be_focused()
         ask(page, '{"city": "Oslo"}')
@@ -69,7 +69,7 @@ def test_a_call_is_decided_on(page: Page, decision: str) -> None:
         ask(page, "18 degrees and rainy")
     else:
         press(page, "Approve" if decision == "approve" else "Reject")
-    expect(page.locator("#line")).to_contain_text("tokens/s", timeout=TIMEOUT_MS)
+    expect(page.locator(".llmstream-line").first).to_contain_text("tokens/s", timeout=TIMEOUT_MS)
     expect(log(page).get_by_role("button", name="Approve")).to_have_count(0)
     tool = log(page).get_by_role("button", name=re.compile("Tool: get_weather")).last
     tool.click()

@@ -104,7 +104,7 @@ def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
     chat.ask("And why?")
     chat.shows("Because of that.")
     chat.ends()
-    expect(chat.page.locator("#line")).to_contain_text(
+    expect(chat.page.locator(".llmstream-line").first).to_contain_text(
         re.compile(r"to first token · \d+ tokens · .*tokens/s · demo:latest")
     )
     sent = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
@@ -127,7 +127,7 @@ def test_code_is_the_models_to_the_last_space(open_chat: Open, upstream: DemoOll
     chat.shows("The end.")
     chat.ends()
     assert [whole, item, "func f() {\n\treturn\n}\n"] == [
-        code.text_content() for code in chat.page.locator("#chat pre code").all()
+        code.text_content() for code in chat.page.locator(".llmstream-chat pre code").all()
     ]
 
 
@@ -191,7 +191,7 @@ def test_closed_tab_frees_the_model(open_chat: Open, upstream: DemoOllama, model
     chat.ask()
     assert upstream.wait_active(timeout_s=20)
     chat.page.close()
-    assert upstream.wait_idle()
+    assert upstream.wait_idle(timeout_s=20)  # it may be gone before it has opened the stream of its events
 
 
 def test_cleared_conversation_stays_empty(open_chat: Open, upstream: DemoOllama) -> None:
@@ -245,7 +245,7 @@ def test_thinking_is_folded(open_chat: Open, upstream: DemoOllama) -> None:
     """Thinking that was asked for in the panel is a note of its own, with its time."""
     upstream.answers["Why?"] = "Because."
     chat = open_chat("demo-thinking:latest")
-    chat.page.locator("#panel .toggle-button").click()
+    chat.page.locator(".llmstream-panel .toggle-button").click()
     chat.page.get_by_label("Think before answering").check()
     chat.ask()
     chat.shows("Because.")
@@ -261,13 +261,13 @@ def test_hostile_answers_are_inert(open_chat: Open, upstream: DemoOllama) -> Non
         chat.ask(f"Question {number}")
         chat.shows(f"The end of {number}.")
         chat.ends()
-        for link in chat.page.locator("#chat a").all():
+        for link in chat.page.locator(".llmstream-chat a").all():
             assert re.match("https?:", link.get_attribute("href") or "http:")
-        answer = chat.page.locator("#chat .bot-row").last
+        answer = chat.page.locator(".llmstream-chat .bot-row").last
         for clickable in answer.locator(".message-content :is(a, button, custom-tag)").all():
             clickable.dispatch_event("click")
         assert (True, address) == (chat.page.evaluate("window.pwned === undefined"), chat.page.url), text
-        assert 0 == chat.page.locator("#chat :is(script, iframe, object, base, meta)").count(), text
+        assert 0 == chat.page.locator(".llmstream-chat :is(script, iframe, object, base, meta)").count(), text
         reached = [request.url for request in chat.asked if request.failure is None]
         assert [] == [url for url in reached if not url.startswith(("http://127.0.0.1", "data:", "blob:"))], text
 
@@ -282,7 +282,7 @@ def test_every_word_can_be_read(browser: Browser, settings: Settings) -> None:
     with launched(chat) as url, browser.new_context() as context:
         page = context.new_page()
         page.goto(url, timeout=TIMEOUT_MS)
-        found = page.locator("#chat :is(.user-row, .bot-row) .message-content")
+        found = page.locator(".llmstream-chat :is(.user-row, .bot-row) .message-content")
         expect(found).to_have_count(len(messages), timeout=TIMEOUT_MS)
         twice = [text for text in HARD_TEXTS for role in ("user", "assistant")]
 
@@ -305,7 +305,7 @@ def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: Scheme, 
     chat.shows("Line.")
     chat.ends()
     assert width >= chat.page.evaluate("document.documentElement.scrollWidth")
-    text = chat.page.locator("#chat .bot-row .message-content").last.bounding_box()
+    text = chat.page.locator(".llmstream-chat .bot-row .message-content").last.bounding_box()
     assert text is not None
     assert width >= text["x"] + text["width"]
     expect(chat.page.get_by_role("textbox").first).to_be_in_viewport()
@@ -321,7 +321,7 @@ def test_page_says_that_the_demo_answers(browser: Browser, settings: Settings) -
     with launched(chat) as url, browser.new_context() as context:
         page = context.new_page()
         page.goto(url)
-        expect(page.locator("#notice")).to_contain_text("Demo model", timeout=TIMEOUT_MS)
+        expect(page.locator(".llmstream-notice").first).to_contain_text("Demo model", timeout=TIMEOUT_MS)
 
 
 @pytest.mark.parametrize("place", ["rendered", "nested", "tab"])
@@ -344,10 +344,10 @@ def test_chat_in_blocks_of_ones_own(browser: Browser, settings: Settings, upstre
         chat = Chat(context.new_page())
         chat.page.goto(url, timeout=TIMEOUT_MS)
         chat.has_models()
-        chat.page.locator("#box textarea").fill("Write <a> & $5.")
-        chat.page.locator("#box textarea").press("Enter")
+        chat.page.locator(".llmstream-box textarea").fill("Write <a> & $5.")
+        chat.page.locator(".llmstream-box textarea").press("Enter")
         chat.shows("It is Vec<String>, $5 and $10.")
         chat.shows("Write <a> & $5.")
-        room = chat.page.locator("#chat").bounding_box()
+        room = chat.page.locator(".llmstream-chat").bounding_box()
         assert room is not None
         assert 400 <= room["height"]

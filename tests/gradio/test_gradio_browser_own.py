@@ -58,16 +58,16 @@ def test_an_image_is_asked_about(page: Page, settings: Settings, upstream: DemoO
         chat = Chat(page)
         page.goto(url, timeout=TIMEOUT_MS)
         chat.has_models()
-        attach = page.locator("#box").get_by_role("button", name="Upload a file")
+        attach = page.locator(".llmstream-box").get_by_role("button", name="Upload a file")
         with page.expect_file_chooser(timeout=TIMEOUT_MS) as chooser:
             attach.click(timeout=TIMEOUT_MS)
         chooser.value.set_files({"name": "sun.png", "mimeType": "image/png", "buffer": picture()})
-        expect(page.locator("#box .thumbnail-image")).to_be_visible(timeout=TIMEOUT_MS)
+        expect(page.locator(".llmstream-box .thumbnail-image")).to_be_visible(timeout=TIMEOUT_MS)
         chat.ask("What is it?")
         chat.shows("A sun.")
         chat.ends()
         assert [("What is it?", 1)] == sent(upstream)
-        shown = page.locator("#chat .user-row img")
+        shown = page.locator(".llmstream-chat .user-row img")
         assert shown.evaluate("image => image.naturalWidth") == 300
         chat.press("Edit")
         page.get_by_role("log").get_by_role("textbox").fill("What else?")
@@ -76,8 +76,8 @@ def test_an_image_is_asked_about(page: Page, settings: Settings, upstream: DemoO
         chat.ends()
         assert [("What else?", 1)] == sent(upstream)
         chat.press("Undo")
-        expect(page.locator("#box textarea")).to_have_value("What else?", timeout=TIMEOUT_MS)
-        expect(page.locator("#box .thumbnail-image")).to_be_visible(timeout=TIMEOUT_MS)
+        expect(page.locator(".llmstream-box textarea")).to_have_value("What else?", timeout=TIMEOUT_MS)
+        expect(page.locator(".llmstream-box .thumbnail-image")).to_be_visible(timeout=TIMEOUT_MS)
         chat.pick("demo:latest")
         expect(attach).to_have_count(0, timeout=TIMEOUT_MS)
 
@@ -94,18 +94,38 @@ def test_a_chat_beside_other_components(page: Page, settings: Settings, upstream
         page.set_viewport_size({"width": 1280, "height": 800})
         page.goto(url, timeout=TIMEOUT_MS)
         chat.has_models()
-        notes, room = page.get_by_label("Notes").bounding_box(), page.locator("#chat").bounding_box()
+        notes, room = page.get_by_label("Notes").bounding_box(), page.locator(".llmstream-chat").bounding_box()
         assert notes is not None
         assert room is not None
         assert (320, True) == (room["height"], room["x"] > notes["x"] + notes["width"])
         expect(page.get_by_role("heading", name="llmstream")).to_have_count(0)
-        page.locator("#box textarea").fill("Why?")
-        page.locator("#box textarea").press("Enter")
+        page.locator(".llmstream-box textarea").fill("Why?")
+        page.locator(".llmstream-box textarea").press("Enter")
         chat.shows("Because.")
         chat.ends()
         page.get_by_role("log").get_by_role("button", name=re.compile("^like$", re.IGNORECASE)).click()
         assert eventually(lambda: bool(likes))
     assert (True, "Why?", "Because.") == (likes[0].liked, likes[0].question, likes[0].text)
+
+
+def test_two_chats_on_a_page(page: Page, settings: Settings) -> None:
+    """Each has its looks and its own conversation, and the cursor goes back to the box that was asked in."""
+    with gradio.Blocks() as demo, gradio.Row():
+        create_chat(lambda question: "One: " + question, settings=settings)
+        create_chat(lambda question: "Two: " + question, settings=settings)
+    with launched(demo) as url:
+        page.goto(url, timeout=TIMEOUT_MS)
+        logs, boxes = page.get_by_role("log"), page.locator(".llmstream-box textarea")
+        boxes.nth(1).fill("Why?")
+        boxes.nth(1).press("Enter")
+        expect(logs.nth(1)).to_contain_text("Two: Why?", timeout=TIMEOUT_MS)
+        expect(boxes.nth(1)).to_be_focused(timeout=TIMEOUT_MS)
+        boxes.nth(0).fill("And now?")
+        boxes.nth(0).press("Enter")
+        expect(logs.nth(0)).to_contain_text("One: And now?", timeout=TIMEOUT_MS)
+        expect(boxes.nth(0)).to_be_focused(timeout=TIMEOUT_MS)
+        for log in logs.all():
+            expect(log.locator(".message.bot")).to_have_css("padding-left", "0px")
 
 
 def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: DemoOllama) -> None:
@@ -130,7 +150,7 @@ def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: D
         page.reload()
         chat.shows("Stopped")
         page.get_by_role("button", name="Clear").click()
-        expect(page.locator("#chat .bot-row")).to_have_count(0, timeout=TIMEOUT_MS)
+        expect(page.locator(".llmstream-chat .bot-row")).to_have_count(0, timeout=TIMEOUT_MS)
         page.reload()
         chat.has_models()
         assert [] == chat.answers

@@ -281,9 +281,24 @@ def test_page_offers_programs_nothing(settings: Settings) -> None:
 def test_panel_is_for_the_default_chain(settings: Settings) -> None:
     """A chain of one's own has no model to choose and no settings."""
     plain = create_chat(lambda text: text, settings=settings)
-    elements = {block.elem_id for block in plain.blocks.values()}
-    assert not {"model", "panel"} & elements
-    assert {"box", "chat"} <= elements
+    classes = {name for block in plain.blocks.values() for name in block.elem_classes or ()}
+    assert not {"llmstream-model", "llmstream-panel"} & classes
+    assert {"llmstream-box", "llmstream-chat"} <= classes
+
+
+def test_a_page_that_goes_before_it_reads(
+    settings: Settings, upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that has asked, and is gone before it opens the stream of its events, frees the model too."""
+    monkeypatch.setattr("llmstream.gradio.asking.GONE_AFTER_S", 0.1)
+    with launched(settings) as url:
+        functions = get(f"{url}/config").json()["dependencies"]
+        answering = next(each for each in functions if len(each["inputs"]) == 5)
+        data = [[message("user", "Why?")], "demo:endless-30", "", "", False]
+        asked = {"data": data, "fn_index": answering["id"], "session_hash": "gone"}
+        assert 200 == httpx.post(f"{url}/gradio_api/queue/join", json=asked).status_code
+        assert upstream.wait_active()
+        assert upstream.wait_idle()
 
 
 def test_operators_system_prompt_is_not_sent_to_the_page(settings: Settings) -> None:

@@ -306,12 +306,15 @@ async def test_server_that_is_no_ollama() -> None:
     async def broken(body: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
 
-    for each in (script, broken):
+    async def other(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 9\r\n\r\nNot Found")
+
+    for each, told in ((script, "not an Ollama"), (broken, "status 500"), (other, "not an Ollama")):
         async with raw_server(each) as (url, _):
             server = Ollama(Endpoint(url=url))
-            with pytest.raises(UpstreamError):
+            with pytest.raises(UpstreamError, match=told):
                 await server.models()
-            with pytest.raises(UpstreamError):
+            with pytest.raises((UpstreamError, ModelNotFound)):
                 await server.capabilities("m")
             assert not await server.running()
 

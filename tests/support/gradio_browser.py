@@ -49,11 +49,11 @@ class Chat:
 
     def ends(self) -> None:
         """Waits for the end of an answer."""
-        expect(self.page.locator("#box .submit-button")).to_be_visible(timeout=TIMEOUT_MS)
+        expect(self.page.locator(".llmstream-box .submit-button")).to_be_visible(timeout=TIMEOUT_MS)
 
     def stop(self) -> None:
         """Press Stop, and wait for the mark of a stopped answer."""
-        self.page.locator("#box .stop-button").click(timeout=TIMEOUT_MS)
+        self.page.locator(".llmstream-box .stop-button").click(timeout=TIMEOUT_MS)
         self.shows("Stopped")
         self.ends()
 
@@ -64,7 +64,7 @@ class Chat:
     @property
     def answers(self) -> list[str]:
         """The texts of the answers."""
-        found = self.page.locator("#chat .bot-row .message-content").all_inner_texts()
+        found = self.page.locator(".llmstream-chat .bot-row .message-content").all_inner_texts()
         return [text.strip() for text in found if text.strip()]
 
 
