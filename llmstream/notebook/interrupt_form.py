@@ -26,7 +26,7 @@ class Asked:
         self._on_answers = on_answers
         self._fields = {each["id"]: _field_for(each) for each in interrupts}
         self._problem = ipywidgets.Label()
-        self._button = ipywidgets.Button(description="Continue", icon="play", layout={"width": "auto"})
+        self._button = ipywidgets.Button(description="Answer", icon="play", layout={"width": "auto"})
         self._button.on_click(lambda button: self._send())
         fields = [field.box for field in self._fields.values()]
         self.box = ipywidgets.VBox([*fields, ipywidgets.HBox([self._button, self._problem])])

@@ -31,7 +31,7 @@ def asked(kernel: Kernel) -> Panel:
     panel.ask(QUESTION)
     panel.wait_for("Waiting for an answer")
     panel.wait_ended()
-    kernel.wait(lambda: kernel.has("Continue"))
+    kernel.wait(lambda: kernel.has("Answer"))
     return panel
 
 
@@ -45,17 +45,17 @@ def test_a_call_is_decided_on(kernel: Kernel, decision: str) -> None:
     if decision == "edit":
         arguments = kernel.find(_model_name="TextareaModel")
         kernel.set(arguments, value="[1]")
-        kernel.press("Continue")
+        kernel.press("Answer")
         kernel.wait(lambda: any("must be a JSON object" in str(w.get("value")) for w in kernel.widgets.values()))
         kernel.set(arguments, value='{"city": "Oslo"}')
     elif decision == "reject":
         kernel.wait(lambda: any(state.get("placeholder") == "Why not" for state in kernel.widgets.values()))
         kernel.set(kernel.find(placeholder="Why not"), value="18 degrees and rainy")
-    kernel.press("Continue")
+    kernel.press("Answer")
     panel.wait_for(RESULTS[decision])
     panel.wait_for("tokens/s")
     panel.wait_ended()
-    assert not kernel.has("Continue")
+    assert not kernel.has("Answer")
     said = kernel.value("chat.messages")
     assert ["user", "assistant"] == [each["role"] for each in said]
     assert said[1]["content"].startswith("In Paris it is ")
@@ -67,14 +67,14 @@ def test_a_call_is_decided_on(kernel: Kernel, decision: str) -> None:
 def test_retry_and_another_question(kernel: Kernel) -> None:
     """Retry asks the question anew, so that the agent asks again; another question takes the place of an answer."""
     panel = asked(kernel)
-    kernel.press("Continue")
+    kernel.press("Answer")
     panel.wait_for("tokens/s")
     panel.wait_ended()
     kernel.press("Retry")
-    kernel.wait(lambda: kernel.has("Continue") and not panel.button("Send")["disabled"])
+    kernel.wait(lambda: kernel.has("Answer") and not panel.button("Send")["disabled"])
     assert ["user"] == [each["role"] for each in kernel.value("chat.messages")]
     panel.send("What is 2 plus 2?")
-    kernel.wait(lambda: not kernel.has("Continue"))
+    kernel.wait(lambda: not kernel.has("Answer"))
     panel.wait_for("2 plus 2 is")  # a small model does not calculate
     kernel.run("chat.close()")
 
