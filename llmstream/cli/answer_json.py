@@ -25,12 +25,12 @@ from llmstream.events import (
     json_value,
     to_dict,
 )
-from llmstream.view.answer import Answer
+from llmstream.view.answer import AnswerText
 
 
 def print_answer(events: Generator[Event, None, None]) -> int:
     """Prints the answer that the events make, whatever came of it; the exit code is that of an answer for people."""
-    answer, model = Answer(), ""
+    answer, model = AnswerText(), ""
     end: Any = Cancelled("stop")
     code = None
     try:
@@ -60,7 +60,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(json_value(value)), flush=True)
 
 
-def _fields(answer: Answer, model: str, end: Terminal) -> dict[str, Any]:
+def _fields(answer: AnswerText, model: str, end: Terminal) -> dict[str, Any]:
     """The answer's fields; null for what there is none of."""
     ended = end if isinstance(end, Finished | Interrupted) else None
     return {

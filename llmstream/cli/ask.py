@@ -34,7 +34,7 @@ from llmstream.events import (
 )
 from llmstream.ollama.models import PROMPT_TRUNCATED
 from llmstream.runs.continuing import can_continue
-from llmstream.view.answer import BETWEEN_MESSAGES, Answer
+from llmstream.view.answer import BETWEEN_MESSAGES, AnswerText
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import on_terminal, open_console, open_view
@@ -182,7 +182,7 @@ def _asked_for(interrupts: Sequence[Interrupt]) -> str:
 
 
 def _show(events: Generator[Event, None, None]) -> Outcome:
-    text = Answer()
+    text = AnswerText()
     model, end = "", None
     try:
         # The model is stopped before what came is laid out.

@@ -14,14 +14,14 @@ from llmstream.demo_ollama.fallback import Fallback
 from llmstream.errors import LlmstreamError
 from llmstream.ollama.models import NO_MODEL
 from llmstream.ollama.names import same_model
-from llmstream.ollama.upstream import Model
+from llmstream.ollama.upstream import ServedModel
 from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import open_console
 
 # A model, and what it can do.
-Able = tuple[Model, frozenset[str]]
+Able = tuple[ServedModel, frozenset[str]]
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ _OWN_THREAD = (
 _LOOP_GONE = "The event loop that makes this stream is not in this process (any more). Open the stream after the fork."
 
 
-class Threads:
+class ThreadPool:
     """Threads for what blocks, apart from everybody else's; at most `most` at once. A forked child gets new ones."""
 
     def __init__(self, most: int, name: str) -> None:
@@ -56,10 +56,10 @@ class Threads:
 
 # For a chain's sync steps. One may wait for others, asked through `stream`, and those for further ones: with a limit
 # of what a machine has of processors, all of them would wait for a thread for ever.
-steps = Threads(10_000, "llmstream-step")
+steps = ThreadPool(10_000, "llmstream-step")
 
 # For questions of our own, to Ollama or about an address, which never wait behind a user's code.
-questions = Threads(8, "llmstream-ask")
+questions = ThreadPool(8, "llmstream-ask")
 
 
 async def call(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -15,7 +15,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from llmstream.chain.listeners import GroupListener
 from llmstream.core.emitter import Emitter
-from llmstream.core.reader import Part, Reader, reasoning_of, text_of
+from llmstream.core.reader import ChainPart, Reader, reasoning_of, text_of
 from llmstream.core.task_cleanup import end_branch
 from llmstream.events import Status, Usage
 from llmstream.ollama.chunks import Chunk, joined
@@ -35,8 +35,8 @@ class Watcher(GroupListener):
         self.load_s: float | None = None
         self.tokens_per_s: float | None = None
         self.model_failed = False
-        self.models: dict[UUID, Part] = {}
-        self._parts: dict[UUID, Part] = {}
+        self.models: dict[UUID, ChainPart] = {}
+        self._parts: dict[UUID, ChainPart] = {}
         self._over = False
         self._emitter = emitter
         self._reader = reader
@@ -119,7 +119,7 @@ class Watcher(GroupListener):
         part.truncated = part.is_ollama and not part.reason and generation is not None
         self._call(self._model_ended, part, message, info)
 
-    def _model_ended(self, part: Part, message: BaseMessage | None, info: Mapping[str, Any]) -> None:
+    def _model_ended(self, part: ChainPart, message: BaseMessage | None, info: Mapping[str, Any]) -> None:
         """Adds up what models used: in the reader's thread, since they may end in several at once."""
         self.load_s = round(info["load_duration"] / 1e9, 6) if info.get("load_duration") else self.load_s
         if info.get("eval_count") and info.get("eval_duration") and not part.is_inner:
@@ -184,9 +184,9 @@ class Watcher(GroupListener):
         serialized: Any,
         run_id: UUID,
         said: Mapping[str, Any],
-    ) -> Part:
+    ) -> ChainPart:
         self._check()
-        self._parts[run_id] = part = Part(
+        self._parts[run_id] = part = ChainPart(
             id=run_id,
             kind=kind,
             parent=self._parts.get(said["parent_run_id"]) if said.get("parent_run_id") else None,
@@ -203,7 +203,7 @@ class Watcher(GroupListener):
         part.has_tools = bool((said.get("invocation_params") or {}).get("tools"))
         self.models[run_id] = part
 
-    def _model_over(self, run_id: UUID) -> Part | None:
+    def _model_over(self, run_id: UUID) -> ChainPart | None:
         self._parts.pop(run_id, None)
         return self.models.pop(run_id, None)
 

@@ -8,11 +8,11 @@ from typing import Any
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
-from llmstream.core.draft_reader import DraftReader, Kept
+from llmstream.core.draft_reader import DraftReader, KeptMessage
 from llmstream.core.emitter import Emitter
 from llmstream.core.inspection import last_steps, unbound
 from llmstream.core.items import ANSWER_KEYS, INPUT_KEYS
-from llmstream.core.reader import Part, text_of
+from llmstream.core.reader import ChainPart, text_of
 from llmstream.core.sources import are_documents
 
 # The chain that answers from documents, whatever chain it is a part of.
@@ -31,9 +31,9 @@ class ClassicReader(DraftReader):
         self._keys = [key for key in getattr(chain, "output_keys", ()) if key not in INPUT_KEYS]
         self._is_agent = type(chain).__name__ == "AgentExecutor"
         self._speaks = self._is_agent and _calls_tools(chain)
-        self._kept: list[Kept] = []
+        self._kept: list[KeptMessage] = []
 
-    def may_show(self, part: Part) -> bool:
+    def may_show(self, part: ChainPart) -> bool:
         """False for text that rewrites the question or is put together later; True for an agent, the chain itself, or
         one over all documents.
         """
@@ -68,7 +68,7 @@ class ClassicReader(DraftReader):
 
     def _keep(self, text: str, id: str | None = None) -> None:
         if text and all(text != each.text for each in self._kept):
-            self._kept.append(Kept(id or f"{len(self._kept)}", text))
+            self._kept.append(KeptMessage(id or f"{len(self._kept)}", text))
 
 
 def _calls_tools(executor: Any) -> bool:

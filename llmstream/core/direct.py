@@ -21,7 +21,7 @@ from llmstream.core.answering_model import Shape, shape_of
 from llmstream.core.callbacks import Watcher
 from llmstream.core.emitter import Emitter
 from llmstream.core.inspection import sync_parts
-from llmstream.core.reader import Part, Reader, is_set_apart
+from llmstream.core.reader import ChainPart, Reader, is_set_apart
 from llmstream.core.run_guard import guarded_run
 from llmstream.events import Usage
 from llmstream.ollama.chunks import Chunk, LastChunk
@@ -144,7 +144,7 @@ async def _run_before(shape: Shape, value: Any, watcher: Watcher, emitter: Emitt
 class _BeforeReader(Reader):
     """A reader of the steps before the model: tells their tools and documents; their text is no part of the answer."""
 
-    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+    def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
         """Notes the calls that a model asks for: the steps after it may carry them out."""
         if message is not None and not part.is_inner:
             self.calls.ask(getattr(message, "tool_calls", ()))

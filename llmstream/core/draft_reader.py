@@ -9,11 +9,11 @@ from langchain_core.messages import BaseMessage
 
 from llmstream.core.emitter import Emitter
 from llmstream.core.messages import Message
-from llmstream.core.reader import Part, Reader
+from llmstream.core.reader import ChainPart, Reader
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptMessage:
     """A message that the chain keeps; id: LangChain's, or a place; name: of the node that wrote it."""
 
     id: str
@@ -28,7 +28,7 @@ class _Draft:
     settled: whether the chain keeps it. may_go: whether it is taken back where the chain does not.
     """
 
-    part: Part | None
+    part: ChainPart | None
     message: Message
     settled: bool = False
     may_go: bool = True
@@ -42,19 +42,19 @@ class DraftReader(Reader):
         self._drafts: dict[str, _Draft] = {}  # by the id that LangChain gives the message of a model's run
         self._settled: dict[str, tuple[Message, str]] = {}  # by the id of what was kept
 
-    def name_of(self, part: Part) -> str | None:
+    def name_of(self, part: ChainPart) -> str | None:
         """The name under which a model's text is shown."""
         return None
 
-    def is_answer(self, part: Part) -> bool:
+    def is_answer(self, part: ChainPart) -> bool:
         """True if a model's text may be a part of the answer."""
         return not part.is_inner
 
-    def may_show(self, part: Part) -> bool:
+    def may_show(self, part: ChainPart) -> bool:
         """True if a model's text is shown while it comes: shown text can't be taken back from every client."""
         return True
 
-    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+    def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Adds a piece to the draft of a model."""
         draft = self._draft(part)
         if draft is None:
@@ -65,7 +65,7 @@ class DraftReader(Reader):
             message.held = True  # an object for another node, more often than a text
         self.messages.say(message, text)
 
-    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+    def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
         """Closes the draft of a model."""
         super().model_ended(part, message)
         draft = self._draft(part) if message is not None else self._drafts.get(_id_of(part))
@@ -84,7 +84,7 @@ class DraftReader(Reader):
             self._drafts[message_id] = _Draft(None, self.messages.begin(), may_go=False)
         self.messages.say(self._drafts[message_id].message, text)
 
-    def settle(self, kept: Sequence[Kept], *, removed: Collection[str] = (), final: bool = False) -> None:
+    def settle(self, kept: Sequence[KeptMessage], *, removed: Collection[str] = (), final: bool = False) -> None:
         """Tells what the chain keeps, as far as it was not told; takes back what was told and is not kept.
 
         kept: all messages of this run that the chain keeps now, in their order. removed: the ids of those that it took
@@ -100,7 +100,7 @@ class DraftReader(Reader):
                 if draft.may_go and not draft.settled:
                     self.messages.withdraw(draft.message)
 
-    def _settle(self, kept: Kept) -> None:
+    def _settle(self, kept: KeptMessage) -> None:
         if kept.id in self._settled:
             message, text = self._settled[kept.id]
             if text != kept.text:
@@ -120,7 +120,7 @@ class DraftReader(Reader):
                 message = self._amend(message, message.text, kept)
         self._settled[kept.id] = message, kept.text
 
-    def _amend(self, message: Message, text: str, kept: Kept) -> Message:
+    def _amend(self, message: Message, text: str, kept: KeptMessage) -> Message:
         """Gives a draft the text that was kept: the rest is said, or the draft is withdrawn and said anew."""
         if kept.text.startswith(text) and (message.held or message is self.messages.last_told):
             self.messages.release(message)
@@ -142,7 +142,7 @@ class DraftReader(Reader):
                 return draft
         return None
 
-    def _draft(self, part: Part) -> _Draft | None:
+    def _draft(self, part: ChainPart) -> _Draft | None:
         draft = self._drafts.get(_id_of(part))
         if draft is None and self.is_answer(part):
             message = self.messages.begin(self.name_of(part), held=not self.may_show(part))
@@ -150,6 +150,6 @@ class DraftReader(Reader):
         return draft
 
 
-def _id_of(part: Part) -> str:
+def _id_of(part: ChainPart) -> str:
     """The id of the message that a model's run makes."""
     return f"lc_run--{part.id}"

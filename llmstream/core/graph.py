@@ -18,7 +18,7 @@ from llmstream.core.graph_state import Judgement, NewMessages, messages_in
 from llmstream.core.graph_structure import structure
 from llmstream.core.graph_thread import BREAKPOINT
 from llmstream.core.items import INPUT_KEYS
-from llmstream.core.reader import ANSWERS, Part, as_messages, messages_in_list, text_of
+from llmstream.core.reader import ANSWERS, ChainPart, as_messages, messages_in_list, text_of
 from llmstream.core.sources import are_documents
 from llmstream.events import Interrupt, json_value
 
@@ -48,22 +48,22 @@ class GraphReader(DraftReader):
         self._written: set[str] = set()
         self._told_data: dict[str, Any] = {}
         self._pieces = 0
-        self._speaking: set[Part] = set()  # the models whose text is shown while it comes
+        self._speaking: set[ChainPart] = set()  # the models whose text is shown while it comes
         self.sources.held = True
         self.messages.before_first = self._tell_sources
         self.messages.after_withdrawn = self.sources.withdraw
 
-    def name_of(self, part: Part) -> str | None:
+    def name_of(self, part: ChainPart) -> str | None:
         """The name of the outermost graph's node in which a model runs."""
         return _namespace(part)[0] or part.told("langgraph_node")
 
-    def is_answer(self, part: Part) -> bool:
+    def is_answer(self, part: ChainPart) -> bool:
         """False for a model that works for another part, chooses the next node, or runs in a node not asked for."""
         if not super().is_answer(part) or not part.told(ANSWERS) or self._structure.is_router(part):
             return False
         return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
-    def may_show(self, part: Part) -> bool:
+    def may_show(self, part: ChainPart) -> bool:
         """True only if no later node can replace what the model says."""
         if self._answer_nodes:
             return True
@@ -74,14 +74,14 @@ class GraphReader(DraftReader):
         is_first = all(self.name_of(earlier) == name for earlier in self._speaking)
         return is_first and not self._structure.is_rewritten and name in self._structure.shown
 
-    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+    def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Tells what a model says; a kept message is settled when the next one begins: until then it may go."""
         if text and part not in self._speaking and self.is_answer(part) and self.may_show(part):
             self._speaking.add(part)
             self._settle_state()
         super().model_said(part, text, reasoning)
 
-    def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
+    def tool_began(self, part: ChainPart, call_id: str | None, arguments: object) -> None:
         """Settles what the graph has said before its tools run."""
         if self._structure.is_rewritten:
             self._settle_state()
@@ -181,7 +181,7 @@ class GraphReader(DraftReader):
         self.sources.tell(message)
 
 
-def _namespace(part: Part) -> list[str]:
+def _namespace(part: ChainPart) -> list[str]:
     """The nodes in which a part runs, the outermost graph's first."""
     namespace = str(part.told("langgraph_checkpoint_ns") or "")
     return [level.partition(":")[0] for level in namespace.split("|")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from llmstream.core.draft_reader import Kept
+from llmstream.core.draft_reader import KeptMessage
 from llmstream.core.items import ANSWER_KEYS
 from llmstream.core.messages import Message
 from llmstream.core.reader import as_messages, text_of
@@ -38,7 +38,7 @@ class NewMessages:
             if message.id:
                 self._nodes.setdefault(message.id, node)
 
-    def of(self, state: Any, nodes: Collection[str], *, final: bool = False) -> list[Kept]:
+    def of(self, state: Any, nodes: Collection[str], *, final: bool = False) -> list[KeptMessage]:
         """The messages that are the answer: AI messages, human ones of the graph's that say who speaks, and the
         results of tools that end it (`return_direct`).
 
@@ -54,7 +54,7 @@ class NewMessages:
             text = text_of(message)
             is_said = isinstance(message, AIMessage) or (isinstance(message, HumanMessage) and message.name is not None)
             if (is_said or place >= last) and text and not is_handoff and (not nodes or node in nodes):
-                kept.append(Kept(message.id or f"#{place}", text, node or message.name))
+                kept.append(KeptMessage(message.id or f"#{place}", text, node or message.name))
         return kept
 
     def open_calls(self, state: Any) -> list[str]:
@@ -103,7 +103,7 @@ class Judgement:
         self._drafts = drafts
         self._is_written = is_written
 
-    def kept(self) -> list[Kept]:
+    def kept(self) -> list[KeptMessage]:
         """The messages that make up the answer."""
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else self._returned(self._state)
         if said and self._is_written and not self._is_draft(said[-1]):
@@ -112,12 +112,12 @@ class Judgement:
         last = [] if self._is_written or not isinstance(self._state, Mapping | None) else self._last_words()
         is_made_of_it = bool(standing and last) and standing[0] in last[0]
         texts = said or (last if is_made_of_it else standing or last or self._standing_drafts(in_lists=True))
-        return [Kept(f"={place}", text) for place, text in enumerate(texts)]
+        return [KeptMessage(f"={place}", text) for place, text in enumerate(texts)]
 
-    def beside_messages(self, draft: Message) -> list[Kept]:
+    def beside_messages(self, draft: Message) -> list[KeptMessage]:
         """The last text of a model, where an answer key holds it beside messages that say something else."""
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
-        return [Kept("=", text) for text in said if draft.text.strip() and text.strip() == draft.text.strip()]
+        return [KeptMessage("=", text) for text in said if draft.text.strip() and text.strip() == draft.text.strip()]
 
     def _under_answer_keys(self) -> list[str]:
         for key in ANSWER_KEYS:

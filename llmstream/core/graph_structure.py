@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 
 from llmstream.core.by_chain import ByChain
 from llmstream.core.inspection import has_fallbacks, last_steps
-from llmstream.core.reader import Part, step_of
+from llmstream.core.reader import ChainPart, step_of
 
 _END = "__end__"
 
@@ -38,9 +38,9 @@ class Structure:
     own_steps: Mapping[str, int]
     private: frozenset[str]
 
-    def is_router(self, part: Part) -> bool:
+    def is_router(self, part: ChainPart) -> bool:
         """True if a part runs in the path of a conditional edge: LangGraph runs it as a part of the node before."""
-        above: Part | None = part
+        above: ChainPart | None = part
         while above is not None and above.parent is not None:
             node = above.parent
             if any(tag.startswith("graph:step:") for tag in node.tags):

@@ -16,7 +16,7 @@ from llmstream.core.emitter import Emitter
 from llmstream.core.graph_steps import whole_state
 from llmstream.core.inspection import answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.messages import Message
-from llmstream.core.reader import Part, Reader, as_messages, messages_in_list, reasoning_of, step_of, text_of
+from llmstream.core.reader import ChainPart, Reader, as_messages, messages_in_list, reasoning_of, step_of, text_of
 from llmstream.core.sources import are_documents
 from llmstream.events import json_value
 
@@ -44,9 +44,9 @@ class ItemsReader(Reader):
         self._inputs: dict[str, Any] = {}  # under `INPUT_KEYS`
         self._said: dict[str | None, Message] = {}  # by the key, or the id of the message, that they came under
         self._ids: dict[str, str | None] = {}  # from the id of a message to its key in `_said`
-        self._models: list[Part] = []
-        self._texts: dict[Part, list[str]] = {}
-        self._thoughts: dict[Part, str] = {}
+        self._models: list[ChainPart] = []
+        self._texts: dict[ChainPart, list[str]] = {}
+        self._thoughts: dict[ChainPart, str] = {}
         self._keys: set[str] = set()  # those of a parallel under which a model answers
         self._whole_message: BaseMessage | None = None  # of the last model
         self._parser = final_parser(chain)
@@ -61,7 +61,7 @@ class ItemsReader(Reader):
 
     # What the callbacks tell
 
-    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+    def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Keeps a model's thinking until its text is shown; that of the only model which can answer is told at once."""
         if part not in self._texts:
             self._texts[part] = []
@@ -75,7 +75,7 @@ class ItemsReader(Reader):
             elif not (self._step and 0 < step < self._step):  # what an earlier step thinks is its own affair
                 self._thoughts[part] = self._thoughts.get(part, "") + reasoning
 
-    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+    def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
         """Takes in a model's calls: the chain may carry them out, or make a part of its answer of them."""
         super().model_ended(part, message)
         if message is None:
@@ -205,7 +205,7 @@ class ItemsReader(Reader):
                 self.messages.think(self._of(key), thoughts)
         self.messages.say(self._of(key), text)
 
-    def _think(self, part: Part, reasoning: str) -> None:
+    def _think(self, part: ChainPart, reasoning: str) -> None:
         self._answer_key = self._answer_key or next((key for key in _keys_of(part) if key in ANSWER_KEYS), None)
         keys = [key for key in _keys_of(part) if key != self._answer_key]
         self.messages.think(self._of(keys[0] if keys else None), reasoning)
@@ -227,7 +227,7 @@ class ItemsReader(Reader):
             self._data[key] = value
 
 
-def _step_of(part: Part) -> int:
+def _step_of(part: ChainPart) -> int:
     """The step of the outermost sequence in which a part runs; 0 where there is none."""
     step, above = 0, part
     while above is not None:
@@ -236,10 +236,10 @@ def _step_of(part: Part) -> int:
     return step
 
 
-def _keys_of(part: Part) -> list[str]:
+def _keys_of(part: ChainPart) -> list[str]:
     """The keys of parallels in which a part runs, the outermost first."""
     keys: list[str] = []
-    above: Part | None = part
+    above: ChainPart | None = part
     while above is not None:
         keys += [tag.removeprefix("map:key:") for tag in above.tags if tag.startswith("map:key:")]
         above = above.parent

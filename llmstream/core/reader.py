@@ -22,7 +22,7 @@ ANSWERS = "llmstream_answers"
 
 
 @dataclass(eq=False)
-class Part:
+class ChainPart:
     """A part of a chain that runs: a model, a tool, a retriever, or a chain.
 
     is_ollama, has_tools, streaming, heard_at: of a model; heard_at by the monotonic clock, in seconds. text: what a
@@ -31,7 +31,7 @@ class Part:
 
     id: UUID
     kind: Literal["model", "tool", "retriever", "chain"]
-    parent: Part | None
+    parent: ChainPart | None
     name: str
     tags: Sequence[str] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Part:
 
     def told(self, name: str) -> Any:
         """The value that the metadata hold for a part, or else for the part around it; None where there is none."""
-        part: Part | None = self
+        part: ChainPart | None = self
         while part is not None and name not in part.metadata:
             part = part.parent
         return part.metadata[name] if part is not None else None
@@ -63,7 +63,7 @@ class Part:
         return is_set_apart(self.tags, self.metadata) or self.is_under("tool", "retriever")
 
 
-def step_of(part: Part) -> int:
+def step_of(part: ChainPart) -> int:
     """The number of a part's step in the sequence around it, from 1; 0 where it is no step."""
     steps = [tag for tag in part.tags if tag.startswith("seq:step:")]
     return int(steps[-1].rpartition(":")[2]) if steps else 0
@@ -87,7 +87,7 @@ class Reader:
         self.messages = Messages(emitter, named=named)
         self.calls = Calls(emitter)
         self.sources = Sources(emitter)
-        self.shown: list[Part] = []  # the models whose text is a part of the answer
+        self.shown: list[ChainPart] = []  # the models whose text is a part of the answer
 
     def put(self, item: Any) -> None:
         """Takes in an item that the chain yields."""
@@ -95,29 +95,29 @@ class Reader:
     def end(self) -> None:
         """Takes in that the chain has come to its end."""
 
-    def model_said(self, part: Part, text: str, reasoning: str) -> None:
+    def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Takes in a piece of a model's answer, or of its thinking."""
 
-    def model_ended(self, part: Part, message: BaseMessage | None) -> None:
+    def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
         """Takes in a model's whole answer, or None where the model failed."""
         if part.is_under("tool"):
             self.calls.hide(call["id"] for call in getattr(message, "tool_calls", ()))
 
-    def tool_began(self, part: Part, call_id: str | None, arguments: object) -> None:
+    def tool_began(self, part: ChainPart, call_id: str | None, arguments: object) -> None:
         """Takes in that a tool runs, for a call of a model's or for the chain itself."""
         if part.is_under("tool"):
             self.calls.hide([call_id])
         else:
             part.call_id = self.calls.begin(call_id, part.name, arguments)
 
-    def tool_ended(self, part: Part, output: object) -> None:
+    def tool_ended(self, part: ChainPart, output: object) -> None:
         """Takes in the result of a tool, in whatever form."""
         for message in _tool_messages(output):
             self.tool_message(message)
         if part.call_id is not None and not isinstance(output, ToolMessage):
             self.calls.answer(part.call_id, _without_messages(output))
 
-    def tool_failed(self, part: Part, error: BaseException) -> None:
+    def tool_failed(self, part: ChainPart, error: BaseException) -> None:
         """Takes in the error of a tool; whoever ran the tool may still answer the call in words of its own."""
 
     def tool_message(self, message: ToolMessage) -> None:
@@ -125,7 +125,7 @@ class Reader:
         self.calls.answer(message.tool_call_id, message.content)
         self.sources.add(message.artifact)
 
-    def documents(self, part: Part, documents: Sequence[Document]) -> None:
+    def documents(self, part: ChainPart, documents: Sequence[Document]) -> None:
         """Tells the documents that a retriever found, but for those that it looked through itself."""
         if not part.is_under("retriever"):
             self.sources.add(documents)

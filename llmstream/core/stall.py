@@ -8,7 +8,7 @@ import time
 
 from llmstream.concurrency import Watchdog
 from llmstream.core.callbacks import Watcher
-from llmstream.core.reader import Part
+from llmstream.core.reader import ChainPart
 from llmstream.errors import LlmstreamError, UpstreamStalled, UpstreamTimeout
 from llmstream.settings import Settings
 
@@ -46,10 +46,10 @@ class StallGuard:
         if self._task is not None:
             self._task.cancel()
 
-    def _watched(self) -> list[Part]:
+    def _watched(self) -> list[ChainPart]:
         return [model for model in list(self._watcher.models.values()) if model.is_ollama]
 
-    def _limit_s(self, model: Part) -> float:
+    def _limit_s(self, model: ChainPart) -> float:
         # While a call of a tool is generated Ollama sends nothing, so there only the longer limit holds.
         in_answer = model.streaming and not model.has_tools
         return self._settings.token_timeout_s if in_answer else self._settings.first_token_timeout_s

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmstream.demo_ollama.index import PassageIndex, last_question
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
-from llmstream.demo_ollama.script import Answers, Part, Pause, Thought, after
+from llmstream.demo_ollama.script import AnswerPart, Answers, Pause, Thought, after
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.lines import whole_text
@@ -141,7 +141,7 @@ class DemoBackend:
         return self._index.find(question)
 
 
-def _pieces(part: Part, *, is_thinking: bool) -> Iterable[Piece]:
+def _pieces(part: AnswerPart, *, is_thinking: bool) -> Iterable[Piece]:
     match part:
         case str():
             return (Piece(content=token) for token in tokens(part))

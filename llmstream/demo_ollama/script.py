@@ -28,8 +28,8 @@ class Pause:
     seconds: float
 
 
-Part = str | Thought | ToolCall | Pause
-Script = Part | Sequence[Part] | Callable[[ChatRequest], "Part | Sequence[Part]"]
+AnswerPart = str | Thought | ToolCall | Pause
+Script = AnswerPart | Sequence[AnswerPart] | Callable[[ChatRequest], "AnswerPart | Sequence[AnswerPart]"]
 
 
 class Answers(dict[Any, Any]):
@@ -55,7 +55,7 @@ class Answers(dict[Any, Any]):
             self[asked] = script
         self.default = getattr(answers, "default", self.default)
 
-    def find(self, request: ChatRequest, question: str) -> Sequence[Part] | None:
+    def find(self, request: ChatRequest, question: str) -> Sequence[AnswerPart] | None:
         """The parts to say now, None where nothing is scripted.
 
         Parts behind a tool call are for the request that brings its result. Raises `OllamaError` with one sentence
@@ -91,11 +91,11 @@ def _failed(question: str, how: str) -> OllamaError:
     return OllamaError(told)
 
 
-def after(parts: Sequence[Part], begun: str) -> Sequence[Part]:
+def after(parts: Sequence[AnswerPart], begun: str) -> Sequence[AnswerPart]:
     """The rest of an answer that the client has begun; all of it where the answer begins in another way."""
     if not begun or not "".join(part for part in parts if isinstance(part, str)).startswith(begun):
         return parts
-    rest: list[Part] = []
+    rest: list[AnswerPart] = []
     for part in parts:
         if begun and isinstance(part, str):
             part, begun = part[len(begun) :], begun[len(part) :]
@@ -104,8 +104,8 @@ def after(parts: Sequence[Part], begun: str) -> Sequence[Part]:
     return rest
 
 
-def _parts(script: object) -> Sequence[Part]:
-    parts: list[Part] = []
+def _parts(script: object) -> Sequence[AnswerPart]:
+    parts: list[AnswerPart] = []
     for part in script if isinstance(script, list | tuple) else [script]:
         if not isinstance(part, str | Thought | ToolCall | Pause):
             raise TypeError(f"An answer is {_TAKES}; got {part!r}.")
@@ -113,9 +113,9 @@ def _parts(script: object) -> Sequence[Part]:
     return parts
 
 
-def _turns(parts: Sequence[Part]) -> list[list[Part]]:
+def _turns(parts: Sequence[AnswerPart]) -> list[list[AnswerPart]]:
     """The parts by request: calls in a row are made together and end one."""
-    turns: list[list[Part]] = [[]]
+    turns: list[list[AnswerPart]] = [[]]
     for is_call, group in groupby(parts, lambda part: isinstance(part, ToolCall)):
         if turns[-1] and isinstance(turns[-1][-1], ToolCall) and not is_call:
             turns.append([])

@@ -19,7 +19,7 @@ from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Interrupt, Interrupted
 from llmstream.gradio.images import with_images
 from llmstream.gradio.messages import Cut, note, without_options
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepare
 from llmstream.http.service import Service
@@ -111,7 +111,7 @@ class Turns:
 
     async def answer(
         self, session: Session, fields: Mapping[str, Any], request: HTTPConnection | None = None
-    ) -> AsyncGenerator[View, None]:
+    ) -> AsyncGenerator[ChatView, None]:
         """The answer as it grows; the last view has ended, unless the page went on to something else.
 
         fields: those of a `RunRequest`, and `answer`, where the page answers what the chain asked. request: for
@@ -132,7 +132,7 @@ class Turns:
             return [*map(without_options, cut.messages), note("⚠️ Not continued", error.message)]
         return [*map(without_options, cut.answered_by(run.id))]
 
-    async def follow(self, session: Session, run_id: str, *, is_own: bool = False) -> AsyncGenerator[View, None]:
+    async def follow(self, session: Session, run_id: str, *, is_own: bool = False) -> AsyncGenerator[ChatView, None]:
         """The answer of a run that this page, or an earlier one, has begun, from its beginning."""
         await self.leave(session)
         thread = self._threads.get(session) or _Thread()
@@ -142,9 +142,9 @@ class Turns:
             async for view in views:
                 yield view
 
-    async def _shown(self, session: Session, thread: _Thread, turn: _Turn) -> AsyncGenerator[View, None]:
+    async def _shown(self, session: Session, thread: _Thread, turn: _Turn) -> AsyncGenerator[ChatView, None]:
         self._turns[session] = turn
-        view = View()
+        view = ChatView()
         try:
             async with aclosing(_views(turn, view)) as views:
                 async for _ in views:
@@ -191,7 +191,7 @@ class Turns:
         return await self._service.start(ask, caller=caller, request=request, grace_s=grace_s)
 
 
-async def _views(turn: _Turn, view: View) -> AsyncGenerator[View, None]:
+async def _views(turn: _Turn, view: ChatView) -> AsyncGenerator[ChatView, None]:
     """The view of an answer each time it should be shown, but for the last one."""
     try:
         async with aclosing(turn.following.lists(KEEP_ALIVE_S)) as lists:

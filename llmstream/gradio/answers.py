@@ -15,7 +15,7 @@ from llmstream.gradio.components import BUSY, IDLE
 from llmstream.gradio.messages import conversation, is_answer, run_to_follow, settled, text_of
 from llmstream.gradio.options import Options
 from llmstream.gradio.saved import Saved, Saving
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.settings import Settings
 
 State = list[Any]
@@ -76,7 +76,7 @@ class Answers:
         return [gr.update(**box, **IDLE), messages, "", *kept]
 
     async def _states(
-        self, request: gr.Request, asked: list[Any], views: AsyncGenerator[View, None], partial: Sequence[Any] = ()
+        self, request: gr.Request, asked: list[Any], views: AsyncGenerator[ChatView, None], partial: Sequence[Any] = ()
     ) -> AsyncGenerator[State, None]:
         """The page as an answer comes; partial: the part of it that is known, should its run be gone."""
         ended, saving, presence = False, None, Presence(request)

@@ -12,7 +12,7 @@ from llmstream.events import Failed, Interrupted
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.asking import connection, session
 from llmstream.gradio.options import Options
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.view.interrupts import in_words
 
 Said = list[dict[str, str]]
@@ -61,7 +61,7 @@ class _Endpoint:
                 yield _text(view), [*asked, {"role": "assistant", "content": _text(view)}]
 
 
-def _text(view: View) -> str:
+def _text(view: ChatView) -> str:
     """The answer so far, and what the chain asks behind it."""
     if not isinstance(view.ended, Interrupted):
         return view.text

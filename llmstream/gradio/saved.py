@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from llmstream.events import Interrupted
 from llmstream.gradio.messages import Message
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 
 # Ciphers and stores the conversation, which takes a browser milliseconds.
 _EVERY_S = 2.0
@@ -62,7 +62,7 @@ class Saving:
         self._caller, self._thread = caller, thread
         self._next = 0.0
 
-    def due(self, before: Sequence[Message], view: View) -> Any:
+    def due(self, before: Sequence[Message], view: ChatView) -> Any:
         """The value to keep now, or no change."""
         now = time.monotonic()
         if (now < self._next and view.ended is None) or not (view.run_id or view.ended):
@@ -70,7 +70,7 @@ class Saving:
         self._next = now + _EVERY_S
         return self.of(before, view)
 
-    def of(self, before: Sequence[Message], view: View | None = None) -> dict[str, Any]:
+    def of(self, before: Sequence[Message], view: ChatView | None = None) -> dict[str, Any]:
         """The value to keep of a conversation, and of an answer that comes."""
         answer = [] if view is None else view.messages()
         goes_on = view is not None and (view.ended is None or isinstance(view.ended, Interrupted))

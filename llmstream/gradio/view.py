@@ -19,7 +19,7 @@ from llmstream.view.progress import Part, Progress
 _BUTTONS = ("approve", EDIT, "reject")
 
 
-class View(Progress):
+class ChatView(Progress):
     """The messages of a run so far.
 
     run_id: goes into the metadata of the answer. clock: in seconds.

@@ -25,7 +25,7 @@ from llmstream.http.errors import ErrorForm
 from llmstream.http.ignored import IGNORED_HEADER, note_ignored
 from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
-from llmstream.http.stream import HEADERS, EventStream, Followed
+from llmstream.http.stream import HEADERS, EventStream, Followable
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check, check_conversation, is_allowed
@@ -199,7 +199,7 @@ class Service:
 
     def follow(
         self,
-        run: Followed,
+        run: Followable,
         encoder: Encoder,
         form: ErrorForm,
         *,

@@ -38,7 +38,7 @@ HEADERS = {
 ABORT = "llmstream.abort"
 
 
-class Followed(Protocol):
+class Followable(Protocol):
     """A run, or several, to follow; id: empty where it is no single run."""
 
     id: str
@@ -57,7 +57,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        run: Followed,
+        run: Followable,
         encoder: Encoder,
         *,
         settings: Settings,

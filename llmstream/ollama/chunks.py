@@ -29,7 +29,7 @@ _SAFE_TEXTS = (
 )
 
 
-class Message(msgspec.Struct, gc=False):
+class ChunkMessage(msgspec.Struct, gc=False):
     """A piece of the assistant's message; servers that imitate Ollama send null for nothing."""
 
     content: str | None = ""
@@ -43,7 +43,7 @@ class Chunk(msgspec.Struct, gc=False):
     prompt_eval_completed, prompt_eval_total: on a line before the answer, how much of the prompt has been read.
     """
 
-    message: Message | None = None
+    message: ChunkMessage | None = None
     done: bool | None = None
     done_reason: str | None = None
     error: Any = None
@@ -112,7 +112,7 @@ _decode_generated = msgspec.json.Decoder(_Generated).decode_lines
 
 
 def _chunk_of(line: _Generated) -> Chunk:
-    message = None if line.response is None else Message(line.response, line.thinking)
+    message = None if line.response is None else ChunkMessage(line.response, line.thinking)
     read = line.prompt_eval_completed, line.prompt_eval_total
     return Chunk(message, line.done, line.done_reason, line.error, line.logprobs, *read)
 
@@ -127,7 +127,7 @@ def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
             continue
         messages = [chunk.message for chunk in run if chunk.message is not None]
         text = "".join((each.content if is_text else each.thinking) or "" for each in messages)
-        found.append(Chunk(Message(text) if is_text else Message(thinking=text)))
+        found.append(Chunk(ChunkMessage(text) if is_text else ChunkMessage(thinking=text)))
     return found
 
 

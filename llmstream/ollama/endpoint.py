@@ -11,7 +11,7 @@ from functools import cached_property
 from urllib.parse import quote, unquote, urlsplit
 
 from llmstream.errors import SettingsError, UpstreamError, UpstreamUnreachable
-from llmstream.ollama.server import OLLAMA, Server
+from llmstream.ollama.server import OLLAMA, ServerKind
 
 # How long a full queue is asked again, all retries together, in seconds.
 BUSY_S = 5.0
@@ -38,7 +38,7 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     cookies: Mapping[str, str] = field(default_factory=dict)
     tls: bool | ssl.SSLContext = True
-    server: Server = OLLAMA
+    server: ServerKind = OLLAMA
     free_stuck_models: bool = False
 
     @property
@@ -93,7 +93,7 @@ class Target:
     host: str
     port: int
     tls: bool | ssl.SSLContext
-    server: Server
+    server: ServerKind
 
     @property
     def authority(self) -> str:

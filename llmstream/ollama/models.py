@@ -26,7 +26,7 @@ from llmstream.ollama.names import is_cloud, same_model
 from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.upstream import Model, Upstream
+from llmstream.ollama.upstream import ServedModel, Upstream
 from llmstream.ollama.waiting import Waiting
 from llmstream.settings import Settings
 
@@ -116,12 +116,12 @@ class Ollama(Upstream):
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
         return await read_version(self.endpoint)
 
-    async def models(self) -> list[Model]:
+    async def models(self) -> list[ServedModel]:
         """The models that are there, the newest first."""
         found = await listed(self.endpoint, "/api/tags")
         loaded = {model.model: _seconds(model.expires_at) for model in await self._in_memory()}
         return [
-            Model(str(each.model), each.size or 0, each.model in loaded, expires_at=loaded.get(each.model))
+            ServedModel(str(each.model), each.size or 0, each.model in loaded, expires_at=loaded.get(each.model))
             for each in sorted(found, key=lambda model: _seconds(model.modified_at) or 0, reverse=True)
         ]
 

@@ -15,7 +15,7 @@ class ProxyAnswered(UpstreamProtocol):
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerKind:
     """A kind of server, and the words for it.
 
     name: in the middle of a sentence. kind: one of them, with its article. stream: what its answers are. variable: the
@@ -88,7 +88,7 @@ class Server:
 
 
 _IN_PYTHON = "(in Python `with llmstream.demo():`, in a notebook `ensure_ollama()`)."
-OLLAMA = Server(
+OLLAMA = ServerKind(
     name="Ollama",
     kind="an Ollama",
     stream="Ollama's chat stream",
@@ -97,7 +97,7 @@ OLLAMA = Server(
     start_one="Start one with `ollama serve`",
     unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )
-OPENAI = Server(
+OPENAI = ServerKind(
     name="the model server",
     kind="an OpenAI-compatible server with its path, such as http://localhost:8000/v1",
     stream="OpenAI's chat stream",

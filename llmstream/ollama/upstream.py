@@ -23,7 +23,7 @@ _LACKING = {
 
 
 @dataclass(frozen=True)
-class Model:
+class ServedModel:
     """A model of a server; `size` is in bytes, None where that is not told, `context_length` in tokens.
 
     expires_at: until when it stays in memory, in seconds since 1970; None where that is not told. hosts: those of
@@ -37,7 +37,7 @@ class Model:
     expires_at: float | None = None
     hosts: tuple[str, ...] = ()
 
-    def also_at(self, host: str, *, loaded: bool) -> Model:
+    def also_at(self, host: str, *, loaded: bool) -> ServedModel:
         """The model, which one more host has."""
         return replace(self, hosts=(*self.hosts, host), loaded=self.loaded or loaded)
 
@@ -93,7 +93,7 @@ class Upstream(ABC):
         return self.endpoint.server.name
 
     @abstractmethod
-    async def models(self) -> list[Model]:
+    async def models(self) -> list[ServedModel]:
         """The models that are there, the one to prefer first."""
 
     @abstractmethod

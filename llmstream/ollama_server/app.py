@@ -130,7 +130,7 @@ class OllamaApi:
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class OllamaRoute:
     """One of Ollama's endpoints; call: from the API and a request to the response."""
 
     method: str
@@ -140,14 +140,14 @@ class Endpoint:
 
 
 ENDPOINTS = (
-    Endpoint("GET", "/", OllamaApi.root, "Is a server there?"),
-    Endpoint("GET", "/api/version", OllamaApi.version, "The version"),
-    Endpoint("GET", "/api/tags", OllamaApi.tags, "The models"),
-    Endpoint("GET", "/api/ps", OllamaApi.ps, "The models in memory"),
-    Endpoint("POST", "/api/show", OllamaApi.show, "One model"),
-    Endpoint("POST", "/api/pull", OllamaApi.pull, "Get a model"),
-    Endpoint("POST", "/api/chat", OllamaApi.chat, "Answer messages"),
-    Endpoint("POST", "/api/generate", OllamaApi.generate, "Answer a prompt"),
+    OllamaRoute("GET", "/", OllamaApi.root, "Is a server there?"),
+    OllamaRoute("GET", "/api/version", OllamaApi.version, "The version"),
+    OllamaRoute("GET", "/api/tags", OllamaApi.tags, "The models"),
+    OllamaRoute("GET", "/api/ps", OllamaApi.ps, "The models in memory"),
+    OllamaRoute("POST", "/api/show", OllamaApi.show, "One model"),
+    OllamaRoute("POST", "/api/pull", OllamaApi.pull, "Get a model"),
+    OllamaRoute("POST", "/api/chat", OllamaApi.chat, "Answer messages"),
+    OllamaRoute("POST", "/api/generate", OllamaApi.generate, "Answer a prompt"),
 )
 
 

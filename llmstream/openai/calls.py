@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class Calls:
+class CallPieces:
     """The tool calls of one answer, put together of their pieces."""
 
     def __init__(self) -> None:

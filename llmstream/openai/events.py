@@ -12,9 +12,9 @@ from typing import Any, Literal
 import msgspec
 
 from llmstream.errors import UpstreamError, UpstreamTruncated
-from llmstream.ollama.chunks import Chunk, LastChunk, Message
+from llmstream.ollama.chunks import Chunk, ChunkMessage, LastChunk
 from llmstream.ollama.server import OPENAI
-from llmstream.openai.calls import Calls
+from llmstream.openai.calls import CallPieces
 from llmstream.openai.errors import error_of
 
 _FIELDS = (b"event", b"id", b"retry")  # of server-sent events, beside data
@@ -30,9 +30,9 @@ class _Delta(msgspec.Struct, gc=False):
     tool_calls: list[dict[str, Any]] | None = None
 
     @property
-    def message(self) -> Message:
+    def message(self) -> ChunkMessage:
         """The piece as Ollama would write it; a refusal is an answer too."""
-        return Message(self.content or self.refusal or "", self.reasoning_content or self.reasoning or "")
+        return ChunkMessage(self.content or self.refusal or "", self.reasoning_content or self.reasoning or "")
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -62,7 +62,7 @@ class _Event(msgspec.Struct, gc=False):
     prompt_progress: _Progress | None = None
 
 
-class _Text(Message, gc=False):
+class _Text(ChunkMessage, gc=False):
     """A piece of text or thinking and nothing else."""
 
     reasoning_content: str | None = None
@@ -113,8 +113,8 @@ class Events:
 
     def __init__(self) -> None:
         self._reason: str | None = None
-        self._calls = Calls()
-        self._last = LastEvent(Message(), done=True)
+        self._calls = CallPieces()
+        self._last = LastEvent(ChunkMessage(), done=True)
 
     def decode(self, lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
         """The chunks of complete lines, up to the last chunk or the first fault, and that fault."""
@@ -164,7 +164,7 @@ class Events:
         self._learn(event.usage, about)
         if (read := event.prompt_progress) is not None:
             done, total = max(read.processed - read.cache, 0), read.total - read.cache
-            chunks.append(Chunk(Message(), prompt_eval_completed=done, prompt_eval_total=total))
+            chunks.append(Chunk(ChunkMessage(), prompt_eval_completed=done, prompt_eval_total=total))
         for choice in event.choices or ():
             if choice.index or self._reason is not None:  # another answer, or after the end
                 continue
@@ -188,7 +188,7 @@ class Events:
         if choice.finish_reason is not None:
             self._reason = choice.finish_reason
             if calls := self._calls.whole(cut=self._reason == "length"):
-                chunks.append(Chunk(Message(tool_calls=calls)))
+                chunks.append(Chunk(ChunkMessage(tool_calls=calls)))
         return None
 
     def _learn(self, usage: dict[str, Any] | None, about: _About) -> None:

@@ -19,7 +19,7 @@ from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server import OPENAI
-from llmstream.ollama.upstream import Model, Upstream
+from llmstream.ollama.upstream import ServedModel, Upstream
 from llmstream.ollama.waiting import Waiting
 from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
@@ -88,11 +88,11 @@ class OpenAIServer(Upstream):
         """The kind of the server, looked up at most once a minute."""
         return next((_KINDS.get(owner, owner) for each in await self._known() if (owner := _owner(each))), "unknown")
 
-    async def models(self) -> list[Model]:
+    async def models(self) -> list[ServedModel]:
         """The models in the server's order."""
         models = await self._list()
         size = _context(await self._properties()) if any(_owner(each) == "llamacpp" for each in models) else None
-        return [Model(each["id"], None, True, size or _length(each)) for each in models]
+        return [ServedModel(each["id"], None, True, size or _length(each)) for each in models]
 
     async def loaded(self, name: str) -> bool:
         """True: what these servers list they serve; from now on it is known, too, of which kind this one is."""

@@ -22,7 +22,7 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.runs.log import Follower, RunLog
-from llmstream.view.answer import Answer
+from llmstream.view.answer import AnswerText
 
 if TYPE_CHECKING:
     from llmstream.runs.manager import Runs
@@ -127,7 +127,7 @@ def snapshot(run_id: str, events: list[Event], last: int | None = None) -> Snaps
     """The sum of a run's events; `last` is the number of the last one, where that is not their number."""
     state: RunState = "queued" if _is_queued(events) else "running"
     fields: dict[str, Any] = {}
-    answer = Answer()
+    answer = AnswerText()
     answer.put(events)
     for event in events:
         match event:

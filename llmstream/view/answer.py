@@ -15,7 +15,7 @@ _BESIDE = ("sources", "custom")  # an answer
 _BARE = frozenset(("output", "item", "parsed"))  # the names of values that have none of their own
 
 
-class Answer:
+class AnswerText:
     """The text, the thinking and the objects of a run so far, message by message."""
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class OneText:
 
 def whole_text(events: Iterable[Event], note: str = "") -> str:
     """The text of a run that has ended, for those who read one text; note: as of `OneText`."""
-    answer, rest = Answer(), OneText(note)
+    answer, rest = AnswerText(), OneText(note)
     events = list(events)
     answer.put(events)
     if answer.text:

@@ -26,7 +26,7 @@ from llmstream.events import (
     Withdrawn,
 )
 from llmstream.ollama.forecast import about
-from llmstream.view.answer import Answer, parsed
+from llmstream.view.answer import AnswerText, parsed
 from llmstream.view.interrupts import in_words
 from llmstream.view.markdown import fenced, source_list
 from llmstream.view.stats_line import stats_line
@@ -78,7 +78,7 @@ class Progress:
         self._waiting = ""
         self._cut = self._continued = False
         self.parts: list[Part] = []
-        self._answer = Answer()
+        self._answer = AnswerText()
         self._tools: dict[str, Part] = {}
         self._output: Part | None = None
         self._objects: list[Part] = []

@@ -27,7 +27,7 @@ from llmstream.events import (
     to_dict,
     well_formed,
 )
-from llmstream.ollama.chunks import Chunk, LastChunk, Message
+from llmstream.ollama.chunks import Chunk, ChunkMessage, LastChunk
 from llmstream.settings import Settings
 from tests.support.serving import answer, reasoning
 
@@ -43,7 +43,7 @@ def emitter(**settings: Any) -> tuple[Emitter, list[Event]]:
 
 def chunk(content: str = "", thinking: str = "", calls: list[dict[str, Any]] | None = None) -> Chunk:
     """A line of Ollama's."""
-    return Chunk(message=Message(content, thinking, calls))
+    return Chunk(message=ChunkMessage(content, thinking, calls))
 
 
 def cut(text: str, places: list[int]) -> list[str]:

@@ -22,7 +22,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.dialects.responses.encoder import ResponsesEncoder
 from llmstream.dialects.responses.kept import whole
-from llmstream.dialects.responses.resource import Said
+from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.events import Cancelled, Event, Failed, Finished, Started, Timings, Token, ToolCall, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
@@ -416,7 +416,7 @@ def test_demanded_call_is_made(client: openai.OpenAI, upstream: DemoOllama) -> N
 
 def test_one_call_at_a_time() -> None:
     """A client that takes one call at a time is given one."""
-    said = Said(parallel_tool_calls=False)
+    said = RepeatedFields(parallel_tool_calls=False)
     assert ["a"] == [
         item["call_id"] for item in whole("0" * 32, said, ENDED["calls"])["output"] if item["type"] == "function_call"
     ]
@@ -424,7 +424,7 @@ def test_one_call_at_a_time() -> None:
 
 def test_what_was_taken_back_is_left_out() -> None:
     """A whole response has no drafts in it, and its items keep their names."""
-    response = whole("0" * 32, Said(), RUNS["withdrawn"])
+    response = whole("0" * 32, RepeatedFields(), RUNS["withdrawn"])
     assert ["The answer."] == [item["content"][0]["text"] for item in response["output"]]
 
 

@@ -21,7 +21,7 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.gradio.messages import conversation, message
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.view.markdown import escape
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
@@ -40,14 +40,14 @@ class Clock:
 
 def shown(*events: Event) -> list[tuple[str | None, str]]:
     """The title and the text of each message for these events."""
-    view = View(clock=Clock())
+    view = ChatView(clock=Clock())
     view.put(events)
     return [((each["metadata"] or {}).get("title"), each["content"][0]["text"]) for each in view.messages()]
 
 
 def test_answer_is_one_message_with_the_text_as_it_is() -> None:
     """The answer is one message, in the form in which Gradio leaves tabs, indentation and newlines alone."""
-    view = View(run_id="r1")
+    view = ChatView(run_id="r1")
     view.put([Started("m", 0.0), Token("  \tif"), Token(NEWLINES), DONE])
     expected = {
         "role": "assistant",
@@ -61,7 +61,7 @@ def test_answer_is_one_message_with_the_text_as_it_is() -> None:
 def test_thinking_is_a_message_of_its_own_with_its_time() -> None:
     """Thinking is pending while it grows, then done with its duration; the answer is another message."""
     clock = Clock()
-    view = View(clock=clock)
+    view = ChatView(clock=clock)
     view.put([Started("m", 0.0), Reasoning("Let me"), Reasoning(" think.")])
     assert {"title": "Thinking", "status": "pending"} == view.messages()[0]["metadata"]
     clock.now = 3.21
@@ -91,7 +91,7 @@ def test_thinking_is_a_message_of_its_own_with_its_time() -> None:
 def test_waiting_says_for_what(events: list[Event], title: str) -> None:
     """Before the first token a pending note says what is waited for, and for how long."""
     clock = Clock()
-    view = View(clock=clock)
+    view = ChatView(clock=clock)
     view.put(events)
     clock.now = 1.5
     assert [{"title": title, "status": "pending"}] == [each["metadata"] for each in view.messages()]
@@ -99,7 +99,7 @@ def test_waiting_says_for_what(events: list[Event], title: str) -> None:
 
 def test_error_keeps_the_text_before_it() -> None:
     """A failed answer keeps its text, says what is wrong in words, and offers to go on, or to try again."""
-    view = View()
+    view = ChatView()
     view.put([Token("The sky"), Failed("upstream_stalled", "Ollama stopped sending.", retryable=True)])
     said, error = view.messages()
     assert "The sky" == said["content"][0]["text"]
@@ -157,7 +157,7 @@ def test_link_of_a_source_is_http() -> None:
 
 def test_line_under_the_answer() -> None:
     """The line says the time to the first token, tokens, speed and model, and what was cut."""
-    view = View()
+    view = ChatView()
     view.put([Started("m_1", 0.0), Token("x"), Status("prompt_truncated", "")])
     view.put([Finished("length", Usage(1, 3), Timings(0.25, 1.25, None, 3.0))])
     expected = (

@@ -7,7 +7,7 @@ from typing import Any
 from llmstream.events import Finished, Interrupted, Token
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.messages import ANSWER, conversation, last_question, message
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.asking_graphs import mail_graph, year_graph
@@ -16,7 +16,7 @@ from tests.support.message_runs import RUNS
 PAGE = ("ann", "page-1")
 
 
-async def ended(turns: Turns, **fields: Any) -> View:
+async def ended(turns: Turns, **fields: Any) -> ChatView:
     """The view of an answer that has ended."""
     *_, last = [view async for view in turns.answer(PAGE, fields)]
     return last
@@ -57,11 +57,11 @@ async def test_a_question_is_answered_by_its_text(settings: Settings) -> None:
 
 def test_messages_are_apart_and_the_withdrawn_one_is_gone() -> None:
     """Each message of the chain is one of the chatbot's, and comes back as one; what was taken back is not shown."""
-    view = View(run_id="r")
+    view = ChatView(run_id="r")
     view.put(RUNS["two_messages"])
     shown = [message("user", "Why?"), *view.messages()]
     assert ["Why?", "A draft.", "A review.\n"] == [each["content"] for each in conversation(shown)]
-    view = View(run_id="r")
+    view = ChatView(run_id="r")
     view.put(RUNS["withdrawn"])
     assert [("The answer.", "m2")] == [(part.text, part.message) for part in view.parts]
     assert "The answer." == view.text
@@ -69,7 +69,7 @@ def test_messages_are_apart_and_the_withdrawn_one_is_gone() -> None:
 
 def test_what_was_asked_and_answered_is_not_told_again() -> None:
     """The chain has the question and the answer in its thread; asking again goes back to what was asked first."""
-    view = View(run_id="r")
+    view = ChatView(run_id="r")
     view.put(RUNS["interrupted"])
     shown = [message("user", "Mail."), *view.messages(), message("user", "approve", ANSWER)]
     assert asked("Mail.", "I would send a mail.") == conversation(shown)
@@ -78,6 +78,6 @@ def test_what_was_asked_and_answered_is_not_told_again() -> None:
 
 def test_parts_of_one_message_are_joined() -> None:
     """Where a tool came between, the text of a run without messages is still one."""
-    view = View(run_id="r")
+    view = ChatView(run_id="r")
     view.put([Token("a"), *RUNS["answered_tool"][2:4], Token("b")])
     assert ["ab"] == [each["content"] for each in conversation(view.messages())]

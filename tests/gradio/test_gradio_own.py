@@ -22,7 +22,7 @@ from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.likes import like_of
 from llmstream.gradio.messages import message, settled
 from llmstream.gradio.saved import Saved, Saving
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepared
 from llmstream.runs.ended import EndedRun
@@ -139,7 +139,7 @@ def test_a_thumb_says_which_answer() -> None:
     assert like_of(type("LikeData", (), {"index": 9, "liked": True}), shown, "") is None
 
 
-async def begun(turns: Turns, session: tuple[str, str], **fields: Any) -> View:
+async def begun(turns: Turns, session: tuple[str, str], **fields: Any) -> ChatView:
     """The view of an answer of which the text has come so far; the page is then gone."""
     async with aclosing(turns.answer(session, fields)) as views:
         async for view in views:
@@ -180,7 +180,7 @@ async def test_a_question_of_the_chain_comes_back(settings: Settings) -> None:
 def test_the_browser_keeps_what_is_the_callers() -> None:
     """What is kept is its caller's alone; what can't be read is nothing; a part of an answer is kept with its run."""
     saving = Saving("ann", "thread")
-    view = View(run_id="run1")
+    view = ChatView(run_id="run1")
     asked = [message("user", "Why?")]
     kept = Saved.read(saving.due(asked, view), "ann")
     assert (asked, "run1", "thread") == (kept.messages.model_dump(), kept.run, kept.thread)

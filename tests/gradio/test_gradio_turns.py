@@ -29,7 +29,7 @@ from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
 from llmstream.gradio.active_answers import PERIOD_S, Turns
 from llmstream.gradio.messages import CONTINUE, Cut, chosen_option, conversation, message, run_to_follow, text_of
-from llmstream.gradio.view import View
+from llmstream.gradio.view import ChatView
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.gradio_pages import call_page
@@ -48,7 +48,7 @@ def turns(settings: Settings) -> Turns:
     return Turns(Runs(settings))
 
 
-async def ask(turns: Turns, asked: dict[str, Any]) -> View:
+async def ask(turns: Turns, asked: dict[str, Any]) -> ChatView:
     """The last view of an answer."""
     async with aclosing(turns.answer(PAGE, asked)) as views:
         return [view async for view in views][-1]
@@ -106,7 +106,7 @@ async def test_updates_are_few(turns: Turns) -> None:
 
 async def test_stop_before_the_first_token(turns: Turns, upstream: DemoOllama) -> None:
     """Stop ends an answer that has not begun, and the upstream is free."""
-    shown: list[View] = []
+    shown: list[ChatView] = []
     async with aclosing(turns.answer(PAGE, fields("demo:silent"))) as views:
         async for view in views:
             shown.append(view)
@@ -118,7 +118,7 @@ async def test_stop_before_the_first_token(turns: Turns, upstream: DemoOllama) -
 
 async def test_stop_in_the_middle_keeps_the_text(turns: Turns, upstream: DemoOllama) -> None:
     """Stop ends an answer under way, keeps what came and frees the upstream."""
-    view = View()
+    view = ChatView()
     async with aclosing(turns.answer(PAGE, fields("demo:stall-3"))) as views:
         async for view in views:
             if view.text == " 1 2 3":
@@ -313,7 +313,7 @@ def test_mounted_page_shares_the_runs(
     """A run that was started by the page can be read over HTTP: the same text, one generation."""
     runs = Runs(settings)
     app = create_app(settings, runs=runs)
-    turns: list[View] = []
+    turns: list[ChatView] = []
 
     async def through_page() -> dict[str, str]:
         turns.append(await ask(Turns(runs), fields("demo:newlines")))

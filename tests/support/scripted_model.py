@@ -30,7 +30,7 @@ from llmstream.events import (
     Withdrawn,
 )
 from llmstream.settings import Settings
-from llmstream.view.answer import Answer
+from llmstream.view.answer import AnswerText
 
 
 class ScriptedModel(GenericFakeChatModel):
@@ -128,7 +128,7 @@ class Seen:
 
 async def see(chain: object, question: Input = "hi", **arguments: Any) -> Seen:
     """Run a chain to its end."""
-    seen, answer, events = Seen(), Answer(), []
+    seen, answer, events = Seen(), AnswerText(), []
     arguments.setdefault("settings", Settings(demo="never"))
     async for event in astream_events(question, chain=chain, **arguments):
         events.append(event)

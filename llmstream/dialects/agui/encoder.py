@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llmstream.dialects.agui.history import Said
+from llmstream.dialects.agui.history import SaidMessages
 from llmstream.events import (
     Cancelled,
     Data,
@@ -63,7 +63,7 @@ class AguiEncoder:
         self._message: dict[str, str] = {}
         self._of: str | None = None  # the message of the chain that the open one belongs to
         self._messages = 0
-        self._said = Said(asked)
+        self._said = SaidMessages(asked)
         self._delta = ""
         self._tools = tools
 

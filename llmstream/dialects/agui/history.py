@@ -12,7 +12,7 @@ from llmstream.http.encoder import dumps
 Message = dict[str, Any]
 
 
-class Said:
+class SaidMessages:
     """The messages that an answer has said so far; asked: the messages that the client sent."""
 
     def __init__(self, asked: Sequence[Mapping[str, Any]] = ()) -> None:

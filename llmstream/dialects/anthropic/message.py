@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmstream.events import Event, Finished, Interrupted, Timings, ToolCall, Usage
-from llmstream.view.answer import Answer, whole_text
+from llmstream.view.answer import AnswerText, whole_text
 from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
@@ -19,7 +19,7 @@ _TYPES = {
 
 def message_body(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    open_calls, answer = OpenCalls(max_calls), Answer()
+    open_calls, answer = OpenCalls(max_calls), AnswerText()
     answer.put(events)
     last: Finished | Interrupted = Finished("other", Usage(), Timings())
     for event in events:

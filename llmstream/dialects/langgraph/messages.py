@@ -13,7 +13,7 @@ Message = dict[str, Any]
 
 
 @dataclass(eq=False)
-class Said:
+class SaidMessage:
     """One message of an answer; of: the chain's name for it.
 
     blocks: its texts and thoughts in their order, each a kind and its pieces. result: of a tool's message, the call's
@@ -48,15 +48,15 @@ class Transcript:
     def __init__(self, run_id: str, before: Sequence[Mapping[str, Any]]) -> None:
         self._run_id = run_id
         self._before = [dict(message) for message in before]
-        self._said: list[Said] = []
+        self._said: list[SaidMessage] = []
         self._count = 0
         calls = [call for message in self._before for call in message.get("tool_calls") or ()]
         self.calls = {call["id"]: ToolCall(call["id"], call["name"], call["args"]) for call in calls}
 
-    def begin(self, of: str | None = None, name: str | None = None) -> Said:
+    def begin(self, of: str | None = None, name: str | None = None) -> SaidMessage:
         """A new message of the chain."""
         self._count += 1
-        said = Said(f"{self._run_id}-{self._count}", of, name)
+        said = SaidMessage(f"{self._run_id}-{self._count}", of, name)
         self._said.append(said)
         return said
 
@@ -64,7 +64,7 @@ class Transcript:
         """An id for a call that has none of its own, the same in every replay."""
         return f"call_{self._run_id[:8]}_{len(self.calls) + 1}"
 
-    def call(self, said: Said, call: ToolCall) -> None:
+    def call(self, said: SaidMessage, call: ToolCall) -> None:
         """A call that a message makes."""
         said.calls.append(call)
         self.calls[call.id] = call

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmstream.dialects.langgraph.frames import Frames
-from llmstream.dialects.langgraph.messages import Said, Transcript, block_of
+from llmstream.dialects.langgraph.messages import SaidMessage, Transcript, block_of
 from llmstream.events import Event, Reasoning, Token
 
 _KINDS: Mapping[type[Event], str] = {Token: "text", Reasoning: "reasoning"}
@@ -21,7 +21,7 @@ class OpenMessage:
 
     def __init__(self, frames: Frames, transcript: Transcript) -> None:
         self.model = ""
-        self.said: Said | None = None
+        self.said: SaidMessage | None = None
         self.is_stale = False
         self._frames = frames
         self._transcript = transcript

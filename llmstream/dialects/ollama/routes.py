@@ -17,7 +17,7 @@ from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.ignored import ignored_header
 from llmstream.http.service import Service
 from llmstream.http.stream import CACHE_CONTROL
-from llmstream.ollama_server.app import ENDPOINTS, OLLAMA_VERSION, Endpoint, OllamaApi, no_such_path
+from llmstream.ollama_server.app import ENDPOINTS, OLLAMA_VERSION, OllamaApi, OllamaRoute, no_such_path
 from llmstream.ollama_server.backend import OllamaError
 from llmstream.ollama_server.lines import go_json
 from llmstream.ollama_server.loaded import LoadedModels
@@ -53,7 +53,7 @@ def add_ollama(router: APIRouter, service: Service) -> None:
         routes.add(method, "/{path:path}", _no_such_path, "", include_in_schema=False)
 
 
-def _documented(endpoint: Endpoint) -> dict[str, Any]:
+def _documented(endpoint: OllamaRoute) -> dict[str, Any]:
     """The description of an endpoint in the OpenAPI document."""
     answer = schemas.json_response("As Ollama answers", _OBJECT)
     if endpoint.path == "/":
@@ -64,7 +64,9 @@ def _documented(endpoint: Endpoint) -> dict[str, Any]:
     return {"responses": {200: answer}, "openapi_extra": body}
 
 
-def _answering(endpoint: Endpoint, service: Service, loaded: LoadedModels) -> Callable[[Request], Awaitable[Response]]:
+def _answering(
+    endpoint: OllamaRoute, service: Service, loaded: LoadedModels
+) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         backend = ChainBackend(service, request)
         try:

@@ -24,7 +24,7 @@ from llmstream.events import (
     Usage,
 )
 from llmstream.http.encoder import HEARTBEAT, STOPPED, dumps
-from llmstream.view.answer import Answer, OneText, whole_text
+from llmstream.view.answer import AnswerText, OneText, whole_text
 from llmstream.view.interrupts import ASK_ELSEWHERE
 from llmstream.view.open_calls import OpenCalls
 
@@ -131,7 +131,7 @@ def calls_body(calls: Mapping[str, ToolCall]) -> list[dict[str, Any]]:
 def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
     calls, created, last = OpenCalls(max_calls), 0, Finished("other", Usage(), Timings())
-    answer = Answer()
+    answer = AnswerText()
     answer.put(events)
     for event in events:
         calls.note(event)

@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
 from llmstream.dialects.responses.output import TextItem, call_item
-from llmstream.dialects.responses.resource import Said, resource, status_of
+from llmstream.dialects.responses.resource import RepeatedFields, resource, status_of
 from llmstream.events import (
     TERMINAL,
     Event,
@@ -40,10 +40,10 @@ class ResponsesEncoder:
     numbered = False
     heartbeat = HEARTBEAT
 
-    def __init__(self, run_id: str, said: Said | None = None, *, after: int = -1) -> None:
+    def __init__(self, run_id: str, said: RepeatedFields | None = None, *, after: int = -1) -> None:
         self.start = 0
         self._run_id = run_id
-        self._said = said or Said()
+        self._said = said or RepeatedFields()
         self._after = after
         self._number = -1
         self._started = Started("", 0)

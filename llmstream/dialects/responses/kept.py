@@ -10,7 +10,7 @@ import msgspec
 
 from llmstream.dialects.responses.encoder import ResponsesEncoder
 from llmstream.dialects.responses.items import Item
-from llmstream.dialects.responses.resource import Said
+from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.errors import InvalidRequest, RunNotFound
 from llmstream.events import Event, Reasoning, Token, Withdrawn
 from llmstream.http.ask import refuse
@@ -27,12 +27,12 @@ class Note(msgspec.Struct, frozen=True, omit_defaults=True):
     thread: on which its chain goes on, where it keeps any. deleted: whether its client wants it gone.
     """
 
-    said: Said = msgspec.field(default_factory=Said)
+    said: RepeatedFields = msgspec.field(default_factory=RepeatedFields)
     thread: str | None = None
     deleted: bool = False
 
 
-class Kept:
+class KeptResponses:
     """The responses that a service has given."""
 
     def __init__(self, service: Service) -> None:
@@ -96,7 +96,7 @@ class Kept:
         return {item["id"]: item for item in (*streamed.response["output"], *standing["output"])}
 
 
-def whole(run_id: str, said: Said, events: Sequence[Event]) -> dict[str, Any]:
+def whole(run_id: str, said: RepeatedFields, events: Sequence[Event]) -> dict[str, Any]:
     """The response that these events make, without what was taken back."""
     encoder = ResponsesEncoder(run_id, said)
     for place, event in _standing(events):

@@ -14,7 +14,7 @@ from llmstream.dialects.openai.request import thinking_of
 from llmstream.dialects.openai.tools import Function, chosen_tools
 from llmstream.dialects.openai.tools import Tool as FunctionTool
 from llmstream.dialects.responses.items import REFERENCE, Item, messages_of
-from llmstream.dialects.responses.resource import Said
+from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.http.ask import Ask, check_unknown, refuse
 from llmstream.http.ignored import note_ignored
 from llmstream.http.parts import Message
@@ -110,10 +110,10 @@ class ResponseRequest(BaseModel):
     top_logprobs: int | None = None
     truncation: str | None = None
 
-    def said(self) -> Said:
+    def said(self) -> RepeatedFields:
         """The fields of the request that the response repeats."""
-        given = {name: value for name in Said.__struct_fields__ if (value := getattr(self, name)) is not None}
-        return Said(**given)
+        given = {name: value for name in RepeatedFields.__struct_fields__ if (value := getattr(self, name)) is not None}
+        return RepeatedFields(**given)
 
     def references(self) -> list[str]:
         """The ids of the items of earlier responses that stand for themselves."""

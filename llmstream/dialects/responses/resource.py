@@ -22,7 +22,7 @@ _UNSAID: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Said(msgspec.Struct, frozen=True, omit_defaults=True):
+class RepeatedFields(msgspec.Struct, frozen=True, omit_defaults=True):
     """The fields of a request that its response repeats; the defaults are OpenAI's."""
 
     background: bool = False
@@ -42,7 +42,7 @@ class Said(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def resource(
-    run_id: str, said: Said, started: Started, output: list[dict[str, Any]], end: Terminal | None
+    run_id: str, said: RepeatedFields, started: Started, output: list[dict[str, Any]], end: Terminal | None
 ) -> dict[str, Any]:
     """The response; end: how it ended, None while it goes on."""
     done = isinstance(end, Finished | Interrupted)

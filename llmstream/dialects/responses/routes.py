@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 
 from llmstream.dialects.openai.routes import OPENAI_ERRORS
 from llmstream.dialects.responses.encoder import ResponsesEncoder
-from llmstream.dialects.responses.kept import Kept, Note, whole
+from llmstream.dialects.responses.kept import KeptResponses, Note, whole
 from llmstream.dialects.responses.request import ResponseRequest
 from llmstream.errors import InvalidRequest
 from llmstream.http import schemas
@@ -48,7 +48,7 @@ def add_responses(router: APIRouter, service: Service, prefix: str = "/v1") -> N
 class _Responses:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._kept = Kept(service)
+        self._kept = KeptResponses(service)
 
     async def create(
         self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None

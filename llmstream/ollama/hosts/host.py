@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from llmstream.errors import LlmstreamError, ModelNotFound, UpstreamBusy, UpstreamTimeout
 from llmstream.logger import logger
 from llmstream.ollama.names import tagged
-from llmstream.ollama.upstream import HostState, Model, Upstream
+from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 # How long a host that failed is asked only where there is no other.
 COOLING_S = 10.0
@@ -26,7 +26,7 @@ class Host:
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
         self.name = re.sub("^https?://", "", upstream.endpoint.shown_url).removesuffix("/v1")
-        self.models: dict[str, Model] = {}
+        self.models: dict[str, ServedModel] = {}
         self.choice: str | None = None
         self.away: LlmstreamError | None = None
         self.is_known = False
@@ -105,5 +105,5 @@ def trouble_of(error: LlmstreamError) -> str:
     return "did not answer in time" if isinstance(error, UpstreamTimeout) else "can't be reached"
 
 
-def _in_memory(models: Mapping[str, Model]) -> dict[str, bool]:
+def _in_memory(models: Mapping[str, ServedModel]) -> dict[str, bool]:
     return {name: model.loaded for name, model in models.items()}

@@ -22,7 +22,7 @@ from llmstream.ollama.hosts.known import Known, conversation_of
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server import ProxyAnswered
-from llmstream.ollama.upstream import HostState, Model, Upstream
+from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 T = TypeVar("T")
 
@@ -95,12 +95,12 @@ class Hosts(Upstream):
         await self._known.look()
         return bool(self._known.there())
 
-    async def models(self) -> list[Model]:
+    async def models(self) -> list[ServedModel]:
         """The models of all hosts that are there, each once, with the hosts that have it; in the order of the hosts."""
         await self._known.look()
         if not self._known.there():
             raise self._known.nobody()
-        merged: dict[str, Model] = {}
+        merged: dict[str, ServedModel] = {}
         for host in self._known.there():
             for full, model in host.models.items():
                 merged[full] = merged.get(full, model).also_at(host.name, loaded=model.loaded)

@@ -15,7 +15,7 @@ from llmstream.runs.redis.codec import decode, numbers
 _KEPT_BYTES = 64 * 2**10
 
 
-class Kept(Protocol):
+class KeptRun(Protocol):
     """A run, as far as it is kept."""
 
     run_id: str
@@ -28,7 +28,7 @@ class Kept(Protocol):
 class Room:
     """About `max_bytes` for all runs together; `look` reads from the store, in the loop in which this is made."""
 
-    def __init__(self, runs: Mapping[str, Kept], look: Callable[[str, int], Awaitable[Any]], max_bytes: int) -> None:
+    def __init__(self, runs: Mapping[str, KeptRun], look: Callable[[str, int], Awaitable[Any]], max_bytes: int) -> None:
         self._runs = runs
         self._look = look
         self._max_bytes = max_bytes

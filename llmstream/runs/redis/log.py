@@ -21,7 +21,7 @@ from llmstream.runs.redis.callers import Callers
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.processes import Nodes
-from llmstream.runs.redis.reader import Reader
+from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.remote_watchers import Leaving
 from llmstream.runs.redis.scripts import ASK
 from llmstream.runs.redis.subscription import Subscription
@@ -66,7 +66,7 @@ class RedisLog(RunLog):
             self.link = link = Link(settings.redis_url or "", name=f"llmstream-{node}", timeout_s=timeout_s)
             self.writer = writer = Writer(link, keys, node, self._times)
             subscription = Subscription(link)
-            self.reader = reader = Reader(link, keys, node, subscription, settings)
+            self.reader = reader = RemoteRuns(link, keys, node, subscription, settings)
             about = f"{os.getpid()} {socket.gethostname()}"
             self.nodes = nodes = Nodes(
                 link, keys, node, about, writer, reader, subscription, self._times, settings.lease_s

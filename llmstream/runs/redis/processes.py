@@ -19,7 +19,7 @@ from llmstream.runs.redis.acl_check import trial
 from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
-from llmstream.runs.redis.reader import Reader
+from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.scripts import REAP, WATCHED
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.writer import Writer
@@ -44,7 +44,7 @@ class Nodes:
         node: str,
         about: str,
         writer: Writer,
-        reader: Reader,
+        reader: RemoteRuns,
         subscription: Subscription,
         times: Times,
         lease_s: float,

@@ -30,7 +30,7 @@ _PAGE_ENTRIES = 256
 _READS = 4
 
 
-class Reader:
+class RemoteRuns:
     """The runs of other processes that are followed here."""
 
     def __init__(self, link: Link, keys: Keys, node: str, subscription: Subscription, settings: Settings) -> None:
