@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from llmstream.dialects.langgraph.frames import Frames, error_frame
-from llmstream.dialects.langgraph.messages import Transcript, call_of, usage_of
+from llmstream.dialects.langgraph.messages import Transcript, usage_of
 from llmstream.dialects.langgraph.open_message import OpenMessage
 from llmstream.dialects.langgraph.wanted import ALL, Wanted
 from llmstream.events import (
@@ -30,7 +30,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, STOPPED, dumps
+from llmstream.http.encoder import HEARTBEAT, STOPPED
 
 _TAKEN_BACK = "The message was taken back."
 
@@ -89,14 +89,8 @@ class RunEncoder:
     def _call(self, event: ToolCall) -> str:
         if event.id and self.transcript.change(event):  # a person has decided on it
             return self._tool("started", event, input=event.arguments)
-        frames = self._open.begin(event.message)
         call = event if event.id else msgspec.structs.replace(event, id=self.transcript.new_call_id())
-        if self._open.said is not None:
-            self.transcript.call(self._open.said, call)
-        whole = call_of(call)
-        start = {**whole, "type": "tool_call_chunk", "args": dumps(call.arguments)}
-        frames += self._open.whole_block(event.message, start, whole)
-        return frames + self._tool("started", call, input=call.arguments)
+        return self._open.call(call) + self._tool("started", call, input=call.arguments)
 
     def _tool(self, what: str, call: ToolCall, **fields: Any) -> str:
         name = {"tool_name": call.name} if what == "started" else {}

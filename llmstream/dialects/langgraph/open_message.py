@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmstream.dialects.langgraph.frames import Frames
-from llmstream.dialects.langgraph.messages import SaidMessage, Transcript, block_of
-from llmstream.events import Event, Reasoning, Token
+from llmstream.dialects.langgraph.messages import SaidMessage, Transcript, block_of, call_of
+from llmstream.events import Event, Reasoning, Token, ToolCall
+from llmstream.http.encoder import dumps
 
 _KINDS: Mapping[type[Event], str] = {Token: "text", Reasoning: "reasoning"}
 
@@ -37,9 +38,14 @@ class OpenMessage:
         self._pieces.append(event.text)
         return frames + self._frames.piece(event.text)
 
-    def whole_block(self, of: str | None, start: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-        """A block of a message that comes in one piece."""
-        frames = self.begin(of) + self._end_block() + self._block("start", start) + self._block("finish", content)
+    def call(self, call: ToolCall) -> str:
+        """A tool call, which is a block that comes in one piece."""
+        frames = self.begin(call.message) + self._end_block()
+        if self.said is not None:
+            self._transcript.call(self.said, call)
+        content = call_of(call)
+        frames += self._block("start", {**content, "type": "tool_call_chunk", "args": dumps(call.arguments)})
+        frames += self._block("finish", content)
         self._index += 1
         return frames
 
