@@ -11,17 +11,7 @@ from typing import Any
 
 from llmstream.dialects.responses.output import TextItem, call_item
 from llmstream.dialects.responses.resource import RepeatedFields, resource, status_of
-from llmstream.events import (
-    TERMINAL,
-    Event,
-    Finished,
-    Interrupted,
-    Reasoning,
-    Started,
-    Terminal,
-    Token,
-    ToolCall,
-)
+from llmstream.events import TERMINAL, Event, Finished, Interrupted, Reasoning, Started, Terminal, Token, ToolCall
 from llmstream.http.encoder import HEARTBEAT, dumps
 from llmstream.view.answer import OneText
 from llmstream.view.interrupts import ASK_ELSEWHERE
