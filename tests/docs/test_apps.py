@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,19 +13,13 @@ import httpx
 import pytest
 
 from tests.support import ROOT
+from tests.support.ports import free_port
 from tests.support.serving import get, post
 
 APPS = ROOT / "apps"
 READY_S = 60
 
 pytestmark = pytest.mark.timeout(150)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

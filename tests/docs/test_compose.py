@@ -23,7 +23,8 @@ from tests.support import ROOT
 from tests.support.command import COMMAND, environment
 from tests.support.faultkit import eventually
 from tests.support.nginx import nginx
-from tests.support.redis import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
 
 DEPLOY = ROOT / "deploy"
 TOKEN = "secret"

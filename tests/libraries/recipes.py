@@ -23,7 +23,7 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support import ROOT
 from tests.support.browser import find_chromium
-from tests.support.redis import free_port
+from tests.support.ports import free_port
 from tests.support.serving import serving
 
 PROGRAM = Path(__file__).parent / "programs" / "with_jupyter_ai.py"

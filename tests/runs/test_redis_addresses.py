@@ -16,7 +16,8 @@ from llmstream.runs.redis.log import RedisLog
 from llmstream.settings import Settings
 from tests.support import ROOT
 from tests.support.lacking import lacking
-from tests.support.redis import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, MakeLog, follow, new, tokens, until
 
 RIGHTS = (ROOT / "docs" / "deploy.md").read_text().split("ACL SETUSER llmstream ")[1].split("\n")[0].split()

@@ -21,7 +21,8 @@ from llmstream.runs.log import PositionLost
 from llmstream.runs.redis.log import RedisLog
 from llmstream.settings import Settings
 from tests.support import ROOT
-from tests.support.redis import RedisServer, free_port
+from tests.support.ports import free_port
+from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, LEASE_S, MakeLog, collect, follow, new, tokens, until
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.lacking import lacking
+from tests.support.ports import free_port
 
 # Its defaults otherwise: HTTP/1.0 to the server, buffering on.
 CONFIG = """
@@ -37,8 +38,7 @@ def nginx(url: str, folder: Path, *, read_timeout_s: int = 60, location: str = "
     binary = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/bin") or shutil.which("nginx")
     if binary is None:
         lacking("nginx", "apt-get install nginx")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "nginx.conf"
     config.write_text(CONFIG.format(folder=folder, port=port, location=location, http=http))
     process = subprocess.Popen(

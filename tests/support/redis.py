@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Self
 import redis
 
 from tests.support.lacking import lacking
+from tests.support.ports import free_port
 
 _ENV = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
 
@@ -25,12 +25,6 @@ def find_redis() -> str:
     if binary is None:
         lacking("Redis", "apt-get install redis-server")
     return str(binary)
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 class RedisServer:
