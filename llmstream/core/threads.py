@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
+from langchain_core.runnables import (
+    Runnable,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+    RunnableSequence,
+)
 from langchain_core.runnables.base import RunnableBindingBase
 
 from llmstream.core.by_chain import ByChain
@@ -53,7 +59,7 @@ def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
     bindings = [part for part in parts if isinstance(part, RunnableBindingBase)]
     bound = {name for binding in bindings for name in binding.config.get("configurable", {})}
     graphs = [part for part in parts if remembers(part) and not isinstance(part, RunnableBindingBase)]
-    first = _graphs_at(chain, first_of)
+    first = _graphs_at(chain, _asked_first)
     return _Memory(
         names=[name for part in parts for name in _names(part) if name not in bound],
         graph=first[0] if len(first) == len(graphs) == 1 else None,
@@ -94,6 +100,18 @@ def _graphs_at(chain: Runnable[Any, Any], place: Callable[[Any], Runnable[Any, A
     if remembers(chain):
         return [chain]
     return [graph for way in ways(chain) for graph in _graphs_at(way, place)]
+
+
+def _asked_first(sequence: RunnableSequence[Any, Any]) -> Runnable[Any, Any]:
+    """The first step of a sequence that does more than to hand on the messages, be it under their key."""
+    first = first_of(sequence)
+    following = sequence.steps[sequence.steps.index(first) :]
+    return next((step for step in following if not _only_wraps_messages(step)), first)
+
+
+def _only_wraps_messages(step: Runnable[Any, Any]) -> bool:
+    step = unbound(step)
+    return isinstance(step, RunnableParallel) and isinstance(step.steps__.get("messages"), RunnablePassthrough)
 
 
 def keepers(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:

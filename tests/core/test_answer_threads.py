@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -49,9 +50,20 @@ async def test_without_a_thread_each_run_is_alone() -> None:
     assert ("q1", "q2") == ((await see(graph, "q1")).text, (await see(graph, "q2")).text)
 
 
-async def test_a_conversation_is_not_doubled() -> None:
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda graph: graph,
+        lambda graph: {"messages": RunnablePassthrough()} | graph,
+        lambda graph: (
+            RunnablePassthrough() | {"messages": RunnablePassthrough(), "n": lambda asked: len(asked)} | graph
+        ),
+        lambda graph: {"messages": RunnablePassthrough()} | graph.with_config(tags=["mine"]) | RunnablePassthrough(),
+    ],
+)
+async def test_a_conversation_is_not_doubled(around: Callable[[Any], Any]) -> None:
     """A client that sends the whole conversation adds only what is new."""
-    graph = remembering(InMemorySaver())
+    graph = around(remembering(InMemorySaver()))
     assert "q1" == (await see(graph, "q1", thread="t")).text
     assert "q1 | q1 | q2" == (await see(graph, talk("q1", "q1", "q2"), thread="t")).text
     assert "q1 | q1 | q2 | q1 | q1 | q2 | q3" == (await see(graph, "q3", thread="t")).text
