@@ -1,4 +1,4 @@
-"""Agents behind real clients: the AI SDK 6 and 7, assistant-ui, AG-UI, CopilotKit; each decision of a person."""
+"""Agents behind real clients: the AI SDK 5 to 7, assistant-ui, AG-UI, CopilotKit; each decision of a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.serving import Served
 pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
 
 Serve = Callable[[FastAPI], Served]
-CLIENT_NAMES = ("ai", "ai-6", "@ag-ui/client", "copilotkit", "assistant-ui")
+CLIENT_NAMES = ("ai", "ai-6", "ai-5", "@ag-ui/client", "copilotkit", "assistant-ui")
 
 
 def found(serve: Serve, client: str, chain: Any, **asked: Any) -> dict[str, Any]:

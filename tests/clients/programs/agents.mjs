@@ -1,5 +1,5 @@
 // An agent asks a person, and each decision goes on with it, in a conversation of its own. Arguments: the client (ai,
-// ai-6, @ag-ui/client, copilotkit, assistant-ui), the question, the call's other arguments, why not, all as JSON.
+// ai-6, ai-5, @ag-ui/client, copilotkit, assistant-ui), the question, the call's other arguments, why not, all as JSON.
 import { createRequire } from "node:module";
 
 import { print, rest, told, url } from "./scenarios.mjs";
@@ -38,8 +38,8 @@ async function aiSdk(decision) {
   const asked = shown();
   const parts = chat.messages.at(-1).parts;
   const interrupt = parts.find((part) => part.type === "data-interrupt").data;
-  if (decision === "edit") {
-    // The SDK's approvals say yes or no; other arguments go beside the messages.
+  if (decision === "edit" || name === "ai-5") {
+    // The SDK's approvals say yes or no, and version 5 has none; any answer can go beside the messages.
     const body = { resume: { [interrupt.id]: answer(decision, interrupt.value.action_requests[0]) } };
     await chat.sendMessage(undefined, { body });
   } else {
