@@ -12,7 +12,7 @@ from llmstream.dialects.anthropic.encoder import MessagesEncoder
 from llmstream.dialects.langgraph.encoder import RunEncoder
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
-from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.dialects.openai.encoder import OpenAIEncoder
 from llmstream.dialects.responses.encoder import ResponsesEncoder
 from llmstream.events import Event, Started, Token
@@ -23,8 +23,8 @@ Encode = Callable[[int, Sequence[Event]], object]
 
 
 def _ollama() -> Encode:
-    pieces = OllamaPieces()
-    return lambda first, events: list(pieces.read(events))
+    encoder = OllamaEncoder()
+    return lambda first, events: list(encoder.encode(events))
 
 
 ENCODERS: Mapping[str, Callable[[], Encode]] = {

@@ -61,7 +61,7 @@ class Client:
         for event in self.stream_events(question, **fields):
             match event:
                 case Token():
-                    yield text.piece(event)
+                    yield text.text_of(event)
                 case Failed():
                     raise error_from_code(event.code, event.message)
                 case Cancelled() | Reset():

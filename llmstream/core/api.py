@@ -31,7 +31,7 @@ async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGener
         async for events in lists:
             for event in events:
                 if type(event) is Token:
-                    yield one_text.piece(event)
+                    yield one_text.text_of(event)
                 elif type(event) is not Reasoning and (rest := one_text.rare(event)):
                     yield rest
     if failure:

@@ -1,4 +1,4 @@
-"""Pieces of an answer made into events: well-formed, bounded, counted, timed, with exactly one terminal event."""
+"""Texts of an answer made into events: well-formed, bounded, counted, timed, with exactly one terminal event."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from llmstream.core.demanded_call import DemandedCall
-from llmstream.core.text_pieces import MAX_TEXT, Pieces
+from llmstream.core.text_events import MAX_TEXT, TextEvents
 from llmstream.core.think_tags import ThinkTags
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
@@ -60,7 +60,7 @@ class Emitter:
         self._events = self._statuses = self._bytes = self._tokens = 0
         self._begun = time.monotonic()
         self._first_token_at: float | None = None
-        self._texts = Pieces()
+        self._texts = TextEvents()
         self._prompt_truncated = self._tool_called = False
         self.over: LimitExceeded | None = None
         self.on_over: Callable[[], None] = lambda: None
@@ -111,11 +111,11 @@ class Emitter:
             if self._think_tags is not None:
                 self._put(self._think_tags.end(None))
             self._think_tags = ThinkTags()
-        self._put(self._pieces(Token, text, message, name))
+        self._put(self._text_events(Token, text, message, name))
 
     def reasoning(self, text: str, message: str | None = None, name: str | None = None) -> None:
         """Emits a piece of the model's thinking."""
-        self._put(self._pieces(Reasoning, text, message, name))
+        self._put(self._text_events(Reasoning, text, message, name))
 
     def tool_call(self, id: str, name: str, arguments: object, message: str | None = None) -> None:
         """A call that the model asks for; message: the id of the message it belongs to, where that was told."""
@@ -137,14 +137,14 @@ class Emitter:
                 continue
             text = message.content
             if thinking and message.thinking:
-                events += self._pieces(Reasoning, message.thinking)
+                events += self._text_events(Reasoning, message.thinking)
             if text:
                 if text.isascii() and len(text) <= MAX_TEXT and not self._texts.held:
                     events.append(Token(text))
                     size += len(text)
                     tokens += 1
                 else:
-                    events += self._pieces(Token, text)
+                    events += self._text_events(Token, text)
             if message.tool_calls:
                 calls = [self._ollama_call(call) for call in message.tool_calls]
                 self.count(sum(map(size_of, calls)))
@@ -225,7 +225,7 @@ class Emitter:
             self._first_token_at = time.monotonic()
         self.count(size)
 
-    def _pieces(
+    def _text_events(
         self, kind: type[Token] | type[Reasoning], text: str, message: str | None = None, name: str | None = None
     ) -> list[Event]:
         """Events for a text of any length that may hold halves of surrogate pairs."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from llmstream.demo_ollama.index import PassageIndex, last_question
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
 from llmstream.demo_ollama.script import AnswerPart, Answers, Pause, Thought, after
-from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress, ToolCall
+from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.lines import whole_text
 
@@ -83,7 +83,7 @@ class DemoBackend:
         """The listed or hidden model of that full name."""
         return self.listed.get(name) or self._find_hidden(name)
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
         """Streams the answer, after a thought if the request wants one, at the demo's pace."""
         question = whole_text(request.question)
         parts = self._answers.find(request, question)
@@ -96,11 +96,11 @@ class DemoBackend:
         for part in parts:
             if isinstance(part, Pause):
                 due += part.seconds
-            for piece in _pieces(part, is_thinking=bool(request.think)):
+            for chunk in _chunks(part, is_thinking=bool(request.think)):
                 due += self._interval_s
                 # At full speed this still lets the other tasks of the loop run, and the client's leaving be seen.
                 await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-                yield piece
+                yield chunk
         await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
     def answer(self, question: str) -> str:
@@ -141,14 +141,14 @@ class DemoBackend:
         return self._index.find(question)
 
 
-def _pieces(part: AnswerPart, *, is_thinking: bool) -> Iterable[Piece]:
+def _chunks(part: AnswerPart, *, is_thinking: bool) -> Iterable[AnswerChunk]:
     match part:
         case str():
-            return (Piece(content=token) for token in tokens(part))
+            return (AnswerChunk(content=token) for token in tokens(part))
         case Thought() if is_thinking:
-            return (Piece(thinking=token) for token in tokens(part.text))
+            return (AnswerChunk(thinking=token) for token in tokens(part.text))
         case ToolCall():
-            return (Piece(tool_calls=(part,)),)
+            return (AnswerChunk(tool_calls=(part,)),)
         case _:
             return ()
 

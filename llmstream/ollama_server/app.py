@@ -1,6 +1,6 @@
 """Ollama's HTTP dialect as a Starlette app; what answers is a `Backend`.
 
-Held against the bytes of a real Ollama 0.24.0: nothing is sent before the first piece, not even headers; an error
+Held against the bytes of a real Ollama 0.24.0: nothing is sent before the first chunk, not even headers; an error
 before it is a status, one after it an ``{"error"}`` line; a client that leaves ends the generation at once.
 """
 
@@ -179,16 +179,16 @@ async def _answer_lines(backend: Backend, chat: ChatRequest, context_length: int
         raise OllamaError("the input length exceeds the context length", status=400)
     lines = AnswerLines(chat)
     limit = int(chat.options.get("num_predict") or -1)
-    pieces = limited(backend.chat(chat), num_predict=limit, stops=chat.options.get("stop") or ())
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if not piece.done_reason:
-                yield lines.line(piece) if chat.stream else lines.piece(piece)
+    chunks = limited(backend.chat(chat), num_predict=limit, stops=chat.options.get("stop") or ())
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if not chunk.done_reason:
+                yield lines.line(chunk) if chat.stream else lines.chunk(chunk)
                 continue
-            if piece.content or piece.thinking or piece.tool_calls:
-                yield lines.piece(piece)
-            prompt = prompt_tokens if piece.prompt_tokens is None else piece.prompt_tokens
-            yield lines.done(piece.done_reason, prompt_tokens=prompt, answer_tokens=piece.answer_tokens or 0)
+            if chunk.content or chunk.thinking or chunk.tool_calls:
+                yield lines.chunk(chunk)
+            prompt = prompt_tokens if chunk.prompt_tokens is None else chunk.prompt_tokens
+            yield lines.done(chunk.done_reason, prompt_tokens=prompt, answer_tokens=chunk.answer_tokens or 0)
 
 
 async def _pull_lines(progress: AsyncGenerator[PullProgress, None]) -> AsyncGenerator[dict[str, Any], None]:

@@ -11,7 +11,7 @@ import msgspec
 
 
 class OllamaError(Exception):
-    """A failure in Ollama's words: an HTTP status before the first piece, an ``{"error"}`` line after it.
+    """A failure in Ollama's words: an HTTP status before the first chunk, an ``{"error"}`` line after it.
 
     text: what the client reads, for instance ``model 'x' not found``. status: the HTTP status if nothing has been sent
     yet.
@@ -57,12 +57,12 @@ class ToolCall:
     arguments: dict[str, Any]
 
 
-class Piece(msgspec.Struct, frozen=True):
-    """A piece of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
+class AnswerChunk(msgspec.Struct, frozen=True):
+    """A chunk of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
 
-    done_reason: ``stop`` or ``length`` on the last piece, empty before; a generator may leave the last piece out.
-    prompt_tokens: tokens of the prompt, if the backend counted them (last piece only). answer_tokens: tokens of the
-    answer, hidden ones included, if the backend counted them (last piece only).
+    done_reason: ``stop`` or ``length`` on the last chunk, empty before; a generator may leave the last chunk out.
+    prompt_tokens: tokens of the prompt, if the backend counted them (last chunk only). answer_tokens: tokens of the
+    answer, hidden ones included, if the backend counted them (last chunk only).
     """
 
     content: str = ""
@@ -128,8 +128,8 @@ class Backend(Protocol):
     async def find(self, name: str) -> Model | None:
         """The model of a full name (``demo:latest``, letters in lower case), listed or not."""
 
-    def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
-        """The answer, piece by piece. Closed as soon as the client leaves.
+    def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
+        """The answer, chunk by chunk. Closed as soon as the client leaves.
 
         Raises `OllamaError`, which the client is told instead of the (rest of the) answer.
         """

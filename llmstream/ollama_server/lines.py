@@ -12,7 +12,7 @@ import zlib
 from json.encoder import encode_basestring as escape
 from typing import Any
 
-from llmstream.ollama_server.backend import ChatRequest, Piece, ToolCall
+from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, ToolCall
 
 _GO_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
@@ -78,23 +78,23 @@ class AnswerLines:
         self._started_ns = time.perf_counter_ns()
         self._first_ns: int | None = None
 
-    def line(self, piece: Piece) -> bytes:
+    def line(self, chunk: AnswerChunk) -> bytes:
         """The bytes of a line with ``done: false``, a text's written by hand."""
-        if piece.thinking or piece.tool_calls:
-            return go_json(self.piece(piece)) + b"\n"
-        self._note(piece)
+        if chunk.thinking or chunk.tool_calls:
+            return go_json(self.chunk(chunk)) + b"\n"
+        self._note(chunk)
         created = rfc3339(time.time_ns())
-        return _as_go(f"{self._before}{created}{self._after}{escape(piece.content)}{self._end}")
+        return _as_go(f"{self._before}{created}{self._after}{escape(chunk.content)}{self._end}")
 
-    def _note(self, piece: Piece) -> None:
+    def _note(self, chunk: AnswerChunk) -> None:
         if self._first_ns is None:
             self._first_ns = time.perf_counter_ns()
-        self._text.append(piece.thinking + piece.content)
+        self._text.append(chunk.thinking + chunk.content)
 
-    def piece(self, piece: Piece) -> dict[str, Any]:
+    def chunk(self, chunk: AnswerChunk) -> dict[str, Any]:
         """A line with ``done: false``."""
-        self._note(piece)
-        return {**self._head(piece), "done": False, **self._generate_calls(piece)}
+        self._note(chunk)
+        return {**self._head(chunk), "done": False, **self._generate_calls(chunk)}
 
     def done(self, reason: str, *, prompt_tokens: int, answer_tokens: int) -> dict[str, Any]:
         """The last line: reason, durations in ns, counts. Zero values are left out, as Go's ``omitempty`` does."""
@@ -109,28 +109,28 @@ class AnswerLines:
             "eval_count": answer_tokens,
             "eval_duration": now - first,
         }
-        line = {**self._head(Piece()), "done": True, "done_reason": reason}
+        line = {**self._head(AnswerChunk()), "done": True, "done_reason": reason}
         if self._request.is_generate and not self._request.body.get("raw"):
             line["context"] = token_ids(" ".join([self._request.question, *self._text]))
         return line | {name: value for name, value in metrics.items() if value}
 
     def empty(self, reason: str) -> dict[str, Any]:
         """The one body that answers a request to load or unload the model."""
-        return {**self._head(Piece()), "done": True, "done_reason": reason}
+        return {**self._head(AnswerChunk()), "done": True, "done_reason": reason}
 
-    def _head(self, piece: Piece) -> dict[str, Any]:
+    def _head(self, chunk: AnswerChunk) -> dict[str, Any]:
         head: dict[str, Any] = {"model": self._request.model, "created_at": rfc3339(time.time_ns())}
-        thinking = {"thinking": piece.thinking} if piece.thinking else {}
+        thinking = {"thinking": chunk.thinking} if chunk.thinking else {}
         if self._request.is_generate:
-            return {**head, "response": piece.content, **thinking}
-        message = {"role": "assistant", "content": piece.content, **thinking, **self._calls_json(piece)}
+            return {**head, "response": chunk.content, **thinking}
+        message = {"role": "assistant", "content": chunk.content, **thinking, **self._calls_json(chunk)}
         return {**head, "message": message}
 
-    def _generate_calls(self, piece: Piece) -> dict[str, Any]:
-        return self._calls_json(piece) if self._request.is_generate else {}
+    def _generate_calls(self, chunk: AnswerChunk) -> dict[str, Any]:
+        return self._calls_json(chunk) if self._request.is_generate else {}
 
-    def _calls_json(self, piece: Piece) -> dict[str, Any]:
-        calls = [tool_call_json(call, self._calls + n) for n, call in enumerate(piece.tool_calls)]
+    def _calls_json(self, chunk: AnswerChunk) -> dict[str, Any]:
+        calls = [tool_call_json(call, self._calls + n) for n, call in enumerate(chunk.tool_calls)]
         self._calls += len(calls)
         return {"tool_calls": calls} if calls else {}
 

@@ -22,7 +22,7 @@ def json_response(value: Any, *, status: int = 200) -> Response:
 
 
 def refused(error: OllamaError) -> Response:
-    """An error before the first piece."""
+    """An error before the first chunk."""
     return json_response({"error": error.text}, status=error.status)
 
 

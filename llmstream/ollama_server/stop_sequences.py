@@ -1,4 +1,4 @@
-"""Ends an answer where the request wants it ended: after ``num_predict`` pieces or before a ``stop`` sequence."""
+"""Ends an answer where the request wants it ended: after ``num_predict`` chunks or before a ``stop`` sequence."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import aclosing
 
 from msgspec.structs import replace
 
-from llmstream.ollama_server.backend import Piece
+from llmstream.ollama_server.backend import AnswerChunk
 
 
 class StopSearch:
-    """Finds the first stop sequence in a text that comes in pieces.
+    """Finds the first stop sequence in a text that comes in chunks.
 
     stops: the sequences; empty ones are ignored.
     """
@@ -45,32 +45,32 @@ def _overlap(text: str, stop: str) -> int:
 
 
 async def limited(
-    pieces: AsyncGenerator[Piece, None], *, num_predict: int, stops: Sequence[str]
-) -> AsyncGenerator[Piece, None]:
-    """Passes the pieces on, and always a last one with ``done_reason`` and ``answer_tokens``.
+    chunks: AsyncGenerator[AnswerChunk, None], *, num_predict: int, stops: Sequence[str]
+) -> AsyncGenerator[AnswerChunk, None]:
+    """Passes the chunks on, and always a last one with ``done_reason`` and ``answer_tokens``.
 
-    pieces: the answer; closed at the end. num_predict: most pieces to pass on, thoughts included; no limit if zero or
+    chunks: the answer; closed at the end. num_predict: most chunks to pass on, thoughts included; no limit if zero or
     negative. stops: sequences that end the answer; they are not passed on.
     """
-    search, count, last = StopSearch(stops), 0, Piece()
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if piece.done_reason:
-                last = piece
+    search, count, last = StopSearch(stops), 0, AnswerChunk()
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if chunk.done_reason:
+                last = chunk
                 break
             count += 1
-            shown = replace(piece, content=search.feed(piece.content)) if piece.content and stops else piece
+            shown = replace(chunk, content=search.feed(chunk.content)) if chunk.content and stops else chunk
             if shown.content or shown.thinking or shown.tool_calls:
                 yield shown
             if search.found or count == num_predict:
                 break
     if held := search.flush():
-        yield Piece(content=held)
+        yield AnswerChunk(content=held)
     yield _ended(last, count, is_cut=count == num_predict and not search.found)
 
 
-def _ended(last: Piece, count: int, *, is_cut: bool) -> Piece:
-    """The last piece with what the backend left out: how the answer ended, and after how many tokens."""
+def _ended(last: AnswerChunk, count: int, *, is_cut: bool) -> AnswerChunk:
+    """The last chunk with what the backend left out: how the answer ended, and after how many tokens."""
     # The token that ends an answer counts too.
     tokens = count if is_cut else count + 1
     reason = last.done_reason or ("length" if is_cut else "stop")

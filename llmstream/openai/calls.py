@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class CallPieces:
+class CallDeltas:
     """The tool calls of one answer, put together of their pieces."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 from llmstream.errors import UpstreamError, UpstreamTruncated
 from llmstream.ollama.chunks import Chunk, ChunkMessage, LastChunk
 from llmstream.ollama.server import OPENAI
-from llmstream.openai.calls import CallPieces
+from llmstream.openai.calls import CallDeltas
 from llmstream.openai.errors import error_of
 
 _FIELDS = (b"event", b"id", b"retry")  # of server-sent events, beside data
@@ -113,7 +113,7 @@ class Events:
 
     def __init__(self) -> None:
         self._reason: str | None = None
-        self._calls = CallPieces()
+        self._calls = CallDeltas()
         self._last = LastEvent(ChunkMessage(), done=True)
 
     def decode(self, lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:

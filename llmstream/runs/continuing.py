@@ -10,7 +10,7 @@ from typing import Any
 
 from llmstream.core.inputs import Input
 from llmstream.core.job import Job
-from llmstream.core.text_pieces import Pieces
+from llmstream.core.text_events import TextEvents
 from llmstream.errors import InvalidRequest
 from llmstream.events import (
     Cancelled,
@@ -109,7 +109,7 @@ def _joined(events: Sequence[Event]) -> list[Event]:
     for kind, group in groupby(events, type):
         if kind is Token or kind is Reasoning:
             text = "".join(event.text for event in group if isinstance(event, Token | Reasoning))
-            said += Pieces().cut(kind, text, None, None)
+            said += TextEvents().cut(kind, text, None, None)
         elif kind not in _NO_PART:
             said += group
     return said

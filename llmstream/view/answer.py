@@ -87,7 +87,7 @@ _ASKED = "interrupted"  # the message in which a graph asks
 class OneText:
     """An answer for those who read one text that only grows: a blank line where another message begins.
 
-    message: the one that is being said; pieces of the same one need not go through `piece`. note: a sentence behind
+    message: the one that is being said; tokens of the same one need not go through `text_of`. note: a sentence behind
     what a graph asks.
     """
 
@@ -97,11 +97,11 @@ class OneText:
         self._said = False
         self._objects = _Objects()
 
-    def piece(self, piece: Token | Reasoning) -> str:
-        """The text to add for a piece of the answer, or of the thinking, which is a text of its own."""
-        is_new = self._said and piece.message != self.message
-        self.message, self._said = piece.message, True
-        return BETWEEN_MESSAGES + piece.text if is_new else piece.text
+    def text_of(self, event: Token | Reasoning) -> str:
+        """The text to add for a token of the answer, or of the thinking, which is a text of its own."""
+        is_new = self._said and event.message != self.message
+        self.message, self._said = event.message, True
+        return BETWEEN_MESSAGES + event.text if is_new else event.text
 
     def rare(self, event: Event) -> str:
         """The text to add for any other event; empty for most.
@@ -115,7 +115,7 @@ class OneText:
             self._objects.put(event)
         elif isinstance(event, Interrupted):
             asked = [in_words(event.interrupts), *([self._note] if self._note else [])]
-            return self.piece(Token(BETWEEN_MESSAGES.join(asked), _ASKED))
+            return self.text_of(Token(BETWEEN_MESSAGES.join(asked), _ASKED))
         elif isinstance(event, Finished) and not self._said and event.reason != "tool_calls":
             return "" if self._objects.value is None else json.dumps(self._objects.value, ensure_ascii=False)
         return ""
@@ -127,5 +127,5 @@ def whole_text(events: Iterable[Event], note: str = "") -> str:
     events = list(events)
     answer.put(events)
     if answer.text:
-        rest.piece(Token(answer.text))
+        rest.text_of(Token(answer.text))
     return answer.text + "".join(rest.rare(event) for event in events)

@@ -81,7 +81,7 @@ class PlainView:
 
     def show(self, event: Event) -> None:
         """Writes the text of a token, and what a person is asked; the rest is for terminals."""
-        text = self._text.piece(event) if isinstance(event, Token) else self._text.rare(event)
+        text = self._text.text_of(event) if isinstance(event, Token) else self._text.rare(event)
         if text := safe_text(text):
             self._write(text)
 
@@ -137,7 +137,7 @@ class TerminalView:
                 case Token() | Reasoning():
                     self._status = ""
                     kind = "thought" if isinstance(event, Reasoning) else "answer"
-                    self._append(kind, safe_text(self._texts[kind].piece(event)))
+                    self._append(kind, safe_text(self._texts[kind].text_of(event)))
                 case Withdrawn() | Interrupted():
                     self._texts["thought"].rare(event)
                     if text := self._texts["answer"].rare(event):

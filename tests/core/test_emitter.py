@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmstream.core.emitter import Emitter
-from llmstream.core.text_pieces import MAX_TEXT
+from llmstream.core.text_events import MAX_TEXT
 from llmstream.errors import ChainFailed, LimitExceeded, LlmstreamError
 from llmstream.events import (
     Cancelled,

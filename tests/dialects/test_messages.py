@@ -16,7 +16,7 @@ from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import UIMessage
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
-from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.dialects.openai.encoder import OpenAIEncoder, completion
 from llmstream.events import (
     Event,
@@ -101,7 +101,7 @@ def test_every_end_has_a_transcript(dialect: str) -> None:
 def test_transcript_of_ollama(run: str) -> None:
     """The lines are those of the golden transcript."""
     lines = AnswerLines(ChatRequest("graph", ({"role": "user", "content": "Why?"},)))
-    pieces = list(OllamaPieces().read(RUNS[run]))
+    pieces = list(OllamaEncoder().encode(RUNS[run]))
     body = b"".join(lines.line(piece) for piece in pieces[:-1])
     body += go_json({"done_reason": pieces[-1].done_reason}) + b"\n"
     assert TEXTS[run] + ELSEWHERE[run] == "".join(piece.content for piece in pieces)
@@ -130,7 +130,7 @@ def test_calls_of_the_chain_are_not_the_clients(run: str) -> None:
     """A call that the chain answered, withdrew, or asks a person about is not told to clients that would make it."""
     assert "stop" == completion(RUN, "graph", RUNS[run])["choices"][0]["finish_reason"]
     assert b"tool_calls" not in encoded("openai", RUNS[run])
-    assert not any(piece.tool_calls for piece in OllamaPieces().read(RUNS[run]))
+    assert not any(piece.tool_calls for piece in OllamaEncoder().encode(RUNS[run]))
 
 
 def test_a_message_said_anew_is_another_one() -> None:
@@ -145,7 +145,7 @@ def test_a_message_said_anew_is_another_one() -> None:
 def test_thinking_of_two_messages() -> None:
     """The thinking of two messages is told apart as their text is."""
     events: list[Event] = [START, Reasoning("a", "m"), Reasoning("b", "n"), END]
-    thoughts = [piece.thinking for piece in OllamaPieces().read(events)]
+    thoughts = [piece.thinking for piece in OllamaEncoder().encode(events)]
     assert "a\n\nb" == "".join(thoughts) == snapshot(RUN, events).reasoning
     assert b'"reasoning_content":"\\n\\nb"' in encoded("openai", events)
     assert 2 == sum(frame["type"] == "reasoning-start" for frame in frames("ai_sdk", events))
@@ -302,9 +302,9 @@ def test_decisions_that_are_allowed() -> None:
 def test_another_message_taken_back_breaks_nothing() -> None:
     """A message that is taken back while another one is said leaves that one whole."""
     text = OneText()
-    said = [text.piece(Token("a", "m")), text.piece(Token("b", "n"))]
+    said = [text.text_of(Token("a", "m")), text.text_of(Token("b", "n"))]
     text.rare(Withdrawn("m"))
-    assert ["a", "\n\nb", "c"] == [*said, text.piece(Token("c", "n"))]
+    assert ["a", "\n\nb", "c"] == [*said, text.text_of(Token("c", "n"))]
 
 
 def test_finish_of_calls_that_nobody_answered() -> None:

@@ -23,7 +23,7 @@ from langchain_ollama import ChatOllama
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.events import Event, Reasoning, Started, Token, ToolCall, ToolResult
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
@@ -371,7 +371,7 @@ def test_own_tools_of_a_chain_stay_here() -> None:
         Started("m", 0), Reasoning("a"), Reasoning("b"), ToolCall("x", "search", {}), ToolResult("x", 1), Token("c"),
         Token("d"), Reasoning("e"),
     ]  # fmt: skip
-    assert [("", "ab"), ("cd", ""), ("", "e")] == [(p.content, p.thinking) for p in OllamaPieces().read(events)]
+    assert [("", "ab"), ("cd", ""), ("", "e")] == [(p.content, p.thinking) for p in OllamaEncoder().encode(events)]
 
 
 def test_token_is_wanted(serve: Serve, settings: Settings) -> None:

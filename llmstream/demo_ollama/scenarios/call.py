@@ -12,7 +12,7 @@ from typing import Any
 from starlette.types import Receive, Send
 
 from llmstream.demo_ollama.answers import tokens
-from llmstream.ollama_server.backend import ChatRequest, Model, Piece, ToolCall
+from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, ToolCall
 from llmstream.ollama_server.lines import AnswerLines, go_json
 from llmstream.ollama_server.responses import until_disconnected
 
@@ -70,7 +70,7 @@ class Call:
 
     def line(self, content: str = "", *, thinking: str = "", calls: Iterable[ToolCall] = ()) -> bytes:
         """A line with ``done: false``."""
-        return go_json(self._lines.piece(Piece(content, thinking, tuple(calls)))) + b"\n"
+        return go_json(self._lines.chunk(AnswerChunk(content, thinking, tuple(calls)))) + b"\n"
 
     def say(self, text: str = SENTENCE) -> list[bytes]:
         """A line for each token of the text, or of its rest where the client has begun it."""
@@ -133,7 +133,7 @@ def find_scenario(name: str, scenarios: Iterable[str], arguments: Mapping[str, f
 async def play(
     steps: Steps, *, receive: Receive, send: Send, drop: Callable[[bool], None], on_first_bytes: Callable[[], None]
 ) -> None:
-    """Sends what a scenario yields, each piece of bytes by itself, until it ends or the client leaves.
+    """Sends what a scenario yields, each chunk of bytes by itself, until it ends or the client leaves.
 
     steps: what the scenario does. receive: ASGI; the body of the request must have been read. send: ASGI. drop: closes
     the connection; its argument says whether to reset it. on_first_bytes: called once, before the headers go out.

@@ -57,7 +57,7 @@ class MessagesEncoder:
             if type(event) is Token or type(event) is Reasoning:
                 if type(event) is not self._open:
                     frames.append(self._begin_text(type(event)))
-                frames.append(f"{self._delta}{escape(self._texts[type(event)].piece(event))}}}}}\n\n")
+                frames.append(f"{self._delta}{escape(self._texts[type(event)].text_of(event))}}}}}\n\n")
             else:
                 frames.append(self._rare(event))
         return "".join(frames).encode("ascii")

@@ -55,7 +55,7 @@ class RunEncoder:
         frames: list[str] = []
         for event in events:
             if type(event) is Token or type(event) is Reasoning:
-                frames.append(self._open.piece(event))
+                frames.append(self._open.delta(event))
             else:
                 frames.append(self._rare(event))
         return "".join(frames).encode("ascii")

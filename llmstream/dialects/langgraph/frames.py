@@ -28,30 +28,30 @@ class Frames:
         # By this form of the id the newer SDK knows which run an event belongs to.
         self._id = f"synth:{run_id}:"
         self._count = self._base = self._timestamp = 0
-        # Everything of a piece's frame that does not change: it is written once per token.
-        self._wants_pieces = wanted.shows("messages")
+        # Everything of a token's frame that does not change: it is written once per token.
+        self._wants_deltas = wanted.shows("messages")
         self._head = f"id: {self._id}"
         self._middle = f'\ndata: {{"type":"event","event_id":"{self._id}'
-        self._piece = ""
+        self._delta = ""
 
     def begin(self, started: Started) -> None:
         """Numbers what follows from the run's start on; the log knows no other times."""
         self._base, self._timestamp = number_before(started), int(started.created_at * 1000)
 
     def begin_block(self, kind: str, index: int) -> None:
-        """The pieces that follow are of a block of this kind, the one at this place in its message."""
-        self._piece = (
+        """The tokens that follow are of a block of this kind, the one at this place in its message."""
+        self._delta = (
             f',"method":"messages","params":{{"namespace":[],"timestamp":{self._timestamp},"data":'
             f'{{"event":"content-block-delta","index":{index},"delta":{{"type":"{kind}-delta","{kind}":'
         )
 
-    def piece(self, text: str) -> str:
-        """The next event, a piece of the block."""
+    def delta(self, text: str) -> str:
+        """The next event, a token of the block."""
         self._count = n = self._count + 1
         number = self._base + n
-        if number <= self._wanted.since or not self._wants_pieces:
+        if number <= self._wanted.since or not self._wants_deltas:
             return ""
-        return f'{self._head}{n}{self._middle}{n}","seq":{number}{self._piece}{escape(text)}}}}}}}}}\n\n'
+        return f'{self._head}{n}{self._middle}{n}","seq":{number}{self._delta}{escape(text)}}}}}}}}}\n\n'
 
     def values(self, transcript: Transcript) -> str:
         """The next event: all messages of the thread."""

@@ -26,17 +26,17 @@ class OpenMessage:
         self.is_stale = False
         self._frames = frames
         self._transcript = transcript
-        self._kind: type[Event] | None = None  # of the open block, and its pieces
-        self._pieces: list[str] = []
+        self._kind: type[Event] | None = None  # of the open block, and its texts
+        self._texts: list[str] = []
         self._index = 0
 
-    def piece(self, event: Token | Reasoning) -> str:
-        """A piece of text or thinking."""
+    def delta(self, event: Token | Reasoning) -> str:
+        """A token, of text or thinking."""
         frames = ""
         if type(event) is not self._kind or self.said is None or event.message != self.said.of:
             frames = self._begin_block(event)
-        self._pieces.append(event.text)
-        return frames + self._frames.piece(event.text)
+        self._texts.append(event.text)
+        return frames + self._frames.delta(event.text)
 
     def call(self, call: ToolCall) -> str:
         """A tool call, which is a block that comes in one piece."""
@@ -55,7 +55,7 @@ class OpenMessage:
         return self._frames.values(self._transcript)
 
     def begin(self, of: str | None, name: str | None = None) -> str:
-        """The message that a piece or a call belongs to is open; the one before is over."""
+        """The message that a token or a call belongs to is open; the one before is over."""
         if self.said is not None and self.said.of == of:
             return ""
         frames = self.end() + (self.values() if self.is_stale else "")
@@ -91,17 +91,17 @@ class OpenMessage:
 
     def _begin_block(self, event: Token | Reasoning) -> str:
         frames = self.begin(event.message, event.name) + self._end_block()
-        self._kind, self._pieces = type(event), []
+        self._kind, self._texts = type(event), []
         kind = _KINDS[type(event)]
         if self.said is not None:
-            self.said.blocks.append((kind, self._pieces))
+            self.said.blocks.append((kind, self._texts))
         self._frames.begin_block(kind, self._index)
         return frames + self._block("start", block_of(kind, ""))
 
     def _end_block(self) -> str:
         if self._kind is None:
             return ""
-        frame = self._block("finish", block_of(_KINDS[self._kind], "".join(self._pieces)))
+        frame = self._block("finish", block_of(_KINDS[self._kind], "".join(self._texts)))
         self._kind = None
         self._index += 1
         return frame

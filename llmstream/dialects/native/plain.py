@@ -50,7 +50,7 @@ class PlainEncoder:
         answer = self._answer
         for seq, event in enumerate(events, first):
             if type(event) is Token:
-                text = self._held + (event.text if event.message is answer.message else answer.piece(event))
+                text = self._held + (event.text if event.message is answer.message else answer.text_of(event))
                 if len(text) < 2 or "\n" in text or "\r" in text:
                     frames.append(self._frame(seq - 1, self._release(text)))
                 else:  # the usual, without a detour: this is done once per token

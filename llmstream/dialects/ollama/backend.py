@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Sequence
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
-from llmstream.dialects.ollama.pieces import OllamaPieces
+from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.dialects.ollama.request import HARDWARE, LIMITS, ask_of
 from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.http.audience import CALLER
 from llmstream.http.errors import status_of
 from llmstream.http.service import Service
-from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError, Piece, PullProgress
+from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress
 from llmstream.ollama_server.checks import full_name
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check_model
@@ -47,8 +47,8 @@ class ChainBackend:
             return None
         return Model(name, tuple(sorted(able)), context_length=_CONTEXT)
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[Piece, None]:
-        """The answer, piece by piece; closing this stops the run, because this client can't come back."""
+    async def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
+        """The answer, chunk by chunk; closing this stops the run, because this client can't come back."""
         try:
             model = await self.find(full_name(request.model))
             takes_think = model is not None and ("thinking" in model.capabilities or not model.is_strict)
@@ -60,10 +60,10 @@ class ChainBackend:
             run = await self._service.start(ask, caller=self._request.scope[CALLER], request=self._request, grace_s=0)
             follower = run.follower()
             try:
-                pieces = OllamaPieces(truncate=request.truncate)
+                encoder = OllamaEncoder(truncate=request.truncate)
                 async for batch in follower:
-                    for piece in pieces.read(batch.events):
-                        yield piece
+                    for chunk in encoder.encode(batch.events):
+                        yield chunk
             finally:
                 follower.close()
         except LlmstreamError as error:

@@ -60,10 +60,10 @@ class OpenAIEncoder:
         answer, thinking = self._answer, self._thinking
         for event in events:
             if type(event) is Token:
-                text = event.text if event.message is answer.message else answer.piece(event)
+                text = event.text if event.message is answer.message else answer.text_of(event)
                 frames.append(f"{content}{escape(text)}{_TAIL}")
             elif type(event) is Reasoning:
-                text = escape(thinking.piece(event))
+                text = escape(thinking.text_of(event))
                 frames.append(f'{reasoning}{text},"reasoning":{text}{_TAIL}')
             elif type(event) is Started:
                 self._head = _head(self._run_id, int(event.created_at), self._model)

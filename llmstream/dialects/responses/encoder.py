@@ -56,7 +56,7 @@ class ResponsesEncoder:
         frames: list[str] = []
         for place, event in enumerate(events, first):
             if type(event) is Token or type(event) is Reasoning:
-                text = self._texts[type(event)].piece(event)
+                text = self._texts[type(event)].text_of(event)
                 frames.append(self._say(place, type(event), text))
             else:
                 frames.append(self._rare(place, event))

@@ -23,17 +23,17 @@ _decoder: msgspec.json.Decoder[list[str | Event]] = msgspec.json.Decoder(list[st
 def encode(events: Sequence[Event]) -> Iterator[tuple[int, bytes]]:
     """The events in pieces that fit into an entry: how many, and their bytes."""
     for start in range(0, len(events), ENTRY_EVENTS):
-        yield from _pieces(events[start : start + ENTRY_EVENTS])
+        yield from _entries(events[start : start + ENTRY_EVENTS])
 
 
-def _pieces(events: Sequence[Event]) -> Iterator[tuple[int, bytes]]:
+def _entries(events: Sequence[Event]) -> Iterator[tuple[int, bytes]]:
     data = _encode(events)
     if len(data) <= ENTRY_BYTES or len(events) == 1:
         yield len(events), data
     else:
         middle = len(events) // 2
-        yield from _pieces(events[:middle])
-        yield from _pieces(events[middle:])
+        yield from _entries(events[:middle])
+        yield from _entries(events[middle:])
 
 
 def _encode(events: Sequence[Event]) -> bytes:

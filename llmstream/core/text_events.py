@@ -9,10 +9,10 @@ from llmstream.events import Reasoning, Token
 # So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
 MAX_TEXT = 1300
 
-Piece: TypeAlias = Token | Reasoning
+TextEvent: TypeAlias = Token | Reasoning
 
 
-class Pieces:
+class TextEvents:
     """Cuts a long text, and joins the halves of a surrogate pair that came apart.
 
     held: a half whose other half may come next; empty where there is none.
@@ -20,9 +20,9 @@ class Pieces:
 
     def __init__(self) -> None:
         self.held = ""
-        self._held_as: tuple[type[Piece], str | None, str | None] = (Token, None, None)
+        self._held_as: tuple[type[TextEvent], str | None, str | None] = (Token, None, None)
 
-    def cut(self, kind: type[Piece], text: str, message: str | None, name: str | None) -> list[Piece]:
+    def cut(self, kind: type[TextEvent], text: str, message: str | None, name: str | None) -> list[TextEvent]:
         """The events of a text; a half that never gets its other one is U+FFFD."""
         pieces = self.release() if (kind, message, name) != self._held_as else []
         text, self.held = self.held + text, ""
@@ -31,7 +31,7 @@ class Pieces:
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return pieces + [kind(text[start : start + MAX_TEXT], message, name) for start in range(0, len(text), MAX_TEXT)]
 
-    def release(self) -> list[Piece]:
+    def release(self) -> list[TextEvent]:
         """The held half of a surrogate pair whose other half never came."""
         held, self.held = self.held, ""
         kind, message, name = self._held_as
