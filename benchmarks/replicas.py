@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from benchmarks import crowd
 from benchmarks.client import connect, get_bytes, read_until, request_bytes
 from benchmarks.many import RATE
-from benchmarks.processes import OTHERS_CORE, Process, server, upstream
+from benchmarks.processes import OTHERS_CORE, SERVER_CORE, Process, server, upstream
 from benchmarks.redis_server import Redis, store
 from benchmarks.report import percentile, table, target
 from benchmarks.watchers import reconnect, start
@@ -41,13 +41,13 @@ class Pair:
 
 
 @contextmanager
-def pair(*, shared: bool, runs: int = 16) -> Iterator[Pair]:
-    """Owner and other, each with a core that it shares with others."""
+def pair(*, shared: bool, runs: int = 16, alone_on: int = SERVER_CORE) -> Iterator[Pair]:
+    """The owner on a core of its own, the other on that of the clients; alone_on: the core of one without a store."""
     limits = {"LLMSTREAM_MAX_ACTIVE_RUNS": str(runs), "LLMSTREAM_GRACE_S": "0", "LLMSTREAM_DRAIN_S": "0"}
     with ExitStack() as stack:
         source = stack.enter_context(upstream())
         if not shared:
-            alone = stack.enter_context(server("llmstream", source, **limits))
+            alone = stack.enter_context(server("llmstream", source, alone_on, **limits))
             yield Pair(source, alone, alone, None)
             return
         redis = stack.enter_context(store())
@@ -212,8 +212,8 @@ def _unstored(process: Process) -> float:
 
 
 def _both(measure: Callable[[Pair], float]) -> tuple[float, float]:
-    """The figure for one process with its memory, and for two with a store."""
-    with pair(shared=False) as alone:
+    """The figure for one process with its memory, and for two with a store; what is asked shares the clients' core."""
+    with pair(shared=False, alone_on=OTHERS_CORE) as alone:
         here = measure(alone)
     with pair(shared=True) as two:
         return here, measure(two)
