@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,76 +13,22 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 
 from llmstream.chain import StrictChatOllama
-from llmstream.demo_ollama import DemoOllama, Pause
+from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotAllowed, RunNotFound
-from llmstream.events import Cancelled, Continued, Event
+from llmstream.errors import InvalidRequest, LlmstreamError, RunNotFound
+from llmstream.events import Cancelled, Continued
 from llmstream.runs.ended import EndedRun
 from llmstream.runs.log import NewRun
 from llmstream.runs.manager import Runs
 from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
+from tests.support.cut_answers import COUNT, MakeRuns, asked_with, begun, cut, followed, key_of, until_said
 from tests.support.faultkit import eventually
+from tests.support.openai_server import DONE, openai_server, piece, stream, text
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import MakeLog
 from tests.support.serving import answer
-
-COUNT = "One, two, three, four, five, six."
-MakeRuns = Callable[..., Runs]
-
-
-@pytest.fixture
-def replica(process: MakeLog, settings: Settings) -> MakeRuns:
-    """Makes the runs of one more process; takes what is other than in the settings, and `on_end`."""
-
-    def make(on_end: Any = None, **changes: Any) -> Runs:
-        return Runs(settings.change(**changes), log=process(), on_end=on_end)
-
-    return make
-
-
-async def followed(run: Run) -> list[Event]:
-    """All events of a run, to its end."""
-    return [event async for event in run.follow()]
-
-
-async def cut(runs: Runs, question: Any = "q", **arguments: Any) -> Run:
-    """A run whose answer was cut, with all of it in the store."""
-    model = {} if "chain" in arguments else {"model": "demo:length"}
-    run = await runs.start(question, **{**model, **arguments})
-    await followed(run)
-    await runs.log.stored()  # type: ignore[attr-defined]
-    return run
-
-
-async def until_said(run: Run, text: str) -> AsyncGenerator[Event]:
-    """The events of a run up to where it has said this."""
-    said = ""
-    async for event in run.follow():
-        yield event
-        said += answer([event])
-        if said == text:
-            return
-
-
-async def begun(runs: Runs, upstream: DemoOllama, **arguments: Any) -> Run:
-    """A run that has said a part of its answer, and waits; continued, it says the rest and waits."""
-    upstream.answers["q"] = lambda request: [COUNT if request.begun else COUNT[:8], Pause(600)]
-    run = await runs.start("q", model="demo", **arguments)
-    async for _ in until_said(run, COUNT[:8]):
-        pass
-    return run
-
-
-def asked_with(upstream: DemoOllama) -> list[Mapping[str, Any]]:
-    """The requests for an answer."""
-    return [request.body for request in upstream.requests if request.path == "/api/chat"]
-
-
-def key_of(run: Run) -> str:
-    """Where the question of a run is in the store."""
-    return f"llmstream:1:{{{run.id}}}:q"
 
 
 async def test_it_goes_on_there(upstream: DemoOllama, replica: MakeRuns) -> None:
@@ -95,12 +41,34 @@ async def test_it_goes_on_there(upstream: DemoOllama, replica: MakeRuns) -> None
     events = await followed(goes_on)
     first, second = asked_with(upstream)
 
-    assert SENTENCE.startswith(text := answer(events))
-    assert len(text) > len(kept := (await run.snapshot()).text)
+    assert SENTENCE.startswith(whole := answer(events))
+    assert len(whole) > len(kept := (await run.snapshot()).text)
     assert [Continued(run.id)] == [event for event in events if isinstance(event, Continued)]
     assert second == {**first, "messages": [*first["messages"], {"role": "assistant", "content": kept}]}
     assert [goes_on.id] == there.active or (await goes_on.position())[0]
-    assert await asyncio.to_thread(eventually, lambda: [text] == [each.text for each in told])
+    assert await asyncio.to_thread(eventually, lambda: [whole] == [each.text for each in told])
+
+
+async def test_an_openai_compatible_server(process: MakeLog) -> None:
+    """The same of another kind of server, with an image in the conversation, thinking and options."""
+    answers = iter([stream(text("The sky"), piece("length"), DONE), stream(text("is blue."), piece("stop"), DONE)])
+
+    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(next(answers))
+
+    models = [{"id": "m", "object": "model", "owned_by": "vllm"}]
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    question = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
+    async with openai_server(script, models=models) as server:
+        here, there = (Runs(Settings(upstream=server.url), log=process()) for _ in range(2))
+        run = await cut(here, question, model="m", thinking=True, options={"num_predict": 2, "seed": 7})
+        events = await followed(await there.continue_run(run.id))
+    first, second = server.bodies
+    cut_off = {"role": "assistant", "content": "The sky "}
+
+    assert "The sky is blue. " == answer(events)
+    assert [*first["messages"], cut_off] == second["messages"]
+    assert {"seed": 7, "max_tokens": 2}.items() <= second.items()
 
 
 async def test_again_and_in_a_third(replica: MakeRuns) -> None:
@@ -189,60 +157,6 @@ async def test_a_store_that_lost_it(server: RedisServer, replica: MakeRuns) -> N
         await there.continue_run(run.id)
 
     assert SENTENCE.startswith(answer(await followed(await here.continue_run(run.id))))
-
-
-def with_field(name: str, value: Any) -> Callable[[dict[str, Any]], bytes]:
-    """What was stored, with another value in one place."""
-    return lambda known: json.dumps({**known, name: value}).encode()
-
-
-@pytest.mark.parametrize(
-    "forged",
-    [
-        lambda known: b"\x80\x04\x95",
-        lambda known: b"[]",
-        lambda known: json.dumps(known).encode()[:-2],
-        lambda known: json.dumps(known).encode() + b" " * 2**21,
-        lambda known: b'{"v":1,"messages":' + b"[" * 10**5,
-        with_field("v", 2),
-        with_field("refused", "no"),
-        with_field("grace_s", -1),
-        with_field("messages", []),
-        with_field("messages", [{"content": "q"}]),
-        with_field("messages", [{"role": "user", "content": {"a": 1}}]),
-        with_field(
-            "messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://h"}}]}]
-        ),
-        with_field("wishes", {"model": 1}),
-    ],
-)
-async def test_bytes_of_strangers(
-    server: RedisServer, upstream: DemoOllama, replica: MakeRuns, forged: Callable[[dict[str, Any]], bytes]
-) -> None:
-    """Whoever may write to the store can have nothing asked that a client could not ask: one sentence, no request."""
-    run = await cut(replica())
-    server.client.set(key_of(run), forged(json.loads(server.client.get(key_of(run)))))
-    with pytest.raises(InvalidRequest, match="is damaged, of another version"):
-        await replica().continue_run(run.id)
-
-    assert 1 == len(asked_with(upstream))
-
-
-async def test_wishes_of_strangers(server: RedisServer, upstream: DemoOllama, replica: MakeRuns) -> None:
-    """A wish is checked as a client's is, and is not enough: the request must come to what was asked."""
-    run = await cut(replica())
-    known = json.loads(server.client.get(key_of(run)))
-    for wishes, error in (
-        ({"model": "big:cloud"}, ModelNotAllowed),
-        ({"model": "http://evil/v1"}, InvalidRequest),
-        ({"model": "demo:length", "options": {"num_gpu": 0}}, InvalidRequest),
-        ({"model": "demo:one-chunk"}, InvalidRequest),
-    ):
-        server.client.set(key_of(run), json.dumps({**known, "wishes": wishes, "grace_s": 1e300}))
-        with pytest.raises(error):
-            await replica().continue_run(run.id)
-
-    assert 1 == len(asked_with(upstream))
 
 
 async def test_how_long_the_question_is_stored(server: RedisServer, upstream: DemoOllama, replica: MakeRuns) -> None:
