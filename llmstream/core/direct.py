@@ -76,6 +76,15 @@ async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     return Fast(shape, upstream, body)
 
 
+def fast_again(chain: Runnable[Any, Any], messages: Sequence[Mapping[str, Any]]) -> Fast | None:
+    """The way to ask a chain's model once more with messages that it was asked with; None where `fast_way` has none."""
+    shape = direct_shape(chain)
+    if shape is None:
+        return None
+    body = shape.model.body_of("", shape.kwargs)
+    return Fast(shape, shape.model.upstream(), {**body, "messages": messages} if "messages" in body else body)
+
+
 async def _formatted(prompt: BasePromptTemplate[Any] | str | None, value: Any) -> Any:
     """The model's input that a prompt makes of its values."""
     if isinstance(prompt, str):

@@ -40,9 +40,9 @@ class Chats:
         is_new = key is None or await log.find(caller, key, options["fingerprint"]) is None
         if is_new and ask.resume is None:
             await self.stop(caller, chat, "replaced")
-        run = await self._service.start(ask, caller=caller, request=request, key=key, **options)
-        before = await log.swap(caller, self._named(chat), run.id, note)
-        log.local.put_in_chat(run.id, self._named(chat))
+        named = self._named(chat)
+        run = await self._service.start(ask, caller=caller, request=request, key=key, chat=named, **options)
+        before = await log.swap(caller, named, run.id, note)
         if before is not None and before != run.id:  # another message may have come in the meantime
             with suppress(RunNotFound):
                 await log.cancel(before, "replaced")

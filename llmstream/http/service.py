@@ -20,12 +20,12 @@ from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
 from llmstream.http.audience import is_public
-from llmstream.http.encoder import OPEN, Encoder
+from llmstream.http.encoder import Encoder
 from llmstream.http.errors import ErrorForm
 from llmstream.http.ignored import IGNORED_HEADER, note_ignored
 from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
-from llmstream.http.stream import HEADERS, EventStream, Followable
+from llmstream.http.stream import EventStream, Followable, lost_response
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream import upstream_of
 from llmstream.runs.limits import check, check_conversation, is_allowed
@@ -107,14 +107,14 @@ class Service:
         fingerprint: str = "",
         grace_s: float | None = None,
         on_leave: OnLeave = "cancel",
+        chat: str = "",
     ) -> Run:
         """Starts a run for a request; raises what makes it impossible.
 
         A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`; None
         where the run is no request's, as in a Gradio page, whose service prepares nothing.
         """
-        public = is_public(self.settings, None if request is None else request.scope)
-        with plain_errors(public):
+        with plain_errors(public := is_public(self.settings, None if request is None else request.scope)):
             ask = ask if self.chain is None else self._for_chain(ask)
             call = DemandedCall(ask.tools) if ask.must_call else None
             arguments = await self._arguments(ask, call, request)
@@ -126,6 +126,7 @@ class Service:
                 grace_s=grace_s,
                 on_leave=on_leave,
                 is_public=public,
+                chat=chat,
                 **arguments,
             )
 
@@ -133,8 +134,10 @@ class Service:
         self, run_id: str, *, caller: str, request: HTTPConnection | None, key: str | None = None
     ) -> Run:
         """Starts a run that goes on with one that was cut; see `Runs.continue_run`. request: as of `start`."""
-        with plain_errors(is_public(self.settings, None if request is None else request.scope)):
-            return await self.runs.continue_run(run_id, caller=caller, request_key=key)
+        with plain_errors(public := is_public(self.settings, None if request is None else request.scope)):
+            return await self.runs.continue_run(
+                run_id, caller=caller, request_key=key, is_public=public, chain=self.chain
+            )
 
     async def _arguments(self, ask: Ask, call: DemandedCall | None, request: HTTPConnection | None) -> Arguments:
         """The arguments of the generator, checked against the settings; call: one that the answer has to be."""
@@ -237,11 +240,6 @@ class Service:
         if await run.position() == (True, after):
             return Response(status_code=204)
         return self.follow(run, make(run.id, after), form, hold=False, after=after)
-
-
-def lost_response(encoder: Encoder, reason: str) -> Response:
-    """The response that tells a client that its position can't be honoured."""
-    return Response(OPEN + encoder.lost(reason), headers=HEADERS)
 
 
 def fingerprint_of(body: BaseModel, *, exclude: set[str] | None = None) -> str:

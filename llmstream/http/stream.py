@@ -222,3 +222,8 @@ async def all_events(run: Run, request: Request) -> list[Event]:
     if not isinstance(last, Finished | Interrupted):
         raise RunCancelled
     return events
+
+
+def lost_response(encoder: Encoder, reason: str) -> Response:
+    """The response that tells a client that its position can't be honoured."""
+    return Response(OPEN + encoder.lost(reason), headers=HEADERS)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from llmstream.core.inputs import Input
+import msgspec
+
+from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
 from llmstream.core.text_events import TextEvents
 from llmstream.errors import InvalidRequest
@@ -26,9 +28,22 @@ from llmstream.events import (
     Token,
     size_of,
 )
+from llmstream.settings import Thinking
 from llmstream.view.open_calls import OpenCalls
 
+NOT_OURS = "This chain's answer can't be continued: llmstream does not itself ask the model behind it. Ask again."
+
 _NO_PART = (Started, Status, Finished, Failed, Cancelled, Interrupted)
+
+
+class Wishes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The wishes of a client to the default chain; see `astream`. model: the one that answers."""
+
+    model: str | None = None
+    thinking: Thinking | None = None
+    options: Mapping[str, Any] | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    format: str | Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,7 @@ class Asked:
     """A run's question and how it was asked, kept as long as the run is in the log.
 
     job: without the chain's input; None where llmstream does not itself ask the model that answers. question: None
-    where nobody is told of it. is_public: as of the run.
+    where nobody is told of it. is_public, chat: as of the run. wishes: of which the default chain was made.
     """
 
     job: Job | None
@@ -44,18 +59,33 @@ class Asked:
     thread: str | None
     grace_s: float
     is_public: bool = False
+    chat: str = ""
+    wishes: Wishes = field(default_factory=Wishes)
 
     @staticmethod
-    def of(job: Job, question: Input, thread: str | None, grace_s: float, is_public: bool = False) -> Asked:
-        """The part of a job that is to be kept."""
+    def of(job: Job, question: Input, arguments: Arguments, grace_s: float, is_public: bool, chat: str) -> Asked:
+        """The part of a job and of the arguments of `astream` that is to be kept."""
         kept = dataclasses.replace(job, chain_input=None) if job.fast is not None else None
-        return Asked(kept, question, thread, grace_s, is_public)
+        wishes = Wishes()
+        if arguments.get("chain") is None:
+            wishes = Wishes(
+                model=job.model,
+                thinking=arguments.get("thinking"),
+                options=arguments.get("options"),
+                tools=arguments.get("tools", ()),
+                format=arguments.get("format"),
+            )
+        return Asked(kept, question, arguments.get("thread"), grace_s, is_public, chat, wishes)
+
+    @property
+    def body(self) -> Mapping[str, Any] | None:
+        """The request to the model; None where there is none, or not yet."""
+        return None if self.job is None or self.job.fast is None else self.job.fast.body
 
     @property
     def bytes(self) -> int:
         """About as many as the texts and images of the request take, of which the process may hold two."""
-        fast = self.job.fast if self.job is not None else None
-        return 0 if fast is None else 2 * _size(fast.body)
+        return 2 * size_of_json(self.body)
 
 
 def can_continue(end: Event | None) -> bool:
@@ -63,8 +93,8 @@ def can_continue(end: Event | None) -> bool:
     return isinstance(end, Failed | Cancelled) or (isinstance(end, Finished) and end.reason == "length")
 
 
-async def continuing(run_id: str, events: Sequence[Event], asked: Asked | None) -> Job:
-    """The job that goes on from the answer of a run that has ended; raises `InvalidRequest` with why there is none."""
+def cut_text(run_id: str, events: Sequence[Event]) -> str:
+    """The text of a run that has ended, to go on from; raises `InvalidRequest` with why nobody can."""
     end = events[-1] if events else None
     if not can_continue(end):
         raise InvalidRequest(_why_whole(end))  # type: ignore[arg-type]
@@ -76,16 +106,14 @@ async def continuing(run_id: str, events: Sequence[Event], asked: Asked | None) 
         raise InvalidRequest("An answer that was cut in a tool call can't be continued. Ask again.")
     if not text.strip():
         raise InvalidRequest("There is no text of an answer to go on from. Ask again.")
-    if asked is None:
-        raise InvalidRequest(
-            "This answer can't be continued here: only the server process that began it knows the question, and that "
-            "is another one, or has ended. Ask again."
-        )
+    return text
+
+
+async def continuing(run_id: str, events: Sequence[Event], text: str, asked: Asked) -> Job:
+    """The job that goes on from a run's text; raises `InvalidRequest` with why there is none."""
     job = asked.job
     if job is None or job.fast is None or job.fast.body is None:
-        raise InvalidRequest(
-            "This chain's answer can't be continued: llmstream does not itself ask the model behind it. Ask again."
-        )
+        raise InvalidRequest(NOT_OURS)
     if job.demanded is not None:
         raise InvalidRequest("A tool call that was demanded can't be continued. Ask again.")
     kept = [*_joined(events), Continued(run_id)]
@@ -115,9 +143,10 @@ def _joined(events: Sequence[Event]) -> list[Event]:
     return said
 
 
-def _size(value: Any) -> int:
+def size_of_json(value: Any) -> int:
+    """About as many bytes as a value takes as JSON, at least as many as its texts have characters."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(map(_size, value.values()))
-    return sum(map(_size, value)) if isinstance(value, list | tuple) else 8
+        return sum(map(size_of_json, value.values()))
+    return sum(map(size_of_json, value)) if isinstance(value, list | tuple) else 8

@@ -128,8 +128,19 @@ class RunLog(ABC):
         """Makes a run the last one of a chat, with a note; returns the id of the one before."""
 
     @abstractmethod
+    async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
+        """Makes a run the last one of a chat in the place of one that was cut, with its note.
+
+        False where that is not the last one any more. In one step: another one may begin at the same moment.
+        """
+
+    @abstractmethod
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
         """The last run of a chat and its note."""
+
+    async def question(self, run_id: str) -> bytes | None:
+        """The question of a run of any process, as `stored_question` gave it to the store; None where there is none."""
+        return None
 
     async def start(self) -> None:  # noqa: B027 - most logs have nothing to do
         """Finds out if this log can be used; raises `SettingsError`. The log may be used without this call."""

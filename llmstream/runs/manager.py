@@ -18,17 +18,17 @@ from llmstream.events import (
     Terminal,
     failed,
 )
-from llmstream.logger import logger
 from llmstream.runs.active_run import Running
 from llmstream.runs.chain_warnings import warn_of
-from llmstream.runs.continuing import Asked, continuing
+from llmstream.runs.continuing import Asked, continuing, cut_text
 from llmstream.runs.ended import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.opening import open_log, worker_count
+from llmstream.runs.opening import open_log, warn_of_processes
 from llmstream.runs.queue import Places
 from llmstream.runs.run import OnLeave, Run
+from llmstream.runs.stored_question import asked_again
 from llmstream.settings import Settings
 
 # How long a drain waits for `on_end` where the runs took all of the time.
@@ -66,13 +66,15 @@ class Runs:
         on_leave: OnLeave = "cancel",
         grace_s: float | None = None,
         is_public: bool = False,
+        chat: str = "",
         **arguments: Unpack[Arguments],
     ) -> Run:
         """Starts answering; returns when the run has logged its first event.
 
         caller: whom the run belongs to. request_key: starts at most one run per caller; with another `fingerprint` it
         raises `KeyConflict`. on_leave: what happens `grace_s` seconds after the last follower left. is_public:
-        whether who reads the answer can't mend the server. The other arguments are those of `astream`.
+        whether who reads the answer can't mend the server. chat: of which the caller makes it the last run. The other
+        arguments are those of `astream`.
         Raises `Busy`, `ServerShutdown`, and what makes an answer impossible before it begins.
         """
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
@@ -84,12 +86,21 @@ class Runs:
             job = await prepare(question, caller=caller, **arguments)
             warn_of(job)
             told = None if self._ending is None else question
-            asked = Asked.of(job, told, arguments.get("thread"), self._grace_s(on_leave, grace_s), is_public)
+            asked = Asked.of(job, told, arguments, self._grace_s(on_leave, grace_s), is_public, chat)
             return await self._begin(job, asked, caller, request_key, fingerprint, held)
 
-    async def continue_run(self, run_id: str, *, caller: str = "", request_key: str | None = None) -> Run:
+    async def continue_run(
+        self,
+        run_id: str,
+        *,
+        caller: str = "",
+        request_key: str | None = None,
+        is_public: bool = False,
+        chain: object = None,
+    ) -> Run:
         """Starts a run that begins with what a run said that was cut, and goes on from there with the same model.
 
+        is_public, chain: those of `start`, needed where another process has begun the run.
         Raises `RunNotFound`, `StillRunning`, `InvalidRequest` with why it can't be continued, and what `start` raises.
         """
         fingerprint = f"continue {run_id}"
@@ -99,21 +110,17 @@ class Runs:
         if not (await cut.position())[0]:
             raise StillRunning("This run still goes on. Follow it, or stop it before you continue it.")
         events, _ = await cut.recorded()
-        job = await continuing(run_id, events, asked := self.log.local.asked(run_id))
-        if asked is None:
-            raise RunNotFound  # it was forgotten meanwhile
+        text = cut_text(run_id, events)
+        if (asked := self.log.local.asked(run_id)) is None:
+            data = await self.log.question(run_id)
+            asked = await asked_again(data, chain, self.settings, is_public=is_public)
+        last = await self.log.named(caller, asked.chat) if asked.chat else None
+        job = await continuing(run_id, events, text, asked)
         with ExitStack() as nothing:
             run = await self._begin(job, asked, caller, request_key, fingerprint, nothing)
-        await self._take_place(caller, run_id, run.id)
+        if last is not None and last[0] == run_id and not await self.log.succeed(caller, asked.chat, run_id, run.id):
+            await run.stop("replaced")  # somebody has asked something else in this chat meanwhile
         return run
-
-    async def _take_place(self, caller: str, cut: str, run_id: str) -> None:
-        """Makes the run that goes on with a cut one the last one of its chat, if that still is."""
-        chat = self.log.local.chat_of(cut)
-        last = await self.log.named(caller, chat) if chat else None
-        if last is not None and last[0] == cut:
-            await self.log.swap(caller, chat, run_id, last[1])
-            self.log.local.put_in_chat(run_id, chat)
 
     async def _begin(
         self, job: Job, asked: Asked, caller: str, key: str | None, fingerprint: str, held: ExitStack
@@ -177,12 +184,7 @@ class Runs:
         Raises `SettingsError` where the store that processes share can't be used.
         """
         self.closing = False
-        if self.settings.redis_url is None and (count := worker_count()) > 1:
-            logger.warning(
-                "there are %d processes, and each knows its own runs only: who comes back to another one is told that "
-                "there is no such run. Set LLMSTREAM_REDIS_URL, which all of them share, or run one process.",
-                count,
-            )
+        warn_of_processes(self.settings)
         await self.log.start()
 
     async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:

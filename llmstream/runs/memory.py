@@ -97,16 +97,6 @@ class MemoryLog(RunLog):
         run = self._kept(run_id)
         return None if run is None else run.asked
 
-    def put_in_chat(self, run_id: str, chat: str) -> None:
-        """Keeps of which chat a run is the last one, for the run that may go on with its answer."""
-        if (run := self._kept(run_id)) is not None:
-            run.chat = chat
-
-    def chat_of(self, run_id: str) -> str:
-        """The chat of which a run was the last one; empty where there is none."""
-        run = self._kept(run_id)
-        return "" if run is None else run.chat
-
     async def info(self, run_id: str) -> RunInfo | None:
         run = self._kept(run_id)
         return None if run is None else run.info()
@@ -136,6 +126,13 @@ class MemoryLog(RunLog):
         while len(self._chats) > _CHATS_KEPT or (self._note_bytes > self._max_log_bytes and len(self._chats) > 1):
             self._note_bytes -= len(self._chats.popitem(last=False)[1][1])
         return None if before is None else before[0]
+
+    async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
+        last = self._chats.get((caller, chat))
+        if last is None or last[0] not in (cut, run_id):
+            return False
+        self._chats[caller, chat] = (run_id, last[1])
+        return True
 
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
         return self._chats.get((caller, chat))

@@ -6,6 +6,7 @@ import os
 import sys
 from itertools import pairwise
 
+from llmstream.logger import logger
 from llmstream.runs.log import RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.settings import Settings
@@ -23,6 +24,16 @@ def open_log(settings: Settings) -> RunLog:
     except ModuleNotFoundError as error:
         raise ImportError('redis_url (LLMSTREAM_REDIS_URL) needs: pip install "llmstream-toolkit[redis]"') from error
     return RedisLog(settings)
+
+
+def warn_of_processes(settings: Settings) -> None:
+    """Warns where several processes are started that share no store."""
+    if settings.redis_url is None and (count := worker_count()) > 1:
+        logger.warning(
+            "there are %d processes, and each knows its own runs only: who comes back to another one is told that "
+            "there is no such run. Set LLMSTREAM_REDIS_URL, which all of them share, or run one process.",
+            count,
+        )
 
 
 def worker_count() -> int:

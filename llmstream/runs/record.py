@@ -67,7 +67,6 @@ class RunRecord(Followed):
         super().__init__()
         self.new = new
         self.asked: Asked | None = None
-        self.chat = ""  # of which it was the last run
         self.closed_at = 0.0
         self._watchers = 0
         self._cancelled = False

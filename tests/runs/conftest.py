@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from llmstream.runs.log import RunLog
+from llmstream.runs.manager import Runs
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.log import RedisLog
 from llmstream.settings import Settings
 from tests.support import redis_runs, run_logs
+from tests.support.cut_answers import MakeRuns
 from tests.support.redis import RedisServer
 from tests.support.run_logs import LOGS, MakeLog, Pair, Store, fill
 
@@ -39,6 +41,16 @@ async def process(server: RedisServer) -> AsyncGenerator[redis_runs.MakeLog]:
     yield make
     for log in logs:
         await log.aclose()
+
+
+@pytest.fixture
+def replica(process: redis_runs.MakeLog, settings: Settings) -> MakeRuns:
+    """Makes the runs of one more process; takes what is other than in the settings, and `on_end`."""
+
+    def make(on_end: Any = None, **changes: Any) -> Runs:
+        return Runs(settings.change(**changes), log=process(), on_end=on_end)
+
+    return make
 
 
 @pytest.fixture(params=LOGS)

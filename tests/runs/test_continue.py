@@ -223,23 +223,11 @@ async def test_on_end_is_told_of_the_whole(settings: Settings) -> None:
     assert isinstance(told[1].events[-1], Failed | Finished)
 
 
-async def test_another_process_does_not_know_the_question(process: Callable[[], RedisLog], settings: Settings) -> None:
-    """What was said is in the store that they share, and the question is not: it is refused with a sentence."""
-    here, there = Runs(settings, log=process()), Runs(settings, log=process())
-    run = await cut(here, model="demo:length")
-    await here.log.stored()  # type: ignore[attr-defined]
-    with pytest.raises(InvalidRequest, match="only the server process that began it knows the question"):
-        await there.continue_run(run.id)
-
-    assert SENTENCE.startswith(answer(await followed(await here.continue_run(run.id))))
-
-
 async def test_the_last_run_of_a_chat(process: Callable[[], RedisLog], settings: Settings) -> None:
     """The one that goes on with it takes its place and its note, for every process; an older one's does not."""
     here, there = Runs(settings, log=process()), Runs(settings, log=process())
-    run = await cut(here, model="demo:length")
+    run = await cut(here, model="demo:length", chat="chat")
     await here.log.swap("", "chat", run.id, "note")
-    here.log.local.put_in_chat(run.id, "chat")
     second = await run.continue_()
     await followed(second)
     assert (second.id, "note") == await there.log.named("", "chat")

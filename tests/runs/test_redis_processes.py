@@ -100,6 +100,8 @@ async def test_the_rights_in_the_documentation_are_enough(server: RedisServer, p
     following = await follow(other)
     assert "r" == await other.find("", "k", "f")
     await other.swap("", "chat", "r", "")
+    assert await other.succeed("", "chat", "r", "s")
+    assert await other.question("r") is None
     assert await other.cancel("r", "stop")
     owner.append("r", [END])
     await owner.close("r")

@@ -74,6 +74,17 @@ async def test_the_oldest_chats_make_room() -> None:
     assert [False, True] == [await log.named("", name) is not None for name in "bc"]
 
 
+async def test_the_last_run_of_a_chat(log: RunLog) -> None:
+    """Who comes after a run that was cut takes its place and its note, unless another one has it."""
+    await started(log)
+    assert not await log.succeed("ann", "chat", "cut", "next")
+    await log.swap("ann", "chat", "cut", "a note, of two lines\n")
+    assert [True, True] == [await log.succeed("ann", "chat", "cut", "next") for _ in range(2)]
+    assert not await log.succeed("ann", "chat", "cut", "late")
+    assert not await log.succeed("bob", "chat", "next", "his")
+    assert ("next", "a note, of two lines\n") == await log.named("ann", "chat")
+
+
 async def test_a_run_that_goes_on_is_never_forgotten(make_log: MakeLog) -> None:
     """However large the logs are, what is being written can be read."""
     log = make_log(max_log_bytes=1_000, replay_s=0)

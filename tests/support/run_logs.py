@@ -75,6 +75,9 @@ class Pair(RunLog):
     async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
         return await self.owner.swap(caller, chat, run_id, note)
 
+    async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
+        return await self._other.succeed(caller, chat, cut, run_id)
+
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
         return await self._other.named(caller, chat)
 

@@ -6,6 +6,7 @@ reader    the others' side: one subscription a process; mirror: one run of someb
 subscription   the connection on which a process hears of news
 cache_limit    how much of other processes' runs is kept here
 processes      the lease, orders between processes, and what becomes of the runs of a process that died
+names          request keys, chats and questions
 remote_watchers, callers       who watches a run in any process, and how many runs a caller has
 uncertain_creates              runs whose creation was sent, and never answered
 address, connection, scripts, keys, codec   how to talk to Redis, and what is in it

@@ -29,6 +29,7 @@ def trial(keys: Keys, node: str) -> list[tuple[Any, ...]]:
         ("DEL", meta, log, watchers),
         ("SET", meta, node, "PX", 1000),
         ("GET", meta),
+        ("GETRANGE", meta, 0, 0),
         ("EXISTS", meta),
         ("DEL", meta),
         ("PUBLISH", meta, ""),

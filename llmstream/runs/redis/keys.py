@@ -26,7 +26,8 @@ class Keys:
     meta: a hash, and the channel of the run's news; its fields are c (caller), o (owner), n (number of the last event),
     s (state: "" active, "end", "lost"), x (who asked it to end), r (1 once another process follows).
     log: a stream of batches, their ids `<last>-<count>`. watchers: the processes with watchers. key: the run of a
-    request key, and its fingerprint. node: there as long as a process lives, and the channel of orders to it.
+    request key, and its fingerprint. question: what a run was asked, as `stored_question` says it; only as long as
+    somebody may go on with its answer. node: there as long as a process lives, and the channel of orders to it.
     chat: the last run of a chat. callers: the active runs of a caller.
     """
 
@@ -41,6 +42,9 @@ class Keys:
 
     def watchers(self, run_id: str) -> str:
         return f"{self.meta(run_id)}:w"
+
+    def question(self, run_id: str) -> str:
+        return f"{self.meta(run_id)}:q"
 
     def key(self, caller: str, key: str) -> str:
         return f"{self._base}:k:{_digest(caller, key)}"

@@ -20,13 +20,16 @@ from llmstream.runs.redis.address import connections_to
 from llmstream.runs.redis.callers import Callers
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
+from llmstream.runs.redis.names import Names
+from llmstream.runs.redis.owned import Owned
 from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.remote_watchers import Leaving
 from llmstream.runs.redis.scripts import ASK
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.uncertain_creates import Doubts
-from llmstream.runs.redis.writer import Owned, Writer
+from llmstream.runs.redis.writer import Writer
+from llmstream.runs.stored_question import stored
 from llmstream.settings import Settings
 
 logger = logging.getLogger("llmstream")
@@ -72,10 +75,12 @@ class RedisLog(RunLog):
                 link, keys, node, about, writer, reader, subscription, self._times, settings.lease_s
             )
             self._doubts = Doubts(link, keys, node)
+            self._names = Names(link, keys, self._times.ttl)
             self._callers = Callers(link, keys, self._times.ttl)
             self._leaving = Leaving(link, self.local, writer, nodes)
             reader.order = nodes.order
             nodes.on_unwatched = self._leaving.unwatched
+            writer.question = lambda run_id: stored(self.local.asked(run_id))
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
             link.on_up += [writer.compare, reader.read_all, self._doubts.clear]
         link.spawn(link.live(nodes.work(), subscription.listen(), writer.work()))
@@ -172,16 +177,8 @@ class RedisLog(RunLog):
     async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
         if (found := await self.local.find(caller, key, fingerprint)) is not None:
             return found
-        known = await self._at_home(self._command("GET", self._keys.key(caller, key)))
-        if known is None:
-            return None
-        run_id, _, asked = known.decode().partition(" ")
-        if asked != fingerprint:
-            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
-        return str(run_id)
-
-    async def _command(self, *command: Any) -> Any:
-        return await self.link.command(*command)
+        self._begin()
+        return await self._at_home(self._names.find(caller, key, fingerprint))
 
     async def info(self, run_id: str) -> RunInfo | None:
         if (info := await self.local.info(run_id)) is not None or not is_run_id(run_id):
@@ -231,16 +228,20 @@ class RedisLog(RunLog):
         self.nodes.order(owner.decode(), f"x {run_id} {by}")
         return True
 
+    async def question(self, run_id: str) -> bytes | None:
+        self._begin()
+        return await self._at_home(self._names.question(run_id))
+
     # --- chats
 
     async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
-        command = ("SET", self._keys.chat(caller, chat), f"{run_id} {note}", "PX", self._times.ttl, "GET")
-        before = await self._at_home(self._command(*command))
-        return None if before is None else before.decode().partition(" ")[0]
+        self._begin()
+        return await self._at_home(self._names.swap(caller, chat, run_id, note))
+
+    async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
+        self._begin()
+        return await self._at_home(self._names.succeed(caller, chat, cut, run_id))
 
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
-        found = await self._at_home(self._command("GET", self._keys.chat(caller, chat)))
-        if found is None:
-            return None
-        run_id, _, note = found.decode().partition(" ")
-        return run_id, note
+        self._begin()
+        return await self._at_home(self._names.named(caller, chat))

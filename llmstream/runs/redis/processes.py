@@ -235,7 +235,8 @@ class Nodes:
     async def reap(self, run_id: str, owner: str, number: bytes) -> bool:
         """Writes the end of a run whose owner died, unless the run has moved since `number`."""
         ((_, end),) = encode([failed(OwnerLost())])
-        keys = [self._keys.meta(run_id), self._keys.log(run_id), self._keys.watchers(run_id)]
+        of = self._keys
+        keys = [of.meta(run_id), of.log(run_id), of.watchers(run_id), of.question(run_id)]
         return bool(await self._link.run(REAP, keys, owner, number, end, self._times.replay, self._times.tomb))
 
     async def _disown(self, run_id: str) -> None:

@@ -48,17 +48,18 @@ if ARGV[5] == '1' then redis.call('SET', key, run .. ' ' .. ARGV[4], 'PX', ttl) 
 return {'run', run}
 """)
 
-# KEYS (meta log watchers key)*; ARGV node replay_ttl tomb_ttl ttl (ends count (last count json)*)*
+# KEYS (meta log watchers key question)*; ARGV node replay_ttl tomb_ttl ttl (ends question count (last count json)*)*
+# ends: 0: not yet, 1: and is whole, 2: and may be continued
 # → for each run: {"ok", n, asked} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
 APPEND = Script("""
 local at = 5
 local function take() at = at + 1; return ARGV[at - 1] end
 local function failed(reply) return type(reply) == 'table' and reply.err end
 local answers = {}
-for run = 1, #KEYS, 4 do
-  local meta, log, watchers, key = KEYS[run], KEYS[run + 1], KEYS[run + 2], KEYS[run + 3]
+for run = 1, #KEYS, 5 do
+  local meta, log, watchers, key, asked = unpack(KEYS, run, run + 4)
   local m = redis.call('HMGET', meta, 'o', 'n', 's', 'x', 'r')
-  local ends, count = take(), tonumber(take())
+  local ends, question, count = take(), take(), tonumber(take())
   local n, before = tonumber(m[2] or 0), tonumber(m[2] or 0)
   local answer
   if not m[1] then answer = {'gone'}
@@ -85,14 +86,18 @@ for run = 1, #KEYS, 4 do
     redis.call('HSET', meta, 'n', string.format('%d', n))
     if before == 0 then redis.call('PEXPIRE', log, ARGV[4]) end
   end
+  if question ~= '' and n > 0 and (not answer or answer[1] == 'gap') then
+    redis.pcall('SET', asked, question, 'PX', ends == '0' and ARGV[4] or ARGV[2])
+  end
   if not answer then
-    if ends == '1' then
+    if ends ~= '0' then
       if m[3] == '' then
         redis.call('HSET', meta, 's', 'end')
         redis.call('PEXPIRE', log, ARGV[2])
         if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
         redis.call('PEXPIRE', meta, ARGV[3])
         redis.call('DEL', watchers)
+        if ends == '1' then redis.call('DEL', asked) else redis.call('PEXPIRE', asked, ARGV[2]) end
         if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
       end
     end
@@ -141,7 +146,7 @@ redis.call('HSET', KEYS[1], 'x', ARGV[1])
 return m[1]
 """)
 
-# KEYS meta log watchers; ARGV owner n_seen json replay_ttl tomb_ttl → 1 | 0: it moves, so its owner lives
+# KEYS meta log watchers question; ARGV owner n_seen json replay_ttl tomb_ttl → 1 | 0: it moves, so its owner lives
 REAP = Script(f"""
 local meta, log = KEYS[1], KEYS[2]
 local m = redis.call('HMGET', meta, 'o', 'n', 's')
@@ -151,6 +156,7 @@ redis.call('HSET', meta, 'n', '{END_OF_LOST}', 's', 'lost')
 redis.call('PEXPIRE', log, ARGV[4])
 redis.call('PEXPIRE', meta, ARGV[5])
 redis.call('DEL', KEYS[3])
+redis.call('PEXPIRE', KEYS[4], ARGV[4])
 redis.pcall('PUBLISH', meta, '{END_OF_LOST}-1 ' .. ARGV[3])
 return 1
 """)
@@ -162,6 +168,15 @@ if m[1] ~= ARGV[1] or m[2] ~= '0' then return 0 end
 redis.call('DEL', KEYS[1])
 local known = redis.call('GET', KEYS[2])
 if known and string.match(known, '^%S+') == ARGV[2] then redis.call('DEL', KEYS[2]) end
+return 1
+""")
+
+# KEYS chat; ARGV cut run ttl → 1 | 0: another run is the last one
+SUCCEED = Script("""
+local last, note = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (.*)$')
+if last == ARGV[2] then return 1 end
+if last ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. note, 'PX', ARGV[3])
 return 1
 """)
 
@@ -181,4 +196,4 @@ for number, watchers in ipairs(KEYS) do found[number] = redis.call('SMEMBERS', w
 return found
 """)
 
-SCRIPTS = (CREATE, APPEND, LOOK, ASK, REAP, UNDO, ADMIT, WATCHED)
+SCRIPTS = (CREATE, APPEND, LOOK, ASK, REAP, UNDO, SUCCEED, ADMIT, WATCHED)

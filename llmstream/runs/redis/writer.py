@@ -11,15 +11,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
 from llmstream.errors import KeyConflict, StoreFull, StoreUnavailable
 from llmstream.events import CancelledBy, Event, is_terminal
+from llmstream.runs.continuing import can_continue
 from llmstream.runs.log import NewRun
 from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times
+from llmstream.runs.redis.owned import Owned
 from llmstream.runs.redis.scripts import APPEND, CREATE
 
 logger = logging.getLogger("llmstream")
@@ -33,24 +34,6 @@ _MENDED_S = 60.0
 _FULL_PAUSE_S = 1.0
 
 
-@dataclass
-class Owned:
-    """A run of this process.
-
-    events: all of its events, from when the store knows it. stored: the number up to which the store has them;
-    ended_at: when it had all of them, in `time.monotonic`.
-    """
-
-    new: NewRun
-    events: Sequence[Event] | None = None
-    stored: int = 0
-    closed: bool = False
-    ended_at: float | None = None
-    asked: bool = False
-    watched_elsewhere: bool = False
-    answered_at: float = field(default_factory=time.time)
-
-
 class Writer:
     """Brings the runs of this process into the store."""
 
@@ -59,6 +42,7 @@ class Writer:
         self.repairs = 0
         self.lost = 0
         self.on_stored: Callable[[Owned], None] = lambda owned: None
+        self.question: Callable[[str], bytes | None] = lambda run_id: None
         self._link = link
         self._keys = keys
         self._node = node
@@ -148,7 +132,8 @@ class Writer:
             own, taken = self._entries(owned, owned.events or ())
             runs.append(owned)
             key = self._keys.meta(run_id) if owned.new.key is None else self._keys.key(owned.new.caller, owned.new.key)
-            keys += [self._keys.meta(run_id), self._keys.log(run_id), self._keys.watchers(run_id), key]
+            of = self._keys
+            keys += [of.meta(run_id), of.log(run_id), of.watchers(run_id), key, of.question(run_id)]
             arguments += own
             size += taken
             if len(runs) >= _CALL_RUNS or size >= _CALL_BYTES:
@@ -185,7 +170,10 @@ class Writer:
             if size >= _CALL_BYTES // 4:
                 break
         ends = last == len(events) and (owned.closed or (bool(events) and is_terminal(events[-1])))
-        return [int(ends), len(entries) // 3, *entries], size
+        may_go_on = not ends or can_continue(events[-1] if events else None)
+        question = self.question(owned.new.id) if may_go_on and not owned.question_stored else None
+        owned.question_sent = question is not None
+        return [1 + may_go_on if ends else 0, question or b"", len(entries) // 3, *entries], size + len(question or b"")
 
     def _length(self, owned: Owned) -> tuple[int, bool]:
         return len(owned.events or ()), owned.closed
@@ -205,7 +193,7 @@ class Writer:
             return False
         stored = int(answer[1])
         self.repairs += stored < owned.stored
-        owned.stored = stored
+        owned.note_stored(stored)
         if kind == b"gap":
             return False
         if answer[2] and not owned.asked:
@@ -221,7 +209,7 @@ class Writer:
     async def _begin_again(self, owned: Owned) -> None:
         """Writes a run that the store lost again, from its first event on."""
         self.repairs += 1
-        owned.stored = 0
+        owned.note_stored(0)
         try:
             same = await self.create(owned.new, followed=True) == owned.new.id
         except KeyConflict:

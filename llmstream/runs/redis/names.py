@@ -1,0 +1,50 @@
+"""The names that every process knows: of a request key's run, of the last run of a chat, of a run's question."""
+
+from __future__ import annotations
+
+from llmstream.errors import KeyConflict
+from llmstream.runs.redis.connection import Link
+from llmstream.runs.redis.keys import Keys
+from llmstream.runs.redis.scripts import SUCCEED
+from llmstream.runs.stored_question import MOST_BYTES
+
+
+class Names:
+    """The names in the store. ttl: of a chat's, in ms."""
+
+    def __init__(self, link: Link, keys: Keys, ttl: int) -> None:
+        self._link = link
+        self._keys = keys
+        self._ttl = ttl
+
+    async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
+        """The run that a caller's key belongs to; raises `KeyConflict` where that is another request's."""
+        known = await self._link.command("GET", self._keys.key(caller, key))
+        if known is None:
+            return None
+        run_id, _, asked = known.decode().partition(" ")
+        if asked != fingerprint:
+            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
+        return str(run_id)
+
+    async def question(self, run_id: str) -> bytes | None:
+        """The question of a run, as `stored_question` reads it; a longer one up to where that sees it."""
+        return await self._link.command("GETRANGE", self._keys.question(run_id), 0, MOST_BYTES) or None
+
+    async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
+        """Makes a run the last one of a chat; the id of the one before."""
+        key = self._keys.chat(caller, chat)
+        before = await self._link.command("SET", key, f"{run_id} {note}", "PX", self._ttl, "GET")
+        return None if before is None else before.decode().partition(" ")[0]
+
+    async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
+        """Makes a run the last one of a chat, if the cut one is that still."""
+        return bool(await self._link.run(SUCCEED, [self._keys.chat(caller, chat)], cut, run_id, self._ttl))
+
+    async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
+        """The last run of a chat, and its note."""
+        found = await self._link.command("GET", self._keys.chat(caller, chat))
+        if found is None:
+            return None
+        run_id, _, note = found.decode().partition(" ")
+        return run_id, note
