@@ -210,7 +210,7 @@ def _texts(lines: bytes) -> list[Chunk] | None:
     if not lines.startswith(b"data: {"):
         return None
     found = lines[6:].split(b"\n\ndata: ")
-    if b"\n" in b"".join(found):  # a quarter of what counting the line ends would take
+    if b"\n" in b"".join(found):  # something else between two events, or within one
         return None
     try:
         events = [_decode_text(each) for each in found]

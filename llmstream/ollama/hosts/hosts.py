@@ -21,10 +21,20 @@ from llmstream.ollama.hosts.host import COOLING_S, Host, trouble_of
 from llmstream.ollama.hosts.known import Known, conversation_of
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.server import ProxyAnswered
+from llmstream.ollama.server import ProxyAnswered, ServerFailed
 from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 T = TypeVar("T")
+
+# Each of these comes before the first chunk.
+_BEFORE_THE_ANSWER = (
+    UpstreamUnreachable,
+    ProxyAnswered,
+    ServerFailed,
+    UpstreamBusy,
+    UpstreamTimeout,
+    ModelNotFound,
+)
 
 
 class Hosts(Upstream):
@@ -46,7 +56,9 @@ class Hosts(Upstream):
         *,
         notify: Callable[[Status], None] = lambda status: None,
     ) -> None:
-        """Asks the best host, and the next one where it can't begin an answer: dead, busy or silent.
+        """Asks the best host, and the next one where it can't begin an answer: dead, busy, silent or failing.
+
+        One that fails (status 500) is at fault only if another one answers; where two fail, no third one is asked.
 
         `notify` is told of each change; from the first chunk on no other host is asked. See `Upstream.chat`.
         """
@@ -62,6 +74,7 @@ class Hosts(Upstream):
         known = self._known
         name, left = await known.having(str(body["model"]))
         request, conversation = {**body, "model": name}, conversation_of(name, body)
+        failed: tuple[Host, ServerFailed] | None = None
         while True:
             host = known.choose(name, left, conversation)
             left.remove(host)
@@ -71,12 +84,18 @@ class Hosts(Upstream):
                 with host.serving():
                     await host.upstream.chat(request, receive, notify=notify)
                 host.served_at = time.monotonic()
+                if failed:
+                    failed[0].fail(failed[1])
                 return
-            except (UpstreamUnreachable, ProxyAnswered, UpstreamBusy, UpstreamTimeout, ModelNotFound) as error:
-                # Each of them comes before the first chunk.
-                _blame(host, error, began)
+            except _BEFORE_THE_ANSWER as error:
+                if not isinstance(error, ServerFailed):
+                    _blame(host, error, began)
+                elif failed is None:
+                    failed = host, error
+                else:  # two of them at once: it is the question that makes them fail
+                    raise failed[1]
                 if not left:
-                    raise
+                    raise failed[1] if failed else error
                 following = known.choose(name, left, conversation)
                 notify(Status("waiting", f"`{host.name}` {trouble_of(error)}: asking `{following.name}` instead."))
 
@@ -152,6 +171,11 @@ class Hosts(Upstream):
         """The hosts, as they are known; nobody waits for one of them but for the first time."""
         await self._known.know()
         return [host.state() for host in self._known.hosts]
+
+    async def servers(self, model: str) -> Sequence[Upstream]:
+        """The servers of the hosts that are there and have the model."""
+        await self._known.look()
+        return [host.upstream for host in self._known.known_to_have(model)[1] if host.is_there]
 
     @property
     def notice(self) -> str | None:
