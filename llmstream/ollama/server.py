@@ -77,6 +77,13 @@ class ServerKind:
             f"The answer broke off: {self.name} ended the stream without saying that it was complete."
         )
 
+    def empty(self) -> UpstreamTruncated:
+        """The error for an answer that ends before it begins: the server failed after it had said that all is well."""
+        return UpstreamTruncated(
+            f"{self.title} ended its answer before the first token, without a reason. Its log says more; a prompt that "
+            "is too long is a usual one."
+        )
+
     def stalled(self, limit_s: float) -> UpstreamStalled:
         """The error for a silence in the middle of an answer."""
         return UpstreamStalled(f"The answer stopped: {self.name} sent nothing more for {limit_s:g} s. Ask again.")

@@ -112,6 +112,7 @@ class Events:
     """The events of one answer."""
 
     def __init__(self) -> None:
+        self._begun = False
         self._reason: str | None = None
         self._calls = CallDeltas()
         self._last = LastEvent(ChunkMessage(), done=True)
@@ -121,6 +122,7 @@ class Events:
         if self._reason is None and not self._calls:
             chunks = _texts(lines)
             if chunks is not None:
+                self._begun = True
                 return chunks, None
         chunks = []
         for line in lines.split(b"\n"):
@@ -132,7 +134,7 @@ class Events:
     def end(self) -> tuple[list[Chunk], UpstreamError | None]:
         """The last chunk at `[DONE]` or the end of the body, or the fault that this is no end."""
         if self._reason is None:
-            return [], OPENAI.truncated()
+            return [], OPENAI.truncated() if self._begun else OPENAI.empty()
         last = self._last
         last.done_reason = self._reason
         usage = last.usage or {}
@@ -145,7 +147,7 @@ class Events:
             return None
         if field != b"data" or not colon:
             return OPENAI.protocol("a line that is no server-sent event")
-        value = value.strip()
+        self._begun, value = True, value.strip()
         if value == b"[DONE]":
             found, error = self.end()
             chunks += found

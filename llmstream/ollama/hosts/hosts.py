@@ -74,7 +74,7 @@ class Hosts(Upstream):
         known = self._known
         name, left = await known.having(str(body["model"]))
         request, conversation = {**body, "model": name}, conversation_of(name, body)
-        failed: tuple[Host, ServerFailed] | None = None
+        failed: tuple[Host, LlmstreamError] | None = None
         while True:
             host = known.choose(name, left, conversation)
             left.remove(host)
@@ -88,14 +88,13 @@ class Hosts(Upstream):
                     failed[0].fail(failed[1])
                 return
             except _BEFORE_THE_ANSWER as error:
-                if not isinstance(error, ServerFailed):
-                    _blame(host, error, began)
-                elif failed is None:
-                    failed = host, error
-                else:  # two of them at once: it is the question that makes them fail
-                    raise failed[1]
+                _blame(host, error, began)
+                fails = isinstance(error, ServerFailed)
+                if failed and (fails or not left):  # where two fail it is the question that makes them
+                    raise failed[1] from error
                 if not left:
-                    raise failed[1] if failed else error
+                    raise
+                failed = (host, error) if fails else failed
                 following = known.choose(name, left, conversation)
                 notify(Status("waiting", f"`{host.name}` {trouble_of(error)}: asking `{following.name}` instead."))
 
@@ -207,10 +206,10 @@ async def _kind_of(host: Host) -> str | None:
 
 
 def _blame(host: Host, error: LlmstreamError, began: float) -> None:
-    """Notes why a host did not begin an answer."""
+    """Notes why a host did not begin an answer, unless it is clear that nothing is wrong with it, or not yet clear."""
     if isinstance(error, UpstreamTimeout):
         # Ollama's `/api/ps` does not tell a model that is stuck from one that is at work; an answer since then does.
         if host.served_at < began:
             host.fail(error, cooling_s=max(COOLING_S, time.monotonic() - began))
-    elif not isinstance(error, ModelNotFound):  # which was removed since: nothing is wrong with the host
+    elif not isinstance(error, ModelNotFound | ServerFailed):  # the model was removed; its question may be bad
         host.fail(error)
