@@ -32,7 +32,7 @@ _AGE_S = 60
 # How long what was told before is waited for to be told anew.
 _LOOK_S = 1
 # What `owned_by` of a model says of the server.
-_KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "library": "Ollama"}
+_KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "me": "llama-cpp-python", "library": "Ollama"}
 
 
 class OpenAIServer(Upstream):
@@ -120,7 +120,7 @@ class OpenAIServer(Upstream):
         if kind not in ("vLLM", "llama.cpp"):
             raise InvalidRequest(
                 "Nobody knows how to have this model server go on with an answer that was cut; Ollama, vLLM and "
-                "llama.cpp can. Ask again."
+                "llama.cpp's own can. Ask again."
             )
         if messages[-1].get("role") == "assistant":
             raise InvalidRequest("An answer to a conversation that ends with an answer can't be continued. Ask again.")

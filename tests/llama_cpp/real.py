@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -102,6 +103,16 @@ async def test_tool_result(start: Start, python: bool) -> None:
 
 
 @BOTH
+async def test_format(start: Start, python: bool) -> None:
+    """An answer of a given form has it, whichever way the server is asked for that."""
+    schema = {"type": "object", "properties": {"count": {"type": "integer", "maximum": 9}}, "required": ["count"]}
+    asked = events_of("Give me some JSON.", settings=of(start(python=python)), format=schema)
+    told, end = outline(await asked)
+    assert ["count"] == list(json.loads(str(told[1])))
+    assert STOP == end
+
+
+@BOTH
 async def test_limits(start: Start, python: bool) -> None:
     """An answer that is cut by a limit says so; a prompt that is too long is told, and never cut silently."""
     settings = of(start(python=python))
@@ -198,6 +209,6 @@ def test_commands(start: Start, python: bool) -> None:
     commands = (["doctor"], ["models"], ["ask", SKY])
     told = [run(*each, ollama="http://127.0.0.1:9", LLMSTREAM_UPSTREAM=server.url).stdout for each in commands]
     assert "model tiny-chat answers: a token in" in told[0]
-    assert ("(me)" if python else "(llama.cpp)") in told[0]
+    assert f"({'llama-cpp-python' if python else 'llama.cpp'})" in told[0]
     assert "tiny-chat" in told[1]
     assert "The sky is blue" in told[2]

@@ -56,3 +56,10 @@ async def test_no_null_is_sent() -> None:
         await events_of(messages, settings=Settings(upstream=server.url))
     assert "null" not in json.dumps(server.bodies[0])
     assert [call] == server.bodies[0]["messages"][1]["tool_calls"]
+
+
+async def test_form_of_llama_cpp_python() -> None:
+    """It takes the schema of an answer beside `json_object`, and refuses OpenAI's way."""
+    async with openai_server(ANSWER, models=[{"id": "m", "owned_by": "me"}]) as server:
+        await events_of(settings=Settings(upstream=server.url), format={"type": "object"})
+    assert {"type": "json_object", "schema": {"type": "object"}} == server.bodies[0]["response_format"]
