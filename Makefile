@@ -16,11 +16,12 @@ PACKAGES := $(REACT)/node_modules/.package-lock.json
 
 SCHEMA := .cache/schema
 LIBRARIES := .cache/libraries
+LLAMA := .cache/llama-cpp
 
-.PHONY: help setup page serve lab test check schema libraries fix bench soak dist clean
+.PHONY: help setup page serve lab test check schema libraries llama-cpp fix bench soak dist clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 setup: $(DEV) ## the virtual environment, with everything
 
@@ -86,6 +87,14 @@ $(LIBRARIES)/%/.ready: tests/libraries/constraints/%.txt
 
 libraries: $(DEV) $(patsubst tests/libraries/constraints/%.txt,$(LIBRARIES)/%/.ready,$(wildcard tests/libraries/constraints/*.txt)) ## libraries that people build on, each in an environment of its own
 	$(BIN)/python -m tests.libraries.check $(LIBRARIES) $(ARGS)
+
+$(LLAMA)/.ready: $(addprefix tests/llama_cpp/,build.sh source.txt constraints.txt)
+	@echo "Building llama.cpp, once; this takes ten minutes on two cores."
+	@bash tests/llama_cpp/build.sh $(LLAMA) $(PYTHON)
+	@touch $@
+
+llama-cpp: $(DEV) $(LLAMA)/.ready ## real servers of llama.cpp, its own and the one in Python, built from source
+	$(BIN)/python -m pytest tests/llama_cpp/real.py $(ARGS)
 
 fix: $(DEV) $(PAGE) ## mend what ruff and biome can mend
 	$(BIN)/ruff check --fix .

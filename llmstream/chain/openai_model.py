@@ -71,7 +71,8 @@ class StrictChatOpenAI(ChatOpenAI):
         body |= body.pop("extra_body", None) or {}
         if isinstance(schema := body.get("response_format"), type):
             body["response_format"] = type_to_response_format_param(schema)
-        return {name: value for name, value in body.items() if value is not None}
+        body["messages"] = [_given(message) for message in body["messages"]]  # llama-cpp-python takes no null for text
+        return _given(body)
 
     async def _astream(
         self,
@@ -172,6 +173,11 @@ class _Told:
                 if chunk.done and issubclass(self._schema, BaseModel) and (text := "".join(self._texts)):
                     made.message.additional_kwargs["parsed"] = self._schema.model_validate_json(text)
             yield made
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _event_of(chunk: Chunk) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def fields_of(
         fields["tools"] = list(tools)
     if format == "json":
         fields["response_format"] = {"type": "json_object"}
+    elif format is not None and kind == "llama-cpp-python":
+        fields["response_format"] = {"type": "json_object", "schema": format}
     elif format is not None:
         schema = {"name": "answer", "schema": format}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}

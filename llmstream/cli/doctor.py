@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from llmstream import __version__, concurrency
@@ -115,7 +115,7 @@ def _ollama(ollama: Ollama, settings: Settings) -> Iterator[Finding]:
         return
     yield Finding(True, f"models: {', '.join(names)}")
     if any(same_model(name, chosen) for name in names):
-        yield _answer(ollama, chosen)
+        yield from _answers(ollama, chosen)
     else:
         yield Finding(False, f"model {chosen}: get it with `ollama pull {chosen}`", needed=True)
 
@@ -134,21 +134,29 @@ def _other(server: Upstream, settings: Settings) -> Iterator[Finding]:
     told = (f"{each.name} ({each.context_length} tokens)" if each.context_length else each.name for each in models)
     yield Finding(True, f"models: {', '.join(told)}")
     if any(same_model(each.name, chosen) for each in models):
-        yield _answer(server, chosen)
+        yield from _answers(server, chosen)
     else:
         yield Finding(False, f"model {chosen}: the server has no such one", needed=True)
 
 
-def _answer(upstream: Upstream, model: str) -> Finding:
+def _answers(upstream: Upstream, model: str) -> Iterator[Finding]:
+    """The findings of asking each server that has the model; where there are several, one that answers is enough."""
+    servers = concurrency.run(upstream.servers(model))
+    found = [_answer(each, model, f" at {each.address}" if len(servers) > 1 else "") for each in servers]
+    one_answers = any(each.ok for each in found)
+    yield from (replace(each, needed=each.needed and not one_answers) for each in found)
+
+
+def _answer(upstream: Upstream, model: str, where: str) -> Finding:
     """The finding of asking a model for one token; one that is not loaded may need longer than the limit."""
     try:
         was_loaded = concurrency.run(upstream.loaded(model))
         took_s = concurrency.run(upstream.first_token_s(model, within_s=ANSWER_S))
     except LlmstreamError as error:
-        return Finding(False, f"model {model}: {error.message}", needed=True)
+        return Finding(False, f"model {model}{where}: {error.message}", needed=True)
     if took_s is not None:
-        return Finding(True, f"model {model} answers: a token in {took_s:.1f} s", needed=True)
-    told = f"model {model}: no token within {ANSWER_S:g} s"
+        return Finding(True, f"model {model} answers{where}: a token in {took_s:.1f} s", needed=True)
+    told = f"model {model}{where}: no token within {ANSWER_S:g} s"
     if not isinstance(upstream, Ollama):
         return Finding(False, f"{told}; the server is busy, or it hangs", needed=True)
     if not was_loaded:

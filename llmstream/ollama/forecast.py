@@ -130,18 +130,24 @@ class Forecasts:
         self._lock = threading.Lock()
         self._models: OrderedDict[tuple[str, str], _Known] = OrderedDict()
 
-    def learn(self, url: str, model: str, prompt: Prompt, last: LastChunk) -> None:
-        """Takes in the counters of an answer that is complete."""
+    def learn(self, url: str, model: str, prompt: Prompt | None, last: LastChunk) -> None:
+        """Takes in the counters of an answer that is complete.
+
+        prompt: None for one whose size tells nothing: it has images, or was cut.
+        """
         tokens, read_ns, load_ns = last.prompt_eval_count, last.prompt_eval_duration, last.load_duration
         with self._lock:
             known = self._models.setdefault((url, model), _Known())
             self._models.move_to_end((url, model))
             if len(self._models) > _MODELS:
                 self._models.popitem(last=False)
-            fresh, known.prompt, known.answered_at = prompt.fresh(known.prompt), prompt, self._clock()
-            if load_ns and load_ns / 1e9 >= _COLD_LOAD_S:
+            before, known.prompt, known.answered_at = known.prompt, prompt, self._clock()
+            was_cold = load_ns and load_ns / 1e9 >= _COLD_LOAD_S
+            if was_cold:
                 known.cold_load_s = load_ns / 1e9
-                fresh = prompt.size  # nothing was kept
+            if prompt is None:
+                return
+            fresh = prompt.size if was_cold else prompt.fresh(before)  # of a model that was loaded nothing was kept
             if tokens and tokens > 0 and read_ns and read_ns > 0 and fresh > 0:
                 s_per_token = read_ns / 1e9 / (tokens * fresh / prompt.size)
                 known.samples.append(_Sample(prompt.size, tokens, s_per_token, (load_ns or 0) / 1e9))

@@ -240,7 +240,7 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
         return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
     if "input length exceeds the context length" in str(error):
         return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
-    return UpstreamError(f"Ollama refused the request (status {status}): {error_text(error)}")
+    return OLLAMA.refused(status, error_text(error))
 
 
 def model_not_found(model: str) -> ModelNotFound:

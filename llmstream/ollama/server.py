@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from llmstream.errors import UpstreamProtocol, UpstreamStalled, UpstreamTimeout, UpstreamTruncated, UpstreamUnreachable
+from llmstream.errors import (
+    UpstreamError,
+    UpstreamProtocol,
+    UpstreamStalled,
+    UpstreamTimeout,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
 
 # With these a proxy says that there is nobody behind it.
 _NOBODY = (502, 503, 504)
@@ -12,6 +19,10 @@ _NOBODY = (502, 503, 504)
 
 class ProxyAnswered(UpstreamProtocol):
     """A proxy answered in the place of a server, which seems to be away."""
+
+
+class ServerFailed(UpstreamError):
+    """A server failed before an answer began (status 5xx): it is broken, or this very question breaks it."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,11 @@ class ServerKind:
             f"Check that {self.variable} is {self.kind}, not another server or a proxy's page."
         )
 
+    def refused(self, status: int, text: str) -> UpstreamError:
+        """The error for a status in the place of an answer, with the server's text about it."""
+        kind = ServerFailed if status >= 500 else UpstreamError
+        return kind(f"{self.title} refused the request (status {status}): {text}")
+
     def unreachable(self, url: str) -> UpstreamUnreachable:
         """The error for an address where nothing listens, with what to do."""
         return UpstreamUnreachable(f"{self.title} is not running at {url}. {self.start}")
@@ -59,6 +75,13 @@ class ServerKind:
         """The error for an answer that ends like a complete one, and does not say that it is."""
         return UpstreamTruncated(
             f"The answer broke off: {self.name} ended the stream without saying that it was complete."
+        )
+
+    def empty(self) -> UpstreamTruncated:
+        """The error for an answer that ends before it begins: the server failed after it had said that all is well."""
+        return UpstreamTruncated(
+            f"{self.title} ended its answer before the first token, without a reason. Its log says more; a prompt that "
+            "is too long is a usual one."
         )
 
     def stalled(self, limit_s: float) -> UpstreamStalled:

@@ -138,6 +138,10 @@ class Upstream(ABC):
         """The hosts, where there are several."""
         return ()
 
+    async def servers(self, model: str) -> Sequence[Upstream]:
+        """The servers that may be asked for a model, each on its own."""
+        return (self,)
+
     @property
     def notice(self) -> str | None:
         """The notice for every page that a part of what answers is away."""

@@ -83,8 +83,8 @@ class Waiting:
 
     def learn(self, last: Chunk) -> None:
         """Takes in the counters of the last chunk."""
-        if isinstance(last, LastChunk) and (prompt := self._prompt()) is not None:
-            self._forecasts.learn(self._endpoint.url, self._model, prompt, last)
+        if isinstance(last, LastChunk):
+            self._forecasts.learn(self._endpoint.url, self._model, self._prompt(), last)
 
     async def look(self) -> None:
         """Looks whether the model is being loaded, and makes the forecast the first time."""

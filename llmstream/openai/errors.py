@@ -54,7 +54,7 @@ def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelN
         return _too_long(error)
     if status == 404 and "model" in _text(error).lower():
         return model_not_found(model)
-    return UpstreamError(f"The model server refused the request (status {status}): {error_text(error)}")
+    return OPENAI.refused(status, error_text(error))
 
 
 def model_not_found(model: str) -> ModelNotFound:

@@ -104,7 +104,7 @@ class LastEvent(LastChunk, gc=False, omit_defaults=True):
     service_tier: str | None = None
 
 
-_decode_texts = msgspec.json.Decoder(_TextEvent).decode_lines
+_decode_text = msgspec.json.Decoder(_TextEvent).decode
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
@@ -112,6 +112,7 @@ class Events:
     """The events of one answer."""
 
     def __init__(self) -> None:
+        self._begun = False
         self._reason: str | None = None
         self._calls = CallDeltas()
         self._last = LastEvent(ChunkMessage(), done=True)
@@ -121,6 +122,7 @@ class Events:
         if self._reason is None and not self._calls:
             chunks = _texts(lines)
             if chunks is not None:
+                self._begun = True
                 return chunks, None
         chunks = []
         for line in lines.split(b"\n"):
@@ -132,7 +134,7 @@ class Events:
     def end(self) -> tuple[list[Chunk], UpstreamError | None]:
         """The last chunk at `[DONE]` or the end of the body, or the fault that this is no end."""
         if self._reason is None:
-            return [], OPENAI.truncated()
+            return [], OPENAI.truncated() if self._begun else OPENAI.empty()
         last = self._last
         last.done_reason = self._reason
         usage = last.usage or {}
@@ -145,7 +147,7 @@ class Events:
             return None
         if field != b"data" or not colon:
             return OPENAI.protocol("a line that is no server-sent event")
-        value = value.strip()
+        self._begun, value = True, value.strip()
         if value == b"[DONE]":
             found, error = self.end()
             chunks += found
@@ -209,12 +211,12 @@ def _texts(lines: bytes) -> list[Chunk] | None:
     lines = lines.strip(b"\r\n")
     if not lines.startswith(b"data: {"):
         return None
-    lines = lines[6:].replace(b"\n\ndata: ", b"\n")
-    try:
-        events = _decode_texts(lines)
-    except (ValueError, RecursionError):
+    found = lines[6:].split(b"\n\ndata: ")
+    if b"\n" in b"".join(found):  # something else between two events, or within one
         return None
-    if len(events) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
+    try:
+        events = [_decode_text(each) for each in found]
+    except (ValueError, RecursionError):
         return None
     chunks: list[Chunk] = []
     for event in events:

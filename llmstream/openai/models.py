@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, UpstreamError, UpstreamUnreachable
@@ -27,8 +29,10 @@ from llmstream.settings import Settings
 
 # What is told of models changes when the server is started anew: asking again for every answer would delay it.
 _AGE_S = 60
+# How long what was told before is waited for to be told anew.
+_LOOK_S = 1
 # What `owned_by` of a model says of the server.
-_KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "library": "Ollama"}
+_KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "me": "llama-cpp-python", "library": "Ollama"}
 
 
 class OpenAIServer(Upstream):
@@ -92,7 +96,7 @@ class OpenAIServer(Upstream):
         """The models in the server's order."""
         models = await self._list()
         size = _context(await self._properties()) if any(_owner(each) == "llamacpp" for each in models) else None
-        return [ServedModel(each["id"], None, True, size or _length(each)) for each in models]
+        return [ServedModel(each["id"], _bytes(each), True, size or _length(each)) for each in models]
 
     async def loaded(self, name: str) -> bool:
         """True: what these servers list they serve; from now on it is known, too, of which kind this one is."""
@@ -116,7 +120,7 @@ class OpenAIServer(Upstream):
         if kind not in ("vLLM", "llama.cpp"):
             raise InvalidRequest(
                 "Nobody knows how to have this model server go on with an answer that was cut; Ollama, vLLM and "
-                "llama.cpp can. Ask again."
+                "llama.cpp's own can. Ask again."
             )
         if messages[-1].get("role") == "assistant":
             raise InvalidRequest("An answer to a conversation that ends with an answer can't be continued. Ask again.")
@@ -147,10 +151,17 @@ class OpenAIServer(Upstream):
         raise ModelNotFound("The model server has no model that can answer. Start it with one, or set LLMSTREAM_MODEL.")
 
     async def _known(self) -> list[dict[str, Any]]:
-        now = time.monotonic()
-        if self._told is None or now - self._told[0] > _AGE_S:
-            self._told = now, await self.once("models", self._list)
-        return self._told[1]
+        """The models as they were told a while ago: some servers tell nothing while they answer somebody."""
+        if self._told is None:
+            await self.once("models", self._look)
+        elif time.monotonic() - self._told[0] > _AGE_S:
+            with suppress(TimeoutError, UpstreamUnreachable):  # the question itself will tell
+                async with asyncio.timeout(_LOOK_S):
+                    await self.once("models", self._look)
+        return self._told[1] if self._told else []
+
+    async def _look(self) -> None:
+        self._told = time.monotonic(), await self._list()
 
     async def _list(self) -> list[dict[str, Any]]:
         status, body = await fetch(self.endpoint, "/models")
@@ -186,6 +197,12 @@ def _owner(model: Mapping[str, Any]) -> str:
 def _length(model: Mapping[str, Any]) -> int | None:
     """The context length in tokens that a model of vLLM tells."""
     return value if isinstance(value := model.get("max_model_len"), int) else None
+
+
+def _bytes(model: Mapping[str, Any]) -> int | None:
+    """The size in bytes that a model of llama.cpp's server tells."""
+    about = model.get("meta")
+    return value if isinstance(about, dict) and isinstance(value := about.get("size"), int) else None
 
 
 def _context(properties: Mapping[str, Any]) -> int | None:

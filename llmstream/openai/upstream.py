@@ -77,8 +77,9 @@ async def _speaks_openai(settings: Settings, url: str) -> bool | None:
     ollama, server = Ollama.of(settings, url), OpenAIServer.of(settings, f"{url}/v1")
     try:
         status, body = await fetch(ollama.endpoint, "/api/version")
-        if status in _REFUSED or "version" in _fields(body):
-            return False
+        told = _fields(body)
+        if status in _REFUSED or "version" in told:
+            return isinstance(told.get("error"), dict)  # as OpenAI has it, and llama.cpp's server; Ollama's is a text
         status, body = await fetch(server.endpoint, "/models")
     except UpstreamError:
         return None

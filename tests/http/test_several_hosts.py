@@ -8,8 +8,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from llmstream.cli import main
-from llmstream.demo_ollama import DemoOllama
+from llmstream.cli import doctor, main
+from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.fastapi import create_app, create_router
 from llmstream.settings import Settings
 from tests.support.faultkit import ask
@@ -74,3 +74,22 @@ def test_commands(
     assert "demo:latest" in capsys.readouterr().out
     upstream.close()
     assert 1 == main(["doctor"])
+
+
+def test_doctor_tries_each_host(
+    upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A host whose loaded model answers nobody is named, with how to free it; another one that answers is enough."""
+    with DemoOllama(tokens_per_s=None) as second:
+        for host in (upstream, second):
+            host.models["demo:slow-0.6"] = Model("demo:slow-0.6")  # which is a scenario of the first one alone
+        httpx.post(f"{upstream.url}/api/generate", json={"model": "demo:slow-0.6", "keep_alive": "5m"})
+        monkeypatch.setenv("LLMSTREAM_UPSTREAM", f"{upstream.url},{second.url}")
+        monkeypatch.setenv("LLMSTREAM_MODEL", "demo:slow-0.6")
+        monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
+        assert 0 == main(["doctor"])
+        lines = capsys.readouterr().out.splitlines()
+    told = next(line for line in lines if f"at {upstream.url}: no token within 0.2 s, though it is loaded" in line)
+    assert told.startswith("missing  model demo:slow-0.6 at")
+    assert f"curl {upstream.url}/api/generate" in told
+    assert any(line.startswith(f"ok       model demo:slow-0.6 answers at {second.url}: ") for line in lines)

@@ -19,6 +19,7 @@ from llmstream.openai.upstream import upstream_of
 from llmstream.settings import Settings
 from tests.support.answering import events_of, listened_to, outline
 from tests.support.openai_server import DONE, VLLM, openai_server, piece, stream, text
+from tests.support.reading import response
 from tests.support.real_ollama import RealOllama
 
 
@@ -241,6 +242,25 @@ async def test_openai_hosts() -> None:
         events = await events_of(settings=settings)
     assert [("token", "The sky "), ("finished", "stop")] == outline(events)
     assert 1 == len(told(events))
+
+
+async def test_host_that_fails() -> None:
+    """A host whose server fails (500) is passed over for a while; where two fail it is the question, and no host is."""
+    broken = response(b'{"error": {"message": "Compute error."}}', status="500 Internal Server Error")
+    answer = stream(text("The sky"), piece("stop"), DONE)
+    async with openai_server(broken) as first, openai_server(broken) as second, openai_server(answer) as third:
+        settings = Settings(upstream=f"{first.url},{third.url}")
+        for _ in range(2):
+            events = await events_of(settings=settings)
+            assert [("token", "The sky "), ("finished", "stop")] == outline(events)
+        assert [1, 0] == [host.failures for host in await (await upstream_of(settings)).hosts()]
+        assert 1 == len(first.bodies)
+
+        settings = Settings(upstream=f"{first.url},{second.url},{third.url}", model="m")
+        events = await events_of(settings=settings)
+        assert [("failed", "upstream_error", True)] == outline(events)
+        assert [0, 0, 0] == [host.failures for host in await (await upstream_of(settings)).hosts()]
+        assert [2, 1, 2] == [len(each.bodies) for each in (first, second, third)]
 
 
 @pytest.mark.parametrize("count", [1, 2])

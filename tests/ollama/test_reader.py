@@ -26,7 +26,7 @@ from llmstream.ollama.chunks import Chunk, LastChunk, error_text
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import PromptTooLong
-from llmstream.ollama.server import ProxyAnswered
+from llmstream.ollama.server import ProxyAnswered, ServerFailed
 from tests.support import DATA
 from tests.support.answering import Script, cut_off, raw_server
 from tests.support.reading import BODY, read, response, sending
@@ -183,7 +183,7 @@ async def test_cut_at_every_byte(name: str, reset: bool) -> None:
         (b"<html>", "502 Bad Gateway", ProxyAnswered),
         (b"", "500 Internal Server Error", UpstreamProtocol),
         (b"[]", "400 Bad Request", UpstreamProtocol),
-        (b'{"error":"x"}', "500 Internal Server Error", UpstreamError),
+        (b'{"error":"x"}', "500 Internal Server Error", ServerFailed),
         (b'{"error":"x"}', "404 Not Found", ModelNotFound),
         (b"404 page not found", "404 Not Found", UpstreamProtocol),
         (b'{"error":"server busy"}', "503 Service Unavailable", UpstreamBusy),

@@ -157,6 +157,18 @@ def test_images_are_not_foretold(body: dict[str, Any]) -> None:
     assert prompt_of(body) is None
 
 
+def test_an_answer_about_an_image_tells_what_the_server_keeps() -> None:
+    """Behind it the model is loaded, and what it had read before is not kept: that is foretold again."""
+    clock = Clock()
+    forecasts = learned(clock, 400)
+    told = [forecasts.of(URL, MODEL, prompt("0" * 400, "a", "b"))]
+    clock.now += 200
+    forecasts.learn(URL, MODEL, None, counted(900, 3))
+    clock.now += 200
+    told.append(forecasts.of(URL, MODEL, prompt("0" * 400, "a", "b")))
+    assert [(True, True), (False, True)] == [(each.read_s < 0.1, each.load_s < 0.1) for each in told if each]
+
+
 def test_prompts_of_each_api() -> None:
     """The size is that of all that is read, in bytes of UTF-8: messages, a system prompt, half an emoji."""
     parts = [{"type": "text", "text": "ä€"}]

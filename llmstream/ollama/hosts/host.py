@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from llmstream.errors import LlmstreamError, ModelNotFound, UpstreamBusy, UpstreamTimeout
 from llmstream.logger import logger
 from llmstream.ollama.names import tagged
+from llmstream.ollama.server import ServerFailed
 from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 # How long a host that failed is asked only where there is no other.
@@ -102,6 +103,8 @@ def trouble_of(error: LlmstreamError) -> str:
         return "does not have the model any more"
     if isinstance(error, UpstreamBusy):
         return "is busy"
+    if isinstance(error, ServerFailed):
+        return "failed"
     return "did not answer in time" if isinstance(error, UpstreamTimeout) else "can't be reached"
 
 

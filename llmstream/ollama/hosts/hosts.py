@@ -21,10 +21,20 @@ from llmstream.ollama.hosts.host import COOLING_S, Host, trouble_of
 from llmstream.ollama.hosts.known import Known, conversation_of
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.server import ProxyAnswered
+from llmstream.ollama.server import ProxyAnswered, ServerFailed
 from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 T = TypeVar("T")
+
+# Each of these comes before the first chunk.
+_BEFORE_THE_ANSWER = (
+    UpstreamUnreachable,
+    ProxyAnswered,
+    ServerFailed,
+    UpstreamBusy,
+    UpstreamTimeout,
+    ModelNotFound,
+)
 
 
 class Hosts(Upstream):
@@ -46,7 +56,9 @@ class Hosts(Upstream):
         *,
         notify: Callable[[Status], None] = lambda status: None,
     ) -> None:
-        """Asks the best host, and the next one where it can't begin an answer: dead, busy or silent.
+        """Asks the best host, and the next one where it can't begin an answer: dead, busy, silent or failing.
+
+        One that fails (status 500) is at fault only if another one answers; where two fail, no third one is asked.
 
         `notify` is told of each change; from the first chunk on no other host is asked. See `Upstream.chat`.
         """
@@ -62,6 +74,7 @@ class Hosts(Upstream):
         known = self._known
         name, left = await known.having(str(body["model"]))
         request, conversation = {**body, "model": name}, conversation_of(name, body)
+        failed: tuple[Host, LlmstreamError] | None = None
         while True:
             host = known.choose(name, left, conversation)
             left.remove(host)
@@ -71,12 +84,17 @@ class Hosts(Upstream):
                 with host.serving():
                     await host.upstream.chat(request, receive, notify=notify)
                 host.served_at = time.monotonic()
+                if failed:
+                    failed[0].fail(failed[1])
                 return
-            except (UpstreamUnreachable, ProxyAnswered, UpstreamBusy, UpstreamTimeout, ModelNotFound) as error:
-                # Each of them comes before the first chunk.
+            except _BEFORE_THE_ANSWER as error:
                 _blame(host, error, began)
+                fails = isinstance(error, ServerFailed)
+                if failed and (fails or not left):  # where two fail it is the question that makes them
+                    raise failed[1] from error
                 if not left:
                     raise
+                failed = (host, error) if fails else failed
                 following = known.choose(name, left, conversation)
                 notify(Status("waiting", f"`{host.name}` {trouble_of(error)}: asking `{following.name}` instead."))
 
@@ -153,6 +171,11 @@ class Hosts(Upstream):
         await self._known.know()
         return [host.state() for host in self._known.hosts]
 
+    async def servers(self, model: str) -> Sequence[Upstream]:
+        """The servers of the hosts that are there and have the model."""
+        await self._known.look()
+        return [host.upstream for host in self._known.known_to_have(model)[1] if host.is_there]
+
     @property
     def notice(self) -> str | None:
         """The notice about hosts that are away, while others answer."""
@@ -183,10 +206,10 @@ async def _kind_of(host: Host) -> str | None:
 
 
 def _blame(host: Host, error: LlmstreamError, began: float) -> None:
-    """Notes why a host did not begin an answer."""
+    """Notes why a host did not begin an answer, unless it is clear that nothing is wrong with it, or not yet clear."""
     if isinstance(error, UpstreamTimeout):
         # Ollama's `/api/ps` does not tell a model that is stuck from one that is at work; an answer since then does.
         if host.served_at < began:
             host.fail(error, cooling_s=max(COOLING_S, time.monotonic() - began))
-    elif not isinstance(error, ModelNotFound):  # which was removed since: nothing is wrong with the host
+    elif not isinstance(error, ModelNotFound | ServerFailed):  # the model was removed; its question may be bad
         host.fail(error)
