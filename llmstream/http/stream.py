@@ -136,7 +136,7 @@ class EventStream(Response):
                 body = self._encoder.heartbeat
             if body:
                 sender.sent_at, sender.sending = now(), True
-                await sender.raw(_piece(body))
+                await sender.raw({"type": "http.response.body", "body": body, "more_body": True})
                 sender.sending = False
             try:
                 batch = await anext(follower)

@@ -83,19 +83,19 @@ class ChatResponse:
 
     def feed(self, data: bytes) -> None:
         """Hands over the chunks of the whole lines in a piece of the body."""
-        self._run(self._look, data)
+        try:
+            self._context.run(self._look, data)
+        except Exception as raised:  # nobody hears of it in a callback of the loop's, and somebody waits
+            self._fail(raised)
 
     def end(self, error: UpstreamError | None) -> None:
         """Hands over the rest, or the error."""
-        self._run(self._end, error)
+        try:
+            self._context.run(self._end, error)
+        except Exception as raised:  # as above
+            self._fail(raised)
         if not self.eof.done():
             self.eof.set_result(None)
-
-    def _run(self, act: Callable[..., None], *arguments: Any) -> None:
-        try:
-            self._context.run(act, *arguments)
-        except Exception as raised:  # nobody hears of it in a callback of the loop's, and somebody waits
-            self._fail(raised)
 
     def _look(self, data: bytes) -> None:
         if self.last.done():
@@ -110,7 +110,7 @@ class ChatResponse:
                 complete = b"".join([*self._begun, complete])
             self._begun = [rest] if rest else []
             self._size = len(rest)
-            self._hand_over(complete)
+            self._take(*self._decode(complete))
         else:
             self._keep(data)
 
@@ -121,9 +121,6 @@ class ChatResponse:
             self._fail(self._refusal())
         elif self._size > _LINE_BYTES:
             self._fail(self._server.protocol(f"a line of more than {_LINE_BYTES} bytes"))
-
-    def _hand_over(self, complete: bytes) -> None:
-        self._take(*self._decode(complete))
 
     def _take(self, chunks: list[Chunk], error: UpstreamError | None) -> None:
         if chunks and not self._started:
@@ -168,7 +165,7 @@ class ChatResponse:
         if self._status not in (0, 200):
             return self._fail(self._refusal())
         if error is None and self._begun and not self.last.done():  # a body that is not streamed has no newline
-            self._hand_over(b"".join(self._begun))
+            self._take(*self._decode(b"".join(self._begun)))
         if error is None and not self.last.done():
             self._take(*self._decode_end())
         self._fail(error or self._server.truncated())
