@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Unpack
 
+from llmstream.core.arguments import check_values
 from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
@@ -46,6 +47,7 @@ class Runs:
     def __init__(
         self, settings: Settings | None = None, *, log: RunLog | None = None, on_end: OnEnd | None = None
     ) -> None:
+        check_values({"settings": settings})
         self.settings = settings or Settings()
         self.log = log or open_log(self.settings)
         self.closing = False
@@ -80,6 +82,7 @@ class Runs:
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier
         self._check_open()
+        check_values(arguments)
         arguments.setdefault("settings", self.settings)
         thread, resume = arguments.get("thread") or "", arguments.get("resume") or ()
         with self._answering.hold([(caller, thread, interrupt) for interrupt in resume], request_key) as held:
