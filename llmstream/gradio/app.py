@@ -199,12 +199,17 @@ def chat_in(blocks: Any) -> Chat | None:
 
 
 def open_theme() -> Any:
-    """Gradio's plain theme with the fonts that every computer has."""
-    return gr.themes.Default(
+    """Gradio's plain theme with the fonts that every computer has, and greys that can be read."""
+    theme = gr.themes.Default(
         primary_hue="blue",
         neutral_hue="slate",
         font=[gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")],
         font_mono=[gr.themes.Font("ui-monospace"), gr.themes.Font("Consolas"), gr.themes.Font("monospace")],
+    )
+    return theme.set(
+        body_text_color_subdued="*neutral_600",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
     )
 
 
