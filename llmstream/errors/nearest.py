@@ -12,8 +12,13 @@ _SHOWN = 40  # characters of a name in a message
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """A sentence with the nearest of the known names, behind a space; empty where none is near."""
-    found = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    found = nearest_of(name, known, cutoff=cutoff)
+    return f" Did you mean {found!r}?" if found else ""
+
+
+def nearest_of(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """The nearest of the known names; empty where none is near."""
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=cutoff)), "")
 
 
 def check_names(

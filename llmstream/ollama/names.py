@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from llmstream.errors.nearest import nearest
+from llmstream.errors.nearest import nearest_of
 
 
 def same_model(left: str, right: str) -> bool:
@@ -22,9 +22,13 @@ def nearest_model(name: str, there: Iterable[str]) -> str:
 
     The model is written as code: like a command, it is for who can mend the server.
     """
-    names = {(each if ":" in name else each.removesuffix(":latest")): each for each in there}
-    found = nearest(name, names) or nearest(name, {each.partition(":")[0]: each for each in names})
-    return found.replace("'", "`")
+    # Every other name ends in `:latest`, so that alone makes none near; and the size of a model is known less often.
+    names = {each.removesuffix(":latest"): each for each in there}
+    bases = {each.partition(":")[0]: each for each in names}
+    found = names.get(nearest_of(name.removesuffix(":latest"), names)) or bases.get(
+        nearest_of(name.partition(":")[0], bases)
+    )
+    return f" Did you mean `{found.removesuffix(':latest')}`?" if found else ""
 
 
 def is_cloud(name: str) -> bool:

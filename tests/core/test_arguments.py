@@ -12,6 +12,7 @@ from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, Sett
 from llmstream.fastapi import create_router
 from llmstream.gradio import create_chat
 from llmstream.notebook import show, show_sync
+from llmstream.ollama.names import nearest_model
 from llmstream.settings import misspelled
 
 CALLS: list[Callable[..., Any]] = [stream, astream, stream_events, astream_events, show, show_sync]
@@ -69,6 +70,23 @@ async def test_misspelt_model() -> None:
         await anext(astream("Why?", model="dmo"))
     told = "The model 'dmo' is not there. Did you mean `demo`? Get it with `ollama pull dmo`."
     assert told == caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("qwen9", "`qwen3:8b`"),
+        ("qwen3:80b", "`qwen3:8b`"),
+        ("lama3.2", "`llama3.2`"),
+        ("llama3.2:latst", "`llama3.2`"),
+        ("gone:latest", ""),
+    ],
+)
+def test_nearest_model(name: str, told: str) -> None:
+    """It is one that is there, by its whole name; that names have the same tag makes them near to nobody."""
+    assert (f" Did you mean {told}?" if told else "") == nearest_model(
+        name, ["qwen3:8b", "llama3.2:latest", "demo:latest"]
+    )
 
 
 @pytest.mark.parametrize(
