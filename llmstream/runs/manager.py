@@ -161,10 +161,7 @@ class Runs:
         return list(self._running)
 
     async def get(self, run_id: str, *, caller: str = "") -> Run:
-        """The run with this id; raises `RunNotFound` for one that is unknown, expired or another caller's.
-
-        Where no other process that goes on can have made it, that says that the server was restarted.
-        """
+        """The run with this id; raises `RunNotFound` for one that is unknown, expired, another caller's or server's."""
         info = await self.log.info(run_id)
         if info is None or info.caller != caller:
             is_alone = self.log is self.log.local and worker_count() == 1
