@@ -72,6 +72,8 @@ def create_router(
     Origins are checked here too, and hosts where `allowed_hosts` is set; the token and CORS are the app's own affair
     (`create_app` does them).
     """
+    if isinstance(protocols, str):
+        raise SettingsError(f'protocols takes a list, such as ["openai"], got {protocols!r}.')
     if unknown := sorted(set(protocols) - set(PROTOCOLS)):
         raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
     if prepare is not None and chain is None:

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from llmstream.addresses import DEFAULT_OLLAMA_URL, LOOPBACK_HOSTS, parse_host, parse_ollama_host, parse_origin
 from llmstream.errors import SettingsError
+from llmstream.errors.nearest import check_names, nearest
 
 SAMPLING_OPTIONS = (
     "temperature", "num_predict", "seed", "stop", "top_k", "top_p", "min_p", "typical_p", "repeat_last_n",
@@ -56,6 +57,7 @@ def _reading_environment(cls: type[Settings]) -> type[Settings]:
 
     @functools.wraps(plain)
     def init(self: Settings, **given: Any) -> None:
+        check_names("Settings", given, _VARIABLES)
         plain(self, **_filled(given, os.environ))
 
     cls.__init__ = init  # type: ignore[method-assign]
@@ -84,17 +86,15 @@ class Settings:
         for a real status, how long a client may read nothing.
     request_timeout_s: how long a request may take to come whole, in seconds; a large body gets more with what comes.
     grace_s: how long a run goes on unwatched; max_unwatched_s: the same for a run that continues by choice.
-    replay_s: how long an ended run can be read again.
     max_run_events, max_run_bytes, max_run_s, max_log_bytes: limits of one run and of all logs.
     max_body_bytes, max_question_bytes: limits of a request; max_image_bytes: of its images on top, in base64.
     max_active_runs, max_queued_runs: generations at once, and how many more may wait.
     max_caller_runs: runs one caller may have at once; 0 means no limit of its own.
-    drain_s: how long runs may go on after a request to shut down.
+    replay_s: how long an ended run can be read again. drain_s: how long runs may go on after a request to shut down.
     allowed_hosts, allowed_origins, token: who may come in; loopback names and local origins, no token.
     redis_url: the store that several processes share; None keeps all runs in this one's memory.
     redis_prefix: what all names in that store begin with.
-    lease_s: how long a process that shows no sign of life is waited for, in seconds.
-    store_timeout_s: how long the store may take to answer, in seconds.
+    lease_s, store_timeout_s: how long a silent process of several is waited for, and the store, in seconds.
     demo: whether commands and apps start the demo Ollama where no Ollama answers: auto, never or always.
     """
 
@@ -237,7 +237,7 @@ def unknown_variables() -> list[str]:
 
 def misspelled(variable: str) -> str:
     """The message about variables that look like settings and are none."""
-    return f"{variable} is no setting of llmstream; is it misspelled?"
+    return f"{variable} is no setting of llmstream.{nearest(variable, sum(_VARIABLES.values(), ()), cutoff=0.8)}"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Unpack
 
 from llmstream import concurrency
 from llmstream.concurrency import pulled
+from llmstream.core.arguments import check_names, check_values
 from llmstream.core.emitter import Sink
 from llmstream.core.generator import generate, prepare
 from llmstream.core.inputs import Arguments, Input
@@ -18,13 +19,18 @@ from llmstream.events import Event, Reasoning, Token, failed
 from llmstream.view.answer import OneText
 
 
-async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[str, None]:
+def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[str, None]:
     """The answer, piece by piece as the model makes it; the pieces joined are the answer.
 
     question: text, messages (LangChain's, or dicts with role and content), or a dict that is the chain's own input.
     Raises `LlmstreamError` where the answer can't begin, and where it breaks off: an iteration that ends without an
     error is a complete answer. Close the generator to stop the model.
     """
+    check_names("astream", arguments)
+    return _texts(question, arguments)
+
+
+async def _texts(question: Input, arguments: Arguments) -> AsyncGenerator[str, None]:
     failure: list[LlmstreamError] = []
     one_text = OneText()
     async with aclosing(_event_lists(question, arguments, failure)) as lists:
@@ -38,8 +44,13 @@ async def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGener
         raise failure[0]
 
 
-async def astream_events(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[Event, None]:
+def astream_events(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[Event, None]:
     """The events of an answer; the last one is terminal, whatever happens. Arguments as for `astream`."""
+    check_names("astream_events", arguments)
+    return _events(question, arguments)
+
+
+async def _events(question: Input, arguments: Arguments) -> AsyncGenerator[Event, None]:
     async with aclosing(_event_lists(question, arguments, [])) as lists:
         async for events in lists:
             for event in events:
@@ -48,12 +59,14 @@ async def astream_events(question: Input, **arguments: Unpack[Arguments]) -> Asy
 
 def stream(question: Input, **arguments: Unpack[Arguments]) -> Generator[str, None, None]:
     """`astream` for code that is not async, also inside a running event loop; closing it stops the model."""
-    yield from concurrency.iterate(lambda: astream(question, **arguments))
+    check_names("stream", arguments)
+    return concurrency.iterate(lambda: _texts(question, arguments))
 
 
 def stream_events(question: Input, **arguments: Unpack[Arguments]) -> Generator[Event, None, None]:
     """`astream_events` for code that is not async, also inside a running event loop."""
-    yield from concurrency.iterate(lambda: astream_events(question, **arguments))
+    check_names("stream_events", arguments)
+    return concurrency.iterate(lambda: _events(question, arguments))
 
 
 async def _event_lists(
@@ -61,6 +74,7 @@ async def _event_lists(
 ) -> AsyncGenerator[list[Event], None]:
     """All events of an answer, in lists of those that came together; the error it ends with goes into `failure`."""
     try:
+        check_values(arguments)
         job = await prepare(question, **arguments)
     except LlmstreamError as error:
         failure.append(error)

@@ -15,7 +15,7 @@ from gradio.context import Context
 from starlette.middleware import Middleware
 
 from llmstream.demo_ollama.fallback import Fallback
-from llmstream.gradio.doors import Doors
+from llmstream.gradio.doors import KEPT_S, Doors
 from llmstream.gradio.options import Options
 from llmstream.gradio.page import Page
 from llmstream.gradio.style import STYLE
@@ -36,8 +36,6 @@ _QUEUE_PERIOD_S, _PROGRESS_PERIOD_S = 0.01, 0.5
 _NEVER = sys.maxsize
 _NO_FILES = "1b"
 
-# How often files are looked at, and after how long they are deleted: a person comes back to a page within a day.
-_KEPT_S = (3600, 24 * 3600)
 _PRIVATE: dict[str, Any] = {"show_error": False, "ssr_mode": False, "enable_monitoring": False}
 
 _CSS = """
@@ -65,7 +63,7 @@ class Chat(gr.Blocks):
     ) -> None:
         around, Context.root_block, Context.block = (Context.root_block, Context.block), None, None
         title = options.title or "llmstream"
-        super().__init__(analytics_enabled=False, title=title, fill_height=True, delete_cache=_KEPT_S)
+        super().__init__(analytics_enabled=False, title=title, fill_height=True, delete_cache=KEPT_S)
         self._runs = runs
         self._own_runs = own_runs
         self._wanted_theme = theme
@@ -201,12 +199,17 @@ def chat_in(blocks: Any) -> Chat | None:
 
 
 def open_theme() -> Any:
-    """Gradio's plain theme with the fonts that every computer has."""
-    return gr.themes.Default(
+    """Gradio's plain theme with the fonts that every computer has, and greys that can be read."""
+    theme = gr.themes.Default(
         primary_hue="blue",
         neutral_hue="slate",
         font=[gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")],
         font_mono=[gr.themes.Font("ui-monospace"), gr.themes.Font("Consolas"), gr.themes.Font("monospace")],
+    )
+    return theme.set(
+        body_text_color_subdued="*neutral_600",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
     )
 
 

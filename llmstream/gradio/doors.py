@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import json
+import time
+from collections import deque
+from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.http.audience import CALLER
+from llmstream.http.headers import first_of_each
 from llmstream.http.security import Security
 from llmstream.runs.manager import Runs
 
@@ -19,7 +24,31 @@ _POLICY = (
     "frame-src 'none'; object-src 'none'; base-uri 'self'; form-action 'none'"
 )
 
+# How often files are looked at, and after how long they are deleted: a person comes back to a page within a day.
+KEPT_S = (3600, 24 * 3600)
+
 _STARTUP, _UPLOAD = "/gradio_api/startup-events", "/gradio_api/upload"
+
+
+class Room:
+    """The room for the files of all people: Gradio keeps each for a day, and does not ask how many there are."""
+
+    def __init__(self, limit_bytes: int = 2**30, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit_bytes = limit_bytes
+        self._clock = clock
+        self._taken: deque[tuple[float, int]] = deque()
+        self._bytes = 0
+
+    def take(self, length: str) -> bool:
+        """Takes room for a request of this length; False where there is none, or the length is not told."""
+        now = self._clock()
+        while self._taken and now - self._taken[0][0] > sum(KEPT_S):
+            self._bytes -= self._taken.popleft()[1]
+        if not length.isdecimal() or self._bytes + int(length) > self._limit_bytes:
+            return False
+        self._taken.append((now, int(length)))
+        self._bytes += int(length)
+        return True
 
 
 class Doors:
@@ -29,6 +58,7 @@ class Doors:
         self._app = app
         self._runs = runs
         self._uploads = uploads
+        self._room = Room()
 
     @functools.cached_property
     def _guarded(self) -> Security:
@@ -39,8 +69,13 @@ class Doors:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         path = scope["path"]
-        if not self._uploads and path.rstrip("/").endswith(_UPLOAD):
-            return await _refuse_upload(send)
+        if path.rstrip("/").endswith(_UPLOAD) and scope["method"] == "POST":
+            if not self._uploads:
+                return await _refuse_upload(send, 403, "This chat takes no files.")
+            if not self._room.take(first_of_each(scope).get("content-length", "")):
+                return await _refuse_upload(
+                    send, 413, "There is no room for more files now. Ask without one, or later."
+                )
         # Gradio asks this of itself when it starts, without a token; it does the same thing for everybody, once.
         is_open = CALLER in scope or path == _STARTUP
         await (self._app if is_open else self._guarded)(scope, receive, _with_policy(send))
@@ -60,7 +95,7 @@ def _with_policy(send: Send) -> Send:
     return send_with_policy
 
 
-async def _refuse_upload(send: Send) -> None:
+async def _refuse_upload(send: Send, status: int, detail: str) -> None:
     headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"detail":"This chat takes no files."}'})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})

@@ -32,6 +32,7 @@ STYLE = _of_every_chat("""
 .llmstream-chat .message > div { min-width: 0; max-width: 100%; }
 .llmstream-chat .message-content { overflow-wrap: anywhere; }
 .llmstream-chat pre { overflow-x: auto; }
+.llmstream-chat .token.comment { color: var(--body-text-color-subdued); }
 .llmstream-chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
@@ -45,7 +46,7 @@ STYLE = _of_every_chat("""
 .llmstream-line, .llmstream-line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
 .llmstream-under-box { align-items: center; flex-wrap: nowrap; }
 .llmstream-model { flex: 0 1 280px; margin: 0 !important; }
-.llmstream-theme { flex: none; margin-left: auto; font-weight: normal; color: var(--body-text-color-subdued); }
+.llmstream-theme { flex: none; margin-left: auto; font-weight: normal; }
 """)
 # In somebody else's Blocks the page has no style of ours, and the conversation no window to fill.
 _IN_PLACE = _of_every_chat(".llmstream-chat.fills { height: min(70dvh, 640px) !important; }")

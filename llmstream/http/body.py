@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
 from llmstream.errors import BodyTooLarge, InvalidRequest
-from llmstream.http.headers import Fields, first_of_each
+from llmstream.http.headers import Fields, content_type, first_of_each, is_json
 from llmstream.http.schemas import inlined
 from llmstream.json_guard import check_cost, mended, without_images
 from llmstream.settings import Settings
@@ -22,6 +22,7 @@ from llmstream.settings import Settings
 M = TypeVar("M", bound=BaseModel)
 # Of where something is wrong, and of what is wrong: a client may send long names.
 _NAME, _SENTENCE = 200, 500
+_NOT_JSON = "The body must be JSON, with `content-type: application/json`."
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -39,11 +40,9 @@ class JsonBody(Generic[M]):
 
     async def __call__(self, request: Request) -> M:
         """The body; raises `InvalidRequest` for one that is no JSON, or not of the model's form."""
-        # A page of another site can send text without asking first, but no JSON.
-        kind = first_of_each(request.scope).get("content-type", "").partition(";")[0].strip().lower()
-        is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-        if not is_json and kind not in self._also:
-            raise self._refused("The body must be JSON, with `content-type: application/json`.")
+        kind = content_type(first_of_each(request.scope))
+        if not is_json(kind) and kind not in self._also:
+            raise self._refused(_NOT_JSON)
         try:
             data = await request.body()
         except ClientDisconnect:  # nobody reads this; it is no fault of the server's, so nothing to log
@@ -102,10 +101,9 @@ async def limit_body(scope: Scope, headers: Fields, receive: Receive, settings: 
     if scope["type"] != "http":
         return receive
     limit = settings.max_body_bytes
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = content_type(headers)
     is_form = kind == "multipart/form-data"
-    is_json = kind == "text/plain" or (kind.startswith("application/") and kind.endswith("json"))
-    may_hold_images = is_form or is_json
+    may_hold_images = is_form or kind == "text/plain" or (kind.startswith("application/") and kind.endswith("json"))
     most = limit + (settings.max_image_bytes if may_hold_images else 0)
     length = headers.get("content-length")
     if length is not None and (not _LENGTH.fullmatch(length) or int(length) > most):

@@ -14,6 +14,16 @@ def first_of_each(scope: Scope) -> Fields:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(list(scope["headers"]))}
 
 
+def content_type(headers: Fields) -> str:
+    """The content type without its parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_json(kind: str) -> bool:
+    """True if a content type is JSON's, which a page can send to another site only if that agrees."""
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
 def opens_page(scope: Scope, headers: Fields) -> bool:
     """True if a person follows a link to a page, which is harmless: the page with the link can't read the answer."""
     return (

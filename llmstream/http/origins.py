@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from llmstream.addresses import HOST, LOOPBACK_HOSTS, without_default_port
-from llmstream.errors import Forbidden, HostNotAllowed, SettingsError
-from llmstream.http.headers import Fields, first_of_each, opens_page
+from llmstream.errors import Forbidden, HostNotAllowed, InvalidRequest, SettingsError
+from llmstream.http.headers import Fields, content_type, first_of_each, is_json, opens_page
 from llmstream.settings import Settings
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"
@@ -44,6 +44,19 @@ def check_destination(headers: Fields) -> None:
     """Raises `Forbidden` where a browser asks for a document, an image … instead of data: a link must start nothing."""
     if headers.get("sec-fetch-dest") not in (None, "empty"):
         raise Forbidden("This address gives data to scripts; it can't be opened as a page or an image.")
+
+
+def check_sender(scope: Scope, headers: Fields) -> None:
+    """Raises `InvalidRequest` for a body that any page may have made the browser send, with its cookies.
+
+    Without asking first a page can send text and forms to other sites, but no JSON; and an old browser does not say
+    that it was a page of another site.
+    """
+    kind = content_type(headers)
+    has_body = bool(kind) or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    is_told = any(name in headers for name in ("origin", "sec-fetch-site", "authorization"))
+    if scope["method"] == "POST" and "cookie" in headers and not is_told and has_body and not is_json(kind):
+        raise InvalidRequest("With a cookie the body must be JSON, with `content-type: application/json`.")
 
 
 def check_starter(scope: Scope, allowed: Iterable[str]) -> None:

@@ -21,7 +21,7 @@ from llmstream.http.body import JsonBody, limit_body, unreadable
 from llmstream.http.errors import ErrorForm, error_response
 from llmstream.http.headers import first_of_each
 from llmstream.http.ignored import begin_request, ignored_header
-from llmstream.http.origins import check_host, check_origin
+from llmstream.http.origins import check_host, check_origin, check_sender
 from llmstream.http.security import identify_caller
 from llmstream.http.service import Service
 from llmstream.runs.plain_failures import plain_errors
@@ -45,9 +45,10 @@ class Guard:
     async def admit(self, request: Request) -> Request:
         """The request of a caller who may ask, also in an app without our doors; raises `LlmstreamError`."""
         scope, settings, identify = request.scope, self.service.settings, self.service.identify
+        headers = first_of_each(scope)
+        check_sender(scope, headers)
         if CALLER in scope and identify is None:  # our doors are in front
             return request
-        headers = first_of_each(scope)
         # The names of somebody's own app are its own affair, unless they were told.
         if settings.allowed_hosts != LOOPBACK_HOSTS:
             check_host(scope, headers, {*settings.allowed_hosts, *LOOPBACK_HOSTS})

@@ -6,6 +6,7 @@ The threats, and what stands against each:
   request without one, is refused (403). CORS alone would hide the answer but still start the generation.
 - The same page through DNS rebinding, where the browser takes evil.example for this server: the `Host` must be on an
   exact list (421), whatever the route.
+- A form of such a page, in a browser that tells no origin: with a cookie a body must be JSON (`check_sender`).
 - A link or an image that starts a generation: a request for a document, an image, a script … is refused where a GET
   would start one (`check_destination`).
 - Somebody else on the network: a token, compared in constant time. A browser gives it once as `?token=` and then holds

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from llmstream.errors import LlmstreamError, error_from_code
+from llmstream.errors.in_cell import line_of
 from llmstream.events import Cancelled, Failed, Finished, Interrupt, Interrupted, Timings, Usage
 from llmstream.notebook.kernel import request_id
 from llmstream.notebook.markdown import answer_bundle
@@ -84,7 +85,7 @@ def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
 
 def plainly(error: LlmstreamError, answer: Answer | None = None) -> LlmstreamError:
     """The error, which a notebook shows as one line instead of a traceback; `error.answer` is what came before it."""
-    lines = [f"\x1b[31m{type(error).__name__}\x1b[0m: {error.message}"]
+    lines = [line_of(error)]
     vars(error).update(answer=answer, _render_traceback_=lambda: lines)
     return error
 

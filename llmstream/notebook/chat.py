@@ -11,6 +11,8 @@ from typing import Any
 
 from IPython.display import display, update_display
 
+from llmstream.core.arguments import check_values
+from llmstream.core.generator import as_runnable
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.notebook.answer import Answer, plainly
@@ -52,10 +54,13 @@ class Chat:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
             raise RuntimeError("A Chat lives in a notebook. In a terminal, use `llmstream chat`.") from None
+        check_values({"settings": settings, "answer_nodes": answer_nodes})
+        if system is not None and not isinstance(system, str):
+            raise InvalidRequest(f"system takes a text, got {type(system).__name__}.")
         if chain is not None and system is not None:
             raise InvalidRequest("system belongs to the default chain; this chain brings its own prompt.")
         self.messages: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
-        self._chain = chain
+        self._chain = None if chain is None else as_runnable(chain)
         self._answer_nodes = answer_nodes
         self._runs = runs or shared_runs()
         self._settings = settings
@@ -107,6 +112,8 @@ class Chat:
     async def _send(self, question: str, images: Sequence[Any], shown_in: str) -> Answer:
         if self._busy():
             raise plainly(InvalidRequest("An answer is coming. Wait for it, or stop it with `chat.stop()`."))
+        if not isinstance(question, str):
+            raise plainly(InvalidRequest(f"The question is a text, got {type(question).__name__}."))
         if not question.strip():
             raise plainly(InvalidRequest("The question is empty."))
         turn = Turn(question, self.messages, images=images, is_shown=keeps_widgets())

@@ -14,11 +14,15 @@ from llmstream.notebook.kernel import request_id
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_MODEL = "the default model"
+TO_STOP = "To stop, interrupt the kernel."
 
 # What is still in the page when a kernel dies can be taken away by nobody, and answers nobody: it hides itself.
-_CONTROLS = "llmstream-controls"
+_CONTROLS, _WAITING = "llmstream-controls", "llmstream-waiting"
 WITHOUT_KERNEL = f"""<style>
-.{_CONTROLS}.jupyter-widgets-disconnected :is(.jupyter-button, .widget-text, .widget-dropdown) {{ display: none; }}
+.{_CONTROLS}.jupyter-widgets-disconnected
+    :is(.jupyter-button, .widget-text, .widget-dropdown, .widget-label, .{_WAITING}) {{ display: none; }}
+.{_CONTROLS}.jupyter-widgets.jupyter-widgets-disconnected::before,
+.{_CONTROLS} .jupyter-widgets.jupyter-widgets-disconnected::before {{ content: none; }}
 .{_CONTROLS}.jupyter-widgets-disconnected::after {{ content: "The kernel has ended. Run the cell again."; }}
 </style>"""
 
@@ -41,7 +45,7 @@ class StopButton:
     def bundle(self) -> dict[str, Any]:
         """The MIME bundle that shows the button, or a hint where no widgets can be shown."""
         view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        return {WIDGET: view, "text/plain": "To stop, interrupt the kernel."}
+        return {WIDGET: view, "text/plain": TO_STOP}
 
     def tell(self, status: str) -> None:
         """Changes the text beside the button."""
@@ -175,11 +179,18 @@ class Place:
         """Shows a bundle in place of the one before."""
         self.widget.outputs = ({"output_type": "display_data", "data": dict(bundle), "metadata": {}},)
 
+    def waits(self, waiting: bool) -> None:
+        """Marks what is shown as of no worth once the kernel has ended."""
+        (self.widget.add_class if waiting else self.widget.remove_class)(_WAITING)
+
 
 class Nowhere:
     """A place that shows nothing, where nobody looks."""
 
     def put(self, bundle: Mapping[str, Any]) -> None:
+        """Does nothing."""
+
+    def waits(self, waiting: bool) -> None:
         """Does nothing."""
 
 

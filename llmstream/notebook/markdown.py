@@ -49,6 +49,11 @@ def plain_line(line: str) -> str:
     return re.sub(r"\\(.)", r"\1", line.replace("⚠️ *", "⚠️ ").replace("*", ""))
 
 
+def unfinished(since: str) -> str:
+    """The line below an answer while it comes: true as well where nothing comes any more, in the page and the file."""
+    return f"*Not complete · {since}*"
+
+
 def end_line(progress: Progress) -> str:
     """The statistics of an answer, or how it ended, in Markdown."""
     if isinstance(progress.ended, Failed):

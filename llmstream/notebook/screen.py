@@ -11,17 +11,31 @@ from IPython.display import display, update_display
 
 from llmstream.events import Event, Reasoning, Token
 from llmstream.notebook.answer import Answer, answer_of
-from llmstream.notebook.controls import Place, StopButton
+from llmstream.notebook.controls import TO_STOP, Place, StopButton
 from llmstream.notebook.kernel import attended, hears_buttons, in_kernel, request_id
-from llmstream.notebook.markdown import MARKDOWN, PLAIN, Bundle, Pace, answer_bundle, answer_markdown, line_bundle
+from llmstream.notebook.markdown import (
+    MARKDOWN,
+    PLAIN,
+    Bundle,
+    Pace,
+    answer_bundle,
+    answer_markdown,
+    line_bundle,
+    plain_line,
+    unfinished,
+)
 from llmstream.view.markdown import escape
 from llmstream.view.progress import Progress
 from llmstream.view.safe import print_line
 from llmstream.view.terminal import on_terminal, open_view
 
-_TO_STOP = "To stop, interrupt the kernel."
 Places = tuple[Place, Place]
 _FRACTION = re.compile(r"\.\d s$")
+
+
+def now() -> str:
+    """The time of day, to the second."""
+    return time.strftime("%H:%M:%S")
 
 
 class Slot:
@@ -51,12 +65,15 @@ class Painter:
         self._pace = Pace()
         self._told = ""
         self._shown = ""
+        self._came_at = ""
         self._size = 0  # of the last view, with what came since: making one only to see its size would cost as much
 
     def put(self, events: Sequence[Event]) -> None:
         """Takes events in, and shows them if it is time; called at least every tenth of a second."""
         self.progress.put(events)
-        self._size += sum(len(event.text.encode()) for event in events if isinstance(event, Token | Reasoning))
+        if size := sum(len(event.text.encode()) for event in events if isinstance(event, Token | Reasoning)):
+            self._came_at = now()
+            self._size += size
         if self.progress.ended is not None:
             self._answer(answer_bundle(self.progress))
         elif self._pace.due():
@@ -65,7 +82,7 @@ class Painter:
             self._pace.spent(began, self._refresh() if self._pace.affordable(self._size) else 0)
 
     def _refresh_status(self) -> None:
-        status = self.progress.waiting or "Answering"
+        status = self.progress.waiting
         if (whole_seconds := _FRACTION.sub("", status)) != self._told:
             self._told = whole_seconds
             self._tell(status)
@@ -76,7 +93,7 @@ class Painter:
         self._size = len(markdown.encode())
         if markdown == self._shown:
             return 0
-        self._answer({MARKDOWN: markdown})
+        self._answer({MARKDOWN: f"{markdown}\n\n{unfinished(f'last text at {self._came_at}')}"})
         self._shown = markdown
         return self._size
 
@@ -90,12 +107,13 @@ class Screen:
 
     def __init__(self, stop: Callable[[], None] | None, places: Places | None, *, is_json: bool) -> None:
         self._shown_in = request_id()
-        answer, line = places or (Slot(), Slot())
-        self._answer: Place | Slot = answer
-        self._line: Place | Slot = line
+        self._answer: Place | Slot
+        self._line: Place | Slot
+        self._answer, self._line = places or (Slot(), Slot())
         self._button: StopButton | None = None
         self._painter = Painter(self._answer.put, self._tell, is_json=is_json)
-        self._answer.put({MARKDOWN: "", PLAIN: ""})
+        line = unfinished(f"asked at {now()}")
+        self._answer.put({MARKDOWN: line, PLAIN: plain_line(line)})
         if stop is not None and hears_buttons():
             self._button = StopButton(stop)
             self._line.put(self._button.bundle())
@@ -121,7 +139,8 @@ class Screen:
         if self._button is not None:
             self._button.tell(status)
         elif attended():
-            self._line.put({MARKDOWN: f"*{escape(status)}. {_TO_STOP}*", PLAIN: f"{status}. {_TO_STOP}"})
+            told = f"{status}. {TO_STOP}" if status else TO_STOP
+            self._line.put({MARKDOWN: f"*{escape(told)}*", PLAIN: told})
 
 
 class TerminalScreen:

@@ -10,6 +10,7 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any, Unpack
 
 from llmstream import concurrency
+from llmstream.core.arguments import check_names
 from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import InvalidRequest, LlmstreamError, RunNotFound
 from llmstream.events import Cancelled, Event, Reasoning, Token, failed
@@ -47,6 +48,7 @@ def show(question: Input | Answer, *, runs: Runs | None = None, **arguments: Unp
     Stopped, by the button, by an interrupt or from elsewhere, it returns what came. Raises `LlmstreamError` where the
     answer can't begin or breaks off; `error.answer` is then what came, and the notebook shows a line, no traceback.
     """
+    check_names("show", arguments)
     asked = request()
     return Showing(functools.partial(_show, question, runs, arguments, asked, places_in_output()), asked)
 
@@ -103,6 +105,7 @@ async def follow_into(put: Callable[[Sequence[Event]], None], following: Followi
 
 def show_sync(question: Input | Answer, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
+    check_names("show_sync", arguments)
     screen: Screen | TerminalScreen | None = None
     places, is_json = places_in_output(), arguments.get("format") is not None
     following = Following(functools.partial(_start, None, question, arguments))

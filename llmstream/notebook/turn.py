@@ -102,6 +102,7 @@ class Turn:
         return await runs.start(question, grace_s=0, **begun)
 
     async def _show(self, start: Callable[[], Coroutine[Any, Any, Run]]) -> None:
+        self._line.waits(True)
         self._tell("Waiting for the answer")
         self._following = following = Following(start)
         try:
@@ -110,6 +111,7 @@ class Turn:
             self.progress.fail(error.code, error.message)
         finally:
             self._run_id = following.run_id
+            self._line.waits(False)
             self._end_with(_end(self.progress))
 
     def said(self) -> list[dict[str, Any]]:
@@ -156,7 +158,7 @@ class Turn:
         return "" if is_answered or isinstance(self.progress.ended, Finished) else _end(self.progress)
 
     def _tell(self, status: str) -> None:
-        self._line.put({MARKDOWN: f"*{escape(status)} …*", PLAIN: status})
+        self._line.put({MARKDOWN: f"*{escape(status)} …*" if status else "", PLAIN: status})
 
     def _end_with(self, line: str) -> None:
         self._line.put({MARKDOWN: line, PLAIN: line})

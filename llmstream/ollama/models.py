@@ -22,7 +22,7 @@ from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.listing import Listed, listed
-from llmstream.ollama.names import is_cloud, same_model
+from llmstream.ollama.names import is_cloud, nearest_model, same_model
 from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
@@ -139,9 +139,19 @@ class Ollama(Upstream):
         known = self._capabilities.get(model)
         if known is None or now - known[0] > _CAPABILITIES_AGE_S:
             ask = functools.partial(self._api.ask, lambda client: client.show(model), model=model)
-            shown = await self.once(f"show {model}", ask)
+            try:
+                shown = await self.once(f"show {model}", ask)
+            except ModelNotFound as error:
+                raise model_not_found(model, await self._nearest(model)) from error
             self._capabilities[model] = known = (now, frozenset(shown.capabilities or ()))
         return known[1]
+
+    async def _nearest(self, model: str) -> str:
+        try:
+            there = await self.once("tags", lambda: listed(self.endpoint, "/api/tags"))
+        except LlmstreamError:  # that the model is not there is told, then, and no more
+            return ""
+        return nearest_model(model, [str(each.model) for each in there])
 
     async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
         """The request of `/api/chat` that ends with the answer so far; the thinking before it is over."""

@@ -240,6 +240,6 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
     return OLLAMA.refused(status, error_text(error))
 
 
-def model_not_found(model: str) -> ModelNotFound:
-    """The error for a model that has not been pulled, with the command that pulls it."""
-    return ModelNotFound(f"The model {model!r} is not there. Get it with `ollama pull {model}`.")
+def model_not_found(model: str, near: str = "") -> ModelNotFound:
+    """The error for a model that has not been pulled, with the command that pulls it; near: of `nearest_model`."""
+    return ModelNotFound(f"The model {model!r} is not there.{near} Get it with `ollama pull {model}`.")

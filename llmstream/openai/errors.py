@@ -57,9 +57,9 @@ def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelN
     return OPENAI.refused(status, error_text(error))
 
 
-def model_not_found(model: str) -> ModelNotFound:
-    """The error for a model that the server has not, with where to see those that it has."""
-    return ModelNotFound(f"The model {model!r} is not there. `llmstream models` names those that are.")
+def model_not_found(model: str, near: str = "") -> ModelNotFound:
+    """The error for a model that the server has not, with where to see those that it has; near: of `nearest_model`."""
+    return ModelNotFound(f"The model {model!r} is not there.{near} `llmstream models` names those that are.")
 
 
 def error_text(error: object) -> str:

@@ -16,7 +16,7 @@ from llmstream.events import Status
 from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
-from llmstream.ollama.names import same_model
+from llmstream.ollama.names import nearest_model, same_model
 from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
@@ -105,9 +105,10 @@ class OpenAIServer(Upstream):
 
     async def capabilities(self, model: str) -> frozenset[str]:
         """The abilities of a model where the server tells them, as llama.cpp's does; else none at all."""
-        found = next((each for each in await self._known() if same_model(each["id"], model)), None)
+        known = await self._known()
+        found = next((each for each in known if same_model(each["id"], model)), None)
         if found is None:
-            raise model_not_found(model)
+            raise model_not_found(model, nearest_model(model, [each["id"] for each in known]))
         return _abilities(await self._properties()) if _owner(found) == "llamacpp" else frozenset()
 
     async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:

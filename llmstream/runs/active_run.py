@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -40,6 +39,7 @@ class Running:
 
     def __init__(
         self,
+        run_id: str,
         job: Job,
         ticket: Ticket,
         caller: str,
@@ -48,7 +48,7 @@ class Running:
         metrics: Metrics,
         on_end: Callable[[Running, Terminal], None],
     ) -> None:
-        self.id = secrets.token_hex(16)
+        self.id = run_id
         self.caller = caller
         self.held = ExitStack()
         self.is_public = False

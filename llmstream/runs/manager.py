@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 from typing import Any, Unpack
 
+from llmstream.core.arguments import check_values
 from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
@@ -25,9 +26,10 @@ from llmstream.runs.ended import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.opening import open_log, warn_of_processes
+from llmstream.runs.opening import open_log, warn_of_processes, worker_count
 from llmstream.runs.queue import Places
 from llmstream.runs.run import OnLeave, Run
+from llmstream.runs.run_ids import OF_ANOTHER, RunIds
 from llmstream.runs.stored_question import asked_again
 from llmstream.settings import Settings
 
@@ -46,12 +48,14 @@ class Runs:
     def __init__(
         self, settings: Settings | None = None, *, log: RunLog | None = None, on_end: OnEnd | None = None
     ) -> None:
+        check_values({"settings": settings})
         self.settings = settings or Settings()
         self.log = log or open_log(self.settings)
         self.closing = False
         self.identify: Any = None
         self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
         self._running: dict[str, Running] = {}
+        self._ids = RunIds()
         self._answering = Answering()
         self._ending = None if on_end is None else Ending(on_end)
         self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue), self.log.figures)
@@ -80,6 +84,7 @@ class Runs:
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier
         self._check_open()
+        check_values(arguments)
         arguments.setdefault("settings", self.settings)
         thread, resume = arguments.get("thread") or "", arguments.get("resume") or ()
         with self._answering.hold([(caller, thread, interrupt) for interrupt in resume], request_key) as held:
@@ -131,7 +136,9 @@ class Runs:
         # Nothing is awaited between these checks and taking the place: others start runs at the same time.
         self._check_open()
         self._check_caller(caller)
-        running = Running(job, self._places.take(), caller, log=self.log, metrics=self.metrics, on_end=self._ended)
+        running = Running(
+            self._ids.new(), job, self._places.take(), caller, log=self.log, metrics=self.metrics, on_end=self._ended
+        )
         running.held, running.is_public = held.pop_all(), asked.is_public
         if self._ending is not None:
             running.record = Record(running.id, caller, asked.question, asked.thread)
@@ -154,10 +161,11 @@ class Runs:
         return list(self._running)
 
     async def get(self, run_id: str, *, caller: str = "") -> Run:
-        """The run with this id; raises `RunNotFound` for one that is unknown, expired or another caller's."""
+        """The run with this id; raises `RunNotFound` for one that is unknown, expired, another caller's or server's."""
         info = await self.log.info(run_id)
         if info is None or info.caller != caller:
-            raise RunNotFound
+            is_alone = self.log is self.log.local and worker_count() == 1
+            raise RunNotFound(OF_ANOTHER if is_alone and self._ids.are_foreign(run_id) else "")
         return Run(self.log, run_id, self)
 
     async def drain(self, timeout_s: float | None = None) -> None:

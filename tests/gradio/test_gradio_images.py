@@ -19,6 +19,7 @@ from llmstream.core.images import takes_images
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import InvalidRequest
 from llmstream.gradio import create_chat, mount_chat
+from llmstream.gradio.doors import KEPT_S, Room
 from llmstream.gradio.images import with_images
 from llmstream.gradio.messages import asked_of, conversation, edited, last_question, message, question_messages
 from llmstream.ollama_server.backend import Model
@@ -190,3 +191,12 @@ async def test_a_chain_of_ones_own_shows_whether_it_sees(
     first = ("placeholder", prompt) if prompt else ("user", "{question}")
     chain = ChatPromptTemplate.from_messages([first]) | ChatOllama(model=model, base_url=upstream.url)
     assert takes is await takes_images(chain)
+
+
+def test_room_for_files() -> None:
+    """The files of a day have a limit together; who does not tell a length gets no room."""
+    now = [0.0]
+    room = Room(100, clock=lambda: now[0])
+    assert [True, False, True, False] == [room.take(length) for length in ("60", "50", "40", "")]
+    now[0] = sum(KEPT_S) + 1.0
+    assert room.take("100")

@@ -273,7 +273,7 @@ def test_unknown_expired_and_foreign_runs_look_alike(settings: Settings, serve: 
     foreign = ask(f"{url}/runs", "POST", headers=bob, question="q", model="demo:silent").json["run_id"]
     last = expired.messages[-1].id
     answers = []
-    for run in ("0" * 32, last.rpartition("-")[0], foreign, "x"):
+    for run in (foreign[:8] + "0" * 24, last.rpartition("-")[0], foreign, "x"):
         for method, path in (
             ("GET", ""),
             ("GET", "/events"),

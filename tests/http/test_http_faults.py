@@ -104,12 +104,32 @@ def test_unknown_expired_and_foreign_runs_are_the_same_bytes(settings: Settings,
     answers: set[bytes] = set()
     for method, path, position in addresses:
         fields = {"question": "q"} if path in NATIVE_AND_PLAIN else {}
-        for run in ("0" * 32, expired, foreign, "x"):
+        for run in (foreign[:8] + "0" * 24, expired, foreign, "x"):  # all of a server begin alike
             headers = ann if position is None else {**ann, "last-event-id": f"{run}-{position}"}
             answers.add(on_the_wire(url + path.format(run), method, headers, **fields))
     assert 1 == len(answers)
     assert answers.pop().startswith(b"HTTP/1.1 404 ")
     assert "running" == ask(f"{url}/runs/{foreign}", headers=bob).json["state"]
+
+
+@pytest.mark.parametrize("redo", ["follow", "stream", "continue"])
+def test_a_server_that_was_restarted_says_so(redo: str, settings: Settings, serve: Serve) -> None:
+    """Who follows an answer that went with its server is told what happened; an id of nobody's is told nothing new."""
+    settings = settings.change(model="demo:slow-0.2", hold_s=0)
+    before, after = (serve(create_app(settings)) for _ in range(2))
+    with following(before.url, run := start(before.url, question="q")) as exchange:
+        exchange.until(lambda exchange: exchange.last_id)
+        asked: dict[str, tuple[str, str, dict[str, str]]] = {
+            "follow": (f"/runs/{run}/events", "GET", {"last-event-id": exchange.last_id}),
+            "stream": ("/stream-with-get?question=q", "GET", {"last-event-id": exchange.last_id}),
+            "continue": (f"/runs/{run}/continue", "POST", {}),
+        }
+        path, method, headers = asked[redo]
+        lost = ask(f"{after.url}{path}", method, headers=headers)
+        nobody = ask(f"{before.url}/runs/{run[:-1]}x/events", "GET")
+    told = "The server was restarted, and this answer was lost with it. Ask again."
+    assert (404, "run_not_found", told) == (lost.status, lost.json["code"], lost.json["message"])
+    assert "There is no such run, or it has expired. Start a new one." == nobody.json["message"]
 
 
 @pytest.mark.parametrize("way", ["native", "plain"])

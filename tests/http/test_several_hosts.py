@@ -52,12 +52,13 @@ async def test_strangers_learn_no_names(upstream: DemoOllama, dead: str) -> None
     said: dict[str, str] = {}
     for base in ("http://localhost", "http://chat.example.com"):
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base) as client:
-            texts = [(await client.get("/models")).text, (await client.get("/health")).text]
+            texts = [(await client.get(path)).text for path in ("/models", "/health", "/metrics")]
             for model in ("demo:busy", f"demo@{names[1]}", "nobody"):
                 texts += (await client.post("/stream", json={"question": "q", "model": model})).text
         said[base] = "".join(texts)
     assert all(name in said["http://localhost"] for name in names)
     assert [] == [name for name in names if name in said["http://chat.example.com"]]
+    assert 'llmstream_host_up{host="1"} 0.0\nllmstream_host_up{host="2"} 1.0\n' in said["http://chat.example.com"]
 
 
 def test_commands(

@@ -354,17 +354,23 @@ def test_fits_the_screen(notebook: Notebook) -> None:
 
 
 def test_no_button_is_left_of_a_kernel_that_died(notebook: Notebook) -> None:
-    """Neither in the page nor after a reload is there one that does nothing. Last: the kernel is a new one."""
+    """Neither in the page nor after a reload is there one that does nothing, or an answer that passes for a whole one.
+
+    Last: the kernel is a new one.
+    """
     panel = notebook.run(TALK)
     notebook.ask("Hello")
     contains(panel, "Hi there.")
     growing = notebook.run(GROWING)
     expect(growing.get_by_role("button", name="Stop")).to_be_enabled(timeout=TIMEOUT_MS)
+    contains(growing, STALLED)
     notebook.save()
     notebook.page.evaluate("jupyterapp.shell.currentWidget.sessionContext.restartKernel()")
     notebook.wait_ready()
+    contains(growing, "Not complete · last text at")
     for place in (panel, growing):
         expect(place.get_by_role("button")).to_have_count(0, timeout=TIMEOUT_MS)
     notebook.reload()
+    contains(growing, "Not complete · last text at")
     for place in (panel, growing):
         expect(place.get_by_role("button")).to_have_count(0, timeout=TIMEOUT_MS)

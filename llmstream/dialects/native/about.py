@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -80,9 +81,12 @@ class AboutServer:
         """The React hook as an item of a shadcn registry."""
         return registry_item()
 
-    async def metrics(self) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Figures for Prometheus."""
-        hosts = await (await upstream_of(self._service.settings)).hosts() if self._service.chain is None else ()
+        settings = self._service.settings
+        hosts = await (await upstream_of(settings)).hosts() if self._service.chain is None else ()
+        if not _may_know_hosts(settings, request):
+            hosts = [dataclasses.replace(host, name=str(number)) for number, host in enumerate(hosts, 1)]
         return Response(self._service.runs.metrics.text(hosts), media_type=CONTENT_TYPE)
 
 

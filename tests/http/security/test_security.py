@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -133,6 +134,23 @@ def test_forms_start_nothing(kind: str | None, url: str, upstream: DemoOllama) -
         lines += [f"content-type: {kind}"] if kind else []
         answer = raw_answer(url, "\r\n".join([*lines, "", ""]).encode() + body)
         assert 400 <= answer.status < 500, (path, answer.status, answer.body)
+    assert before == generations(upstream)
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/ollama/api/chat"])
+def test_text_with_a_cookie(path: str, url: str, upstream: DemoOllama) -> None:
+    """Where JSON may say that it is text, as `curl -d` does, a browser's cookie takes more: the origin, or JSON."""
+    said = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": "q"}], "content": "q"}
+    body = json.dumps({"messages": [said], "model": "demo:tokens-2"}).encode()
+
+    def status(**headers: str) -> int:
+        told = {"host": "localhost", "connection": "close", "content-length": len(body), "content-type": "text/plain"}
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in {**told, **headers}.items()]
+        return raw_answer(url, "\r\n".join([f"POST {path} HTTP/1.1", *lines, "", ""]).encode() + body).status
+
+    assert [200, 200] == [status(), status(cookie="a=b", origin="http://localhost")]
+    before = generations(upstream)
+    assert status(cookie="a=b") in (400, 422)
     assert before == generations(upstream)
 
 

@@ -11,19 +11,18 @@ LlmstreamError
 ├── UpstreamError                Ollama failed; the subclasses say how
 │   ├── UpstreamUnreachable, UpstreamBusy, UpstreamTimeout, UpstreamStalled
 │   └── UpstreamTruncated, UpstreamEmpty, UpstreamProtocol
-├── LimitExceeded                an answer grew beyond a limit
-└── ChainFailed                  the chain raised an exception of its own
-
-A message is one sentence or two for a person: what was expected, what came, what to do next. It never holds a prompt,
-a path or a trace, so it may be shown to anybody.
+└── LimitExceeded, ChainFailed   an answer grew beyond a limit; the chain raised an exception of its own
+A message says to a person what to do, in a sentence or two. It holds no prompt, path or trace: anybody may see it.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from llmstream.errors.in_cell import ShownInCell
 
-class LlmstreamError(Exception):
+
+class LlmstreamError(ShownInCell, Exception):
     """The base of all errors; `str(error)` may be shown to a user. text: the message where none is given."""
 
     code: ClassVar[str] = "error"
@@ -239,6 +238,7 @@ class ChainFailed(LlmstreamError):
     """The chain raised an exception that is not about Ollama."""
 
     code = "chain_failed"
+    cause_is_theirs = True
 
 
 _CLASSES = [each for each in globals().values() if isinstance(each, type) and issubclass(each, LlmstreamError)]
