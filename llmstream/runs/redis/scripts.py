@@ -23,7 +23,7 @@ class Script:
         object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-# KEYS meta key; ARGV run node caller fingerprint has_key ttl followed → "run" id | "conflict" | "taken"
+# KEYS meta key log; ARGV run node caller fingerprint has_key ttl followed → "run" id | "conflict" | "taken"
 CREATE = Script("""
 local meta, key = KEYS[1], KEYS[2]
 local run, node, ttl = ARGV[1], ARGV[2], ARGV[6]
@@ -42,14 +42,16 @@ if owner then
   if owner == node then return {'run', run} end
   return {'taken', ''}
 end
+redis.call('DEL', KEYS[3])  -- what is left of a run of which the store lost the rest
 redis.call('HSET', meta, 'c', ARGV[3], 'o', node, 'n', '0', 's', '', 'r', ARGV[7])
 redis.call('PEXPIRE', meta, ttl)
 if ARGV[5] == '1' then redis.call('SET', key, run .. ' ' .. ARGV[4], 'PX', ttl) end
 return {'run', run}
 """)
 
-# KEYS (meta log watchers key)*; ARGV node replay_ttl tomb_ttl ttl (ends count (last count json)*)*
+# KEYS (meta log watchers key)*; ARGV node replay_ttl tomb_ttl ttl (end count (last count json)*)*
 # → for each run: {"ok", n, asked} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
+# end: of a run that has ended, the number of its last event, without which it does not end here; else -1.
 APPEND = Script("""
 local at = 5
 local function take() at = at + 1; return ARGV[at - 1] end
@@ -58,7 +60,7 @@ local answers = {}
 for run = 1, #KEYS, 4 do
   local meta, log, watchers, key = KEYS[run], KEYS[run + 1], KEYS[run + 2], KEYS[run + 3]
   local m = redis.call('HMGET', meta, 'o', 'n', 's', 'x', 'r')
-  local ends, count = take(), tonumber(take())
+  local last_of_all, count = tonumber(take()), tonumber(take())
   local n, before = tonumber(m[2] or 0), tonumber(m[2] or 0)
   local answer
   if not m[1] then answer = {'gone'}
@@ -68,8 +70,13 @@ for run = 1, #KEYS, 4 do
     if not answer and last > n then
       if last - size ~= n then answer = {'gap', n}
       else
-        local reply = redis.pcall('XADD', log, string.format('%d-%d', last, size), 'e', json)
+        local id = string.format('%d-%d', last, size)
+        local reply = n == 0 and redis.pcall('XADD', log, id, 'e', json)
+          or redis.pcall('XADD', log, 'NOMKSTREAM', id, 'e', json)
         if failed(reply) then answer = {'error', reply.err}
+        elseif not reply then  -- the events are gone, though not what is known of the run
+          n, answer = 0, {'gap', 0}
+          redis.call('HSET', meta, 'n', '0')
         else
           n = last
           if m[5] == '1' then
@@ -86,15 +93,13 @@ for run = 1, #KEYS, 4 do
     if before == 0 then redis.call('PEXPIRE', log, ARGV[4]) end
   end
   if not answer then
-    if ends == '1' then
-      if m[3] == '' then
-        redis.call('HSET', meta, 's', 'end')
-        redis.call('PEXPIRE', log, ARGV[2])
-        if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
-        redis.call('PEXPIRE', meta, ARGV[3])
-        redis.call('DEL', watchers)
-        if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
-      end
+    if n == last_of_all and m[3] == '' then
+      redis.call('HSET', meta, 's', 'end')
+      redis.call('PEXPIRE', log, ARGV[2])
+      if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
+      redis.call('PEXPIRE', meta, ARGV[3])
+      redis.call('DEL', watchers)
+      if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
     end
     answer = {'ok', n, m[4] or ''}
   end

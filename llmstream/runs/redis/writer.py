@@ -107,7 +107,7 @@ class Writer:
         key = new.key if with_key else None
         meta = self._keys.meta(new.id)
         answer, run_id = await self._link.run(
-            CREATE, [meta, meta if key is None else self._keys.key(new.caller, key)],
+            CREATE, [meta, meta if key is None else self._keys.key(new.caller, key), self._keys.log(new.id)],
             new.id, self._node, new.caller.encode("utf-8", "replace"), new.fingerprint, int(key is not None),
             self._times.ttl, int(followed),
         )  # fmt: skip
@@ -185,7 +185,7 @@ class Writer:
             if size >= _CALL_BYTES // 4:
                 break
         ends = last == len(events) and (owned.closed or (bool(events) and is_terminal(events[-1])))
-        return [int(ends), len(entries) // 3, *entries], size
+        return [last if ends else -1, len(entries) // 3, *entries], size
 
     def _length(self, owned: Owned) -> tuple[int, bool]:
         return len(owned.events or ()), owned.closed
