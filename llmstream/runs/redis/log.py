@@ -77,8 +77,9 @@ class RedisLog(RunLog):
             reader.order = nodes.order
             nodes.on_unwatched = self._leaving.unwatched
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
+            link.on_cut = writer.compare
             link.on_up += [writer.compare, reader.read_all, self._doubts.clear]
-        link.spawn(link.live(nodes.work(), subscription.listen(), writer.work()))
+        link.live(nodes.work, subscription.listen, writer.work)
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         """Calls a function in the loop in which the log lives."""
@@ -143,6 +144,9 @@ class RedisLog(RunLog):
             if run.caller_limit:
                 await self._callers.admit(run)
             found = await self.writer.create(run)
+            if found in self._doubts:  # nobody has it, or ever will
+                await self._doubts.take_back(found)
+                found = await self.writer.create(run)
         except BaseException as error:
             del self.writer.owned[run.id]
             self._callers.dismiss(run)
@@ -173,9 +177,9 @@ class RedisLog(RunLog):
         if (found := await self.local.find(caller, key, fingerprint)) is not None:
             return found
         known = await self._at_home(self._command("GET", self._keys.key(caller, key)))
-        if known is None:
+        run_id, _, asked = (known or b"").decode().partition(" ")
+        if not run_id or run_id in self._doubts:
             return None
-        run_id, _, asked = known.decode().partition(" ")
         if asked != fingerprint:
             raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
         return str(run_id)
