@@ -228,7 +228,7 @@ class Link:
     async def aclose(self) -> None:
         """Lets go of all connections."""
         self._closed = True
-        tasks = self._tasks - {asyncio.current_task()}  # type: ignore[arg-type]
+        tasks = self._tasks - {asyncio.current_task()}
         while tasks:
             for task in tasks:
                 task.cancel()
