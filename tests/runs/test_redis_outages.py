@@ -15,9 +15,9 @@ from llmstream.errors import RunNotFound, StoreUnavailable
 from llmstream.events import Failed
 from llmstream.runs.log import PositionLost
 from llmstream.runs.redis.log import RedisLog
-from tests.support.deaf import Deafening
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
+from tests.support.redis_way import Way
 
 KEYS = ("llmstream:1:{r}", "llmstream:1:{r}:e")
 
@@ -217,7 +217,7 @@ async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, pr
     owner = process()
     await owner.create(new())
     owner.append("r", tokens(1, 10))
-    async with Deafening(server.port) as way:
+    async with Way(server.port) as way:
         other = process(redis_url=way.url)
         elsewhere = await follow(other)
         await owner.stored()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -148,8 +149,9 @@ def test_errors_of_the_store_may_be_shown() -> None:
     assert all(issubclass(each, LlmstreamError) and each.retryable for each in (StoreFull, StoreUnavailable))
 
 
-async def test_a_master_that_dies_is_followed_by_another(tmp_path: Path, process: MakeLog) -> None:
-    """With Sentinels the next master is found; what the dead one had and the next one has not is written again."""
+@pytest.mark.parametrize("how", ["killed", "silent", "told to"])
+async def test_a_master_that_goes_is_followed_by_another(tmp_path: Path, process: MakeLog, how: str) -> None:
+    """With Sentinels the next master is found; what the old one had and the next one has not is written again."""
     with ExitStack() as stack:
         master = stack.enter_context(RedisServer(tmp_path, "repl-diskless-sync-delay 0"))
         stack.enter_context(RedisServer(tmp_path, f"replicaof 127.0.0.1 {master.port}"))
@@ -171,9 +173,16 @@ async def test_a_master_that_dies_is_followed_by_another(tmp_path: Path, process
         await owner.create(new())
         owner.append("r", tokens(1, 50))
         following = await follow(other)
-        master.kill()
+        if how == "killed":
+            master.kill()
+        elif how == "silent":  # and a master still, when it comes back
+            master.signal(signal.SIGSTOP)
+        else:
+            sentinels[0].client.sentinel_failover("main")
         owner.append("r", tokens(51, 100))
         await asyncio.wait_for(owner.stored(), 40)
+        if how == "silent":
+            master.signal(signal.SIGCONT)
         owner.append("r", [END])
         await owner.close("r")
         assert [*tokens(1, 100), END] == await asyncio.wait_for(following, 40)

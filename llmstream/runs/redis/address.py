@@ -37,7 +37,9 @@ def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
     options: dict[str, Any] = {
         "client_name": name,
         "protocol": 2,
-        "socket_timeout": timeout_s,
+        # Whoever sends has a deadline of its own. With this one, redis-py would send by `asyncio.wait_for`, which takes
+        # a task for each command, and in Python 3.11 may swallow a cancellation, so that a task never ends.
+        "socket_timeout": None,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
     }
@@ -70,7 +72,11 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> SentinelConnectionPool:
     hosts = [_host(each) for each in match["hosts"].split(",")]
     service, _, database = match["path"].partition("/")
     query = dict(parse_qsl(match["query"] or ""))
-    sentinel_options = {"socket_timeout": options["socket_timeout"] / 4, "retry": options["retry"], "protocol": 2}
+    sentinel_options = {
+        "socket_timeout": options["socket_connect_timeout"] / 4,
+        "retry": options["retry"],
+        "protocol": 2,
+    }
     for name in ("username", "password"):
         if value := query.pop(f"sentinel_{name}", None):
             sentinel_options[name] = value

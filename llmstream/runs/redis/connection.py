@@ -38,7 +38,8 @@ class Link:
     up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
     whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
     trial: commands that need each right that is needed.
-    on_up: called each time the store is back. up_since: in the loop's time.
+    on_up: called each time the store is back, in the loop's time `up_since`; on_cut: each time it answers all the same
+    after connections were cut, perhaps as another server that lacks something.
     """
 
     def __init__(self, url: str, *, name: str, timeout_s: float) -> None:
@@ -51,6 +52,7 @@ class Link:
         self.probe: Callable[[], Awaitable[object]] = lambda: self._exchange([("PING",)])
         self.trial: Sequence[Command] = ()
         self.on_up: list[Callable[[], None]] = []
+        self.on_cut: Callable[[], None] = lambda: None
         self.timeout_s = timeout_s
         self._connections = connections_to(url, name=name, timeout_s=timeout_s)
         self._idle: list[Any] = []
@@ -75,12 +77,19 @@ class Link:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def live(self, *parts: Coroutine[Any, Any, None]) -> None:
+    def live(self, *parts: Callable[[], Awaitable[None]]) -> None:
         """Runs parts that never end by themselves; at the end of the loop lets go of all connections."""
+        for part in parts:
+            self.spawn(self._for_ever(part))
+
+    async def _for_ever(self, part: Callable[[], Awaitable[None]]) -> None:
         try:
-            await asyncio.gather(*parts)
-        except Exception:
-            logger.exception("a part of the store's client ended by an error of its own")
+            while True:
+                try:
+                    await part()
+                except Exception:
+                    logger.exception("a part of the store's client ended by an error of its own, and begins anew")
+                    await asyncio.sleep(_LONGEST_PAUSE_S)
         finally:
             self._closed = True
             await self._drop_idle()
@@ -112,19 +121,22 @@ class Link:
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """The answer of a script."""
-        command = ("EVALSHA", script.sha, len(keys), *keys, *arguments)
-        try:
-            return await self.command(*command)
-        except NoScriptError:  # a server that was restarted, or another one
-            await self.commands([("SCRIPT", "LOAD", each.source) for each in SCRIPTS])
-            return await self.command(*command)
+        command, loading = ("EVALSHA", script.sha, len(keys), *keys, *arguments), list[Command]()
+        for _ in range(2):
+            try:
+                return (await self.commands([*loading, command]))[-1]
+            except NoScriptError:  # a server that was restarted, or another one
+                loading = [("SCRIPT", "LOAD", each.source) for each in SCRIPTS]
+        raise StoreUnavailable
 
     async def _exchange_twice(self, commands: Sequence[Command]) -> list[Any]:
         try:
             return await self._exchange(commands)
         except Cut:  # one that was closed while it rested; so are the others
             await self._drop_idle()
-            return await self._exchange(commands)
+            answers = await self._exchange(commands)
+        self.on_cut()
+        return answers
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         connection = self._idle.pop() if self._idle else self.connection()
@@ -216,10 +228,12 @@ class Link:
     async def aclose(self) -> None:
         """Lets go of all connections."""
         self._closed = True
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks = self._tasks - {asyncio.current_task()}
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            # Not once only: `asyncio.wait_for` of Python 3.11, with which redis-py asks Sentinels, may swallow it.
+            _, tasks = await asyncio.wait(tasks, timeout=0.1)
         await self._drop_idle()
         if (sentinel := getattr(self._connections, "sentinel_manager", None)) is not None:
             for client in sentinel.sentinels:

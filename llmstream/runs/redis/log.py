@@ -82,8 +82,9 @@ class RedisLog(RunLog):
             nodes.on_unwatched = self._leaving.unwatched
             writer.question = lambda run_id: stored(self.local.asked(run_id))
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
+            link.on_cut = writer.compare
             link.on_up += [writer.compare, reader.read_all, self._doubts.clear]
-        link.spawn(link.live(nodes.work(), subscription.listen(), writer.work()))
+        link.live(nodes.work, subscription.listen, writer.work)
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         """Calls a function in the loop in which the log lives."""
@@ -147,7 +148,8 @@ class RedisLog(RunLog):
         try:
             if run.caller_limit:
                 await self._callers.admit(run)
-            found = await self.writer.create(run)
+            while (found := await self.writer.create(run)) in self._doubts:  # nobody has it, or ever will
+                await self._doubts.take_back(found)
         except BaseException as error:
             del self.writer.owned[run.id]
             self._callers.dismiss(run)
@@ -178,7 +180,8 @@ class RedisLog(RunLog):
         if (found := await self.local.find(caller, key, fingerprint)) is not None:
             return found
         self._begin()
-        return await self._at_home(self._names.find(caller, key, fingerprint))
+        found = await self._at_home(self._names.find(caller, key, fingerprint))
+        return None if found in self._doubts else found
 
     async def info(self, run_id: str) -> RunInfo | None:
         if (info := await self.local.info(run_id)) is not None or not is_run_id(run_id):

@@ -100,7 +100,7 @@ class Nodes:
         self._missing.clear()
         self._away_since = self._away_since or now
         if now - self._away_since > _PATIENCE_LEASES * self._lease_s:
-            for mirror in self._reader.mirrors.values():
+            for mirror in list(self._reader.mirrors.values()):
                 mirror.fail(StoreUnavailable())
 
     async def _tick(self) -> None:
@@ -129,13 +129,13 @@ class Nodes:
     def _others(self) -> set[str]:
         now = self._loop.time()
         self._asked = {run: (owner, until) for run, (owner, until) in self._asked.items() if until > now}
-        owners = {mirror.owner for mirror in self._reader.mirrors.values() if mirror.owner and not mirror.closed}
+        owners = {mirror.owner for mirror in list(self._reader.mirrors.values()) if mirror.owner and not mirror.closed}
         return (owners | {owner for owner, _ in self._asked.values()}) - {self._node}
 
     def _look_at_silent(self) -> None:
         """Reads again the runs of which nothing was heard, more and more seldom."""
         now = self._loop.time()
-        for mirror in self._reader.mirrors.values():
+        for mirror in list(self._reader.mirrors.values()):
             if mirror.closed or not mirror.owner:
                 continue
             if mirror.heard != mirror.have:
@@ -213,7 +213,7 @@ class Nodes:
                 self._missing[node] = (now, await self._numbers(self._runs_of(node)))
 
     def _runs_of(self, node: str) -> list[str]:
-        mirrored = (m.run_id for m in self._reader.mirrors.values() if m.owner == node and not m.closed)
+        mirrored = (m.run_id for m in list(self._reader.mirrors.values()) if m.owner == node and not m.closed)
         return sorted({*mirrored, *(run_id for run_id, (owner, _) in self._asked.items() if owner == node)})
 
     async def _numbers(self, runs: Iterable[str]) -> dict[str, bytes]:

@@ -23,7 +23,7 @@ class Script:
         object.__setattr__(self, "sha", sha1(self.source.encode(), usedforsecurity=False).hexdigest())
 
 
-# KEYS meta key; ARGV run node caller fingerprint has_key ttl followed → "run" id | "conflict" | "taken"
+# KEYS meta key log; ARGV run node caller fingerprint has_key ttl followed → "run" id | "conflict" | "taken"
 CREATE = Script("""
 local meta, key = KEYS[1], KEYS[2]
 local run, node, ttl = ARGV[1], ARGV[2], ARGV[6]
@@ -42,14 +42,17 @@ if owner then
   if owner == node then return {'run', run} end
   return {'taken', ''}
 end
+redis.call('DEL', KEYS[3])  -- what is left of a run of which the store lost the rest
 redis.call('HSET', meta, 'c', ARGV[3], 'o', node, 'n', '0', 's', '', 'r', ARGV[7])
 redis.call('PEXPIRE', meta, ttl)
 if ARGV[5] == '1' then redis.call('SET', key, run .. ' ' .. ARGV[4], 'PX', ttl) end
 return {'run', run}
 """)
 
-# KEYS (meta log watchers key question)*; ARGV node replay_ttl tomb_ttl ttl (ends question count (last count json)*)*
-# ends: 0: not yet, 1: and is whole, 2: and may be continued
+# KEYS (meta log watchers key question)*
+# ARGV node replay_ttl tomb_ttl ttl (ends last_of_all question count (last count json)*)*
+# ends: 0: not yet, 1: and is whole, 2: and may be continued. last_of_all: the number of the last event of a run that
+# has ended, without which it does not end here; else -1.
 # → for each run: {"ok", n, asked} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
 APPEND = Script("""
 local at = 5
@@ -59,7 +62,7 @@ local answers = {}
 for run = 1, #KEYS, 5 do
   local meta, log, watchers, key, asked = unpack(KEYS, run, run + 4)
   local m = redis.call('HMGET', meta, 'o', 'n', 's', 'x', 'r')
-  local ends, question, count = take(), take(), tonumber(take())
+  local ends, last_of_all, question, count = take(), tonumber(take()), take(), tonumber(take())
   local n, before = tonumber(m[2] or 0), tonumber(m[2] or 0)
   local answer
   if not m[1] then answer = {'gone'}
@@ -69,8 +72,13 @@ for run = 1, #KEYS, 5 do
     if not answer and last > n then
       if last - size ~= n then answer = {'gap', n}
       else
-        local reply = redis.pcall('XADD', log, string.format('%d-%d', last, size), 'e', json)
+        local id = string.format('%d-%d', last, size)
+        local reply = n == 0 and redis.pcall('XADD', log, id, 'e', json)
+          or redis.pcall('XADD', log, 'NOMKSTREAM', id, 'e', json)
         if failed(reply) then answer = {'error', reply.err}
+        elseif not reply then  -- the events are gone, though not what is known of the run
+          n, answer = 0, {'gap', 0}
+          redis.call('HSET', meta, 'n', '0')
         else
           n = last
           if m[5] == '1' then
@@ -90,16 +98,14 @@ for run = 1, #KEYS, 5 do
     redis.pcall('SET', asked, question, 'PX', ends == '0' and ARGV[4] or ARGV[2])
   end
   if not answer then
-    if ends ~= '0' then
-      if m[3] == '' then
-        redis.call('HSET', meta, 's', 'end')
-        redis.call('PEXPIRE', log, ARGV[2])
-        if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
-        redis.call('PEXPIRE', meta, ARGV[3])
-        redis.call('DEL', watchers)
-        if ends == '1' then redis.call('DEL', asked) else redis.call('PEXPIRE', asked, ARGV[2]) end
-        if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
-      end
+    if ends ~= '0' and n == last_of_all and m[3] == '' then
+      redis.call('HSET', meta, 's', 'end')
+      redis.call('PEXPIRE', log, ARGV[2])
+      if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
+      redis.call('PEXPIRE', meta, ARGV[3])
+      redis.call('DEL', watchers)
+      if ends == '1' then redis.call('DEL', asked) else redis.call('PEXPIRE', asked, ARGV[2]) end
+      if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
     end
     answer = {'ok', n, m[4] or ''}
   end

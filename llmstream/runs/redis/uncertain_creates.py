@@ -27,12 +27,20 @@ class Doubts:
         """Take back what is in doubt, behind the caller."""
         self._link.spawn(self._clear())
 
+    def __contains__(self, run_id: str) -> bool:
+        return run_id in self._runs
+
     async def _clear(self) -> None:
-        for run_id, run in list(self._runs.items()):
-            meta = self._keys.meta(run_id)
-            key = meta if run.key is None else self._keys.key(run.caller, run.key)
+        for run_id in list(self._runs):
             try:
-                await self._link.run(UNDO, [meta, key], self._node, run_id)
+                await self.take_back(run_id)
             except StoreUnavailable:
                 return
+
+    async def take_back(self, run_id: str) -> None:
+        """Takes a run out of the store, and its key with it."""
+        if (run := self._runs.get(run_id)) is not None:
+            meta = self._keys.meta(run_id)
+            key = meta if run.key is None else self._keys.key(run.caller, run.key)
+            await self._link.run(UNDO, [meta, key], self._node, run_id)
             self._runs.pop(run_id, None)

@@ -91,7 +91,7 @@ class Writer:
         key = new.key if with_key else None
         meta = self._keys.meta(new.id)
         answer, run_id = await self._link.run(
-            CREATE, [meta, meta if key is None else self._keys.key(new.caller, key)],
+            CREATE, [meta, meta if key is None else self._keys.key(new.caller, key), self._keys.log(new.id)],
             new.id, self._node, new.caller.encode("utf-8", "replace"), new.fingerprint, int(key is not None),
             self._times.ttl, int(followed),
         )  # fmt: skip
@@ -173,7 +173,8 @@ class Writer:
         may_go_on = not ends or can_continue(events[-1] if events else None)
         question = self.question(owned.new.id) if may_go_on and not owned.question_stored else None
         owned.question_sent = question is not None
-        return [1 + may_go_on if ends else 0, question or b"", len(entries) // 3, *entries], size + len(question or b"")
+        end = (1 + may_go_on, last) if ends else (0, -1)
+        return [*end, question or b"", len(entries) // 3, *entries], size + len(question or b"")
 
     def _length(self, owned: Owned) -> tuple[int, bool]:
         return len(owned.events or ()), owned.closed
