@@ -13,20 +13,21 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from llmstream.errors import KeyConflict, RunNotFound, StoreUnavailable, TooManyRuns
-from llmstream.events import CancelledBy, Event
+from llmstream.events import CancelledBy, Event, Token, is_terminal
 from llmstream.runs.log import Follower, NewRun, PositionLost, RunInfo, RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.address import connections_to
 from llmstream.runs.redis.callers import Callers
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
+from llmstream.runs.redis.owned import Owned
 from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.remote_watchers import Leaving
 from llmstream.runs.redis.scripts import ASK
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.uncertain_creates import Doubts
-from llmstream.runs.redis.writer import Owned, Writer
+from llmstream.runs.redis.writer import Writer
 from llmstream.settings import Settings
 
 logger = logging.getLogger("llmstream")
@@ -138,7 +139,7 @@ class RedisLog(RunLog):
         self._begin()
         if run.key is not None and (found := await self.local.find(run.caller, run.key, run.fingerprint)) is not None:
             return found
-        owned = self.writer.owned[run.id] = Owned(run)
+        owned = self.writer.owned[run.id] = Owned(run, self._keys.of(run))
         try:
             if run.caller_limit:
                 await self._callers.admit(run)
@@ -159,13 +160,15 @@ class RedisLog(RunLog):
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
         self.local.append(run_id, events)
-        self.writer.touch(run_id)
+        # Nothing is to be noted of the tokens behind the first of an entry: not even a call is made for them.
+        if run_id not in self.writer.dirty or type(events[-1]) is not Token:
+            self.writer.touch(run_id, soon=is_terminal(events[-1]))
 
     async def close(self, run_id: str) -> None:
         await self.local.close(run_id)
         if (owned := self.writer.owned.get(run_id)) is not None:
             owned.closed = True
-            self.writer.touch(run_id)
+            self.writer.touch(run_id, soon=True)
 
     # --- runs of any process
 

@@ -49,7 +49,7 @@ return {'run', run}
 """)
 
 # KEYS (meta log watchers key)*; ARGV node replay_ttl tomb_ttl ttl (ends count (last count json)*)*
-# → for each run: {"ok", n, asked} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
+# → for each run: {"ok", n, asked, followed} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
 APPEND = Script("""
 local at = 5
 local function take() at = at + 1; return ARGV[at - 1] end
@@ -96,22 +96,26 @@ for run = 1, #KEYS, 4 do
         if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
       end
     end
-    answer = {'ok', n, m[4] or ''}
+    answer = {'ok', n, m[4] or '', m[5]}
   end
   answers[#answers + 1] = answer
 end
 return answers
 """)
 
-# KEYS meta log watchers; ARGV node after followed watched count
+# KEYS meta log watchers; ARGV node after followed watched count nodes run
 # → nil | {caller, owner, n, state, id of the first entry or "", entries as id, json …}
-# Its writes may fail: reading works when Redis is full.
+# Its writes may fail: reading works when Redis is full. The first who follows a run has its owner store at once what it
+# holds back; `nodes` is what the names of the processes' channels begin with.
 LOOK = Script("""
 local meta, log, watchers = KEYS[1], KEYS[2], KEYS[3]
-local m = redis.call('HMGET', meta, 'c', 'o', 'n', 's')
+local m = redis.call('HMGET', meta, 'c', 'o', 'n', 's', 'r')
 if not m[2] then return nil end
 if m[4] == '' then
-  if ARGV[3] == '1' then redis.pcall('HSET', meta, 'r', '1') end
+  if ARGV[3] == '1' and m[5] ~= '1' then
+    redis.pcall('HSET', meta, 'r', '1')
+    redis.pcall('PUBLISH', ARGV[6] .. m[2], 's ' .. ARGV[7])
+  end
   if ARGV[4] == '1' then
     redis.pcall('SADD', watchers, ARGV[1])
     redis.pcall('PEXPIRE', watchers, redis.call('PTTL', meta))
