@@ -32,12 +32,13 @@ def shown(url: str) -> str:
 def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
     """The function that makes connections to the server at `url`; raises `SettingsError` where that is no address.
 
-    Nothing is retried by the client library: every command of ours is repeated by those who know what it does.
+    Nothing is retried by the client library: every command of ours is repeated by those who know what it does. Nor does
+    it watch the time of each write and read, which whoever sends a command does for all of it.
     """
     options: dict[str, Any] = {
         "client_name": name,
         "protocol": 2,
-        "socket_timeout": timeout_s,
+        "socket_timeout": None,
         "socket_connect_timeout": timeout_s,
         "retry": Retry(NoBackoff(), 0),
     }
@@ -70,7 +71,8 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> SentinelConnectionPool:
     hosts = [_host(each) for each in match["hosts"].split(",")]
     service, _, database = match["path"].partition("/")
     query = dict(parse_qsl(match["query"] or ""))
-    sentinel_options = {"socket_timeout": options["socket_timeout"] / 4, "retry": options["retry"], "protocol": 2}
+    wait_s = options["socket_connect_timeout"] / 4
+    sentinel_options = {"socket_timeout": wait_s, "retry": options["retry"], "protocol": 2}
     for name in ("username", "password"):
         if value := query.pop(f"sentinel_{name}", None):
             sentinel_options[name] = value

@@ -131,7 +131,8 @@ class Link:
         connection = self._idle.pop() if self._idle else self.connection()
         answers: list[Any] = []
         try:
-            await connection.connect()  # does nothing where it is
+            if not connection.is_connected:
+                await connection.connect()
             # redis-py's own packing, in Python, takes as long as all else that a call costs.
             await connection.send_packed_command(b"".join(map(pack_command, commands)), check_health=False)
             for _ in commands:
