@@ -19,9 +19,10 @@ _CALL_BYTES = 64 * 2**10
 class Owned:
     """A run of this process.
 
-    keys: those of the append script. events: all of its events, from when the store knows it. stored: the number up to
-    which the store has them; ended_at: when it had all of them, in `time.monotonic`. followed_elsewhere: whether each
-    of its events is told to other processes; watched_elsewhere: whether somebody there wants it to go on.
+    keys: meta and log, and those that its end takes besides. events: all of its events, from when the store knows it.
+    stored: the number up to which the store has them; ended_at: when it had all of them, in `time.monotonic`.
+    followed_elsewhere: whether each of its events is told to other processes; watched_elsewhere: whether somebody there
+    wants it to go on.
     """
 
     new: NewRun
@@ -42,10 +43,10 @@ class Owned:
 
     def is_whole(self, last: int, *, closed: bool) -> bool:
         """True if nothing comes after its event with this number."""
-        return closed or (bool(self.events) and last > 0 and is_terminal(self.events[last - 1]))
+        return closed or (last > 0 and self.events is not None and is_terminal(self.events[last - 1]))
 
-    def entries(self) -> tuple[list[Any], int]:
-        """The arguments of the append script for what the store lacks, and their approximate size in bytes."""
+    def entries(self) -> tuple[bool, list[Any], int]:
+        """The entries that the store lacks: whether they end the run, the script's arguments, about how many bytes."""
         events, last, size = self.events or (), self.stored, 0
         entries: list[Any] = []
         for start in range(last, len(events), 256):
@@ -56,4 +57,4 @@ class Owned:
             if size >= _CALL_BYTES:
                 break
         ends = last == len(events) and self.is_whole(last, closed=self.closed)
-        return [int(ends), len(entries) // 3, *entries], size
+        return ends, [int(ends), len(entries) // 3, *entries], size

@@ -48,17 +48,20 @@ if ARGV[5] == '1' then redis.call('SET', key, run .. ' ' .. ARGV[4], 'PX', ttl) 
 return {'run', run}
 """)
 
-# KEYS (meta log watchers key)*; ARGV node replay_ttl tomb_ttl ttl (ends count (last count json)*)*
+# KEYS (meta log, and where it ends watchers key)*; ARGV node replay_ttl tomb_ttl ttl (ends count (last count json)*)*
 # → for each run: {"ok", n, asked, followed} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
 APPEND = Script("""
-local at = 5
+local at, key_at = 5, 1
 local function take() at = at + 1; return ARGV[at - 1] end
+local function take_key() key_at = key_at + 1; return KEYS[key_at - 1] end
 local function failed(reply) return type(reply) == 'table' and reply.err end
 local answers = {}
-for run = 1, #KEYS, 4 do
-  local meta, log, watchers, key = KEYS[run], KEYS[run + 1], KEYS[run + 2], KEYS[run + 3]
+while key_at <= #KEYS do
+  local meta, log = take_key(), take_key()
   local m = redis.call('HMGET', meta, 'o', 'n', 's', 'x', 'r')
-  local ends, count = take(), tonumber(take())
+  local ends, count = take() == '1', tonumber(take())
+  local watchers, key
+  if ends then watchers, key = take_key(), take_key() end
   local n, before = tonumber(m[2] or 0), tonumber(m[2] or 0)
   local answer
   if not m[1] then answer = {'gone'}
@@ -86,15 +89,13 @@ for run = 1, #KEYS, 4 do
     if before == 0 then redis.call('PEXPIRE', log, ARGV[4]) end
   end
   if not answer then
-    if ends == '1' then
-      if m[3] == '' then
-        redis.call('HSET', meta, 's', 'end')
-        redis.call('PEXPIRE', log, ARGV[2])
-        if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
-        redis.call('PEXPIRE', meta, ARGV[3])
-        redis.call('DEL', watchers)
-        if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
-      end
+    if ends and m[3] == '' then
+      redis.call('HSET', meta, 's', 'end')
+      redis.call('PEXPIRE', log, ARGV[2])
+      if key ~= meta then redis.call('PEXPIRE', key, ARGV[2]) end
+      redis.call('PEXPIRE', meta, ARGV[3])
+      redis.call('DEL', watchers)
+      if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
     end
     answer = {'ok', n, m[4] or '', m[5]}
   end

@@ -25,7 +25,7 @@ logger = logging.getLogger("llmstream")
 
 # So often at most, in seconds: a token for somebody elsewhere is late by that at most, and a call costs as much as ten
 # tokens.
-_FLUSH_S = 0.01
+_FLUSH_S = 0.009
 # How long text that nobody elsewhere follows waits for more of it, in seconds: some tokens as one entry cost as much as
 # one alone. A process that is killed takes with it what waits.
 _UNFOLLOWED_S = 0.1
@@ -149,8 +149,8 @@ class Writer:
         """Brings the first of the runs up to date, as many as go into one call; returns how many."""
         keys, arguments, lengths, size = list[str](), list[Any](), list[tuple[int, bool]](), 0
         for owned in due[:_CALL_RUNS]:
-            own, taken = owned.entries()
-            keys += owned.keys
+            ends, own, taken = owned.entries()
+            keys += owned.keys if ends else owned.keys[:2]
             arguments += own
             lengths.append(owned.length)
             size += taken
