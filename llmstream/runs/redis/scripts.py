@@ -67,19 +67,16 @@ while key_at <= #KEYS do
   if not m[1] then answer = {'gone'}
   elseif m[1] ~= ARGV[1] or m[3] == 'lost' then answer = {'fenced'} end
   for _ = 1, count do
-    local last, size, json = tonumber(take()), tonumber(take()), take()
-    if not answer and last > n then
+    local last, size, json = take(), take(), take()
+    if not answer and tonumber(last) > n then
       if last - size ~= n then answer = {'gap', n}
       else
-        local reply = redis.pcall('XADD', log, string.format('%d-%d', last, size), 'e', json)
+        local id = last .. '-' .. size
+        local reply = redis.pcall('XADD', log, id, 'e', json)
         if failed(reply) then answer = {'error', reply.err}
         else
-          n = last
-          if m[5] == '1' then
-            local told = last .. '-' .. size .. ' '
-            if #json <= 20480 then told = told .. json end
-            redis.pcall('PUBLISH', meta, told)
-          end
+          n = tonumber(last)
+          if m[5] == '1' then redis.pcall('PUBLISH', meta, id .. ' ' .. (#json <= 20480 and json or '')) end
         end
       end
     end
