@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from llmstream.errors import KeyConflict, RunNotFound, StoreUnavailable, TooManyRuns
-from llmstream.events import CancelledBy, Event, Token, is_terminal
+from llmstream.events import CancelledBy, Event
 from llmstream.runs.log import Follower, NewRun, PositionLost, RunInfo, RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.address import connections_to
@@ -160,9 +160,9 @@ class RedisLog(RunLog):
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
         self.local.append(run_id, events)
-        # Nothing is to be noted of the tokens behind the first of an entry: not even a call is made for them.
-        if run_id not in self.writer.dirty or type(events[-1]) is not Token:
-            self.writer.touch(run_id, soon=is_terminal(events[-1]))
+        # What joins others that wait is not even told of; the end is, by `close`.
+        if run_id not in self.writer.dirty:
+            self.writer.touch(run_id)
 
     async def close(self, run_id: str) -> None:
         await self.local.close(run_id)
