@@ -158,7 +158,7 @@ class Writer:
                 break
         times, full = (self._times.replay, self._times.tomb, self._times.ttl), False
         answers = await self._link.run(APPEND, keys, self._node, *times, *arguments)
-        for owned, length, answer in zip(due, lengths, answers, strict=False):
+        for owned, length, answer in zip(due[: len(lengths)], lengths, answers, strict=True):
             full |= answer[0] == b"error"
             if whole := await self._answered(owned, answer, length):
                 self.dirty.pop(owned.new.id, None)
