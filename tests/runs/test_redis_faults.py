@@ -12,9 +12,15 @@ from llmstream.errors import (
     StoreUnavailable,
 )
 from llmstream.events import CancelledBy, Failed
-from llmstream.runs.log import END_OF_LOST
+from llmstream.runs.log import END_OF_LOST, RunLog
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
+
+
+async def has(log: RunLog, last: int) -> bool:
+    """True if so many events of the run are stored, as a process that does not own it sees it."""
+    info = await log.info("r")
+    return info is not None and info.last >= last
 
 
 async def test_an_owner_that_is_killed_is_told_to_all(server: RedisServer, process: MakeLog) -> None:
@@ -23,6 +29,7 @@ async def test_an_owner_that_is_killed_is_told_to_all(server: RedisServer, proce
     with child(server) as owner:
         await says(owner, "50")
         followers = [await follow(log) for log in (first, first, second)]
+        await until(lambda: has(second, 50))
         owner.kill()
         found = await asyncio.wait_for(asyncio.gather(*followers), 3 * LEASE_S + 5)
     stored = is_whole(found[0])

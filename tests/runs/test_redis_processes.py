@@ -112,6 +112,25 @@ async def test_the_rights_in_the_documentation_are_enough(server: RedisServer, p
     assert [] == log
 
 
+async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, process: MakeLog) -> None:
+    """Tokens of a run that nobody elsewhere follows are stored some at a time; who comes gets those that wait."""
+    owner, other = process(), process()
+    for run in ("followed", "here"):
+        await owner.create(new(run))
+    follower, got = other.follow("followed", 0, idle_s=20), 0
+    for number in range(1, 31):
+        for run in ("followed", "here"):
+            owner.append(run, tokens(number, number))
+        while got < number:
+            got += len((await anext(follower)).events)
+    follower.close()
+    late = other.follow("here", 29, idle_s=20)
+    assert tokens(30, 30) == (await anext(late)).events
+    late.close()
+    followed, here = (server.client.xlen(f"llmstream:1:{{{run}}}:e") for run in ("followed", "here"))
+    assert here < followed <= 30
+
+
 async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:
     """An id that was never given, or is none, leads nowhere and makes no key."""
     log = process()

@@ -28,8 +28,10 @@ class Stored:
 
     def append(self, *entries: tuple[int, int], end: int = -1, node: str = "me") -> Any:
         flat = [part for last, count in entries for part in (last, count, "[]")]
-        keys = (self.meta, self.log, self.watchers, self.key, self.question)
-        return self.client.eval(APPEND.source, 5, *keys, node, *TIMES, int(end >= 0), end, "", len(entries), *flat)[0]
+        ends = end >= 0
+        keys = (self.meta, self.log, *([self.question, self.watchers, self.key] if ends else []))
+        arguments = (*keys, node, *TIMES, int(ends), end, "", len(entries), *flat)
+        return self.client.eval(APPEND.source, len(keys), *arguments)[0]
 
     def reap(self, number: int, node: str = "me") -> Any:
         return self.client.eval(
@@ -63,16 +65,22 @@ def run(redis_server: RedisServer) -> Stored:
 @pytest.mark.parametrize(
     ("entries", "end", "answer", "stored", "state"),
     [
-        ([(12, 2)], -1, [b"ok", 12, b""], ["4-4", "10-6", "12-2"], ""),
-        ([(12, 2), (13, 1)], 13, [b"ok", 13, b""], ["4-4", "10-6", "12-2", "13-1"], "end"),
-        ([(10, 6)], -1, [b"ok", 10, b""], ["4-4", "10-6"], ""),  # it has that already
-        ([(10, 6), (11, 1)], -1, [b"ok", 11, b""], ["4-4", "10-6", "11-1"], ""),
+        ([(12, 2)], -1, [b"ok", 12, b"", b"0"], ["4-4", "10-6", "12-2"], ""),
+        ([(12, 2), (13, 1)], 13, [b"ok", 13, b"", b"0"], ["4-4", "10-6", "12-2", "13-1"], "end"),
+        ([(10, 6)], -1, [b"ok", 10, b"", b"0"], ["4-4", "10-6"], ""),  # it has that already
+        ([(10, 6), (11, 1)], -1, [b"ok", 11, b"", b"0"], ["4-4", "10-6", "11-1"], ""),
         ([(12, 1)], 12, [b"gap", 10], ["4-4", "10-6"], ""),  # it lacks number 11
         ([(12, 4)], 12, [b"gap", 10], ["4-4", "10-6"], ""),  # it has half of that
         ([(11, 1), (13, 1)], 13, [b"gap", 11], ["4-4", "10-6", "11-1"], ""),
-        ([], -1, [b"ok", 10, b""], ["4-4", "10-6"], ""),
-        ([], 10, [b"ok", 10, b""], ["4-4", "10-6"], "end"),
-        ([], 20, [b"ok", 10, b""], ["4-4", "10-6"], ""),  # its owner thinks that all is there, but the tail was lost
+        ([], -1, [b"ok", 10, b"", b"0"], ["4-4", "10-6"], ""),
+        ([], 10, [b"ok", 10, b"", b"0"], ["4-4", "10-6"], "end"),
+        (
+            [],
+            20,
+            [b"ok", 10, b"", b"0"],
+            ["4-4", "10-6"],
+            "",
+        ),  # the tail was lost, which its owner does not know
     ],
 )
 def test_what_is_appended(
@@ -89,11 +97,11 @@ def test_a_run_of_which_a_part_is_lost_is_written_again(run: Stored) -> None:
     """Events without what is known of their run, or the other way round, as a store that needs room may leave it."""
     run.client.delete(run.log)
     assert [b"gap", 0] == run.append((11, 1))
-    assert [b"ok", 11, b""] == run.append((10, 10), (11, 1))
+    assert [b"ok", 11, b"", b"0"] == run.append((10, 10), (11, 1))
     run.client.delete(run.meta)
     assert [b"gone"] == run.append((12, 1))
     run.create()
-    assert [b"ok", 12, b""] == run.append((12, 12))
+    assert [b"ok", 12, b"", b"0"] == run.append((12, 12))
     assert ["12-12"] == run.entries
 
 
@@ -119,7 +127,7 @@ def test_a_run_that_ended_is_not_lost(run: Stored) -> None:
 def test_a_stop_is_asked_for_once(run: Stored) -> None:
     """Also where the answer got lost and it is asked again; the owner hears of it with its next append."""
     assert [b"me", b"me", 0] == [run.ask("stop 1"), run.ask("stop 1"), run.ask("replaced 2")]
-    assert [b"ok", 11, b"stop 1"] == run.append((11, 1))
+    assert [b"ok", 11, b"stop 1", b"0"] == run.append((11, 1))
     run.append(end=11)
     assert 0 == run.ask("stop 1")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
 
+from llmstream.runs.log import NewRun
 from llmstream.settings import Settings
 
 _RUN = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -33,6 +34,12 @@ class Keys:
 
     def __init__(self, prefix: str) -> None:
         self._base = f"{prefix}:{_LAYOUT}"
+
+    def of(self, run: NewRun) -> tuple[str, str, str, str, str]:
+        """The keys of one run: meta, log, question, watchers, and its request's; meta once more where that has none."""
+        meta = self.meta(run.id)
+        key = meta if run.key is None else self.key(run.caller, run.key)
+        return meta, self.log(run.id), self.question(run.id), self.watchers(run.id), key
 
     def meta(self, run_id: str) -> str:
         return f"{self._base}:{{{run_id}}}"

@@ -64,19 +64,17 @@ class RedisLog(RunLog):
             if self._loop is not None and not self._loop.is_closed():
                 return
             self._loop = asyncio.get_running_loop()
-            settings, keys, node = self._settings, self._keys, self.node
+            settings, keys, node, times = self._settings, self._keys, self.node, self._times
             timeout_s = settings.store_timeout_s
             self.link = link = Link(settings.redis_url or "", name=f"llmstream-{node}", timeout_s=timeout_s)
-            self.writer = writer = Writer(link, keys, node, self._times)
+            self.writer = writer = Writer(link, keys, node, times)
             subscription = Subscription(link)
             self.reader = reader = RemoteRuns(link, keys, node, subscription, settings)
             about = f"{os.getpid()} {socket.gethostname()}"
-            self.nodes = nodes = Nodes(
-                link, keys, node, about, writer, reader, subscription, self._times, settings.lease_s
-            )
+            self.nodes = nodes = Nodes(link, keys, node, about, writer, reader, subscription, times, settings.lease_s)
             self._doubts = Doubts(link, keys, node)
-            self._names = Names(link, keys, self._times.ttl)
-            self._callers = Callers(link, keys, self._times.ttl)
+            self._names = Names(link, keys, times.ttl)
+            self._callers = Callers(link, keys, times.ttl)
             self._leaving = Leaving(link, self.local, writer, nodes)
             reader.order = nodes.order
             nodes.on_unwatched = self._leaving.unwatched
@@ -144,35 +142,37 @@ class RedisLog(RunLog):
         self._begin()
         if run.key is not None and (found := await self.local.find(run.caller, run.key, run.fingerprint)) is not None:
             return found
-        owned = self.writer.owned[run.id] = Owned(run)
+        owned = self.writer.owned[run.id] = Owned(run, self._keys.of(run))
         try:
             if run.caller_limit:
                 await self._callers.admit(run)
-            while (found := await self.writer.create(run)) in self._doubts:  # nobody has it, or ever will
-                await self._doubts.take_back(found)
+            while (run_id := await self.writer.create(run)) in self._doubts:  # nobody has it, or ever will
+                await self._doubts.take_back(run_id)
         except BaseException as error:
             del self.writer.owned[run.id]
             self._callers.dismiss(run)
             if not isinstance(error, KeyConflict | TooManyRuns):
                 self._doubts.add(run)
             raise
-        if found != run.id:
+        if run_id != run.id:
             del self.writer.owned[run.id]
             self._callers.dismiss(run)
-            return found
+            return run_id
         await self.local.create(dataclasses.replace(run, on_cancel=lambda by: self._leaving.left(owned)))
         owned.events = self.local.recorded(run.id)
         return run.id
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
         self.local.append(run_id, events)
-        self.writer.touch(run_id)
+        # What joins others that wait is not even told of; the end is, by `close`.
+        if run_id not in self.writer.dirty:
+            self.writer.touch(run_id)
 
     async def close(self, run_id: str) -> None:
         await self.local.close(run_id)
         if (owned := self.writer.owned.get(run_id)) is not None:
             owned.closed = True
-            self.writer.touch(run_id)
+            self.writer.touch(run_id, soon=True)
 
     # --- runs of any process
 
@@ -180,8 +180,8 @@ class RedisLog(RunLog):
         if (found := await self.local.find(caller, key, fingerprint)) is not None:
             return found
         self._begin()
-        found = await self._at_home(self._names.find(caller, key, fingerprint))
-        return None if found in self._doubts else found
+        known = await self._at_home(self._names.find(caller, key, fingerprint))
+        return None if known is None or known in self._doubts else known
 
     async def info(self, run_id: str) -> RunInfo | None:
         if (info := await self.local.info(run_id)) is not None or not is_run_id(run_id):

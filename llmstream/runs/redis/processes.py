@@ -168,7 +168,7 @@ class Nodes:
             if kind == "s" and owned is None:
                 self._link.spawn(self._disown(words[0]))
             elif kind == "s":
-                self._writer.touch(words[0])
+                self._writer.touch(words[0], soon=True)
             elif kind == "x" and owned is not None and len(words) > 1:
                 self._writer.ask(owned, words[1])
             elif kind == "l" and owned is not None:

@@ -222,7 +222,8 @@ class RemoteRuns:
     ) -> tuple[str, str, int, str, int, list[bytes]] | None:
         """A run's caller, owner, last number, state, first number (0: none), and entries after a number."""
         keys = [self._keys.meta(run_id), self._keys.log(run_id), self._keys.watchers(run_id)]
-        found = await self._link.run(LOOK, keys, self._node, after, int(followed), int(watched), count)
+        asked = (after, int(followed), int(watched), count)
+        found = await self._link.run(LOOK, keys, self._node, *asked, self._keys.node(""), run_id)
         if found is None:
             return None
         caller, owner, last, state, id_, entries = found

@@ -42,37 +42,42 @@ if owner then
   if owner == node then return {'run', run} end
   return {'taken', ''}
 end
-redis.call('DEL', KEYS[3])  -- what is left of a run of which the store lost the rest
+-- This comes first: a full store refuses it, and would take it behind a DEL.
 redis.call('HSET', meta, 'c', ARGV[3], 'o', node, 'n', '0', 's', '', 'r', ARGV[7])
+redis.call('DEL', KEYS[3])  -- what is left of a run of which the store lost the rest
 redis.call('PEXPIRE', meta, ttl)
 if ARGV[5] == '1' then redis.call('SET', key, run .. ' ' .. ARGV[4], 'PX', ttl) end
 return {'run', run}
 """)
 
-# KEYS (meta log watchers key question)*
+# KEYS (meta log, question where it is told or it ends, watchers and key where it ends)*
 # ARGV node replay_ttl tomb_ttl ttl (ends last_of_all question count (last count json)*)*
 # ends: 0: not yet, 1: and is whole, 2: and may be continued. last_of_all: the number of the last event of a run that
 # has ended, without which it does not end here; else -1.
-# → for each run: {"ok", n, asked} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
+# → for each run: {"ok", n, asked, followed} | {"gap", n} | {"gone"} | {"fenced"} | {"error", text}
 APPEND = Script("""
-local at = 5
+local at, key_at = 5, 1
 local function take() at = at + 1; return ARGV[at - 1] end
+local function take_key() key_at = key_at + 1; return KEYS[key_at - 1] end
 local function failed(reply) return type(reply) == 'table' and reply.err end
 local answers = {}
-for run = 1, #KEYS, 5 do
-  local meta, log, watchers, key, asked = unpack(KEYS, run, run + 4)
+while key_at <= #KEYS do
+  local meta, log = take_key(), take_key()
   local m = redis.call('HMGET', meta, 'o', 'n', 's', 'x', 'r')
   local ends, last_of_all, question, count = take(), tonumber(take()), take(), tonumber(take())
+  local asked, watchers, key
+  if question ~= '' or ends ~= '0' then asked = take_key() end
+  if ends ~= '0' then watchers, key = take_key(), take_key() end
   local n, before = tonumber(m[2] or 0), tonumber(m[2] or 0)
   local answer
   if not m[1] then answer = {'gone'}
   elseif m[1] ~= ARGV[1] or m[3] == 'lost' then answer = {'fenced'} end
   for _ = 1, count do
-    local last, size, json = tonumber(take()), tonumber(take()), take()
-    if not answer and last > n then
+    local last, size, json = take(), take(), take()
+    if not answer and tonumber(last) > n then
       if last - size ~= n then answer = {'gap', n}
       else
-        local id = string.format('%d-%d', last, size)
+        local id = last .. '-' .. size
         local reply = n == 0 and redis.pcall('XADD', log, id, 'e', json)
           or redis.pcall('XADD', log, 'NOMKSTREAM', id, 'e', json)
         if failed(reply) then answer = {'error', reply.err}
@@ -80,12 +85,8 @@ for run = 1, #KEYS, 5 do
           n, answer = 0, {'gap', 0}
           redis.call('HSET', meta, 'n', '0')
         else
-          n = last
-          if m[5] == '1' then
-            local told = last .. '-' .. size .. ' '
-            if #json <= 20480 then told = told .. json end
-            redis.pcall('PUBLISH', meta, told)
-          end
+          n = tonumber(last)
+          if m[5] == '1' then redis.pcall('PUBLISH', meta, id .. ' ' .. (#json <= 20480 and json or '')) end
         end
       end
     end
@@ -107,22 +108,26 @@ for run = 1, #KEYS, 5 do
       if ends == '1' then redis.call('DEL', asked) else redis.call('PEXPIRE', asked, ARGV[2]) end
       if m[5] == '1' then redis.pcall('PUBLISH', meta, n .. '-0 ') end
     end
-    answer = {'ok', n, m[4] or ''}
+    answer = {'ok', n, m[4] or '', m[5]}
   end
   answers[#answers + 1] = answer
 end
 return answers
 """)
 
-# KEYS meta log watchers; ARGV node after followed watched count
+# KEYS meta log watchers; ARGV node after followed watched count nodes run
 # → nil | {caller, owner, n, state, id of the first entry or "", entries as id, json …}
-# Its writes may fail: reading works when Redis is full.
+# Its writes may fail: reading works when Redis is full. The first who follows a run has its owner store at once what it
+# holds back; `nodes` is what the names of the processes' channels begin with.
 LOOK = Script("""
 local meta, log, watchers = KEYS[1], KEYS[2], KEYS[3]
-local m = redis.call('HMGET', meta, 'c', 'o', 'n', 's')
+local m = redis.call('HMGET', meta, 'c', 'o', 'n', 's', 'r')
 if not m[2] then return nil end
 if m[4] == '' then
-  if ARGV[3] == '1' then redis.pcall('HSET', meta, 'r', '1') end
+  if ARGV[3] == '1' and m[5] ~= '1' then
+    redis.pcall('HSET', meta, 'r', '1')
+    redis.pcall('PUBLISH', ARGV[6] .. m[2], 's ' .. ARGV[7])
+  end
   if ARGV[4] == '1' then
     redis.pcall('SADD', watchers, ARGV[1])
     redis.pcall('PEXPIRE', watchers, redis.call('PTTL', meta))

@@ -14,10 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast, get_args
 
 from llmstream.errors import KeyConflict, StoreFull, StoreUnavailable
-from llmstream.events import CancelledBy, Event, is_terminal
-from llmstream.runs.continuing import can_continue
+from llmstream.events import CancelledBy
 from llmstream.runs.log import NewRun
-from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times
 from llmstream.runs.redis.owned import Owned
@@ -25,8 +23,12 @@ from llmstream.runs.redis.scripts import APPEND, CREATE
 
 logger = logging.getLogger("llmstream")
 
-# A call at most so often, in seconds: a token waits that long at most, and a call costs as much as ten tokens.
-_FLUSH_S = 0.01
+# So often at most, in seconds: a token for somebody elsewhere is late by that at most, and a call costs as much as ten
+# tokens.
+_FLUSH_S = 0.009
+# How long text that nobody elsewhere follows waits for more of it, in seconds: some tokens as one entry cost as much as
+# one alone. A process that is killed takes with it what waits.
+_UNFOLLOWED_S = 0.1
 # What one call holds at most.
 _CALL_RUNS, _CALL_BYTES = 128, 256 * 2**10
 # How long the copy of an ended run is compared with the store, in seconds: a failover loses the last second or so.
@@ -47,36 +49,50 @@ class Writer:
         self._keys = keys
         self._node = node
         self._times = times
-        # Runs with something new, and since when.
-        self._dirty: dict[str, float] = {}
+        # Runs with something new, and since when; of them those whose time to be written has come.
+        self.dirty: dict[str, float] = {}
+        self._due: dict[str, None] = {}
+        self._later: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._clean = asyncio.Event()
         self._clean.set()
 
-    def touch(self, run_id: str) -> None:
-        """Notes that a run has something new."""
-        if run_id in self._dirty:  # as every token but the first of a batch finds it
-            return
+    def touch(self, run_id: str, *, soon: bool = False) -> None:
+        """Notes that a run has something new, which goes out soon where that is asked for, or somebody waits for it."""
         owned = self.owned.get(run_id)
-        if owned is not None and owned.events is not None:
-            self._dirty[run_id] = time.monotonic()
-            self._clean.clear()
+        if owned is None or owned.events is None:
+            return
+        self.dirty.setdefault(run_id, time.monotonic())
+        self._clean.clear()
+        if soon or owned.followed_elsewhere:
+            self._due[run_id] = None
             self._news.set()
+        elif self._later is None:
+            self._later = self._loop.call_later(_UNFOLLOWED_S, self._hurry)
+
+    def _hurry(self) -> None:
+        """Has all that is new written now."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        self._due |= dict.fromkeys(self.dirty)
+        self._news.set()
 
     def compare(self, *, ended: bool = True) -> None:
         """Compares all runs with what the store has of them; with those that ended a moment ago."""
         now = time.monotonic()
         for run_id, owned in list(self.owned.items()):
             if owned.ended_at is not None and now - owned.ended_at > _MENDED_S:
-                del self.owned[run_id]
+                self._forget(run_id)
             elif ended or owned.ended_at is None:
-                self.touch(run_id)
+                self.touch(run_id, soon=True)
 
     def figures(self) -> dict[str, float]:
         """For the metrics, in any thread; the lag is how long the store has been behind this process."""
-        runs, since = list(self.owned.values()), list(self._dirty.values())
+        runs, since = list(self.owned.values()), list(self.dirty.values())
         return {
-            "store_unstored_events": sum(len(owned.events or ()) - owned.stored for owned in runs),
+            "store_unstored_events": sum(owned.length[0] - owned.stored for owned in runs),
             "store_lag_seconds": time.monotonic() - min(since) if since else 0.0,
             "store_repairs_total": self.repairs,
             "runs_lost_total": self.lost,
@@ -84,6 +100,7 @@ class Writer:
 
     async def clean(self) -> None:
         """Waits until the store has everything."""
+        self._hurry()
         await self._clean.wait()
 
     async def create(self, new: NewRun, *, with_key: bool = True, followed: bool = False) -> str:
@@ -113,71 +130,45 @@ class Writer:
             flushed_at = time.monotonic()
             try:
                 await self._flush()
+            except StoreUnavailable:  # the link tells when it is back
+                self._hurry()
             except StoreFull:
+                self._hurry()
                 await asyncio.sleep(_FULL_PAUSE_S)
-            except StoreUnavailable:
-                continue  # the link tells when it is back
-            if not self._dirty:
+            if not self._due:
                 self._news.clear()
+            if not self.dirty:
                 self._clean.set()
 
-    def _next_batch(self) -> tuple[list[Owned], list[str], list[Any]]:
-        """The runs that one call of the script brings up to date, with its keys and its arguments for them."""
-        runs, keys, arguments, size = list[Owned](), list[str](), list[Any](), 0
-        for run_id in list(self._dirty):
-            owned = self.owned.get(run_id)
-            if owned is None:
-                del self._dirty[run_id]
-                continue
-            own, taken = self._entries(owned, owned.events or ())
-            runs.append(owned)
-            key = self._keys.meta(run_id) if owned.new.key is None else self._keys.key(owned.new.caller, owned.new.key)
-            of = self._keys
-            keys += [of.meta(run_id), of.log(run_id), of.watchers(run_id), key, of.question(run_id)]
-            arguments += own
-            size += taken
-            if len(runs) >= _CALL_RUNS or size >= _CALL_BYTES:
-                break
-        return runs, keys, arguments
-
     async def _flush(self) -> None:
-        runs, keys, arguments = self._next_batch()
-        if not runs:
-            return
-        times = (self._times.replay, self._times.tomb, self._times.ttl)
-        lengths, begun, full = list(map(self._length, runs)), time.monotonic(), False
+        """Writes what is due, in as many calls as that takes."""
+        due = [owned for run_id in self._due if (owned := self.owned.get(run_id)) is not None]
+        self._due.clear()
+        while due:
+            due = due[await self._call(due) :]
+
+    async def _call(self, due: Sequence[Owned]) -> int:
+        """Brings the first of the runs up to date, as many as go into one call; returns how many."""
+        keys, arguments, lengths, size = list[str](), list[Any](), list[tuple[int, bool]](), 0
+        for owned in due[:_CALL_RUNS]:
+            own_keys, own, taken = owned.call(self.question)
+            keys += own_keys
+            arguments += own
+            lengths.append(owned.length)
+            size += taken
+            if size >= _CALL_BYTES:
+                break
+        times, full = (self._times.replay, self._times.tomb, self._times.ttl), False
         answers = await self._link.run(APPEND, keys, self._node, *times, *arguments)
-        for owned, length, answer in zip(runs, lengths, answers, strict=True):
-            if not await self._answered(owned, answer, length):
-                full |= answer[0] == b"error"
-                self._dirty.setdefault(owned.new.id, begun)
-            elif self._length(owned) == length:
-                self._dirty.pop(owned.new.id, None)
-            else:
-                self._dirty[owned.new.id] = begun
+        for owned, length, answer in zip(due[: len(lengths)], lengths, answers, strict=True):
+            full |= answer[0] == b"error"
+            if whole := await self._answered(owned, answer, length):
+                self.dirty.pop(owned.new.id, None)
+            if not whole or owned.length != length:
+                self.touch(owned.new.id, soon=not whole)
         if full:
             raise StoreFull
-
-    def _entries(self, owned: Owned, events: Sequence[Event]) -> tuple[list[Any], int]:
-        """The arguments of the script for one run, and their approximate size in bytes."""
-        entries: list[Any] = []
-        last, size = owned.stored, 0
-        for start in range(owned.stored, len(events), 256):
-            for count, data in encode(events[start : start + 256]):
-                last += count
-                size += len(data)
-                entries += [last, count, data]
-            if size >= _CALL_BYTES // 4:
-                break
-        ends = last == len(events) and (owned.closed or (bool(events) and is_terminal(events[-1])))
-        may_go_on = not ends or can_continue(events[-1] if events else None)
-        question = self.question(owned.new.id) if may_go_on and not owned.question_stored else None
-        owned.question_sent = question is not None
-        end = (1 + may_go_on, last) if ends else (0, -1)
-        return [*end, question or b"", len(entries) // 3, *entries], size + len(question or b"")
-
-    def _length(self, owned: Owned) -> tuple[int, bool]:
-        return len(owned.events or ()), owned.closed
+        return len(lengths)
 
     async def _answered(self, owned: Owned, answer: list[Any], sent: tuple[int, bool]) -> bool:
         """Takes note of what the store has of a run; True if that is all there was when it was asked."""
@@ -197,12 +188,12 @@ class Writer:
         owned.note_stored(stored)
         if kind == b"gap":
             return False
+        owned.followed_elsewhere = answer[3] == b"1"
         if answer[2] and not owned.asked:
             self.ask(owned, answer[2].decode().partition(" ")[0])
         if stored < sent[0]:
             return False
-        events = owned.events or ()
-        if owned.ended_at is None and (sent[1] or (stored > 0 and is_terminal(events[stored - 1]))):
+        if owned.ended_at is None and owned.is_whole(stored, closed=sent[1]):
             owned.ended_at = time.monotonic()
             self.on_stored(owned)
         return True
@@ -228,7 +219,7 @@ class Writer:
 
     def _forget(self, run_id: str) -> None:
         self.owned.pop(run_id, None)
-        self._dirty.pop(run_id, None)
+        self.dirty.pop(run_id, None)
 
     def ask(self, owned: Owned, by: str) -> bool:
         """Has the owner end a run; False where that was asked before."""
