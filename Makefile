@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PORT ?= 8000
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 4
 MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
