@@ -21,8 +21,8 @@ from types import ModuleType
 
 # None of our own, nor of a plugin of pytest's: their assertions are to be rewritten.
 _LARGE = (
-    "fastapi, gradio, langchain.agents, langchain_ollama, langchain_openai, langgraph.graph, nbconvert, nbformat, openai,"
-    " playwright.sync_api, uvicorn"
+    "ag_ui.core, anthropic, fastapi, gradio, ipywidgets, langchain.agents, langchain_ollama, langchain_openai,"
+    " langgraph.graph, nbconvert, nbformat, openai, playwright.sync_api, redis.asyncio, uvicorn"
 )
 
 
@@ -35,6 +35,7 @@ def forking_python() -> Iterator[str]:
         listener.listen()
         command = [sys.executable, __file__, str(listener.fileno())]
         with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listener.fileno()]):
+            listener.close()  # so that nobody waits for it if it fails
             yield shlex.join([sys.executable, "-S", "-E", __file__, address])
 
 
@@ -54,13 +55,14 @@ def _become(connection: socket.socket) -> None:
     for standard, descriptor in enumerate(files):
         os.dup2(descriptor, standard)
         os.close(descriptor)
-    sys.path[0], sys.argv = "", ["-c"]
+    sys.argv = ["-c"]
     main = sys.modules["__main__"] = ModuleType("__main__")
     exec("import sys;exec(eval(sys.stdin.readline()))", main.__dict__)
 
 
 def _serve(listener: socket.socket) -> None:
     """Forks a process for whoever asks, until its own input ends."""
+    sys.path[0] = ""  # as `python -c` has it; this folder has a redis.py
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # as in conftest.py
     exec(f"import {_LARGE}", {})
     assert 1 == threading.active_count(), "a process with threads can't be forked"
