@@ -68,7 +68,7 @@ def _serve(listener: socket.socket) -> None:
     assert 1 == threading.active_count(), "a process with threads can't be forked"
     gc.collect()
     gc.freeze()
-    while listener in select.select([listener, 0], [], [])[0]:
+    while listener.fileno() in select.select([listener.fileno(), 0], [], [])[0]:
         connection, _ = listener.accept()
         if os.fork() == 0:
             listener.close()
