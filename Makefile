@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PORT ?= 8000
 PYTHON ?= python3
-WORKERS ?= 3
+WORKERS ?= 4
 MINUTES ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
@@ -45,7 +45,7 @@ $(PAGE):
 else
 $(PACKAGES): $(REACT)/package-lock.json
 	@echo "Getting the packages of the chat page."
-	@cd $(REACT) && npm ci --no-progress --prefer-offline
+	@cd $(REACT) && npm ci --no-progress --no-audit --no-fund --prefer-offline
 	@touch $@
 
 $(PAGE): $(PACKAGES) $(shell find $(REACT) -path $(REACT)/node_modules -prune -o -path $(REACT)/tests -prune -o -type f -print)

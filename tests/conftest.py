@@ -21,6 +21,7 @@ from tests.support.lacking import lacking
 from tests.support.real_ollama import RealOllama, find_ollama
 from tests.support.schedule import make_schedule, place_of
 from tests.support.serving import Served, serving
+from tests.support.worker import forking_python
 
 if TYPE_CHECKING:
     from tests.support.redis import RedisServer
@@ -42,6 +43,17 @@ for name in list(os.environ):
         del os.environ[name]
 # Nothing answers here: a test that asks for an Ollama by mistake must not find a person's own.
 os.environ["OLLAMA_HOST"] = "127.0.0.1:9"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """The processes share what they import."""
+    if sys.platform == "linux":  # elsewhere a fork is not safe
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        python = stack.enter_context(forking_python())
+        for spec in specs:
+            spec.python, spec.execmodel = python, "main_thread_only"
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,7 +10,8 @@ export default defineConfig({
     restoreMocks: true,
     expect: { poll: { interval: 5, timeout: 10_000 } },
     projects: [
-      { extends: true, test: { name: "node", include: ["tests/**/*.test.ts"], exclude: [inPage] } },
+      // Their modules keep nothing: one process for all of them, in half the time.
+      { extends: true, test: { name: "node", isolate: false, include: ["tests/**/*.test.ts"], exclude: [inPage] } },
       { extends: true, test: { name: "page", include: [inPage], environment: "./tests/environment.ts" } },
     ],
   },

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,13 @@ from llmstream.errors import Forbidden, InvalidRequest, LlmstreamError, Upstream
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support import ROOT
-from tests.support.npm import CLIENTS, NOBODY, built
+from tests.support.npm import CLIENTS, NOBODY, built, run_program
 from tests.support.serving import serving
+from tests.support.warm_python import WarmPython, warm_python
 
 pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
 
 SERVER = "http://localhost:8000"
-TIMEOUT_S = 60
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CLIENTS_PAGE, README = ((ROOT / name).read_text() for name in ("docs/clients.md", "README.md"))
 
@@ -83,20 +82,6 @@ def servers() -> Iterator[dict[str, str]]:
         yield found
 
 
-def run(command: list[str | Path], folder: Path) -> str:
-    """What a program says, to its end."""
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    return done.stdout + done.stderr
-
-
 def snippets(page: str, language: str) -> list[object]:
     """The snippets of a language that ask a server, named after the package that they import last."""
     found = [code for kind, code in BLOCK.findall(page) if kind == language and SERVER in code]
@@ -118,49 +103,73 @@ def told(fault: str, said: str) -> bool:
     return FAULTS[fault].shown in said or re.search(rf"\b{status}\b", said) is not None
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[WarmPython]:
+    """A Python that has imported what the snippets need."""
+    with warm_python(imports="anthropic, httpx_sse, langchain_openai, langgraph_sdk, ollama, openai") as python:
+        yield python
+
+
+@pytest.fixture(scope="module")
+def said(servers: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+    """What a snippet said of a fault: one process of Node runs it against every server, one after the other."""
+
+    @functools.cache
+    def by_fault(
+        code: str, kind: str, wanted: Callable[[str], str] | None = None, faults: tuple[str, ...] = tuple(FAULTS)
+    ) -> dict[str, str]:
+        folder = tmp_path_factory.mktemp("snippet")
+        (folder / "node_modules").symlink_to(built(CLIENTS) / "node_modules")
+        arguments: list[str] = []
+        for fault in faults:
+            path = folder / f"{fault}.{kind}"
+            path.write_text(code.replace(SERVER, servers[fault]))
+            arguments += [str(path), *([wanted(fault)] if wanted else [])]
+        program = built(CLIENTS) / ("pages.mjs" if wanted else "each.mjs")
+        return dict(zip(faults, run_program(program, *arguments), strict=True))
+
+    return lambda fault, *asked: by_fault(*asked)[fault]
+
+
 @pytest.mark.parametrize("code", snippets(CLIENTS_PAGE, "ts"))
-def test_program_says_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+def test_program_says_what_is_wrong(code: str, fault: str, said: Callable[..., str]) -> None:
     """A program for Node ends, and says it."""
-    packages = built(CLIENTS) / "node_modules"
-    (tmp_path / "node_modules").symlink_to(packages)
-    (tmp_path / "snippet.mjs").write_text(code.replace(SERVER, servers[fault]))
-    node = packages / ".bin" / "node"
-    said = run([node if node.exists() else "node", tmp_path / "snippet.mjs"], tmp_path)
-    assert told(fault, said), said
+    assert told(fault, text := said(fault, code, "mjs")), text
 
 
 @pytest.mark.parametrize("code", snippets(CLIENTS_PAGE, "python"))
-def test_python_says_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+def test_python_says_what_is_wrong(
+    code: str, fault: str, servers: dict[str, str], python: WarmPython, tmp_path: Path
+) -> None:
     """A Python snippet raises it."""
-    said = run([sys.executable, "-c", code.replace(SERVER, servers[fault])], tmp_path)
-    assert told(fault, said), said
+    _, output, errors = python.run(code.replace(SERVER, servers[fault]), tmp_path, os.environ)
+    assert told(fault, output + errors), output + errors
 
 
-def page_shows(code: str, wanted: str, url: str, folder: Path) -> str:
-    """What a page shows, once it shows what is wanted."""
-    (folder / "node_modules").symlink_to(built(CLIENTS) / "node_modules")
-    (folder / "snippet.tsx").write_text(code.replace(SERVER, url))
-    node = built(CLIENTS) / "node_modules" / ".bin" / "node"
-    program = built(CLIENTS) / "page.mjs"
-    return run([node if node.exists() else "node", program, folder / "snippet.tsx", wanted], folder)
+def shown(fault: str) -> str:
+    """What a page is to show of a fault."""
+    return FAULTS[fault].shown
 
 
 @pytest.mark.parametrize("code", snippets(CLIENTS_PAGE, "tsx"))
-def test_page_shows_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+def test_page_shows_what_is_wrong(code: str, fault: str, said: Callable[..., str]) -> None:
     """A page's snippet shows it."""
-    wanted = FAULTS[fault].shown
-    assert wanted in page_shows(code, wanted, servers[fault], tmp_path)
+    assert shown(fault) in said(fault, code, "tsx", shown)
+
+
+def refused(fault: str) -> str:
+    """What an EventSource can tell of a fault: of a refusal, that it was one."""
+    return shown(fault) if FAULTS[fault].late else "The server refused to answer."
 
 
 @pytest.mark.parametrize("code", snippets(README, "tsx")[1:])
-def test_readme_shows_what_is_wrong(code: str, fault: str, servers: dict[str, str], tmp_path: Path) -> None:
+def test_readme_shows_what_is_wrong(code: str, fault: str, said: Callable[..., str]) -> None:
     """The ways of the README: an EventSource tells of a refusal that it was one, the others what it was."""
-    late = FAULTS[fault].late
-    if late and "setAnswer" not in code:
-        return  # reads no further than the response
-    refused = "new EventSource" in code and not late
-    wanted = "The server refused to answer." if refused else FAULTS[fault].shown
-    assert wanted in page_shows(AROUND + code, wanted, servers[fault], tmp_path)
+    # Without `setAnswer` one reads no further than the response.
+    faults = tuple(name for name in FAULTS if "setAnswer" in code or not FAULTS[name].late)
+    wanted = refused if "new EventSource" in code else shown
+    if fault in faults:
+        assert wanted(fault) in said(fault, AROUND + code, "tsx", wanted, faults)
 
 
 def test_the_hook_shows_what_is_wrong() -> None:

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import pytest
 from nbconvert.exporters import HTMLExporter
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 from llmstream.demo_ollama import DemoOllama, Model
-from tests.support.browser import find_chromium
+from tests.support.browser import kept_profile
 from tests.support.hard_texts import HARD_TEXTS
 from tests.support.kernels import new_notebook
 
@@ -166,18 +166,15 @@ def notebook(ollama: DemoOllama, tmp_path_factory: pytest.TempPathFactory) -> It
     """A notebook whose kernel has executed its first cell."""
     folder = tmp_path_factory.mktemp("lab")
     (folder / "test.ipynb").write_text(json.dumps(new_notebook(*CELLS)))
-    quiet = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
-    options = [f"--{option}" for option in ("no-sandbox", "disable-gpu", *quiet)]
-    with running_lab(folder, ollama.url) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=options)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
+    with running_lab(folder, ollama.url) as url, kept_profile() as profile:
+        page = profile.new_page()
+        page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(f"{url}/doc/tree/test.ipynb", timeout=TIMEOUT_MS)
         opened = Notebook(page, folder / "test.ipynb")
         opened.wait_ready()
         opened.run(IMPORT)
         expect(opened.cell(IMPORT).locator(".jp-InputPrompt")).to_have_text("[1]:", timeout=TIMEOUT_MS)
         yield opened
-        browser.close()
 
 
 def test_text_grows_until_stop_is_pressed(notebook: Notebook, ollama: DemoOllama) -> None:
@@ -231,9 +228,7 @@ def lost(whole: str) -> list[tuple[str, list[str]]]:
 def exported(notebook: Notebook) -> str:
     """What a person reads in the HTML of the saved notebook."""
     html, _ = HTMLExporter(template_name="basic").from_filename(str(notebook.path))  # type: ignore[no-untyped-call]
-    browser = notebook.page.context.browser
-    assert browser is not None
-    page = browser.new_page()
+    page = notebook.page.context.new_page()
     page.set_content(html)
     whole = page.locator("body").inner_text()
     page.close()

@@ -5,22 +5,28 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.support.forked import Forked
 
 LIMIT_S = 60
 
 
-def run_script(code: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run_script(code: str) -> subprocess.CompletedProcess[str]:
     """A Python script, run to its end in a process of its own; one that hangs is a failure."""
-    command = [sys.executable, "-c", code, *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd(), **options.pop("env", {})}
-    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=environment, **options)
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        out.touch()
+        err.touch()
+        with Forked("tests.support.script", code, files=[os.devnull, str(out), str(err)]) as process:
+            exit_code = process.wait(LIMIT_S)
+        return subprocess.CompletedProcess(code, exit_code, out.read_text("utf-8"), err.read_text("utf-8"))
 
 
-def said(code: str, *arguments: str, **options: Any) -> list[str]:
+def said(code: str) -> list[str]:
     """The lines that a script prints, which must end well."""
-    done = run_script(code, *arguments, **options)
+    done = run_script(code)
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout.splitlines()
 

@@ -75,7 +75,7 @@ def _made(name: str, files: Iterable[Path], make: Callable[[Path], None]) -> Pat
 
 
 def _install(folder: Path) -> None:
-    if wrong := _run("npm", "ci", "--no-progress", "--prefer-offline", folder=folder):
+    if wrong := _run("npm", "ci", "--no-progress", "--no-audit", "--no-fund", "--prefer-offline", folder=folder):
         lacking("npm packages", f"`npm ci` failed, which needs the network once: {wrong}")
 
 

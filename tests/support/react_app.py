@@ -33,7 +33,8 @@ def npm() -> str:
     with lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (APP / "node_modules" / ".package-lock.json").is_file():
-            status, said = run(found, "ci", "--no-progress", "--prefer-offline", timeout_s=150)
+            options = ("--no-progress", "--no-audit", "--no-fund", "--prefer-offline")
+            status, said = run(found, "ci", *options, timeout_s=150)
             if status:
                 lacking("npm packages", f"`npm ci` in apps/react failed, which needs the network once: {said}")
     return found

@@ -11,12 +11,56 @@ _TOGETHER = {
     "tests/notebook/test_notebook_": "kernels",
     "tests/notebook/test_notebook.": "kernels",
 }
-_FIRST = tuple(f"tests/{folder}/" for folder in ("page", "gradio", "notebook", "clients", "http", "cli", "runs"))
+# What takes longest, the dearest first; the rest takes a few seconds each.
+_DEAR = (
+    "pages",
+    "tests/docs/test_docs_refusals.py",
+    "tests/notebook/test_jupyterlab.py",
+    "tests/gradio/test_gradio_browser.py",
+    "browser",
+    "tests/http/test_workers.py",
+    "tests/docs/test_docs.py",
+    "tests/clients/test_npm_compression.py",
+    "tests/clients/test_npm_agents.py",
+    "kernels",
+    "tests/page/test_react_client.py",
+    "tests/http/test_replicas.py",
+    "tests/notebook/test_notebooks.py",
+    "tests/core/test_core_twins.py",
+    "tests/cli/test_holds_telling.py",
+    "tests/cli/test_cli.py",
+    "tests/gradio/test_gradio_agent.py",
+    "tests/dialects/test_responses.py",
+    "tests/gradio/test_gradio_browser_own.py",
+    "tests/http/test_resume.py",
+    "tests/cli/test_cli_serve.py",
+    "tests/dialects/test_openai.py",
+    "tests/core/test_upstream_faults.py",
+    "tests/dialects/test_langgraph.py",
+    "tests/http/test_fuzz.py",
+    "tests/docs/test_docs_clients.py",
+    "tests/docs/test_apps.py",
+    "tests/http/test_holds_bodies.py",
+    "tests/runs/test_redis_faults.py",
+    "tests/http/test_replicas_soak.py",
+    "tests/dialects/test_ollama_dialect.py",
+    "tests/clients/test_npm_use_stream.py",
+    "tests/http/test_threads_kept.py",
+    "tests/http/test_nginx.py",
+    "tests/gradio/test_gradio_turns.py",
+    "tests/openai/test_faults.py",
+)
+
+
+def _unit_of(nodeid: str) -> str:
+    """The name of what runs in one process: the test's file, or the files with which it shares something dear."""
+    return next((name for start, name in _TOGETHER.items() if nodeid.startswith(start)), nodeid.split("::")[0])
 
 
 def place_of(nodeid: str) -> int:
     """The place of a test among the others; equal ones stay in order."""
-    return next((place for place, start in enumerate(_FIRST) if nodeid.startswith(start)), len(_FIRST))
+    unit = _unit_of(nodeid)
+    return _DEAR.index(unit) if unit in _DEAR else len(_DEAR)
 
 
 def make_schedule(config: Any, log: Any) -> Any:
@@ -25,7 +69,7 @@ def make_schedule(config: Any, log: Any) -> Any:
 
     class Schedule(LoadFileScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            return next((name for start, name in _TOGETHER.items() if nodeid.startswith(start)), nodeid.split("::")[0])
+            return _unit_of(nodeid)
 
     config.option.loadscopereorder = False  # they come in the order of `place_of`
     return Schedule(config, log)

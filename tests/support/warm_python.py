@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 _WARM = (
-    "import fastapi, gradio, langchain.agents, langchain_ollama, langchain_openai, langgraph.graph,"
+    "fastapi, gradio, langchain.agents, langchain_ollama, langchain_openai, langgraph.graph,"
     " llmstream.cli.serve, llmstream.fastapi, pytest, uvicorn"
 )
 _TIMEOUT_S = 100
@@ -44,9 +44,9 @@ class WarmPython:
 
 
 @contextmanager
-def warm_python(*flags: str) -> Iterator[WarmPython]:
-    """A warm Python, with warnings and the like as the flags say."""
-    command = [sys.executable, *flags, __file__]
+def warm_python(*flags: str, imports: str = _WARM) -> Iterator[WarmPython]:
+    """A warm Python that has imported these, with warnings and the like as the flags say."""
+    command = [sys.executable, *flags, __file__, f"import {imports}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield WarmPython(process)
         assert process.stdin is not None
@@ -95,7 +95,7 @@ def _run(code: str) -> int:
 
 
 def _serve() -> None:
-    exec(_WARM, {})
+    exec(sys.argv[1], {})
     assert 1 == threading.active_count(), "a process with threads can't be forked"
     gc.collect()
     gc.freeze()  # a child that looks for garbage would copy all of it
