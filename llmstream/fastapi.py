@@ -19,7 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from llmstream import __version__, dialects
 from llmstream.core.generator import as_runnable
-from llmstream.demo_ollama.fallback import Fallback
+from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.dialects import DIALECTS
 from llmstream.errors import SettingsError
 from llmstream.http import pages
@@ -30,7 +30,7 @@ from llmstream.http.route import GuardedRoute
 from llmstream.http.security import Identify, Security
 from llmstream.http.service import Service
 from llmstream.logger import logger
-from llmstream.runs.ended import OnEnd
+from llmstream.runs.end_hook import OnEnd
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 

@@ -19,7 +19,7 @@ from llmstream import concurrency
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
 from llmstream.chain.listeners import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
-from llmstream.chain.twin import twin
+from llmstream.chain.shared_state import twin
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with

@@ -15,9 +15,9 @@ from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.openai_request import fields_of
 from llmstream.concurrency import questions
 from llmstream.errors import SettingsError
-from llmstream.ollama.server import OLLAMA, OPENAI
+from llmstream.ollama.server_kinds import OLLAMA, OPENAI
 from llmstream.ollama.upstream import Upstream
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings, Thinking
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from llmstream.concurrency import AT_A_TIME, pulled
 from llmstream.errors import InvalidRequest
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
-from llmstream.ollama.server import OPENAI
+from llmstream.ollama.server_kinds import OPENAI
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.events import LastEvent
 from llmstream.openai.models import OpenAIServer

@@ -19,10 +19,10 @@ from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.http.pages import CHAT
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.names import same_model
-from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.upstream import Upstream
-from llmstream.openai.upstream import upstream_of
-from llmstream.runs.opening import open_log
+from llmstream.openai.upstream_from_settings import upstream_of
+from llmstream.runs.log_from_settings import open_log
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_line
 

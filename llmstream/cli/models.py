@@ -10,12 +10,12 @@ from typing import Any
 from rich.table import Table
 
 from llmstream.cli.answer_json import print_error, print_json
-from llmstream.demo_ollama.fallback import Fallback
+from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.errors import LlmstreamError
 from llmstream.ollama.models import NO_MODEL
 from llmstream.ollama.names import same_model
 from llmstream.ollama.upstream import ServedModel
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.terminal import open_console

@@ -26,9 +26,9 @@ from llmstream.fastapi import create_app
 from llmstream.http.origins import check_public
 from llmstream.ollama.names import same_model
 from llmstream.ollama.upstream import Upstream
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
+from llmstream.runs.log_from_settings import open_log
 from llmstream.runs.manager import Runs
-from llmstream.runs.opening import open_log
 from llmstream.server import Server
 from llmstream.settings import Settings, misspelled, unknown_variables
 from llmstream.view.safe import print_stderr, try_print_line

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from llmstream import concurrency
 from llmstream.cli.pull_progress import pull
-from llmstream.demo_ollama.fallback import Fallback
+from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.errors import InvalidRequest, LlmstreamError, SettingsError
 from llmstream.events import Event, Failed, failed
 from llmstream.ollama.models import Ollama
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.manager import Runs
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.run import Run

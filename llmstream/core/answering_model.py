@@ -13,10 +13,10 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langchain_core.runnables.retry import RunnableRetry
 
-from llmstream.chain.strict import Strict, strict_of
+from llmstream.chain.strict_twin import Strict, strict_of
 from llmstream.core.by_chain import ByChain
+from llmstream.core.chain_reader import is_set_apart
 from llmstream.core.inspection import gives_whole, is_sync_only
-from llmstream.core.reader import is_set_apart
 
 # By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what
 # streams (`RunnableRetry` has no `astream` of its own).

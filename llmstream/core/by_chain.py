@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from langchain_core.runnables import Runnable
 
-from llmstream.chain.twin import twin
+from llmstream.chain.shared_state import twin
 
 T = TypeVar("T")
 _CHAINS_KEPT = 64

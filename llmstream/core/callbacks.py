@@ -14,8 +14,8 @@ from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from llmstream.chain.listeners import GroupListener
+from llmstream.core.chain_reader import ChainPart, Reader, reasoning_of, text_of
 from llmstream.core.emitter import Emitter
-from llmstream.core.reader import ChainPart, Reader, reasoning_of, text_of
 from llmstream.core.task_cleanup import end_branch
 from llmstream.events import Status, Usage
 from llmstream.ollama.chunks import Chunk, joined

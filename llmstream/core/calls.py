@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from llmstream.core.answer_messages import Message
 from llmstream.core.emitter import Emitter
-from llmstream.core.messages import Message
 
 
 class Calls:

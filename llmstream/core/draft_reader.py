@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage
 
+from llmstream.core.answer_messages import Message
+from llmstream.core.chain_reader import ChainPart, Reader
 from llmstream.core.emitter import Emitter
-from llmstream.core.messages import Message
-from llmstream.core.reader import ChainPart, Reader
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
 from llmstream.chain.listeners import handlers_in
+from llmstream.core.conversation_threads import asking_graph, new_messages, thread_config, thread_id
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
-from llmstream.core.functions import check_parameters, generator_chain
-from llmstream.core.graph_steps import with_readable_graphs
+from llmstream.core.generator_functions import check_parameters, generator_chain
+from llmstream.core.graph_in_chain import with_readable_graphs
 from llmstream.core.graph_thread import Thread
 from llmstream.core.images import check_images, with_images
 from llmstream.core.inputs import Input, chain_input
@@ -32,7 +33,6 @@ from llmstream.core.langchain_runner import run_chain
 from llmstream.core.question import Question, to_messages
 from llmstream.core.run_guard import chain_failed
 from llmstream.core.strict_chain import strict_chain
-from llmstream.core.threads import asking_graph, new_messages, thread_config, thread_id
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,

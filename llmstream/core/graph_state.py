@@ -8,10 +8,10 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from llmstream.core.answer_messages import Message
+from llmstream.core.chain_reader import as_messages, text_of
 from llmstream.core.draft_reader import KeptMessage
-from llmstream.core.items import ANSWER_KEYS
-from llmstream.core.messages import Message
-from llmstream.core.reader import as_messages, text_of
+from llmstream.core.item_reader import ANSWER_KEYS
 
 _TEXT_KEYS = ("answer", "text")
 

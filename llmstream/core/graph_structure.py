@@ -14,8 +14,8 @@ from typing import Any
 from langchain_core.runnables import Runnable
 
 from llmstream.core.by_chain import ByChain
+from llmstream.core.chain_reader import ChainPart, step_of
 from llmstream.core.inspection import has_fallbacks, last_steps
-from llmstream.core.reader import ChainPart, step_of
 
 _END = "__end__"
 

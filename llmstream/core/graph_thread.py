@@ -14,9 +14,9 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 
+from llmstream.core.chain_reader import text_of
 from llmstream.core.graph_state import messages_in
 from llmstream.core.inspection import unbound
-from llmstream.core.reader import text_of
 from llmstream.core.run_guard import chain_failed
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt

@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthr
 
 from llmstream.core.by_chain import ByChain
 from llmstream.core.demanded_call import DemandedCall
-from llmstream.core.functions import GeneratorChain
+from llmstream.core.generator_functions import GeneratorChain
 from llmstream.core.inspection import assigned, first_step, is_classic, second_step, state_types
 from llmstream.core.question import Question
 from llmstream.errors import InvalidRequest

@@ -8,7 +8,7 @@ import time
 
 from llmstream.concurrency import Watchdog
 from llmstream.core.callbacks import Watcher
-from llmstream.core.reader import ChainPart
+from llmstream.core.chain_reader import ChainPart
 from llmstream.errors import LlmstreamError, UpstreamStalled, UpstreamTimeout
 from llmstream.settings import Settings
 

@@ -17,9 +17,9 @@ from langchain_core.runnables.configurable import RunnableConfigurableFields
 
 from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.listeners import goes_its_own_way, handlers_in, is_traced
-from llmstream.chain.strict import strict_of
+from llmstream.chain.strict_twin import strict_of
 from llmstream.core.by_chain import ByChain
-from llmstream.core.copying import with_parts
+from llmstream.core.chain_copies import with_parts
 from llmstream.core.inspection import is_graph, unbound
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
+from llmstream.core.conversation_threads import keepers, takes_only_news, thread_config, thread_id
 from llmstream.core.generator import as_runnable
 from llmstream.core.graph_thread import Thread
 from llmstream.core.run_guard import chain_failed
-from llmstream.core.threads import keepers, takes_only_news, thread_config, thread_id
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt, json_value
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from llmstream.demo_ollama.index import PassageIndex, last_question
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
-from llmstream.demo_ollama.script import AnswerPart, Answers, Pause, Thought, after
+from llmstream.demo_ollama.scripted_answers import AnswerPart, Answers, Pause, Thought, after
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.lines import whole_text

@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 
-from llmstream.demo_ollama.aliases import ALIASES, NO_ANSWERS, STOPWORDS
 from llmstream.demo_ollama.passages import Passage
+from llmstream.demo_ollama.synonyms import ALIASES, NO_ANSWERS, STOPWORDS
 
 _WORD = re.compile(r"[^\W_]+(?:_[^\W_]+)*")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.:!?])\s+|\n+")

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmstream.demo_ollama.activity import Activity, RequestRecord
 from llmstream.demo_ollama.answers import DEMO, DemoBackend
-from llmstream.demo_ollama.front import Front
-from llmstream.demo_ollama.script import Answers, Script
+from llmstream.demo_ollama.app import Front
+from llmstream.demo_ollama.scripted_answers import Answers, Script
 from llmstream.ollama_server.app import OLLAMA_VERSION, create_ollama_app
 from llmstream.ollama_server.backend import Model
 from llmstream.ollama_server.loaded import LoadedModels

@@ -10,10 +10,10 @@ import gradio as gr
 
 from llmstream.events import Failed
 from llmstream.gradio.active_answers import Turns
-from llmstream.gradio.asking import Presence, connection, session
 from llmstream.gradio.components import BUSY, IDLE
 from llmstream.gradio.messages import conversation, is_answer, run_to_follow, settled, text_of
 from llmstream.gradio.options import Options
+from llmstream.gradio.request import Presence, connection, session
 from llmstream.gradio.saved import Saved, Saving
 from llmstream.gradio.view import ChatView
 from llmstream.settings import Settings

@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from gradio.context import Context
 from starlette.middleware import Middleware
 
-from llmstream.demo_ollama.fallback import Fallback
-from llmstream.gradio.doors import KEPT_S, Doors
+from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.gradio.options import Options
 from llmstream.gradio.page import Page
+from llmstream.gradio.security import KEPT_S, Doors
 from llmstream.gradio.style import STYLE
 from llmstream.http.origins import check_public
 from llmstream.runs.manager import Runs

@@ -10,8 +10,8 @@ import gradio as gr
 
 from llmstream.events import Failed, Interrupted
 from llmstream.gradio.active_answers import Turns
-from llmstream.gradio.asking import connection, session
 from llmstream.gradio.options import Options
+from llmstream.gradio.request import connection, session
 from llmstream.gradio.view import ChatView
 from llmstream.view.interrupts import in_words
 

@@ -14,7 +14,6 @@ from llmstream.core.images import shows_model
 from llmstream.gradio import components
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.answers import Answers, State
-from llmstream.gradio.asking import connection, session
 from llmstream.gradio.components import BUSY
 from llmstream.gradio.endpoint import add_endpoint
 from llmstream.gradio.likes import like_of
@@ -33,6 +32,7 @@ from llmstream.gradio.messages import (
 )
 from llmstream.gradio.models import AT_ONCE, QUIET, Models
 from llmstream.gradio.options import Options
+from llmstream.gradio.request import connection, session
 from llmstream.gradio.saved import Saved
 from llmstream.gradio.style import PREPARE, SWITCH_THEME, type_on
 from llmstream.runs.manager import Runs

@@ -7,8 +7,8 @@ from ipaddress import ip_address
 from starlette.types import Scope
 
 from llmstream.addresses import HOST, LOOPBACK_HOSTS
-from llmstream.http.headers import first_of_each
 from llmstream.http.origins import is_loopback
+from llmstream.http.request_headers import first_of_each
 from llmstream.settings import Settings
 
 # In the scope of a request: the name of its caller, "" where callers are not told apart.

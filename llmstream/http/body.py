@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope
 
 from llmstream.errors import BodyTooLarge, InvalidRequest
-from llmstream.http.headers import Fields, content_type, first_of_each, is_json
+from llmstream.http.request_headers import Fields, content_type, first_of_each, is_json
 from llmstream.http.schemas import inlined
-from llmstream.json_guard import check_cost, mended, without_images
 from llmstream.settings import Settings
+from llmstream.untrusted_json import check_cost, mended, without_images
 
 M = TypeVar("M", bound=BaseModel)
 # Of where something is wrong, and of what is wrong: a client may send long names.

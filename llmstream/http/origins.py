@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from llmstream.addresses import HOST, LOOPBACK_HOSTS, without_default_port
 from llmstream.errors import Forbidden, HostNotAllowed, InvalidRequest, SettingsError
-from llmstream.http.headers import Fields, content_type, first_of_each, is_json, opens_page
+from llmstream.http.request_headers import Fields, content_type, first_of_each, is_json, opens_page
 from llmstream.settings import Settings
 
 LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?"

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from llmstream.errors import CapabilityMissing, InvalidRequest
-from llmstream.json_guard import check_numbers
+from llmstream.untrusted_json import check_numbers
 
 Message = dict[str, Any]
 

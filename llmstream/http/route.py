@@ -19,9 +19,9 @@ from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.http.audience import CALLER, is_public
 from llmstream.http.body import JsonBody, limit_body, unreadable
 from llmstream.http.errors import ErrorForm, error_response
-from llmstream.http.headers import first_of_each
 from llmstream.http.ignored import begin_request, ignored_header
 from llmstream.http.origins import check_host, check_origin, check_sender
+from llmstream.http.request_headers import first_of_each
 from llmstream.http.security import identify_caller
 from llmstream.http.service import Service
 from llmstream.runs.plain_failures import plain_errors

@@ -30,8 +30,8 @@ from llmstream.errors import Forbidden, HostNotAllowed, LlmstreamError, Unauthor
 from llmstream.http.audience import CALLER, is_public
 from llmstream.http.body import limit_body
 from llmstream.http.errors import NATIVE, ErrorForm, error_response
-from llmstream.http.headers import Fields, first_of_each
 from llmstream.http.origins import check_host, check_origin
+from llmstream.http.request_headers import Fields, first_of_each
 from llmstream.http.token import check_token, with_cookie
 from llmstream.logger import logger
 from llmstream.runs.plain_failures import plain_error

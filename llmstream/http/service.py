@@ -27,10 +27,10 @@ from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
 from llmstream.http.stream import EventStream, Followable, lost_response
 from llmstream.ollama.names import same_model
-from llmstream.openai.upstream import upstream_of
-from llmstream.runs.limits import check, check_conversation, is_allowed
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.manager import Runs
 from llmstream.runs.plain_failures import plain_errors
+from llmstream.runs.request_limits import check, check_conversation, is_allowed
 from llmstream.runs.run import OnLeave, Run
 from llmstream.settings import Settings
 

@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.errors import Unauthorized
-from llmstream.http.headers import Fields, first_of_each, opens_page
+from llmstream.http.request_headers import Fields, first_of_each, opens_page
 
 
 def check_token(scope: Scope, headers: Fields, token: str | None) -> str | None:

@@ -24,7 +24,7 @@ from llmstream.notebook.markdown import MARKDOWN, PLAIN
 from llmstream.notebook.show import checked, shared_runs
 from llmstream.notebook.turn import Turn
 from llmstream.ollama.names import is_cloud
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 

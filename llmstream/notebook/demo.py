@@ -7,7 +7,7 @@ import os
 
 from llmstream import concurrency
 from llmstream.demo_ollama.server import DemoOllama
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from llmstream.errors import UpstreamError, UpstreamTruncated
-from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.server_kinds import OLLAMA
 
 # Texts of Ollama that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (

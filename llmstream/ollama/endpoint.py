@@ -11,7 +11,7 @@ from functools import cached_property
 from urllib.parse import quote, unquote, urlsplit
 
 from llmstream.errors import SettingsError, UpstreamError, UpstreamUnreachable
-from llmstream.ollama.server import OLLAMA, ServerKind
+from llmstream.ollama.server_kinds import OLLAMA, ServerKind
 
 # How long a full queue is asked again, all retries together, in seconds.
 BUSY_S = 5.0

@@ -20,10 +20,10 @@ from llmstream.events import Status
 from llmstream.ollama.api import Api
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
+from llmstream.ollama.continuing import begun, of_a_form
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.listing import Listed, listed
 from llmstream.ollama.names import is_cloud, nearest_model, same_model
-from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.upstream import ServedModel, Upstream

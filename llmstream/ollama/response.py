@@ -17,7 +17,7 @@ from llmstream.errors import (
 )
 from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text
 from llmstream.ollama.endpoint import Endpoint
-from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.waiting import Waiting
 
 # How long the text of an error may take after its status, and how many bytes of it are looked at.

@@ -13,7 +13,7 @@ from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, U
 from llmstream.events import Status
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
-from llmstream.ollama.server import OLLAMA
+from llmstream.ollama.server_kinds import OLLAMA
 
 _LACKING = {
     "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",

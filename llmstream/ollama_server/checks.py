@@ -8,8 +8,8 @@ import re
 from typing import Any
 
 from llmstream.errors import InvalidRequest
-from llmstream.json_guard import check_cost, check_numbers, mended
 from llmstream.ollama_server.backend import ChatRequest, OllamaError
+from llmstream.untrusted_json import check_cost, check_numbers, mended
 
 _GO_TYPES: dict[type, str] = {
     str: "string",

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmstream.errors import ModelNotFound, UpstreamBusy, UpstreamError
 from llmstream.ollama.response import PromptTooLong
-from llmstream.ollama.server import OPENAI
+from llmstream.ollama.server_kinds import OPENAI
 
 # Texts that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (

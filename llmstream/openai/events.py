@@ -13,7 +13,7 @@ import msgspec
 
 from llmstream.errors import UpstreamError, UpstreamTruncated
 from llmstream.ollama.chunks import Chunk, ChunkMessage, LastChunk
-from llmstream.ollama.server import OPENAI
+from llmstream.ollama.server_kinds import OPENAI
 from llmstream.openai.calls import CallDeltas
 from llmstream.openai.errors import error_of
 

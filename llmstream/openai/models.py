@@ -15,12 +15,12 @@ from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, Upstre
 from llmstream.events import Status
 from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
+from llmstream.ollama.continuing import begun, of_a_form
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
 from llmstream.ollama.names import nearest_model, same_model
-from llmstream.ollama.prefill import begun, of_a_form
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.server import OPENAI
+from llmstream.ollama.server_kinds import OPENAI
 from llmstream.ollama.upstream import ServedModel, Upstream
 from llmstream.ollama.waiting import Waiting
 from llmstream.openai.errors import model_not_found, status_error

@@ -23,7 +23,7 @@ from llmstream.events import (
     is_terminal,
 )
 from llmstream.ollama.forecast import about, progress_of
-from llmstream.runs.ended import Record
+from llmstream.runs.end_hook import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
 from llmstream.runs.plain_failures import plain_event

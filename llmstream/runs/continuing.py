@@ -29,7 +29,7 @@ from llmstream.events import (
     size_of,
 )
 from llmstream.settings import Thinking
-from llmstream.view.open_calls import OpenCalls
+from llmstream.view.client_calls import ClientCalls
 
 NOT_OURS = "This chain's answer can't be continued: llmstream does not itself ask the model behind it. Ask again."
 
@@ -98,7 +98,7 @@ def cut_text(run_id: str, events: Sequence[Event]) -> str:
     end = events[-1] if events else None
     if not can_continue(end):
         raise InvalidRequest(_why_whole(end))  # type: ignore[arg-type]
-    calls = OpenCalls()
+    calls = ClientCalls()
     for event in events:
         calls.note(event)
     text = "".join(event.text for event in events if isinstance(event, Token))

@@ -22,11 +22,11 @@ from llmstream.events import (
 from llmstream.runs.active_run import Running
 from llmstream.runs.chain_warnings import warn_of
 from llmstream.runs.continuing import Asked, continuing, cut_text
-from llmstream.runs.ended import Ending, OnEnd, Record
+from llmstream.runs.end_hook import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
+from llmstream.runs.log_from_settings import open_log, warn_of_processes, worker_count
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.opening import open_log, warn_of_processes, worker_count
 from llmstream.runs.queue import Places
 from llmstream.runs.run import OnLeave, Run
 from llmstream.runs.run_ids import OF_ANOTHER, RunIds

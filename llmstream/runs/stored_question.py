@@ -20,10 +20,10 @@ from llmstream.core.job import Job
 from llmstream.core.question import question_text
 from llmstream.errors import InvalidRequest
 from llmstream.events import json_value
-from llmstream.json_guard import check_cost
 from llmstream.runs.continuing import NOT_OURS, Asked, Wishes, size_of_json
-from llmstream.runs.limits import check
+from llmstream.runs.request_limits import check
 from llmstream.settings import Settings
+from llmstream.untrusted_json import check_cost
 
 # A larger one, which mostly is one with images, would fill the store, and hold up whoever waits for it.
 MOST_BYTES = 2**20

@@ -16,8 +16,8 @@ from llmstream.core.generator import as_runnable
 from llmstream.core.images import image_url, may_take_images
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.errors import BodyTooLarge, CapabilityMissing, InvalidRequest
-from llmstream.json_guard import without_images
 from llmstream.settings import Settings
+from llmstream.untrusted_json import without_images
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="

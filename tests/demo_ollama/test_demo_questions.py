@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from llmstream.demo_ollama.aliases import ALIASES, NO_ANSWERS
 from llmstream.demo_ollama.answers import EXCUSE, SKY, DemoBackend
 from llmstream.demo_ollama.index import PassageIndex
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages, split_markdown
-from llmstream.demo_ollama.script import Answers
+from llmstream.demo_ollama.scripted_answers import Answers
+from llmstream.demo_ollama.synonyms import ALIASES, NO_ANSWERS
 from llmstream.gradio import EXAMPLES
 
 ROOT = Path(__file__).parents[2]

@@ -19,9 +19,9 @@ from llmstream.core.images import takes_images
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import InvalidRequest
 from llmstream.gradio import create_chat, mount_chat
-from llmstream.gradio.doors import KEPT_S, Room
 from llmstream.gradio.images import with_images
 from llmstream.gradio.messages import asked_of, conversation, edited, last_question, message, question_messages
+from llmstream.gradio.security import KEPT_S, Room
 from llmstream.ollama_server.backend import Model
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings

@@ -25,7 +25,7 @@ from llmstream.gradio.saved import Saved, Saving
 from llmstream.gradio.view import ChatView
 from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepared
-from llmstream.runs.ended import EndedRun
+from llmstream.runs.end_hook import EndedRun
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.asking_graphs import year_graph

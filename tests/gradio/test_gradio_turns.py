@@ -290,7 +290,7 @@ def test_a_page_that_goes_before_it_reads(
     settings: Settings, upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page that has asked, and is gone before it opens the stream of its events, frees the model too."""
-    monkeypatch.setattr("llmstream.gradio.asking.GONE_AFTER_S", 0.1)
+    monkeypatch.setattr("llmstream.gradio.request.GONE_AFTER_S", 0.1)
     with launched(settings) as url:
         functions = get(f"{url}/config").json()["dependencies"]
         answering = next(each for each in functions if len(each["inputs"]) == 5)

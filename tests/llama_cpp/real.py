@@ -13,7 +13,7 @@ import pytest
 import llmstream
 from llmstream.errors import InvalidRequest
 from llmstream.events import Token
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.data.recordings.record import SKY, SUM, WEATHER, WEATHER_QUESTION

@@ -15,7 +15,7 @@ from llmstream.demo_ollama.answers import DEMO
 from llmstream.errors import SettingsError
 from llmstream.events import Event, Failed, Finished, Status
 from llmstream.ollama.names import tagged
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 from tests.support.answering import events_of, listened_to, outline
 from tests.support.openai_server import DONE, VLLM, openai_server, piece, stream, text

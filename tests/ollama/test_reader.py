@@ -26,7 +26,7 @@ from llmstream.ollama.chunks import Chunk, LastChunk, error_text
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import PromptTooLong
-from llmstream.ollama.server import ProxyAnswered, ServerFailed
+from llmstream.ollama.server_kinds import ProxyAnswered, ServerFailed
 from tests.support import DATA
 from tests.support.answering import Script, cut_off, raw_server
 from tests.support.reading import BODY, read, response, sending

@@ -10,7 +10,7 @@ import pytest
 import llmstream
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.script import Pause
+from llmstream.demo_ollama.scripted_answers import Pause
 from llmstream.events import Event, Status, Token
 from llmstream.ollama.chunks import LastChunk
 from llmstream.ollama.endpoint import Endpoint

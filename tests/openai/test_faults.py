@@ -14,7 +14,7 @@ from llmstream.core.direct import fast_way
 from llmstream.errors import UpstreamTruncated
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
-from llmstream.ollama.server import OPENAI
+from llmstream.ollama.server_kinds import OPENAI
 from llmstream.openai.response import read_completion
 from llmstream.settings import Settings
 from tests.support.answering import PROMPT, Outline, Script, cut_off, events_of, listened_to, outline, raw_server

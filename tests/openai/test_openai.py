@@ -17,9 +17,9 @@ from llmstream.events import Status
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.models import Ollama
-from llmstream.ollama.server import OPENAI
+from llmstream.ollama.server_kinds import OPENAI
 from llmstream.openai.models import OpenAIServer
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 from tests.support.answering import events_of, outline
 from tests.support.command import run

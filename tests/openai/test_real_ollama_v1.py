@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from llmstream.events import Finished
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 from tests.support.answering import events_of, outline
 from tests.support.real_ollama import RealOllama

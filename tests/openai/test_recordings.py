@@ -8,7 +8,7 @@ import pytest
 
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.openai.events import Events
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 from tests.support import DATA
 from tests.support.answering import Outline, events_of, outline, raw_server

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.answers import tokens
-from llmstream.demo_ollama.script import Pause
+from llmstream.demo_ollama.scripted_answers import Pause
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.models import Ollama
 from llmstream.ollama_server.backend import Model

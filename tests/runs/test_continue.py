@@ -17,7 +17,7 @@ from llmstream.demo_ollama import DemoOllama, Pause, Thought
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import InvalidRequest, KeyConflict, RunNotFound, StillRunning
 from llmstream.events import Continued, Event, Failed, Finished, Reasoning, Started, Token
-from llmstream.runs.ended import EndedRun
+from llmstream.runs.end_hook import EndedRun
 from llmstream.runs.manager import Runs
 from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.run import Run

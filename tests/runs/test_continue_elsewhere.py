@@ -17,7 +17,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.errors import InvalidRequest, LlmstreamError, RunNotFound
 from llmstream.events import Cancelled, Continued
-from llmstream.runs.ended import EndedRun
+from llmstream.runs.end_hook import EndedRun
 from llmstream.runs.log import NewRun
 from llmstream.runs.manager import Runs
 from llmstream.runs.redis.log import RedisLog

@@ -14,7 +14,7 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import ModelNotFound, SettingsError
 from llmstream.events import Finished, Token
 from llmstream.fastapi import create_app, create_router
-from llmstream.runs.ended import EndedRun
+from llmstream.runs.end_hook import EndedRun
 from llmstream.runs.manager import Runs
 from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.run import Run

@@ -28,7 +28,7 @@ import inspect
 from types import ModuleType
 
 from llmstream.demo_ollama.scenarios import endings, errors, texts
-from llmstream.demo_ollama.scenarios.call import SENTENCE, Call, Scenario, find_scenario, play
+from llmstream.demo_ollama.scenarios.scenario import SENTENCE, Call, Scenario, find_scenario, play
 from llmstream.demo_ollama.scenarios.texts import MEGABYTE, NEWLINES, SEPARATORS
 
 __all__ = ["ARGUMENTS", "MEGABYTE", "NEWLINES", "SCENARIOS", "SENTENCE", "SEPARATORS", "Call", "find_scenario", "play"]

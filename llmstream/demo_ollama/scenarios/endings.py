@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from llmstream.demo_ollama.scenarios.call import JSON_TYPE, Call, Drop, Head, Steps, error_line_of, for_ever
+from llmstream.demo_ollama.scenarios.scenario import JSON_TYPE, Call, Drop, Head, Steps, error_line_of, for_ever
 
 
 async def no_done(call: Call) -> Steps:

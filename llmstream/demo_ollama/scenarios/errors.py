@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmstream.demo_ollama.scenarios.call import Call, Head, Steps, error_line_of, refusal
+from llmstream.demo_ollama.scenarios.scenario import Call, Head, Steps, error_line_of, refusal
 from llmstream.ollama_server.lines import go_json
 
 

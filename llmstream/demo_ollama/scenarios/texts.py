@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from llmstream.demo_ollama.scenarios.call import Call, Head, Steps
+from llmstream.demo_ollama.scenarios.scenario import Call, Head, Steps
 from llmstream.ollama_server.backend import ToolCall
 from llmstream.ollama_server.lines import go_json
 

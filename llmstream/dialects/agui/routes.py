@@ -12,7 +12,7 @@ from llmstream.dialects.agui.request import AguiRequest
 from llmstream.http import schemas
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
-from llmstream.http.chats import Chats
+from llmstream.http.chat_runs import Chats
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import NATIVE, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId

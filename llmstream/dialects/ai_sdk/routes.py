@@ -19,7 +19,7 @@ from llmstream.events import Event, is_terminal
 from llmstream.http import schemas
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
-from llmstream.http.chats import Chats
+from llmstream.http.chat_runs import Chats
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.encoder import Encoder
 from llmstream.http.errors import TEXT, ErrorForm

@@ -24,8 +24,8 @@ from llmstream.events import (
 )
 from llmstream.http.encoder import STOPPED, dumps
 from llmstream.view.answer import OneText
+from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
-from llmstream.view.open_calls import OpenCalls
 
 # Claude Code takes a silence of some minutes for a dead connection, and comments for silence.
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -44,7 +44,7 @@ class MessagesEncoder:
         self.start = 0
         self._run_id = run_id
         self._model = model
-        self._calls = OpenCalls(max_calls)
+        self._calls = ClientCalls(max_calls)
         self._texts = {Token: OneText(ASK_ELSEWHERE), Reasoning: OneText()}
         self._index = 0
         self._open: type[Event] | None = None  # what the block that is open holds

@@ -7,8 +7,8 @@ from typing import Any
 
 from llmstream.events import Event, Finished, Interrupted, Timings, ToolCall, Usage
 from llmstream.view.answer import AnswerText, whole_text
+from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
-from llmstream.view.open_calls import OpenCalls
 
 _REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
 _TYPES = {
@@ -19,7 +19,7 @@ _TYPES = {
 
 def message_body(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    open_calls, answer = OpenCalls(max_calls), AnswerText()
+    open_calls, answer = ClientCalls(max_calls), AnswerText()
     answer.put(events)
     last: Finished | Interrupted = Finished("other", Usage(), Timings())
     for event in events:

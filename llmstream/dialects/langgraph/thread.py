@@ -21,7 +21,7 @@ from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest, RunNotFound
 from llmstream.events import Event, Interrupt, Interrupted, is_terminal, json_value
 from llmstream.http.ask import Ask
-from llmstream.http.chats import Chats
+from llmstream.http.chat_runs import Chats
 from llmstream.http.service import Service
 from llmstream.runs.log import PositionLost
 from llmstream.runs.run import Run

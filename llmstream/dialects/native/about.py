@@ -9,18 +9,18 @@ import msgspec
 from fastapi import Request, Response
 
 from llmstream import __version__
-from llmstream.demo_ollama.fallback import Fallback
-from llmstream.dialects.native.registry import registry_item
+from llmstream.demo_ollama.stand_in import Fallback
+from llmstream.dialects.native.shadcn import registry_item
 from llmstream.errors import LlmstreamError
 from llmstream.http.audience import is_public
 from llmstream.http.errors import error_fields
 from llmstream.http.service import Service
 from llmstream.ollama.names import same_model
-from llmstream.ollama.server import OLLAMA
-from llmstream.openai.upstream import upstream_of
-from llmstream.runs.limits import is_allowed
+from llmstream.ollama.server_kinds import OLLAMA
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.metrics import CONTENT_TYPE
 from llmstream.runs.plain_failures import plain_error, plain_notice
+from llmstream.runs.request_limits import is_allowed
 from llmstream.settings import Settings
 
 

@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse
 from llmstream.dialects.native.about import AboutServer
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
-from llmstream.dialects.native.registry import PATH
 from llmstream.dialects.native.request import QuestionRequest, RunRequest
 from llmstream.dialects.native.runs import HINT, RunBody, RunRoutes, start_run
+from llmstream.dialects.native.shadcn import PATH
 from llmstream.http import errors, schemas
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody

@@ -15,8 +15,8 @@ from llmstream.http.errors import status_of
 from llmstream.http.service import Service
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress
 from llmstream.ollama_server.checks import full_name
-from llmstream.openai.upstream import upstream_of
-from llmstream.runs.limits import check_model
+from llmstream.openai.upstream_from_settings import upstream_of
+from llmstream.runs.request_limits import check_model
 
 # A chain does not say how much it can read; nothing is refused for being too long before Ollama has seen it.
 _CONTEXT = 2**20

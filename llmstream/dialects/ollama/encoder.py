@@ -9,8 +9,8 @@ from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Re
 from llmstream.ollama_server import backend
 from llmstream.ollama_server.backend import AnswerChunk
 from llmstream.view.answer import OneText
+from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
-from llmstream.view.open_calls import OpenCalls
 
 
 class OllamaEncoder:
@@ -21,7 +21,7 @@ class OllamaEncoder:
 
     def __init__(self, *, truncate: bool = True) -> None:
         self._truncate = truncate
-        self._calls = OpenCalls()
+        self._calls = ClientCalls()
         self._answer, self._thinking = OneText(ASK_ELSEWHERE), OneText()
 
     def encode(self, events: Sequence[Event]) -> Iterator[AnswerChunk]:

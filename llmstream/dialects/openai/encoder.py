@@ -25,8 +25,8 @@ from llmstream.events import (
 )
 from llmstream.http.encoder import HEARTBEAT, STOPPED, dumps
 from llmstream.view.answer import AnswerText, OneText, whole_text
+from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
-from llmstream.view.open_calls import OpenCalls
 
 DONE = "data: [DONE]\n\n"
 
@@ -50,7 +50,7 @@ class OpenAIEncoder:
         self._model = model
         self._include_usage = include_usage
         self._head = ""
-        self._calls = OpenCalls(max_calls)
+        self._calls = ClientCalls(max_calls)
         self._answer, self._thinking = OneText(ASK_ELSEWHERE), OneText()
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
@@ -130,7 +130,7 @@ def calls_body(calls: Mapping[str, ToolCall]) -> list[dict[str, Any]]:
 
 def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    calls, created, last = OpenCalls(max_calls), 0, Finished("other", Usage(), Timings())
+    calls, created, last = ClientCalls(max_calls), 0, Finished("other", Usage(), Timings())
     answer = AnswerText()
     answer.put(events)
     for event in events:
@@ -140,7 +140,7 @@ def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: i
         elif isinstance(event, Finished):
             last = event
         elif isinstance(event, Interrupted):
-            last, calls = Finished("stop", event.usage, event.timings), OpenCalls()
+            last, calls = Finished("stop", event.usage, event.timings), ClientCalls()
     text, thinking = whole_text(events, ASK_ELSEWHERE), answer.reasoning
     made = calls_body(calls.by_id(run_id))
     message: dict[str, Any] = {"role": "assistant", "content": text if text or not made else None}

@@ -14,8 +14,8 @@ from llmstream.dialects.responses.resource import RepeatedFields, resource, stat
 from llmstream.events import TERMINAL, Event, Finished, Interrupted, Reasoning, Started, Terminal, Token, ToolCall
 from llmstream.http.encoder import HEARTBEAT, dumps
 from llmstream.view.answer import OneText
+from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
-from llmstream.view.open_calls import OpenCalls
 
 # How a response that has ended is told; one that was stopped has no event of its own.
 _ENDS = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "failed"}
@@ -38,7 +38,7 @@ class ResponsesEncoder:
         self._number = -1
         self._started = Started("", 0)
         self._end: Terminal | None = None
-        self._calls = OpenCalls(self._said.max_calls)
+        self._calls = ClientCalls(self._said.max_calls)
         self._texts = {Token: OneText(ASK_ELSEWHERE), Reasoning: OneText()}
         self._output: list[dict[str, Any]] = []
         self._open: TextItem | None = None

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from llmstream.errors import LlmstreamError, ModelNotFound, UpstreamBusy, UpstreamTimeout
 from llmstream.logger import logger
 from llmstream.ollama.names import tagged
-from llmstream.ollama.server import ServerFailed
+from llmstream.ollama.server_kinds import ServerFailed
 from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 # How long a host that failed is asked only where there is no other.

@@ -21,7 +21,7 @@ from llmstream.ollama.hosts.host import COOLING_S, Host, trouble_of
 from llmstream.ollama.hosts.known import Known, conversation_of
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.server import ProxyAnswered, ServerFailed
+from llmstream.ollama.server_kinds import ProxyAnswered, ServerFailed
 from llmstream.ollama.upstream import HostState, ServedModel, Upstream
 
 T = TypeVar("T")

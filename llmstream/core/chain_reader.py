@@ -11,10 +11,10 @@ from uuid import UUID
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage, ToolMessage, convert_to_messages
 
+from llmstream.core.answer_messages import Messages
 from llmstream.core.calls import Calls
 from llmstream.core.emitter import Emitter
-from llmstream.core.messages import Messages
-from llmstream.core.sources import Sources
+from llmstream.core.source_documents import Sources
 from llmstream.events import Data, json_value
 
 # In the metadata of a graph that a chain ends in.

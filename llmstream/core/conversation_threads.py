@@ -21,7 +21,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase
 
 from llmstream.core.by_chain import ByChain
-from llmstream.core.copying import copied
+from llmstream.core.chain_copies import copied
 from llmstream.core.graph_thread import Thread
 from llmstream.core.inspection import first_of, is_graph, steps, unbound, ways
 

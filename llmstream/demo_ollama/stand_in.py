@@ -9,7 +9,7 @@ from typing import Any
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.logger import logger
 from llmstream.ollama.upstream import Upstream
-from llmstream.openai.upstream import upstream_of
+from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
 
 _POLL_S = 2.0

@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.http.audience import CALLER
-from llmstream.http.headers import first_of_each
+from llmstream.http.request_headers import first_of_each
 from llmstream.http.security import Security
 from llmstream.runs.manager import Runs
 

@@ -25,9 +25,9 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.utils import is_async_callable, is_async_generator
 
 from llmstream.core.by_chain import ByChain
-from llmstream.core.copying import Change, copied, with_parts, with_ways
+from llmstream.core.chain_copies import Change, copied, with_parts, with_ways
+from llmstream.core.chain_reader import ANSWERS
 from llmstream.core.inspection import ends_in_graph, is_graph
-from llmstream.core.reader import ANSWERS
 from llmstream.errors import ChainFailed
 
 # What a graph at the end of a chain is streamed with: its items are (namespace, mode, payload).

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from llmstream.events import Event, ToolCall, ToolResult, Withdrawn
 
 
-class OpenCalls:
+class ClientCalls:
     """The calls that the chain has neither answered nor withdrawn: those the client is asked to make.
 
     max_calls: how many of them it takes at once, None for any number; the model asks for the others again.

@@ -12,12 +12,12 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
+from llmstream.core.answer_messages import Message
+from llmstream.core.chain_reader import ChainPart, Reader, as_messages, messages_in_list, reasoning_of, step_of, text_of
 from llmstream.core.emitter import Emitter
-from llmstream.core.graph_steps import whole_state
+from llmstream.core.graph_in_chain import whole_state
 from llmstream.core.inspection import answering_step, final_parser, is_cumulative, last_steps
-from llmstream.core.messages import Message
-from llmstream.core.reader import ChainPart, Reader, as_messages, messages_in_list, reasoning_of, step_of, text_of
-from llmstream.core.sources import are_documents
+from llmstream.core.source_documents import are_documents
 from llmstream.events import json_value
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.

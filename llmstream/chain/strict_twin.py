@@ -9,8 +9,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
 from llmstream.chain.chat_model import StrictChatOllama
+from llmstream.chain.shared_state import twin
 from llmstream.chain.text_model import StrictCommunityOllama, StrictOllamaLLM
-from llmstream.chain.twin import twin
 from llmstream.errors import SettingsError
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama

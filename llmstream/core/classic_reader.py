@@ -8,12 +8,12 @@ from typing import Any
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
+from llmstream.core.chain_reader import ChainPart, text_of
 from llmstream.core.draft_reader import DraftReader, KeptMessage
 from llmstream.core.emitter import Emitter
 from llmstream.core.inspection import last_steps, unbound
-from llmstream.core.items import ANSWER_KEYS, INPUT_KEYS
-from llmstream.core.reader import ChainPart, text_of
-from llmstream.core.sources import are_documents
+from llmstream.core.item_reader import ANSWER_KEYS, INPUT_KEYS
+from llmstream.core.source_documents import are_documents
 
 # The chain that answers from documents, whatever chain it is a part of.
 _STUFFED = "StuffDocumentsChain"

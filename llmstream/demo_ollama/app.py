@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llmstream.demo_ollama import openai
 from llmstream.demo_ollama.activity import Activity, RequestRecord
 from llmstream.demo_ollama.scenarios import ARGUMENTS, SCENARIOS, Call, find_scenario, play
-from llmstream.demo_ollama.scenarios.call import ScenarioModel
+from llmstream.demo_ollama.scenarios.scenario import ScenarioModel
 from llmstream.ollama_server.checks import read_chat
 from llmstream.ollama_server.loaded import LoadedModels
 

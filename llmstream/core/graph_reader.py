@@ -12,14 +12,14 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
+from llmstream.core.chain_reader import ANSWERS, ChainPart, as_messages, messages_in_list, text_of
 from llmstream.core.draft_reader import DraftReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph_state import Judgement, NewMessages, messages_in
 from llmstream.core.graph_structure import structure
 from llmstream.core.graph_thread import BREAKPOINT
-from llmstream.core.items import INPUT_KEYS
-from llmstream.core.reader import ANSWERS, ChainPart, as_messages, messages_in_list, text_of
-from llmstream.core.sources import are_documents
+from llmstream.core.item_reader import INPUT_KEYS
+from llmstream.core.source_documents import are_documents
 from llmstream.events import Interrupt, json_value
 
 
