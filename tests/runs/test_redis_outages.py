@@ -166,6 +166,7 @@ async def test_an_owner_dies_when_the_store_has_lost_its_tail(server: RedisServe
     other = process()
     with child(server, 200) as owner:
         await says(owner, "20")
+        await until(lambda: asyncio.to_thread(server.client.exists, KEYS[1]))
         before = [server.client.dump(key) for key in KEYS]
         await says(owner, "200")
         ahead = await follow(other, 100)
