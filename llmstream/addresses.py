@@ -16,6 +16,9 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 # A name or an address, in lower case, and a port.
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
+# Of the demo in a test: a model that leaves its address to the environment has to ask it.
+asked_in_test: list[str] = []
+
 _ORIGIN = re.compile(rf"(?P<origin>[a-z][a-z0-9+.-]*://{HOST.pattern})/?")
 
 

@@ -101,9 +101,12 @@ def create_app(
     on_end: OnEnd | None = None,
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
-    settings = settings or Settings()
     runs = _runs(runs, settings, on_end)
-    fallback = Fallback(settings, lambda changed: setattr(runs, "settings", changed)) if chain is None else None
+    fallback = (
+        Fallback(lambda: settings or runs.settings, lambda changed: setattr(runs, "settings", changed))
+        if chain is None
+        else None
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -118,14 +121,14 @@ def create_app(
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=list(settings.allowed_origins),
+        allow_origins=list((settings or runs.settings).allowed_origins),
         allow_origin_regex=LOCAL_ORIGIN,
         allow_methods=["GET", "POST", "HEAD", "DELETE"],
         allow_headers=_CORS_REQUEST,
         expose_headers=_CORS_RESPONSE,
         allow_credentials=True,
     )
-    app.add_middleware(Security, settings=settings, identify=identify, form_of=dialects.form_at)
+    app.add_middleware(Security, settings=settings or runs.settings, identify=identify, form_of=dialects.form_at)
     return app
 
 

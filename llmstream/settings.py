@@ -57,7 +57,7 @@ def _reading_environment(cls: type[Settings]) -> type[Settings]:
 
     @functools.wraps(plain)
     def init(self: Settings, **given: Any) -> None:
-        check_names("Settings", given, _VARIABLES)
+        check_names("Settings", given, VARIABLES)
         plain(self, **_filled(given, os.environ))
 
     cls.__init__ = init  # type: ignore[method-assign]
@@ -143,7 +143,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         changed = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) is not each.default}
-        values = {name: _checked(name, value, f"{name} ({_VARIABLES[name][0]})") for name, value in changed.items()}
+        values = {name: _checked(name, value, f"{name} ({VARIABLES[name][0]})") for name, value in changed.items()}
         # What people write becomes what a browser sends, and what one can connect to.
         for name, parse in (("allowed_hosts", parse_host), ("allowed_origins", parse_origin)):
             if name in values:
@@ -173,9 +173,9 @@ _SECRETS = {each.name for each in fields(Settings) if not each.repr}
 overrides: list[dict[str, Any]] = []
 
 # The variables that a field is read from; the first one that is set counts.
-_VARIABLES: dict[str, tuple[str, ...]] = {name: (f"LLMSTREAM_{name.upper()}",) for name in _TYPES}
-_VARIABLES["ollama_url"] += ("OLLAMA_HOST",)
-_VARIABLES["ollama_api_key"] += ("OLLAMA_API_KEY",)
+VARIABLES: dict[str, tuple[str, ...]] = {name: (f"LLMSTREAM_{name.upper()}",) for name in _TYPES}
+VARIABLES["ollama_url"] += ("OLLAMA_HOST",)
+VARIABLES["ollama_api_key"] += ("OLLAMA_API_KEY",)
 
 
 def _filled(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _filled(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, A
 
 
 def _read(name: str, environ: Mapping[str, str], default: Any) -> Any:
-    for variable in _VARIABLES[name]:
+    for variable in VARIABLES[name]:
         if text := environ.get(variable, "").strip():
             if name == "ollama_url":
                 return parse_ollama_host(text, variable=variable)
@@ -232,12 +232,12 @@ def _checked(name: str, value: object, label: str, *, strict: bool = True) -> An
 def unknown_variables() -> list[str]:
     """The variables of the environment that look like settings and are none."""
     given = {name for name, value in os.environ.items() if name.startswith("LLMSTREAM_") and value}
-    return sorted(name for name in given.difference(*_VARIABLES.values()) if "_TEST_" not in name)
+    return sorted(name for name in given.difference(*VARIABLES.values()) if "_TEST_" not in name)
 
 
 def misspelled(variable: str) -> str:
     """The message about variables that look like settings and are none."""
-    return f"{variable} is no setting of llmstream.{nearest(variable, sum(_VARIABLES.values(), ()), cutoff=0.8)}"
+    return f"{variable} is no setting of llmstream.{nearest(variable, sum(VARIABLES.values(), ()), cutoff=0.8)}"
 
 
 @contextmanager

@@ -24,10 +24,14 @@ def demo_ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoOllama]:
     Script it with ``demo_ollama.answers["the question"] = "the answer"``, look at ``demo_ollama.requests`` afterwards,
     ask the models ``demo:<scenario>`` for faults. ``demo_ollama.answers.default`` answers what is not scripted.
     """
+    from llmstream import addresses
     from llmstream.demo_ollama import DemoOllama
 
     with DemoOllama(tokens_per_s=None, scenarios=True, any_model=True) as server:
         server.answers.default = SET_ANSWER
         monkeypatch.setenv("OLLAMA_HOST", server.url)
-        monkeypatch.delenv("LLMSTREAM_MODEL", raising=False)
+        for variable in ("LLMSTREAM_MODEL", "LLMSTREAM_OLLAMA_URL", "LLMSTREAM_UPSTREAM"):
+            monkeypatch.delenv(variable, raising=False)
+        addresses.asked_in_test.append(server.url)
         yield server
+        addresses.asked_in_test.remove(server.url)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Union, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from llmstream.addresses import parse_ollama_host, plain_ollama_host
+from llmstream.addresses import asked_in_test, parse_ollama_host, plain_ollama_host, shown_url
 from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.shared_state import twin
 from llmstream.chain.text_model import StrictCommunityOllama, StrictOllamaLLM
@@ -52,6 +52,11 @@ def _server_of_client(model: Any) -> Ollama | None:
     """The server that a plain model asks, which its client knows; None where our reader would reach it another way."""
     client: Any = model._async_client._client  # noqa: SLF001 - nothing else knows the environment it was made in
     url = str(client.base_url)
+    if model.base_url is None and asked_in_test and url.rstrip("/") not in asked_in_test:
+        raise SettingsError(
+            f"This {type(model).__name__} was made before the test's demo_ollama and would ask {shown_url(url)}: have "
+            "the test make it, with its app (importlib.reload makes a module anew)."
+        )
     parts = urlsplit(url)
     kwargs = {**(model.client_kwargs or {}), **(model.async_client_kwargs or {})}
     if parts.scheme in getproxies() and not proxy_bypass(parts.hostname or ""):

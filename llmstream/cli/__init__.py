@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except LlmstreamError as error:
-        _complain(error.message)
+        complain(error.message)
         return exit_code(error)
     except OSError as error:
         from llmstream.view.safe import mute
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _reader_left(error):
             return READER_LEFT
         where = f"{error.filename}: " if error.filename else "The output can't be written: "
-        _complain(f"{where}{error.strerror or error}.")
+        complain(f"{where}{error.strerror or error}.")
         return 1
 
 
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_asking(commands: Any) -> None:
     ask = _command(commands, "ask", "ask one question")
-    ask.add_argument("question", nargs="?", help="the question; below it goes what is piped. - is the pipe alone")
+    ask.add_argument("question", nargs="*", help="the question; below it goes what is piped. - is the pipe alone")
     ask.add_argument("--json", action="store_true", help="print a JSON object, for programs, when the answer has ended")
     ask.add_argument(
         "--image", metavar="PATH", action="append", default=[], help="an image to ask about; may be given several times"
@@ -167,10 +167,12 @@ def exit_code(error: LlmstreamError) -> int:
     return 2 if isinstance(error, SettingsError) else 1
 
 
-def _complain(message: str) -> None:
+def complain(message: str) -> None:
+    """Tells what went wrong, without what is said to people in Python alone."""
+    from llmstream.ollama.server import IN_PYTHON
     from llmstream.view.safe import print_stderr
 
-    print_stderr(f"llmstream: {message}")
+    print_stderr(f"llmstream: {message.replace(IN_PYTHON, '.')}")
 
 
 def _reader_left(error: OSError) -> bool:

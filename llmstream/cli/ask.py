@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.text import Text
 
-from llmstream.cli import INTERRUPTED
+from llmstream.cli import INTERRUPTED, complain
 from llmstream.cli.answer_json import print_answer
 from llmstream.cli.interrupt_once import interrupt_once
 from llmstream.cli.source import Messages, RemoteSource, Source, is_wanted, open_source
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 outcome = show_continued(source, outcome)
             except LlmstreamError as error:
-                print_stderr(f"llmstream: {error.message}")
+                complain(error.message)
                 break
         return outcome.exit_code
 
@@ -89,7 +89,7 @@ def _events(arguments: argparse.Namespace) -> Generator[Event, None, None]:
 
 def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
     """The message that asks."""
-    question = _read_question(arguments.question)
+    question = _read_question(" ".join(arguments.question) if arguments.question else None)
     return {"role": "user", "content": parts_of(question, arguments.image) if arguments.image else question}
 
 
@@ -163,7 +163,7 @@ def _tell_end(outcome: Outcome) -> None:
         case Interrupted():
             print_stderr("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
         case Failed() as failure:
-            print_stderr(f"llmstream: {failure.message}")
+            complain(failure.message)
         case Finished() as finished:
             _tell_finished(finished, outcome)
         case None:

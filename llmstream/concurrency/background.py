@@ -169,6 +169,8 @@ def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, N
             yield last[0]
         if last.error is not None:
             raise last.error
+    except KeyboardInterrupt as interrupt:  # at the caller's own line, not inside the wait
+        raise interrupt.with_traceback(None) from None
     finally:
         if not isinstance(last, _End) and thread.is_alive():
             with suppress(RuntimeError):  # the loop was closed meanwhile, with all that ran in it

@@ -69,6 +69,11 @@ def stream_events(question: Input, **arguments: Unpack[Arguments]) -> Generator[
     return concurrency.iterate(lambda: _events(question, arguments))
 
 
+_LIST = (Arguments.__doc__ or "").partition("\n")[2].partition("demanded:")[0].strip()
+for _function in (astream, astream_events, stream, stream_events):  # of which `help` shows no more than **arguments
+    _function.__doc__ = f"{_function.__doc__}\n    {_LIST}\n"
+
+
 async def _event_lists(
     question: Input, arguments: Arguments, failure: list[LlmstreamError]
 ) -> AsyncGenerator[list[Event], None]:

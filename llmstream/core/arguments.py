@@ -41,6 +41,8 @@ def check_names(function: str, given: Iterable[str]) -> None:
 
 
 def _as_option(name: str) -> str:
+    if name in ("system", "system_prompt"):
+        return ' It is a setting, settings=Settings(system_prompt="…"), or a message of the role system.'
     return f' It is an option: options={{"{name}": …}}.' if name in _OPTIONS else ""
 
 

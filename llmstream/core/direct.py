@@ -61,6 +61,11 @@ def direct_shape(chain: Runnable[Any, Any]) -> Shape | None:
     return None if is_set_apart(shape.model.tags or (), shape.model.metadata or {}) else shape
 
 
+def can_go_on(chain: Runnable[Any, Any] | None, answer_nodes: Sequence[str] = ()) -> bool:
+    """True if an answer of a chain that was cut can be continued; None is the default chain."""
+    return chain is None or (not answer_nodes and direct_shape(chain) is not None)
+
+
 async def fast_way(chain: Runnable[Any, Any], value: Any) -> Fast | None:
     """The way to read this chain straight from its server; None where the answer could differ from LangChain's."""
     shape = direct_shape(chain)

@@ -73,6 +73,7 @@ def generator_chain(chain: object) -> GeneratorChain | None:
     """The chain of a generator function, a method, or an object that is called like one; None for anything else."""
     if not callable(chain) or not (_is_async(chain) or _is_of(chain, inspect.isgeneratorfunction)):
         return None
+    _check_takes_anything(chain, "yield")
     return GeneratorChain(chain)
 
 
@@ -82,11 +83,20 @@ def check_parameters(function: Callable[..., Any]) -> None:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # one that tells no signature
         return
+    _check_takes_anything(function, "return")
     more = [each.name for each in parameters[1:] if each.kind in _NAMED and each.default is each.empty]
     if missing := [name for name in more if name not in _GIVEN]:
         raise InvalidRequest(
             f"{_name(function)!r} returns its answer, and such a function is given the question alone, "
             f"not {', '.join(map(repr, missing))}. Have it yield the answer: a generator is given these by their names."
+        )
+
+
+def _check_takes_anything(function: Callable[..., Any], gives: str) -> None:
+    if not inspect.signature(function).parameters:
+        raise InvalidRequest(
+            f"{_name(function)!r} takes no argument, so it would not know what is asked. Give it one, as in "
+            f"`def {_name(function)}(question): {gives} …`."
         )
 
 

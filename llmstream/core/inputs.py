@@ -201,8 +201,8 @@ def _question(left: list[str], takes: _Takes, values: Mapping[str, Any], questio
     if name is None or name == "context" or others:
         missing = ", ".join(f"{{{other}}}" for other in (others or left)) or "a question"
         raise InvalidRequest(
-            f"The chain wants {missing}, which was not given. Give it in `inputs` (over HTTP by the `prepare` of "
-            "create_router), or give the chain's input as a dict."
+            f"The chain wants {missing}, which was not given. Given by name are question, messages, history, context. "
+            "Give others in `inputs` (over HTTP by the `prepare` of create_router), or the chain's input as a dict."
         )
     return {name: list(question.messages) if takes.variables[name] == "messages" else question.text}
 

@@ -13,6 +13,9 @@ from llmstream.ollama_server.backend import ChatRequest, OllamaError, ToolCall
 
 _TAKES = "a text, a Thought, a ToolCall, a Pause, a list of these, or a function from the request to one of them"
 
+# How many questions a warning tells of, and how many characters of each.
+_TOLD, _SHOWN = 5, 60
+
 
 @dataclass(frozen=True, slots=True)
 class Thought:
@@ -81,7 +84,15 @@ class Answers(dict[Any, Any]):
                 return self[asked]  # type: ignore[no-any-return]
         patterns = (asked for asked in self if isinstance(asked, re.Pattern))
         found = next((asked for asked in patterns if asked.search(question)), None)
+        if found is None and self:
+            known = ", ".join(_shown(asked) for asked in list(self)[:_TOLD]) + (", …" if len(self) > _TOLD else "")
+            logger.warning(f"nothing is scripted for {_shown(question)}; scripted: {known}")
         return self.default if found is None else self[found]
+
+
+def _shown(asked: str | re.Pattern[str]) -> str:
+    text = repr(asked if isinstance(asked, str) else asked.pattern)
+    return f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
 
 
 def _failed(question: str, how: str) -> OllamaError:

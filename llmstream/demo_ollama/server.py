@@ -244,6 +244,6 @@ def _close(transport: asyncio.Transport, *, reset: bool) -> None:
 
 @contextmanager
 def demo(*, tokens_per_s: float | None = 40.0) -> Iterator[DemoOllama]:
-    """The demo Ollama for this block: llmstream asks it, in all of this process. tokens_per_s: None is full speed."""
-    with DemoOllama(tokens_per_s=tokens_per_s) as server, override(ollama_url=server.url, model=None):
+    """The demo Ollama for this block: all of this process asks it, under any name. tokens_per_s: None is full speed."""
+    with DemoOllama(tokens_per_s=tokens_per_s, any_model=True) as server, override(ollama_url=server.url, model=None):
         yield server

@@ -21,14 +21,15 @@ DEMO = "Demo model:"
 class Fallback:
     """An async context: inside it, `settings` point to an Ollama that answers, if need be to the demo.
 
-    on_change: told the settings whenever they change. What `settings.demo` says is obeyed; while the demo answers for
-    a missing Ollama, a real one is looked for every two seconds and used as soon as it is there.
+    wanted: the settings that are wanted, asked for when the context is entered. on_change: told the settings whenever
+    they change. What `settings.demo` says is obeyed; while the demo answers for a missing Ollama, a real one is looked
+    for every two seconds and used as soon as it is there.
     """
 
-    def __init__(self, settings: Settings, on_change: Callable[[Settings], None]) -> None:
-        self.settings = settings
+    def __init__(self, wanted: Callable[[], Settings], on_change: Callable[[Settings], None]) -> None:
+        self.settings = self._wanted = wanted()
         self.active = False
-        self._wanted = settings
+        self._find_wanted = wanted
         self._on_change = on_change
         self._upstream: Upstream | None = None  # that is wanted
         self._demo: DemoOllama | None = None
@@ -46,6 +47,7 @@ class Fallback:
         return f"{DEMO} no {upstream.endpoint.server.noun} at {upstream.address}. {how}"
 
     async def __aenter__(self) -> Fallback:
+        self.settings = self._wanted = self._find_wanted()
         always = self._wanted.demo == "always"
         if always or not await self._is_there():
             await self._start_demo()
@@ -59,6 +61,9 @@ class Fallback:
             await asyncio.wait([self._polling])
         if self._demo is not None:
             await asyncio.to_thread(self._demo.close)
+        if self.active:  # who enters again looks for what was wanted
+            self.active = False
+            self._change(self._wanted)
 
     async def _is_there(self) -> bool:
         """True if what is wanted answers, or has to."""

@@ -45,7 +45,7 @@ def create_chat(
     prepare: Prepare | None = None,
     title: str | None = None,
     description: str | None = None,
-    examples: Sequence[str] = EXAMPLES,
+    examples: Sequence[str] | None = None,
     multimodal: bool | None = None,
     additional_inputs: Any = None,
     save_history: bool = False,
@@ -62,7 +62,8 @@ def create_chat(
     settings: None reads the environment. runs: shared with other surfaces; None makes new ones, and starts the demo
     Ollama where `settings.demo` says so and none answers. answer_nodes: see `astream`.
     prepare: (request, what is asked) → the `Prepared` values that a chain of one's own is given beside the question.
-    title, description: Markdown over the conversation. examples: questions to click on.
+    title, description: Markdown over the conversation. examples: questions to click on; None is some
+    that the demo answers, too, and none for a chain of one's own.
     multimodal: whether images can be attached; None is for where the model can see, as far as the chain shows it.
     additional_inputs: a component or several, as `gr.ChatInterface` has them, for a `prepare`, which finds their values
     in `asked.inputs` by their labels.
@@ -80,7 +81,7 @@ def create_chat(
     options = Options(
         title=title or (None if is_embedded else "llmstream"),
         description=description,
-        examples=tuple(examples),
+        examples=EXAMPLES if examples is None and chain is None else tuple(examples or ()),
         height=height,
         embed=is_embedded,
         fills=not is_embedded or fills_window(),

@@ -14,6 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
+from llmstream.core.direct import can_go_on
+from llmstream.core.generator import as_runnable
 from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Interrupt, Interrupted
@@ -77,6 +79,7 @@ class Turns:
         come_back: bool = False,
     ) -> None:
         self._service = Service(runs, chain, answer_nodes=answer_nodes, prepare=prepare)
+        self._goes_on = can_go_on(None if chain is None else as_runnable(chain), answer_nodes)
         self._come_back = come_back
         self._turns: dict[Session, _Turn] = {}
         self._threads: OrderedDict[Session, _Thread] = OrderedDict()
@@ -144,7 +147,7 @@ class Turns:
 
     async def _shown(self, session: Session, thread: _Thread, turn: _Turn) -> AsyncGenerator[ChatView, None]:
         self._turns[session] = turn
-        view = ChatView()
+        view = ChatView(goes_on=self._goes_on)
         try:
             async with aclosing(_views(turn, view)) as views:
                 async for _ in views:

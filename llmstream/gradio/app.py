@@ -217,4 +217,4 @@ def _fallback(runs: Runs) -> Fallback:
     def change(settings: Settings) -> None:
         runs.settings = settings
 
-    return Fallback(runs.settings, change)
+    return Fallback(lambda: runs.settings, change)

@@ -22,19 +22,20 @@ _BUTTONS = ("approve", EDIT, "reject")
 class ChatView(Progress):
     """The messages of a run so far.
 
-    run_id: goes into the metadata of the answer. clock: in seconds.
+    run_id: goes into the metadata of the answer. goes_on: whether one that was cut can be continued. clock: in seconds.
     """
 
-    def __init__(self, *, run_id: str = "", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, run_id: str = "", goes_on: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock=clock)
         self.run_id = run_id
+        self._goes_on = goes_on
 
     def messages(self) -> list[Message]:
         """The messages of the answer as they are now."""
         found = [self._message(part) for part in self.parts]
         if waiting := self.waiting:
             found.append(note(waiting, "", status="pending"))
-        if found and (options := _options(self.ended, self.text)):
+        if found and (options := _options(self.ended, self.text, self._goes_on)):
             found[-1]["options"] = options
         return found
 
@@ -52,10 +53,13 @@ class ChatView(Progress):
         return note(part.title, part.text, status="done", **duration)
 
 
-def _options(ended: Terminal | None, text: str) -> list[dict[str, str]] | None:
+def _options(ended: Terminal | None, text: str, goes_on: bool) -> list[dict[str, str]] | None:
     if isinstance(ended, Interrupted):
         actions = [action for each in ended.interrupts for action in actions_of(each)]
         offered = [kind for kind in _BUTTONS if actions and all(kind in each.allowed for each in actions)]
         return [{"value": kind, "label": kind.capitalize()} for kind in offered] or None
-    offers = {CONTINUE: text.strip() and can_continue(ended), TRY_AGAIN: isinstance(ended, Failed) and ended.retryable}
+    offers = {
+        CONTINUE: goes_on and text.strip() and can_continue(ended),
+        TRY_AGAIN: isinstance(ended, Failed) and ended.retryable,
+    }
     return [{"value": kind, "label": kind} for kind, offered in offers.items() if offered] or None

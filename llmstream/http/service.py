@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded_call import DemandedCall
-from llmstream.core.direct import direct_shape
+from llmstream.core.direct import can_go_on
 from llmstream.core.generator import as_runnable, keeps_threads
 from llmstream.core.images import may_take_images
 from llmstream.core.inputs import Arguments
@@ -87,8 +87,8 @@ class Service:
         if self.chain is None:
             return dict.fromkeys(("model", "thinking", "images", "continue"), True)
         chain = as_runnable(self.chain)
-        is_direct = not self.answer_nodes and direct_shape(chain) is not None
-        return {"model": False, "thinking": False, "images": await may_take_images(chain), "continue": is_direct}
+        images = await may_take_images(chain)
+        return {"model": False, "thinking": False, "images": images, "continue": can_go_on(chain, self.answer_nodes)}
 
     async def models(self) -> list[str]:
         """The names that a client may ask for."""

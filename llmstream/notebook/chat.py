@@ -12,6 +12,7 @@ from typing import Any
 from IPython.display import display, update_display
 
 from llmstream.core.arguments import check_values
+from llmstream.core.direct import can_go_on
 from llmstream.core.generator import as_runnable
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
@@ -172,7 +173,7 @@ class Chat:
         finally:
             self.messages = [*self.messages, *turn.said()]
             if panel is not None:
-                panel.answering(False, cut=turn.is_cut)
+                panel.answering(False, cut=turn.is_cut and can_go_on(self._chain, self._answer_nodes))
             turn.show_form(lambda *answered: self._loop.call_soon_threadsafe(self._resume, *answered))
 
     def _arguments(self, panel: Panel | None) -> Arguments:

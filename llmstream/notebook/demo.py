@@ -14,14 +14,14 @@ from llmstream.settings import Settings
 def ensure_ollama() -> str:
     """The model that will answer; where no Ollama does, the demo one is started, for the rest of this process.
 
-    `OLLAMA_HOST` then leads to it, for llmstream, `ChatOllama` and the `ollama` package alike. LLMSTREAM_DEMO says
-    whether that may be: auto, never or always. Raises `UpstreamUnreachable`, or `ModelNotFound` where an Ollama has no
-    model.
+    `OLLAMA_HOST` then leads to it, for llmstream, `ChatOllama` and the `ollama` package alike; every name is a model
+    there. LLMSTREAM_DEMO says whether that may be: auto, never or always. Raises `UpstreamUnreachable`, or
+    `ModelNotFound` where an Ollama has no model.
     """
     settings = Settings()
     upstream = concurrency.run(upstream_of(settings))
     if settings.demo == "always" or (settings.demo == "auto" and not concurrency.run(upstream.running())):
-        demo = DemoOllama().start()
+        demo = DemoOllama(any_model=True).start()
         atexit.register(demo.close)
         os.environ["OLLAMA_HOST"] = demo.url
         os.environ.pop("LLMSTREAM_OLLAMA_URL", None)

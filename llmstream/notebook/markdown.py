@@ -12,12 +12,15 @@ from collections.abc import Callable
 
 from llmstream.events import Cancelled, Failed, Interrupted
 from llmstream.view.answer import parsed
-from llmstream.view.markdown import escape_lines, fenced, inert_markdown
+from llmstream.view.markdown import SPECIAL, escape_lines, fenced, inert_markdown
 from llmstream.view.progress import Part, Progress
 
 MARKDOWN, PLAIN = "text/markdown", "text/plain"
 Bundle = dict[str, str]
 _PERIOD_S = 0.1
+
+# A command in a message of ours.
+_COMMAND = re.compile(r"(`[\w .:=/-]+`)")
 
 # A view that takes long to make is made less often, …
 _SHARE = 5
@@ -47,6 +50,12 @@ def line_bundle(progress: Progress) -> Bundle:
 def plain_line(line: str) -> str:
     """The statistics line as plain text."""
     return re.sub(r"\\(.)", r"\1", line.replace("⚠️ *", "⚠️ ").replace("*", ""))
+
+
+def message_markdown(message: str) -> str:
+    """The message of an error as Markdown that shows just this text, with its commands as code."""
+    parts = _COMMAND.split(" ".join(message.split()))
+    return "".join(part if _COMMAND.fullmatch(part) else SPECIAL.sub(r"\\\1", part) for part in parts)
 
 
 def unfinished(since: str) -> str:

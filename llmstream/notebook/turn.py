@@ -16,7 +16,15 @@ from llmstream.events import Failed, Finished, Interrupted
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import Nowhere, Place, close_widgets
 from llmstream.notebook.interrupt_form import Asked
-from llmstream.notebook.markdown import MARKDOWN, PLAIN, answer_bundle, answer_markdown, end_line, plain_line
+from llmstream.notebook.markdown import (
+    MARKDOWN,
+    PLAIN,
+    answer_bundle,
+    answer_markdown,
+    end_line,
+    message_markdown,
+    plain_line,
+)
 from llmstream.notebook.screen import Painter
 from llmstream.notebook.show import follow_into
 from llmstream.runs.continuing import can_continue
@@ -161,7 +169,7 @@ class Turn:
         self._line.put({MARKDOWN: f"*{escape(status)} …*" if status else "", PLAIN: status})
 
     def _end_with(self, line: str) -> None:
-        self._line.put({MARKDOWN: line, PLAIN: line})
+        self._line.put({MARKDOWN: line, PLAIN: plain_line(line)})
 
 
 def _place(is_shown: bool) -> Place | Nowhere:
@@ -189,4 +197,4 @@ def _end(progress: Progress) -> str:
 
 def _said(progress: Progress) -> str:
     failure = progress.ended
-    return f" {escape(failure.message)}" if isinstance(failure, Failed) else ""
+    return f" {message_markdown(failure.message)}" if isinstance(failure, Failed) else ""

@@ -17,6 +17,7 @@ from llmstream.ollama.server_kinds import OLLAMA
 
 # Texts of Ollama that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (
+    "The script of",  # of the demo, in a test
     "an error was encountered while running the model",
     "does not support",
     "invalid model name",

@@ -110,13 +110,13 @@ class ServerKind:
         return self.name[0].upper() + self.name[1:]
 
 
-_IN_PYTHON = "(in Python `with llmstream.demo():`, in a notebook `ensure_ollama()`)."
+IN_PYTHON = " (in Python `with llmstream.demo():`, in a notebook `ensure_ollama()`)."
 OLLAMA = ServerKind(
     name="Ollama",
     kind="an Ollama",
     stream="Ollama's chat stream",
     variable="OLLAMA_HOST",
-    start=f"Start it with `ollama serve`, or a demo in its place with `llmstream demo` {_IN_PYTHON}",
+    start=f"Start it with `ollama serve`, or a demo in its place with `llmstream demo`{IN_PYTHON}",
     start_one="Start one with `ollama serve`",
     unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )
@@ -125,6 +125,6 @@ OPENAI = ServerKind(
     kind="an OpenAI-compatible server with its path, such as http://localhost:8000/v1",
     stream="OpenAI's chat stream",
     variable="LLMSTREAM_UPSTREAM",
-    start=f"Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo {_IN_PYTHON}",
+    start=f"Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo{IN_PYTHON}",
     start_one="Start one",
 )

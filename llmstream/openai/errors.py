@@ -12,6 +12,7 @@ from llmstream.ollama.server_kinds import OPENAI
 
 # Texts that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (
+    "The script of",  # of the demo, in a test
     "does not support",
     "is not supported",
     "must be",

@@ -13,15 +13,11 @@ from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
 from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, StillRunning, TooManyRuns
-from llmstream.events import (
-    Cancelled,
-    CancelledBy,
-    Terminal,
-    failed,
-)
+from llmstream.events import Cancelled, CancelledBy, Terminal, failed
 from llmstream.runs.active_run import Running
 from llmstream.runs.chain_warnings import warn_of
 from llmstream.runs.continuing import Asked, continuing, cut_text
+from llmstream.runs.current_settings import CurrentSettings
 from llmstream.runs.end_hook import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
 from llmstream.runs.log import NewRun, RunLog
@@ -49,16 +45,24 @@ class Runs:
         self, settings: Settings | None = None, *, log: RunLog | None = None, on_end: OnEnd | None = None
     ) -> None:
         check_values({"settings": settings})
-        self.settings = settings or Settings()
+        self._current = CurrentSettings(settings)
         self.log = log or open_log(self.settings)
         self.closing = False
         self.identify: Any = None
         self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
         self._running: dict[str, Running] = {}
-        self._ids = RunIds()
-        self._answering = Answering()
+        self._ids, self._answering = RunIds(), Answering()
         self._ending = None if on_end is None else Ending(on_end)
         self.metrics = Metrics(lambda: self._places.active, lambda: len(self._places.queue), self.log.figures)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the moment, see `CurrentSettings`."""
+        return self._current.get()
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._current.put(settings)
 
     async def start(
         self,
@@ -111,8 +115,7 @@ class Runs:
         fingerprint = f"continue {run_id}"
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier
-        cut = await self.get(run_id, caller=caller)
-        if not (await cut.position())[0]:
+        if not (await (cut := await self.get(run_id, caller=caller)).position())[0]:
             raise StillRunning("This run still goes on. Follow it, or stop it before you continue it.")
         events, _ = await cut.recorded()
         text = cut_text(run_id, events)
@@ -200,13 +203,11 @@ class Runs:
         return None if found is None else Run(self.log, found, self)
 
     def _cancel(self, run_id: str, by: CancelledBy) -> None:
-        running = self._running.get(run_id)
-        if running is not None:
+        if (running := self._running.get(run_id)) is not None:
             running.cancel(Cancelled(by))
 
     def _lose(self, run_id: str) -> None:
-        running = self._running.get(run_id)
-        if running is not None:
+        if (running := self._running.get(run_id)) is not None:
             running.cancel(failed(OwnerLost()))
 
     def _check_open(self) -> None:

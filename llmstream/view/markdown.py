@@ -16,7 +16,8 @@ from urllib.parse import quote, urlsplit
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
+# A bare address becomes a link, backslashes and all, unless there is one before its slashes.
+SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&]|:(?=//))")
 _BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
 
 _CODE_END = "</code></pre>"
@@ -56,7 +57,7 @@ _CLOSING = re.compile(r"[\s>]*(?:`{3}|~{3})")
 
 def escape(text: str) -> str:
     """Text as Markdown that shows just this text, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def fenced(value: Any) -> str:

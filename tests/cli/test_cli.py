@@ -226,10 +226,21 @@ def test_control_characters_do_not_reach_a_pipe(upstream: DemoOllama, call: Call
 
 
 def test_what_is_sent(upstream: DemoOllama, call: Call) -> None:
-    """The system prompt, the question, the model and the wish to think."""
-    call("ask", "Q?", "--system", "Be brief.", "--model", "demo-thinking", "--thinking", ollama=upstream.url)
+    """The system prompt, the question, which needs no quotes, the model and the wish to think."""
+    call(
+        "ask",
+        "What",
+        "is",
+        "it?",
+        "--system",
+        "Be brief.",
+        "--model",
+        "demo-thinking",
+        "--thinking",
+        ollama=upstream.url,
+    )
     body = chats(upstream)[-1]
-    assert [("system", "Be brief."), ("user", "Q?")] == [(m["role"], m["content"]) for m in body["messages"]]
+    assert [("system", "Be brief."), ("user", "What is it?")] == [(m["role"], m["content"]) for m in body["messages"]]
     assert ("demo-thinking", True) == (body["model"], body["think"])
 
 
@@ -273,7 +284,7 @@ def test_no_demo_is_obeyed(call: Call) -> None:
     """Then a missing Ollama is an error that says what to do."""
     done = call("ask", "Q?", "--no-demo", ollama="127.0.0.1:9")
     assert ("", 1) == (done.stdout, done.returncode)
-    assert "ollama serve" in done.stderr
+    assert done.stderr.endswith("with `ollama serve`, or a demo in its place with `llmstream demo`.\n")
     assert 1 == done.stderr.count("\n")
 
 

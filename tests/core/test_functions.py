@@ -260,3 +260,19 @@ async def test_events_of_a_generator_function() -> None:
     events = [event async for event in astream_events("a b", chain=words)]
     assert ["Started", "Token", "Token", "Finished"] == [type(event).__name__ for event in events]
     assert "words" == getattr(events[0], "model", None)
+
+
+def test_a_function_without_a_place_for_the_question_is_told_what_it_is_given() -> None:
+    """In words that are true of it, however it answers."""
+
+    async def nothing() -> AsyncIterator[str]:
+        yield "x"
+
+    async def others(q: str, hist: list[Any]) -> AsyncIterator[str]:
+        yield "x"
+
+    for chain in (nothing, lambda: "x"):
+        with pytest.raises(InvalidRequest, match=r"takes no argument.*Give it one, as in `def .*\(question\)"):
+            "".join(stream("Hello", chain=chain))
+    with pytest.raises(InvalidRequest, match=r"wants \{q\}, \{hist\}.* question, messages, history, context\."):
+        "".join(stream("Hello", chain=others))

@@ -10,6 +10,7 @@ import ollama
 import openai
 import pytest
 
+import llmstream
 from llmstream.demo_ollama import DemoOllama, Pause, Thought, ToolCall
 from llmstream.demo_ollama.scenarios import SCENARIOS, SENTENCE
 from llmstream.testing import SET_ANSWER
@@ -95,6 +96,28 @@ def test_a_script_that_fails_says_so(
         client.chat("m", [{"role": "user", "content": "hi"}, *(called if isinstance(script, list) else ())])
     assert [failure.value.error] == [record.message for record in caplog.records if "The script" in record.message]
     assert "\n" not in failure.value.error
+
+
+def test_a_question_that_is_not_scripted_is_told(demo_ollama: DemoOllama, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log of the test, beside what is; where nothing is scripted, nothing is told."""
+    say("Hello!")
+    assert [] == [each for each in caplog.records if "scripted" in each.message]
+    demo_ollama.answers["Hello"] = "Hi."
+    assert SET_ANSWER == say("Hello!").content
+    assert "nothing is scripted for 'Hello!'; scripted: 'Hello'" == caplog.records[-1].message
+
+
+def test_a_script_that_fails_is_told_through_the_app(demo_ollama: DemoOllama) -> None:
+    """By the error that the test gets."""
+    demo_ollama.answers["Hello"] = lambda request: 1 / 0
+    with pytest.raises(llmstream.LlmstreamError, match="The script of 'Hello' failed: ZeroDivisionError"):
+        "".join(llmstream.stream("Hello"))
+
+
+def test_the_demo_of_a_block_answers_under_any_name() -> None:
+    """As the command does, since no model is there to be pulled."""
+    with llmstream.demo(tokens_per_s=None):
+        assert "".join(llmstream.stream("Hello", model="llama3.2")).startswith("Hello! I am llmstream's demo")
 
 
 def test_a_script_that_is_none_is_refused_where_it_stands(demo_ollama: DemoOllama) -> None:

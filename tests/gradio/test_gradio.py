@@ -190,3 +190,4 @@ def test_conversation_leaves_notes_out() -> None:
 def test_escape_leaves_nothing_to_markdown() -> None:
     """Text of others in a line of ours is shown as it is."""
     assert r"\*a\* \[b\]\(c\) \<d\>" == escape("*a*\n[b](c) <d>")
+    assert r"http\://a\.b" == escape("http://a.b")  # no link with backslashes in it

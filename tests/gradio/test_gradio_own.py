@@ -16,7 +16,7 @@ from starlette.requests import HTTPConnection
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import SettingsError
-from llmstream.events import Failed, Interrupted
+from llmstream.events import Failed, Interrupted, Token
 from llmstream.gradio import Like, create_chat, mount_chat
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.likes import like_of
@@ -192,3 +192,19 @@ def test_the_browser_keeps_what_is_the_callers() -> None:
         assert [] == Saved.read(value, caller).messages.root
     long = [message("user", "x" * 900_000) for _ in range(4)]
     assert 2 == len(Saved.read(saving.of(long), "ann").messages.root)
+
+
+@pytest.mark.parametrize(("goes_on", "offered"), [(True, ["Continue", "Try again"]), (False, ["Try again"])])
+def test_continue_is_offered_where_the_chain_can(goes_on: bool, offered: list[str]) -> None:
+    """A function can't go on with an answer that was cut."""
+    view = ChatView(goes_on=goes_on)
+    view.put([Token("One, two"), Failed("upstream_truncated", "Cut.", retryable=True)])
+    assert offered == [each["value"] for each in view.messages()[-1]["options"]]
+
+
+def test_example_questions_are_of_the_default_chain(settings: Settings) -> None:
+    """A chain of one's own has those that it is given."""
+    shown = [create_chat(chain, settings=settings) for chain in (None, answer)]
+    shown.append(create_chat(answer, settings=settings, examples=["Who?"]))
+    chats = [next(each for each in chat.blocks.values() if isinstance(each, gradio.Chatbot)) for chat in shown]
+    assert [3, 0, 1] == [len(chat.examples or ()) for chat in chats]

@@ -22,7 +22,7 @@ from llmstream.events import (
     ToolResult,
     Usage,
 )
-from llmstream.notebook.markdown import Pace, answer_bundle, answer_markdown, line_bundle
+from llmstream.notebook.markdown import Pace, answer_bundle, answer_markdown, line_bundle, message_markdown, plain_line
 from llmstream.view.progress import Progress
 
 DONE = Finished("stop", Usage(1, 3), Timings(0.25, 1.25, None, 3.0))
@@ -151,3 +151,10 @@ def test_missing_extra_says_what_to_install() -> None:
     code = "import sys; sys.modules['ipywidgets'] = None; import llmstream.notebook"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
     assert 'ImportError: Notebooks need ipywidgets: pip install "llmstream-toolkit[notebook]"' in done.stderr
+
+
+def test_a_message_shows_its_addresses_and_commands() -> None:
+    """Without a backslash in either, in Markdown and as plain text."""
+    told = message_markdown("No Ollama at http://127.0.0.1:9. Start it with `ollama serve`.")
+    assert r"No Ollama at http\://127\.0\.0\.1:9\. Start it with `ollama serve`\." == told
+    assert "No Ollama at http://127.0.0.1:9. Start it with `ollama serve`." == plain_line(told)

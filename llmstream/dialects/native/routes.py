@@ -24,7 +24,8 @@ from llmstream.http.stream import HEADERS, all_events
 from llmstream.runs.run import Snapshot
 from llmstream.view.answer import whole_text
 
-QuestionBody = Annotated[QuestionRequest, Depends(JsonBody(QuestionRequest, hint=HINT))]
+_MORE = "POST /stream takes model, messages, thinking, options and the rest."
+QuestionBody = Annotated[QuestionRequest, Depends(JsonBody(QuestionRequest, hint=f"{HINT} {_MORE}"))]
 
 _TYPED = {200: schemas.typed_stream(), **schemas.NOTHING}
 _PLAIN = {200: schemas.plain_stream(), **schemas.NOTHING}
