@@ -80,7 +80,7 @@ def test_what_follows_a_call_is_said_after_its_result(demo_ollama: DemoOllama) -
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        (lambda request: 1 / 0, "The script of 'hi' failed: ZeroDivisionError: division by zero"),
+        (lambda request: str(1 / 0), "The script of 'hi' failed: ZeroDivisionError: division by zero"),
         (lambda request: 5, "The script of 'hi' failed: TypeError: An answer is a text, a Thought, .*; got 5"),
         ([ToolCall("f", {})], "The script of 'hi' ends with a tool call: add what follows its result."),
     ],
@@ -109,7 +109,7 @@ def test_a_question_that_is_not_scripted_is_told(demo_ollama: DemoOllama, caplog
 
 def test_a_script_that_fails_is_told_through_the_app(demo_ollama: DemoOllama) -> None:
     """By the error that the test gets."""
-    demo_ollama.answers["Hello"] = lambda request: 1 / 0
+    demo_ollama.answers["Hello"] = lambda request: str(1 / 0)
     with pytest.raises(llmstream.LlmstreamError, match="The script of 'Hello' failed: ZeroDivisionError"):
         "".join(llmstream.stream("Hello"))
 
