@@ -91,7 +91,7 @@ def test_mistake_is_told_in_words(kernel: Kernel, ollama: DemoOllama, cell: str,
     """A cell that can't be understood says why in one line, and asks nothing."""
     asked = len(ollama.requests)
     found = kernel.run(cell)
-    assert message in found.plain[-1]
+    assert message in "".join(found.plain)
     assert "Traceback" not in "".join(found.plain)
     assert len(ollama.requests) == asked
 
