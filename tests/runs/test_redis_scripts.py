@@ -26,12 +26,15 @@ class Stored:
         arguments = (run, node, "ann", fingerprint, 1, TIMES[2], 0)
         return self.client.eval(CREATE.source, 3, self.meta, self.key, self.log, *arguments)
 
-    def append(self, *entries: tuple[int, int], end: int = -1, node: str = "me") -> Any:
+    def part(self, *entries: tuple[int, int], end: int = -1, question: str = "", ends: int = 1) -> tuple[Any, Any]:
+        """The keys and arguments of this run in a call."""
         flat = [part for last, count in entries for part in (last, count, "[]")]
-        ends = end >= 0
-        keys = (self.meta, self.log, *([self.question, self.watchers, self.key] if ends else []))
-        arguments = (*keys, node, *TIMES, int(ends), end, "", len(entries), *flat)
-        return self.client.eval(APPEND.source, len(keys), *arguments)[0]
+        own = 5 if end >= 0 else 3 if question else 2
+        keys = (self.meta, self.log, self.question, self.watchers, self.key)[:own]
+        return keys, (ends if end >= 0 else 0, end, question, len(entries), *flat)
+
+    def append(self, *entries: tuple[int, int], end: int = -1, node: str = "me", question: str = "") -> Any:
+        return append(self.client, self.part(*entries, end=end, question=question), node=node)[0]
 
     def reap(self, number: int, node: str = "me") -> Any:
         return self.client.eval(
@@ -51,6 +54,13 @@ class Stored:
     @property
     def state(self) -> str:
         return str(self.client.hget(self.meta, "s").decode())
+
+
+def append(client: Any, *parts: tuple[Any, Any], node: str = "me") -> list[Any]:
+    """One call for several runs."""
+    keys = [key for own, _ in parts for key in own]
+    arguments = [argument for _, own in parts for argument in own]
+    return list(client.eval(APPEND.source, len(keys), *keys, node, *TIMES, *arguments))
 
 
 @pytest.fixture
@@ -103,6 +113,38 @@ def test_a_run_of_which_a_part_is_lost_is_written_again(run: Stored) -> None:
     run.create()
     assert [b"ok", 12, b"", b"0"] == run.append((12, 12))
     assert ["12-12"] == run.entries
+
+
+def test_each_run_of_a_call_has_keys_of_its_own(redis_server: RedisServer) -> None:
+    """Two names for one that goes on, three where its question is told, and five where it ends."""
+    runs = [Stored(redis_server) for _ in range(5)]
+    for each in runs[:4]:
+        each.create()
+    told, plain, cut, whole, gone = runs
+    answers = append(
+        told.client,
+        told.part((2, 2), question="Why?"),
+        gone.part((3, 3), question="Who?"),
+        plain.part((3, 3)),
+        cut.part((4, 4), end=4, question="When?", ends=2),
+        whole.part((5, 5), end=5, question="Where?"),
+        told.part((6, 4)),
+    )
+    assert [[b"ok", 2], [b"gone"], [b"ok", 3], [b"ok", 4], [b"ok", 5], [b"ok", 6]] == [each[:2] for each in answers]
+    assert ["", "", "end", "end"] == [each.state for each in runs[:4]]
+    assert [b"Why?", None, b"When?", None, None] == [each.client.get(each.question) for each in runs]
+    assert [600, 800] == [round(each.client.pttl(each.question) / 1000) for each in (cut, told)]
+
+
+def test_a_question_for_which_there_is_no_room_is_not_taken_for_stored(run: Stored) -> None:
+    """It is told once more when there is."""
+    run.client.config_set("maxmemory", 1)
+    try:
+        assert b"error" == run.append(question="Why?")[0]
+    finally:
+        run.client.config_set("maxmemory", 0)
+    assert [b"ok", 10, b"", b"0"] == run.append(question="Why?")
+    assert b"Why?" == run.client.get(run.question)
 
 
 def test_who_may_append(run: Stored) -> None:

@@ -8,6 +8,9 @@ from typing import Literal, Self, cast
 
 Cut = Literal["before", "after"]
 
+# Turns of the loop until a connection is let go of that came at the very moment when its way ended.
+_LAST_STEPS = 10
+
 
 class Way:
     """Listens on a port of its own and passes everything on."""
@@ -60,9 +63,10 @@ class Way:
 
     async def __aexit__(self, *error: object) -> None:
         self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
+        self.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for _ in range(_LAST_STEPS):
+            await asyncio.sleep(0)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())

@@ -21,6 +21,14 @@ from tests.support.store_model import Process, Reader, Run, numbered
 # How long everybody has to get what there is once nothing is in the way, in seconds of the clock.
 PATIENCE_S = 30
 _NEVER_S = 10**6
+# All keys of one moment: a command that is under way comes before or after it.
+_COPY = """
+local copy = {}
+for number, key in ipairs(redis.call('KEYS', '*')) do
+  copy[number] = {key, redis.call('DUMP', key), redis.call('PTTL', key)}
+end
+return copy
+"""
 
 
 class World:
@@ -144,7 +152,7 @@ class World:
 
     def remember(self) -> None:
         """A copy of everything in the store, as a replica may have it."""
-        self._copy = {key: (self.client.dump(key), self.client.pttl(key)) for key in self.client.scan_iter()}
+        self._copy = {key: (dump, ttl) for key, dump, ttl in self.client.eval(_COPY, 0)}
 
     def roll_back(self) -> None:
         """The store has what it had then, as after a failover."""
@@ -173,10 +181,12 @@ class World:
                 owned = [run.id for run in self.runs]
                 assert all(len(ids & set(owned)) <= 1 for ids in self.of_key.values()), "one key started two runs"
         finally:
-            self.do(self._close_all())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
-            self._loop.close()
-            self.client.flushall()
+            try:
+                self.do(self._close_all())
+            finally:
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
+                self._loop.close()
+                self.client.flushall()
         assert [] == self.client.pubsub_channels()
 
     async def _rest(self) -> None:

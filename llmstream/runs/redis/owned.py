@@ -58,7 +58,8 @@ class Owned:
         events = self.events or ()
         ends = last == len(events) and self.is_whole(last, closed=self.closed)
         may_go_on = not ends or can_continue(events[-1] if events else None)
-        question = question_of(self.new.id) if may_go_on and not self.question_stored else None
+        is_needed = last > 0 and may_go_on and not self.question_stored
+        question = question_of(self.new.id) if is_needed else None
         self.question_sent = question is not None
         keys = self.keys if ends else self.keys[: 3 if question else 2]
         end = (1 + may_go_on, last) if ends else (0, -1)

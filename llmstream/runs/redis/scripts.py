@@ -96,7 +96,8 @@ while key_at <= #KEYS do
     if before == 0 then redis.call('PEXPIRE', log, ARGV[4]) end
   end
   if question ~= '' and n > 0 and (not answer or answer[1] == 'gap') then
-    redis.pcall('SET', asked, question, 'PX', ends == '0' and ARGV[4] or ARGV[2])
+    local reply = redis.pcall('SET', asked, question, 'PX', ends == '0' and ARGV[4] or ARGV[2])
+    if failed(reply) then answer = {'error', reply.err} end
   end
   if not answer then
     if ends ~= '0' and n == last_of_all and m[3] == '' then
