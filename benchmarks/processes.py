@@ -19,6 +19,7 @@ from typing import Any
 MODEL = "bench:latest"
 SERVER_CORE, OTHERS_CORE = sorted(os.sched_getaffinity(0))[-1], sorted(os.sched_getaffinity(0))[0]
 _READY_S = 30.0
+OPENAI = "llmstream, OpenAI"
 
 
 class Process:
@@ -119,7 +120,12 @@ def upstream() -> Iterator[Process]:
 
 @contextmanager
 def server(name: str, source: Process, core: int = SERVER_CORE, /, **environ: str) -> Iterator[Process]:
-    """One of the servers of `serve`, on a core of its own; more settings in `environ`."""
+    """One of the servers of `serve`, or llmstream over the same source by OpenAI's protocol, on a core of its own.
+
+    environ: more settings.
+    """
+    if name == OPENAI:
+        name, environ = "llmstream", {**environ, "LLMSTREAM_UPSTREAM": f"http://127.0.0.1:{source.port}/v1"}
     fixed = {"OLLAMA_HOST": f"127.0.0.1:{source.port}", "LLMSTREAM_MODEL": MODEL, "LLMSTREAM_DEMO": "never"}
     process = Process("benchmarks.serve", name, core=core, **fixed, **environ)
     try:

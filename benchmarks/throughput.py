@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 
 from benchmarks.client import connect, drain, request_bytes
-from benchmarks.processes import Process, server, upstream
+from benchmarks.processes import OPENAI, Process, server, upstream
 from benchmarks.report import percentile, table, target
 
-OPENAI = "llmstream, OpenAI"
 NAMES = ("pass-through", "bare loop", "llmstream", OPENAI, "usual way")
 
 
@@ -23,14 +22,6 @@ def cpu_us(process: Process, tokens: int) -> float:
     return (process.cpu_s() - before) / tokens * 1e6
 
 
-def _server(name: str, source: Process) -> AbstractContextManager[Process]:
-    """The server of a name; llmstream's also over the same source as an OpenAI-compatible server."""
-    if name == OPENAI:
-        upstream_url = f"http://127.0.0.1:{source.port}/v1"
-        return server("llmstream", source, LLMSTREAM_REPLAY_S="1", LLMSTREAM_UPSTREAM=upstream_url)
-    return server(name, source, LLMSTREAM_REPLAY_S="1")
-
-
 def run(*, quick: bool) -> None:
     """Best and median of several answers, the servers taking turns."""
     repeats = 3 if quick else 9
@@ -38,7 +29,7 @@ def run(*, quick: bool) -> None:
     figures: dict[str, list[float]] = {name: [] for name in NAMES}
     with ExitStack() as stack:
         source = stack.enter_context(upstream())
-        processes = {name: stack.enter_context(_server(name, source)) for name in NAMES}
+        processes = {name: stack.enter_context(server(name, source, LLMSTREAM_REPLAY_S="1")) for name in NAMES}
         for number in range(repeats + 1):
             for name, process in processes.items():
                 took_us = cpu_us(process, tokens[name])
