@@ -187,7 +187,8 @@ async def test_a_master_that_goes_is_followed_by_another(tmp_path: Path, process
 
         await until(is_watched)
         hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
-        owner, other = (process(redis_url=f"redis+sentinel://{hosts}/main") for _ in range(2))
+        # A follower waits for the store for five leases; a failover takes three seconds and more.
+        owner, other = (process(redis_url=f"redis+sentinel://{hosts}/main", lease_s=1) for _ in range(2))
         await owner.start()
         await owner.create(new())
         owner.append("r", tokens(1, 50))
