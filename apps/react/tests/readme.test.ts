@@ -1,9 +1,13 @@
 import { execFile } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { createServer as createVite } from "vite";
 import { expect, it, onTestFinished } from "vitest";
 
 const APP = fileURLToPath(new URL("..", import.meta.url));
@@ -31,6 +35,13 @@ const TEMPLATE = {
   noUncheckedSideEffectImports: true,
 };
 
+/** The project's README's files: the page and Vite's configuration, whole. */
+async function readmeFiles(): Promise<RegExpExecArray[]> {
+  const files = [...(await readFile(PROJECT_README, "utf8")).matchAll(/^```(tsx?)\n(\/\/ \S+\n.*?)^```$/gms)];
+  expect(files.length).toBe(2);
+  return files;
+}
+
 /** A project of somebody who has copied the folder, and each of the README's examples in it as a file. */
 async function project(config: object): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "readme-"));
@@ -40,9 +51,7 @@ async function project(config: object): Promise<string> {
   await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ ...config, include: ["example*", "llmstream"] }));
   const blocks = [...(await readFile(README, "utf8")).matchAll(/^```(tsx?)\n(.*?)^```$/gms)];
   expect(blocks.length).toBeGreaterThan(5);
-  const files = [...(await readFile(PROJECT_README, "utf8")).matchAll(/^```(tsx?)\n(\/\/ \S+\n.*?)^```$/gms)];
-  expect(files.length).toBe(2); // the page and Vite's configuration, whole
-  for (const [at, [, kind, code]] of [...blocks, ...files].entries())
+  for (const [at, [, kind, code]] of [...blocks, ...(await readmeFiles())].entries())
     await writeFile(join(folder, `example${at}.${kind}`), `${code}`);
   return folder;
 }
@@ -61,4 +70,33 @@ it("the README's examples show what went wrong", async () => {
   const examples = [...(await readFile(README, "utf8")).matchAll(/^```tsx?\n(.*?)^```$/gms)].map(([, code]) => code);
   const showing = examples.filter((code) => /error\??\.message/.test(code ?? ""));
   expect(showing.length).toBeGreaterThan(3);
+});
+
+it("the README's proxy ends a stream whose server has died", async () => {
+  let answer: ServerResponse | undefined;
+  const server = createHttpServer((_, response) => {
+    answer = response;
+    response.write("data: half\n\n");
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close());
+  await once(server, "listening");
+  const folder = await mkdtemp(join(tmpdir(), "readme-"));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  await symlink(join(APP, "node_modules"), join(folder, "node_modules"));
+  const [[, , code] = []] = await readmeFiles();
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  await writeFile(join(folder, "vite.config.ts"), `${code}`.replace("http://localhost:8000", address));
+  const vite = await createVite({ root: folder, configFile: join(folder, "vite.config.ts"), logLevel: "silent" });
+  onTestFinished(() => vite.close());
+  await vite.listen(0);
+  const page = await fetch(`${vite.resolvedUrls?.local[0]}llm/stream`);
+  const reader = page.body?.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+  expect(new TextDecoder().decode((await reader.read()).value)).toBe("data: half\n\n");
+  answer?.socket?.destroy();
+  expect(
+    await reader.read().then(
+      ({ done }) => done,
+      () => true,
+    ),
+  ).toBe(true);
 });
