@@ -26,19 +26,19 @@ from llmstream.core.graph_thread import Thread
 from llmstream.core.inspection import first_of, is_graph, steps, unbound, ways
 
 
-def thread_id(thread: str | None, caller: str) -> str:
+def _thread_id(thread: str | None, caller: str) -> str:
     """The id under which a chain keeps a caller's thread, so that nobody reaches another's; a fresh one for None."""
     name = (thread or uuid.uuid4().hex).replace("%", "%25").replace("/", "%2F")
     return f"{caller.replace('%', '%25').replace('/', '%2F')}/{name}" if caller else name
 
 
-def thread_config(chain: Runnable[Any, Any], id: str) -> dict[str, Any]:
-    """The config that names the thread to LangChain; empty for a chain that remembers nothing.
+def thread_config(chain: Runnable[Any, Any], thread: str | None, caller: str) -> dict[str, Any]:
+    """The config that names a caller's thread to LangChain; empty for a chain that remembers nothing.
 
-    It reaches every part of the chain. What somebody has bound himself (`with_config`) stays.
+    It reaches every part of the chain. What somebody has bound himself (`with_config`) stays. thread: None begins one.
     """
     names = _memory.get(chain).names
-    return {"configurable": dict.fromkeys(names, id)} if names else {}
+    return {"configurable": dict.fromkeys(names, _thread_id(thread, caller))} if names else {}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
 from llmstream.chain.listeners import handlers_in
-from llmstream.core.conversation_threads import asking_graph, new_messages, thread_config, thread_id
+from llmstream.core.conversation_threads import asking_graph, new_messages, thread_config
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
@@ -85,7 +85,7 @@ async def prepare(
         )
     else:
         runnable = _own_chain(chain, model, thinking, options, tools, format)
-    told = _merged(thread_config(runnable, thread_id(thread, caller)), config or {})
+    told = _merged(thread_config(runnable, thread, caller), config or {})
     said: Collection[str] = ()
     if resume is not None:
         runnable, value, said = await _resumed(runnable, resume, told)
@@ -154,7 +154,7 @@ def _merged(config: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str,
 
 def keeps_threads(chain: object) -> bool:
     """True if anything in a chain remembers by the name of a thread."""
-    return bool(thread_config(with_readable_graphs(as_runnable(chain)), ""))
+    return bool(thread_config(with_readable_graphs(as_runnable(chain)), None, ""))
 
 
 def as_runnable(chain: object) -> Runnable[Any, Any]:

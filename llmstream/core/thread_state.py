@@ -11,7 +11,7 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from llmstream.core.conversation_threads import keepers, takes_only_news, thread_config, thread_id
+from llmstream.core.conversation_threads import keepers, takes_only_news, thread_config
 from llmstream.core.generator import as_runnable
 from llmstream.core.graph_thread import Thread
 from llmstream.core.run_guard import chain_failed
@@ -44,7 +44,7 @@ async def thread_state(chain: object, thread: str, caller: str) -> ThreadState |
     graphs = [] if runnable is None else keepers(runnable)
     if runnable is None or not graphs:
         return None
-    config = thread_config(runnable, thread_id(thread, caller))
+    config = thread_config(runnable, thread, caller)
     try:
         states = [await Thread(graph, config).state() for graph in graphs]
     except InvalidRequest as error:

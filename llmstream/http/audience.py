@@ -11,8 +11,9 @@ from llmstream.http.origins import is_loopback
 from llmstream.http.request_headers import first_of_each
 from llmstream.settings import Settings
 
-# In the scope of a request: the name of its caller, "" where callers are not told apart.
+# In the scope of a request: the name of its caller, "" where callers are not told apart; whether it is of the public.
 CALLER = "llmstream.caller"
+_IS_PUBLIC = "llmstream.is_public"
 
 
 def is_public(settings: Settings, scope: Scope | None) -> bool:
@@ -25,8 +26,12 @@ def is_public(settings: Settings, scope: Scope | None) -> bool:
         return True
     if scope is None:
         return False
-    host = HOST.fullmatch(first_of_each(scope).get("host", "").lower())
-    return host is None or not is_loopback(host["name"]) or bool(scope.get(CALLER)) or _is_from_internet(scope)
+    known: bool | None = scope.get(_IS_PUBLIC)
+    if known is None:
+        host = HOST.fullmatch(first_of_each(scope).get("host", "").lower())
+        is_local = host is not None and is_loopback(host["name"]) and not scope.get(CALLER)
+        known = scope[_IS_PUBLIC] = not is_local or _is_from_internet(scope)
+    return known
 
 
 def _is_from_internet(scope: Scope) -> bool:

@@ -44,7 +44,7 @@ class Guard:
 
     async def admit(self, request: Request) -> Request:
         """The request of a caller who may ask, also in an app without our doors; raises `LlmstreamError`."""
-        scope, settings, identify = request.scope, self.service.settings, self.service.identify
+        scope, settings, identify = request.scope, self.service.runs.limits, self.service.identify
         headers = first_of_each(scope)
         check_sender(scope, headers)
         if CALLER in scope and identify is None:  # our doors are in front
@@ -77,7 +77,7 @@ class GuardedRoute(APIRoute):
             begin_request()
             try:
                 admitted = await guard.admit(request)
-                with plain_errors(is_public(guard.service.settings, request.scope)):
+                with plain_errors(is_public(guard.service.runs.limits, request.scope)):
                     response = await handle(admitted)
                 response.headers.update(ignored_header())
                 return response

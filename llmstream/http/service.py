@@ -32,7 +32,6 @@ from llmstream.runs.manager import Runs
 from llmstream.runs.plain_failures import plain_errors
 from llmstream.runs.request_limits import check, check_conversation, is_allowed
 from llmstream.runs.run import OnLeave, Run
-from llmstream.settings import Settings
 
 # From a run's id, and the number of the last event that the client has, to what encodes the rest.
 MakeEncoder = Callable[[str, int], Encoder]
@@ -73,11 +72,6 @@ class Service:
         self._left_out: set[str] = set()  # what the log has told of
 
     @property
-    def settings(self) -> Settings:
-        """The settings of the moment: they change where the demo stands in for an Ollama."""
-        return self.runs.settings
-
-    @property
     def keeps_threads(self) -> bool:
         """True if the chain remembers, by the name of a thread, what was said before."""
         return self.chain is not None and keeps_threads(self.chain)
@@ -94,8 +88,8 @@ class Service:
         """The names that a client may ask for."""
         if self.chain is not None:
             return [self.name]
-        upstream = await upstream_of(self.settings)
-        return [model.name for model in await upstream.models() if is_allowed(model.name, self.settings)]
+        upstream = await upstream_of(self.runs.settings)
+        return [model.name for model in await upstream.models() if is_allowed(model.name, self.runs.settings)]
 
     async def start(
         self,
@@ -114,10 +108,12 @@ class Service:
         A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`; None
         where the run is no request's, as in a Gradio page, whose service prepares nothing.
         """
-        with plain_errors(public := is_public(self.settings, None if request is None else request.scope)):
+        settings = self.runs.settings
+        with plain_errors(public := is_public(settings, None if request is None else request.scope)):
             ask = ask if self.chain is None else self._for_chain(ask)
             call = DemandedCall(ask.tools) if ask.must_call else None
             arguments = await self._arguments(ask, call, request)
+            arguments["settings"] = settings
             return await self.runs.start(
                 None if ask.resume is not None else ask.messages if call is None else ask.after(call.instruction),
                 caller=caller,
@@ -134,15 +130,15 @@ class Service:
         self, run_id: str, *, caller: str, request: HTTPConnection | None, key: str | None = None
     ) -> Run:
         """Starts a run that goes on with one that was cut; see `Runs.continue_run`. request: as of `start`."""
-        with plain_errors(public := is_public(self.settings, None if request is None else request.scope)):
+        with plain_errors(public := is_public(self.runs.limits, None if request is None else request.scope)):
             return await self.runs.continue_run(
                 run_id, caller=caller, request_key=key, is_public=public, chain=self.chain
             )
 
     async def _arguments(self, ask: Ask, call: DemandedCall | None, request: HTTPConnection | None) -> Arguments:
         """The arguments of the generator, checked against the settings; call: one that the answer has to be."""
-        check(self.settings, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
-        check_conversation(self.settings, ask.texts)
+        check(self.runs.limits, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
+        check_conversation(self.runs.limits, ask.texts)
         made = await self._prepared(ask, request)
         arguments: Arguments = {
             "context": ask.context,
@@ -215,8 +211,9 @@ class Service:
         hold: whether the headers wait a moment for a failure that could have a status of its own. after: the number of
         the last event that the client has.
         """
-        hold_s = self.settings.hold_s if hold else 0
-        return EventStream(run, encoder, settings=self.settings, hold_s=hold_s, after=after, form=form, headers=headers)
+        limits = self.runs.limits
+        hold_s = limits.hold_s if hold else 0
+        return EventStream(run, encoder, settings=limits, hold_s=hold_s, after=after, form=form, headers=headers)
 
     async def resume(self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm) -> Response:
         """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`."""

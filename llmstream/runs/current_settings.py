@@ -15,23 +15,24 @@ class CurrentSettings:
     """The settings that were given; where none were, which server and model answer is what the environment says now.
 
     An app is often made when its module is imported, before a test or a notebook says where its Ollama is.
+    seen: the settings when somebody looked last, for all that does not follow the environment: a look takes 5 µs.
     """
 
     def __init__(self, given: Settings | None) -> None:
         self._is_followed = given is None
         self._said = _said()
-        self._now = given or Settings()
+        self.seen = given or Settings()
 
     def get(self) -> Settings:
         """The settings now."""
         if self._is_followed and (said := _said()) != self._said:
             self._said, read = said, Settings()
-            self._now = self._now.change(**{name: getattr(read, name) for name in _OF_SERVER})
-        return self._now
+            self.seen = self.seen.change(**{name: getattr(read, name) for name in _OF_SERVER})
+        return self.seen
 
     def put(self, settings: Settings) -> None:
         """Takes these in their place, until the environment says something else."""
-        self._now = settings
+        self.seen = settings
 
 
 def _said() -> list[Any]:

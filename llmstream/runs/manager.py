@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from contextlib import ExitStack
 from typing import Any, Unpack
@@ -13,7 +12,7 @@ from llmstream.core.generator import prepare
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
 from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, StillRunning, TooManyRuns
-from llmstream.events import Cancelled, CancelledBy, Terminal, failed
+from llmstream.events import Cancelled, Terminal, failed
 from llmstream.runs.active_run import Running
 from llmstream.runs.chain_warnings import warn_of
 from llmstream.runs.continuing import Asked, continuing, cut_text
@@ -46,10 +45,10 @@ class Runs:
     ) -> None:
         check_values({"settings": settings})
         self._current = CurrentSettings(settings)
-        self.log = log or open_log(self.settings)
+        self.log = log or open_log(self.limits)
         self.closing = False
         self.identify: Any = None
-        self._places = Places(self.settings.max_active_runs, self.settings.max_queued_runs)
+        self._places = Places(self.limits.max_active_runs, self.limits.max_queued_runs)
         self._running: dict[str, Running] = {}
         self._ids, self._answering = RunIds(), Answering()
         self._ending = None if on_end is None else Ending(on_end)
@@ -63,6 +62,11 @@ class Runs:
     @settings.setter
     def settings(self, settings: Settings) -> None:
         self._current.put(settings)
+
+    @property
+    def limits(self) -> Settings:
+        """The settings of the last look: all but the server and the model are always the same."""
+        return self._current.seen
 
     async def start(
         self,
@@ -181,12 +185,12 @@ class Runs:
         self.log.leave()
         tasks = [running.task for running in self._running.values() if running.task is not None]
         if tasks:
-            await asyncio.wait(tasks, timeout=self.settings.drain_s if timeout_s is None else timeout_s)
+            await asyncio.wait(tasks, timeout=self.limits.drain_s if timeout_s is None else timeout_s)
             for running in list(self._running.values()):
                 running.cancel(failed(ServerShutdown()))
             await asyncio.wait(tasks)
         if self._ending is not None:
-            await self._ending.wait(max(began + self.settings.drain_s - time.monotonic(), _HOOKS_S))
+            await self._ending.wait(max(began + self.limits.drain_s - time.monotonic(), _HOOKS_S))
         await self.log.aclose()
 
     async def reopen(self) -> None:
@@ -195,20 +199,17 @@ class Runs:
         Raises `SettingsError` where the store that processes share can't be used.
         """
         self.closing = False
-        warn_of_processes(self.settings)
+        warn_of_processes(self.limits)
         await self.log.start()
 
     async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
-        found = None if key is None else await self.log.find(caller, key, fingerprint)
-        return None if found is None else Run(self.log, found, self)
+        if key is None or (found := await self.log.find(caller, key, fingerprint)) is None:
+            return None
+        return Run(self.log, found, self)
 
-    def _cancel(self, run_id: str, by: CancelledBy) -> None:
+    def _cancel(self, run_id: str, event: Terminal) -> None:
         if (running := self._running.get(run_id)) is not None:
-            running.cancel(Cancelled(by))
-
-    def _lose(self, run_id: str) -> None:
-        if (running := self._running.get(run_id)) is not None:
-            running.cancel(failed(OwnerLost()))
+            running.cancel(event)
 
     def _check_open(self) -> None:
         if self.closing:
@@ -220,7 +221,7 @@ class Runs:
         running.release()
 
     def _check_caller(self, caller: str) -> None:
-        limit = self.settings.max_caller_runs
+        limit = self.limits.max_caller_runs
         if limit and sum(running.caller == caller for running in self._running.values()) >= limit:
             raise TooManyRuns(f"You have {limit} answers under way, as many as one caller may. Wait for one to end.")
 
@@ -231,15 +232,15 @@ class Runs:
             key=key,
             fingerprint=fingerprint,
             grace_s=grace_s,
-            on_cancel=functools.partial(self._cancel, running.id),
-            on_lost=functools.partial(self._lose, running.id),
-            caller_limit=self.settings.max_caller_runs,
+            on_cancel=lambda by: self._cancel(running.id, Cancelled(by)),
+            on_lost=lambda: self._cancel(running.id, failed(OwnerLost())),
+            caller_limit=self.limits.max_caller_runs,
         )
 
     def _grace_s(self, on_leave: OnLeave, grace_s: float | None) -> float:
         if on_leave == "continue":
-            return self.settings.max_unwatched_s
-        return self.settings.grace_s if grace_s is None else grace_s
+            return self.limits.max_unwatched_s
+        return self.limits.grace_s if grace_s is None else grace_s
 
     def _ended(self, running: Running, event: Terminal) -> None:
         """Forgets a run that has logged its terminal event."""

@@ -88,7 +88,7 @@ class Threads:
 
     async def _begin(self, caller: str, thread: str, ask: Ask, messages: Messages, **options: Any) -> Run:
         note = msgspec.json.encode(json_value(messages))
-        if len(note) > (limit := self.service.settings.max_body_bytes):
+        if len(note) > (limit := self.service.runs.limits.max_body_bytes):
             raise InvalidRequest(f"The conversation is larger than {limit} bytes. Begin a new thread.")
         run = await self._chats.start(thread, ask, caller=caller, note=note.decode(), on_leave="continue", **options)
         for waiting in self._waiting.get((caller, thread), ()):

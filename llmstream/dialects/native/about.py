@@ -35,7 +35,7 @@ class AboutServer:
         takes = await self._service.takes()
         if self._service.chain is not None:
             return {"models": [], "default": self._service.name, "takes": takes}
-        settings = self._service.settings
+        settings = self._service.runs.settings
         upstream = await upstream_of(settings)
         models = [model for model in await upstream.models() if is_allowed(model.name, settings)]
         default = settings.model or (await upstream.choose_model() if models else None)
@@ -57,7 +57,7 @@ class AboutServer:
         shared = {} if store is None else {"store": store}
         if self._service.chain is not None:
             return {"status": "ok", "version": __version__, "demo": False, "model": self._service.name, **shared}
-        settings = self._service.settings
+        settings = self._service.runs.settings
         public = is_public(settings, request.scope)
         upstream = await upstream_of(settings)
         kind = "ollama" if upstream.endpoint.server is OLLAMA else "upstream"
@@ -83,7 +83,7 @@ class AboutServer:
 
     async def metrics(self, request: Request) -> Response:
         """Figures for Prometheus."""
-        settings = self._service.settings
+        settings = self._service.runs.settings
         hosts = await (await upstream_of(settings)).hosts() if self._service.chain is None else ()
         if not _may_know_hosts(settings, request):
             hosts = [dataclasses.replace(host, name=str(number)) for number, host in enumerate(hosts, 1)]

@@ -98,7 +98,7 @@ class _Asking:
         if last_event_id is None:
             if request.method == "HEAD":
                 return Response(headers=HEADERS)
-            check_starter(request.scope, self._service.settings.allowed_origins)
+            check_starter(request.scope, self._service.runs.limits.allowed_origins)
         return await self._plain(request, question, last_event_id, None)
 
     async def nostream(self, request: Request, body: QuestionBody) -> dict[str, str]:

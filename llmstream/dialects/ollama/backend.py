@@ -39,9 +39,9 @@ class ChainBackend:
         if self._service.chain is not None:
             known = name == full_name(self._service.name)
             return Model(name, context_length=_CONTEXT, is_strict=False) if known else None
-        check_model(name, self._service.settings)
+        check_model(name, self._service.runs.limits)
         try:
-            upstream = await upstream_of(self._service.settings)
+            upstream = await upstream_of(self._service.runs.settings)
             able = await upstream.capabilities(name)
         except ModelNotFound:
             return None
@@ -53,7 +53,7 @@ class ChainBackend:
             model = await self.find(full_name(request.model))
             takes_think = model is not None and ("thinking" in model.capabilities or not model.is_strict)
             if self._service.chain is None:
-                left_out = HARDWARE - set(self._service.settings.allowed_options)
+                left_out = HARDWARE - set(self._service.runs.limits.allowed_options)
             else:
                 left_out = HARDWARE | LIMITS  # the limits hold for any answer that goes through here
             ask = ask_of(request, takes_think=takes_think, left_out=left_out)

@@ -92,7 +92,7 @@ class _OpenAI:
     async def model(self, model: str) -> dict[str, Any]:
         """One model."""
         if self._service.chain is None:
-            check_model(model, self._service.settings)
+            check_model(model, self._service.runs.limits)
         for name in await self._service.models():
             if same_model(name, model):
                 return model_body(model)
