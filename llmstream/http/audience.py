@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.types import Scope
@@ -30,13 +31,14 @@ def is_public(settings: Settings, scope: Scope | None) -> bool:
     if known is None:
         host = HOST.fullmatch(first_of_each(scope).get("host", "").lower())
         is_local = host is not None and is_loopback(host["name"]) and not scope.get(CALLER)
-        known = scope[_IS_PUBLIC] = not is_local or _is_from_internet(scope)
+        known = scope[_IS_PUBLIC] = not is_local or _is_on_internet((scope.get("client") or ("",))[0])
     return known
 
 
-def _is_from_internet(scope: Scope) -> bool:
+@lru_cache(maxsize=256)
+def _is_on_internet(host: str) -> bool:
     try:
-        ip = ip_address((scope.get("client") or ("",))[0])
+        ip = ip_address(host)
     except ValueError:  # a socket in the file system
         return False
     # A server that listens on both versions tells an address of the fourth as one of the sixth.

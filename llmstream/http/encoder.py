@@ -24,9 +24,8 @@ STOPPED = {
 }
 
 
-def dumps(fields: object) -> str:
-    """JSON on one line, in ASCII."""
-    return json.dumps(fields, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+# An object as JSON on one line, in ASCII.
+dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
 class Encoder(Protocol):

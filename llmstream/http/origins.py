@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -85,6 +86,7 @@ def check_public(host: str, settings: Settings, *, allow_public: bool) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """True if a name or an address is this machine's, to itself alone."""
     try:
