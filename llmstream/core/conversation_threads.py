@@ -46,7 +46,7 @@ class _Memory:
     """The memory of a chain.
 
     names: of the ids of all that remembers in it. graph: the one that the chain begins with, where it is the only one.
-    is_first: whether the chain begins with anything that remembers.
+    is_first: whether the chain begins with anything that remembers. Neither of a mixed one, which is given all.
     """
 
     names: Sequence[str]
@@ -59,12 +59,20 @@ def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
     bindings = [part for part in parts if isinstance(part, RunnableBindingBase)]
     bound = {name for binding in bindings for name in binding.config.get("configurable", {})}
     graphs = [part for part in parts if remembers(part) and not isinstance(part, RunnableBindingBase)]
-    first = _graphs_at(chain, _asked_first)
+    first = [] if is_mixed(chain) else _graphs_at(chain, _asked_first)
     return _Memory(
         names=[name for part in parts for name in _names(part) if name not in bound],
         graph=first[0] if len(first) == len(graphs) == 1 else None,
         is_first=bool(first) or _begins_with_history(chain),
     )
+
+
+def is_mixed(chain: Runnable[Any, Any]) -> bool:
+    """True if a chain begins with ways of which some remember the conversation, and some do not."""
+    if isinstance(chain, RunnableSequence):
+        return is_mixed(chain.first)
+    choices = ways(chain)
+    return any(map(is_mixed, choices)) or len({takes_only_news(way) for way in choices}) > 1
 
 
 def _hidden(chain: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:

@@ -18,6 +18,7 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
 from llmstream.chain.listeners import handlers_in
+from llmstream.core.by_chain import ByChain
 from llmstream.core.conversation_threads import asking_graph, new_messages, thread_config
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
@@ -30,6 +31,7 @@ from llmstream.core.inputs import Input, chain_input
 from llmstream.core.inspection import has_memory, model_name, sync_parts
 from llmstream.core.job import Job
 from llmstream.core.langchain_runner import run_chain
+from llmstream.core.mixed_memory import with_news_inside
 from llmstream.core.question import Question, to_messages
 from llmstream.core.run_guard import chain_failed
 from llmstream.core.strict_chain import strict_chain
@@ -107,7 +109,11 @@ def _own_chain(chain: object, *for_default: object) -> Runnable[Any, Any]:
         raise InvalidRequest(
             "model, thinking, options, tools and format belong to the default chain; this chain brings its own."
         )
-    return with_readable_graphs(as_runnable(chain))
+    return _readable.get(as_runnable(chain))
+
+
+# The chain as it is run: its graphs bound to the way in which they are read, its ways that remember to their news.
+_readable = ByChain(lambda chain: with_readable_graphs(with_news_inside(chain)))
 
 
 async def _resumed(
@@ -154,7 +160,7 @@ def _merged(config: Mapping[str, Any], other: Mapping[str, Any]) -> Mapping[str,
 
 def keeps_threads(chain: object) -> bool:
     """True if anything in a chain remembers by the name of a thread."""
-    return bool(thread_config(with_readable_graphs(as_runnable(chain)), None, ""))
+    return bool(thread_config(_readable.get(as_runnable(chain)), None, ""))
 
 
 def as_runnable(chain: object) -> Runnable[Any, Any]:

@@ -36,14 +36,7 @@ _STREAMED: dict[str, Any] = {"stream_mode": ["custom", "updates", "values"], "su
 
 def with_readable_graphs(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     """The chain with each of its graphs bound to the way in which it is read; the same chain where it shows none."""
-    return _readable.get(chain)
-
-
-def _find(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     return _at_end(chain, _streamed) if ends_in_graph(chain) else _inside(chain)
-
-
-_readable = ByChain(_find)
 
 
 class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
