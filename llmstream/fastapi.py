@@ -22,6 +22,7 @@ from llmstream.core.generator import as_runnable
 from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.dialects import DIALECTS
 from llmstream.errors import SettingsError
+from llmstream.errors.nearest import names_nearest
 from llmstream.http import pages
 from llmstream.http.ignored import IGNORED_HEADER
 from llmstream.http.origins import LOCAL_ORIGIN
@@ -48,6 +49,7 @@ _CORS_RESPONSE = [
 ]
 
 
+@names_nearest
 def create_router(
     chain: object = None,
     *,
@@ -88,6 +90,7 @@ def create_router(
     return router
 
 
+@names_nearest
 def create_app(
     settings: Settings | None = None,
     *,

@@ -323,13 +323,15 @@ def test_override() -> None:
 
 
 def test_demo_block() -> None:
-    """In the block of `demo` every call goes to the demo, whatever the environment says."""
+    """In the block of `demo` every call goes to the demo, whatever the environment says; a traceback names it."""
     with llmstream.demo(tokens_per_s=None) as server:
         server.answers["hi"] = "there"
 
         assert "there" == "".join(llmstream.stream("hi"))
-    with pytest.raises(llmstream.LlmstreamError, match="not running"):
+    with pytest.raises(llmstream.LlmstreamError, match="not running") as caught:
         "".join(llmstream.stream("hi"))
+    assert "with llmstream.demo():" in "".join(caught.value.__notes__)
+    assert "with llmstream.demo():" not in str(caught.value)
 
 
 def test_settings_are_values() -> None:

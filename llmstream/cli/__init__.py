@@ -168,11 +168,10 @@ def exit_code(error: LlmstreamError) -> int:
 
 
 def complain(message: str) -> None:
-    """Tells what went wrong, without what is said to people in Python alone."""
-    from llmstream.ollama.server_kinds import IN_PYTHON
+    """Tells what went wrong."""
     from llmstream.view.safe import print_stderr
 
-    print_stderr(f"llmstream: {message.replace(IN_PYTHON, '.')}")
+    print_stderr(f"llmstream: {message}")
 
 
 def _reader_left(error: OSError) -> bool:

@@ -1,7 +1,8 @@
-"""The lines that a notebook shows of an error of ours: those of the person's own code, then the message."""
+"""Errors in a notebook: whether there is one, and what it shows: the lines of the person's own code, the message."""
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
@@ -14,6 +15,12 @@ _NOT_THEIRS = tuple({
     *("<frozen", "<string>"),
 })  # fmt: skip
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
+
+
+def in_kernel() -> bool:
+    """True if this code runs in a notebook's kernel, where an output can be changed after it was shown."""
+    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return shell_of is not None and getattr(shell_of(), "kernel", None) is not None
 
 
 class ShownInCell:

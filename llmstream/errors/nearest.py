@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Callable, Collection, Iterable
+from typing import Any, ParamSpec, TypeVar
 
 from llmstream.errors import in_cell
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 _SHOWN = 40  # characters of a name in a message
 
 
@@ -34,3 +38,18 @@ def check_names(
         error = TypeError(f"{function}() got an unexpected keyword argument {name[:_SHOWN]!r}.{what_to_do}")
         vars(error)["_render_traceback_"] = lambda: in_cell.of_cell(error)
         raise error
+
+
+def names_nearest(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """A function, or a class's `__init__`, that names the nearest argument for one that it does not take."""
+    made: Any = function
+    code = made.__code__
+    known = [name for name in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] if name != "self"]
+    called = made.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def checked(*arguments: _Arguments.args, **named: _Arguments.kwargs) -> _Result:
+        check_names(called, named, known)
+        return function(*arguments, **named)
+
+    return checked

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmstream.core.generator import as_runnable
 from llmstream.errors import SettingsError
+from llmstream.errors.nearest import names_nearest
 from llmstream.http.prepare import Prepare
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
@@ -36,6 +37,7 @@ __all__ = ["Like", "create_chat", "mount_chat"]
 EXAMPLES = ("What color is the sky?", "What are server-sent events?", "How do I include a router in a FastAPI app?")
 
 
+@names_nearest
 def create_chat(
     chain: object = None,
     *,

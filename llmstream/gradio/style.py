@@ -25,6 +25,12 @@ STYLE = _of_every_chat("""
 .llmstream-notice code { background: #ffffff80 !important; }
 .llmstream-chat { --llmstream: 1; border-style: none !important; background: none; }
 .llmstream-chat .bubble-wrap { background: none; padding-inline: 0; }
+/* Gradio lays the button that empties the conversation over its messages. */
+.llmstream-chat .top-panel { position: static; align-self: flex-end; flex: none; }
+/* Gradio scrolls before the buttons below the last message are there: who stands at the end stays there. */
+.llmstream-chat .bubble-wrap > * { overflow-anchor: none; }
+.llmstream-chat .bubble-wrap::after { content: ""; display: block; height: 1px; margin-top: -1px; }
+.llmstream-chat .bubble-wrap::after { overflow-anchor: auto; }
 .llmstream-chat .message-row { margin-inline: 0; max-width: 100%; }
 .llmstream-chat .message-buttons .icon-button-wrapper { margin-inline: 0; }
 .llmstream-chat .message-row:has(.thought-group) { margin-block: 8px; }

@@ -16,6 +16,7 @@ from llmstream.core.direct import can_go_on
 from llmstream.core.generator import as_runnable
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
+from llmstream.errors.nearest import names_nearest
 from llmstream.notebook.answer import Answer, plainly
 from llmstream.notebook.awaitable import Showing
 from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
@@ -42,6 +43,7 @@ class Chat:
     messages: the conversation, in the form that `history` takes.
     """
 
+    @names_nearest
     def __init__(
         self,
         chain: object = None,

@@ -11,17 +11,14 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
+from llmstream.errors.in_cell import in_kernel
+
 # From 7.4 on, ipykernel handles the messages of widgets while a cell awaits something; from 7.0 on it does so for those
 # that JupyterLab sends to a subshell; before, only when the cell has ended.
 _HEARS, _HEARS_SUBSHELL = (7, 4), (7, 0)
 
 # From here on, what a task shows goes to the cell that made the task; before, to the cell that runs at the moment.
 _KEEPS_TASKS_APART = (7, 0)
-
-
-def in_kernel() -> bool:
-    """True if this code runs in a notebook's kernel, where an output can be changed after it was shown."""
-    return getattr(get_ipython(), "kernel", None) is not None
 
 
 def request() -> Mapping[str, Any]:

@@ -19,8 +19,8 @@ MARKDOWN, PLAIN = "text/markdown", "text/plain"
 Bundle = dict[str, str]
 _PERIOD_S = 0.1
 
-# A command in a message of ours.
-_COMMAND = re.compile(r"(`[\w .:=/-]+`)")
+# Code in a message, and what may act in it, or end it, for a program that does not look for code first.
+_CODE, _ACTS = re.compile(r"(`[^`]+`)"), re.compile(r"[$\\<]")
 
 # A view that takes long to make is made less often, …
 _SHARE = 5
@@ -49,13 +49,13 @@ def line_bundle(progress: Progress) -> Bundle:
 
 def plain_line(line: str) -> str:
     """The statistics line as plain text."""
-    return re.sub(r"\\(.)", r"\1", line.replace("⚠️ *", "⚠️ ").replace("*", ""))
+    return re.sub(r"(`[^`]*`)|\\(.)|\*", r"\1\2", line)
 
 
 def message_markdown(message: str) -> str:
-    """The message of an error as Markdown that shows just this text, with its commands as code."""
-    parts = _COMMAND.split(" ".join(message.split()))
-    return "".join(part if _COMMAND.fullmatch(part) else SPECIAL.sub(r"\\\1", part) for part in parts)
+    """The message of an error as Markdown that shows just this text, with what stands between backticks as code."""
+    parts = enumerate(_CODE.split(" ".join(message.split())))
+    return "".join(part if at % 2 and not _ACTS.search(part) else SPECIAL.sub(r"\\\1", part) for at, part in parts)
 
 
 def unfinished(since: str) -> str:

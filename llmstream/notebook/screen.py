@@ -9,10 +9,11 @@ from typing import Any
 
 from IPython.display import display, update_display
 
+from llmstream.errors.in_cell import in_kernel
 from llmstream.events import Event, Reasoning, Token
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import TO_STOP, Place, StopButton
-from llmstream.notebook.kernel import attended, hears_buttons, in_kernel, request_id
+from llmstream.notebook.kernel import attended, hears_buttons, request_id
 from llmstream.notebook.markdown import (
     MARKDOWN,
     PLAIN,

@@ -12,6 +12,7 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from llmstream.errors.in_cell import in_kernel
 
 # With these a proxy says that there is nobody behind it.
 _NOBODY = (502, 503, 504)
@@ -30,8 +31,8 @@ class ServerKind:
     """A kind of server, and the words for it.
 
     name: in the middle of a sentence. kind: one of them, with its article. stream: what its answers are. variable: the
-    setting that holds its address. start: how to start the one that is missing, start_one: any. unstick: how to free
-    one that answers nobody.
+    setting that holds its address. start: what to do where it is missing, in a terminal; start_in_cell: in a notebook;
+    start_one: how to start any. unstick: how to free one that answers nobody.
     """
 
     name: str
@@ -39,6 +40,7 @@ class ServerKind:
     stream: str
     variable: str
     start: str
+    start_in_cell: str
     start_one: str
     unstick: str = ""
 
@@ -56,8 +58,11 @@ class ServerKind:
         return kind(f"{self.title} refused the request (status {status}): {text}")
 
     def unreachable(self, url: str) -> UpstreamUnreachable:
-        """The error for an address where nothing listens, with what to do."""
-        return UpstreamUnreachable(f"{self.title} is not running at {url}. {self.start}")
+        """The error for an address where nothing listens, with what to do there where this runs."""
+        start = self.start_in_cell if in_kernel() else self.start
+        error = UpstreamUnreachable(f"{self.title} is not running at {url}. {start}")
+        error.add_note(_IN_PYTHON)  # which Python shows below a traceback: to who can write it
+        return error
 
     def redirected(self, url: str, status: int) -> UpstreamProtocol:
         """The error for an address that leads on to another one, which is not followed: it may be for one alone."""
@@ -110,13 +115,15 @@ class ServerKind:
         return self.name[0].upper() + self.name[1:]
 
 
-IN_PYTHON = " (in Python `with llmstream.demo():`, in a notebook `ensure_ollama()`)."
+_IN_PYTHON = "In Python, a demo answers in its place inside `with llmstream.demo():`."
+_IN_CELL = "Run `from llmstream.notebook import ensure_ollama; ensure_ollama()` for a demo in its place,"
 OLLAMA = ServerKind(
     name="Ollama",
     kind="an Ollama",
     stream="Ollama's chat stream",
     variable="OLLAMA_HOST",
-    start=f"Start it with `ollama serve`, or a demo in its place with `llmstream demo`{IN_PYTHON}",
+    start="Start it with `ollama serve`, or a demo in its place with `llmstream demo`.",
+    start_in_cell=f"{_IN_CELL} or start it in a terminal with `ollama serve`.",
     start_one="Start one with `ollama serve`",
     unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )
@@ -125,6 +132,7 @@ OPENAI = ServerKind(
     kind="an OpenAI-compatible server with its path, such as http://localhost:8000/v1",
     stream="OpenAI's chat stream",
     variable="LLMSTREAM_UPSTREAM",
-    start=f"Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo{IN_PYTHON}",
+    start="Start it, set LLMSTREAM_UPSTREAM to where it is, or run with --demo.",
+    start_in_cell=f"{_IN_CELL} start it, or set LLMSTREAM_UPSTREAM to where it is.",
     start_one="Start one",
 )

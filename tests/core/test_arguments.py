@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,9 @@ import pytest
 
 from llmstream import Settings, astream, astream_events, stream, stream_events
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, SettingsError
-from llmstream.fastapi import create_router
+from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat
-from llmstream.notebook import show, show_sync
+from llmstream.notebook import Chat, show, show_sync
 from llmstream.ollama.names import nearest_model
 from llmstream.settings import misspelled
 
@@ -31,6 +32,16 @@ def test_unknown_argument(call: Callable[..., Any]) -> None:
         with pytest.raises(TypeError) as caught:
             call("Why?", **{name: 1})
         assert refused + told == str(caught.value)
+
+
+@pytest.mark.parametrize("make", [create_router, create_app, create_chat, Chat])
+def test_unknown_argument_of_a_surface(make: Callable[..., Any]) -> None:
+    """It is told in the same way, and `help` and editors see the arguments that there are."""
+    with pytest.raises(TypeError) as caught:
+        make(None, setings=Settings())
+    refused = f"{make.__name__}() got an unexpected keyword argument 'setings'. Did you mean 'settings'?"
+    assert refused == str(caught.value)
+    assert {"settings", "runs", "answer_nodes"} <= set(inspect.signature(make).parameters)
 
 
 @pytest.mark.parametrize(

@@ -309,6 +309,9 @@ def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: Scheme, 
     assert text is not None
     assert width >= text["x"] + text["width"]
     expect(chat.page.get_by_role("textbox").first).to_be_in_viewport()
+    conversation = chat.page.locator(".llmstream-chat").get_by_role("log")
+    bin_covers = "(bin, shown) => bin.getBoundingClientRect().bottom > shown.getBoundingClientRect().top"
+    assert not chat.page.get_by_role("button", name="Clear").evaluate(bin_covers, conversation.element_handle())
     dark = "document.body.classList.contains('dark')"
     assert (scheme == "dark") == chat.page.evaluate(dark)
     chat.page.get_by_role("button", name="Light or dark").click()

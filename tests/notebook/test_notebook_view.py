@@ -153,8 +153,16 @@ def test_missing_extra_says_what_to_install() -> None:
     assert 'ImportError: Notebooks need ipywidgets: pip install "llmstream-toolkit[notebook]"' in done.stderr
 
 
-def test_a_message_shows_its_addresses_and_commands() -> None:
-    """Without a backslash in either, in Markdown and as plain text."""
-    told = message_markdown("No Ollama at http://127.0.0.1:9. Start it with `ollama serve`.")
-    assert r"No Ollama at http\://127\.0\.0\.1:9\. Start it with `ollama serve`\." == told
-    assert "No Ollama at http://127.0.0.1:9. Start it with `ollama serve`." == plain_line(told)
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("No Ollama at http://127.0.0.1:9.", r"No Ollama at http\://127\.0\.0\.1:9\."),
+        ("Run `ensure_ollama()`, `ollama serve`.", r"Run `ensure_ollama()`, `ollama serve`\."),
+        ("`curl http://a:1/b -d '{\"a\": [2*3]}'`", "`curl http://a:1/b -d '{\"a\": [2*3]}'`"),
+        ("Give `def f(question): yield …` 2*3 words", r"Give `def f(question): yield …` 2\*3 words"),
+        ("`<b>` or `$a` or `b`, `", r"\`\<b\>\` or \`\$a\` or `b`, \`"),
+    ],
+)
+def test_a_message_shows_its_addresses_and_its_code(message: str, shown: str) -> None:
+    """Without a backslash in either, in Markdown and as plain text; what could act is no code but plain text."""
+    assert (shown, message) == (message_markdown(message), plain_line(message_markdown(message)))

@@ -118,9 +118,19 @@ def test_notebook_runs(ollama: DemoOllama, tmp_path: Path, name: str) -> None:
 
 
 def test_notebook_without_an_ollama(tmp_path: Path) -> None:
-    """Where no Ollama answers, the demo does, and a notebook says so."""
-    notebook = new_notebook("from llmstream.notebook import *\nensure_ollama()", "await show('Why?')")
-    told, model, answer, line = outputs_of(execute(notebook, tmp_path, OLLAMA_HOST="127.0.0.1:9"))
+    """An error says what to type for a demo, and after that it answers, and the notebook says so."""
+    asked = """
+from llmstream.notebook import Chat, show
+chat = Chat()
+try:
+    await chat.send("Why?")
+except Exception as error:
+    code = str(error).split("`")[1]
+print(f"`{code}`" in chat.markdown())
+"""
+    notebook = new_notebook(asked, "exec(code)\nensure_ollama()", "await show('Why?')")
+    failed, told, model, answer, line = outputs_of(execute(notebook, tmp_path, OLLAMA_HOST="127.0.0.1:9"))
+    assert "True\n" == failed.text
     assert "No Ollama at http://127.0.0.1:9: the demo answers, from llmstream's own pages.\n" == told.text
     assert "'demo:latest'" == model.data["text/plain"]
     assert answer.data["text/markdown"].startswith("I am llmstream's demo, not a language model")

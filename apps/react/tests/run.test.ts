@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { announcement, createRun, type RunStore } from "../src/llmstream";
+import { IDLE } from "../src/llmstream/state";
 import { hasty } from "./collect";
 import { type Answer, created, hangUp, LiveRun, serve, status, stream } from "./server";
 import { answering, body, CANCELLED, events, FAILED, FINISHED, INTERRUPTED, RUN, STARTED, token } from "./streams";
@@ -186,6 +187,48 @@ describe("stop", () => {
     await run.stop();
     expect(await over).toMatchObject({ phase: "cancelled", parts: [{ text: "Hm", open: false }] });
     await expect.poll(() => live.watching).toBe(0);
+  });
+
+  it("while the server is away ends the answer here, says so, and is told when the server is back", async () => {
+    const live = new LiveRun();
+    const served = await serve(live.routes());
+    const run = createRun(hasty(served.url, { maxPauseMs: 50, attempts: 100 }));
+    const over = run.start(ASKED);
+    live.add(STARTED, token("Hal"));
+    await until(run, "Hal");
+    await served.goAway();
+    const told = run.stop();
+    expect(run.getSnapshot().stopping).toBe(true);
+    expect(await over).toMatchObject({ phase: "cancelled", text: "Hal", cancelledBy: "stop", stopping: true });
+    expect(live.ended).toBe(false);
+    await served.comeBack();
+    await told;
+    expect([live.ended, run.getSnapshot().phase, run.getSnapshot().stopping]).toEqual([true, "cancelled", undefined]);
+  });
+
+  it("that nobody answers is told again, also after another question", async () => {
+    const live = new LiveRun();
+    const served = await serve({ ...live.routes(), stop: [() => {}, live.stop] });
+    const run = createRun(hasty(served.url, { stopMs: 50 }));
+    const over = run.start(ASKED);
+    live.add(STARTED, token("Hal"));
+    await until(run, "Hal");
+    const told = run.stop();
+    expect(await over).toMatchObject({ phase: "cancelled", stopping: true });
+    void run.start(ASKED);
+    await told;
+    expect([live.ended, served.of("stop").length]).toEqual([true, 2]);
+  });
+
+  it("that was not told before a reload is told after it", async () => {
+    const live = new LiveRun();
+    live.add(STARTED, token("Hal"));
+    const served = await serve(live.routes());
+    const kept = { ...IDLE, phase: "cancelled", runId: RUN, stopping: true } as const;
+    const run = createRun(hasty(served.url), kept);
+    run.subscribe(() => {});
+    await expect.poll(() => run.latest().stopping).toBeUndefined();
+    expect(live.ended).toBe(true);
   });
 
   it("of an interrupted run ends it, with what the server has of it", async () => {

@@ -36,6 +36,9 @@ export interface Served {
   asked: Asked[];
   /** The requests for one thing. */
   of(what: string): Asked[];
+  /** Everybody's connection is cut, and nobody listens there any more, until it comes back. */
+  goAway(): Promise<void>;
+  comeBack(): Promise<void>;
 }
 
 /** A real HTTP server on a free port, until the test ends. */
@@ -53,15 +56,16 @@ export async function serve(routes: Routes): Promise<Served> {
     const answer = answers[Math.min(of(each.what).length, answers.length) - 1];
     await answer?.(response, each);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(
-    () =>
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  );
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, of };
+  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  const goAway = () =>
+    new Promise<void>((resolve) => {
+      server.close(() => resolve());
+      server.closeAllConnections();
+    });
+  await listen(0);
+  onTestFinished(goAway);
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, asked, of, goAway, comeBack: () => listen(port) };
 }
 
 async function read(request: IncomingMessage): Promise<Asked> {

@@ -1,9 +1,10 @@
-import type { RunState } from "../llmstream";
+import { isActive, type RunState } from "../llmstream";
 import { Sentence } from "./Sentence";
 import { Elapsed } from "./stats";
 
 /** What a person should know of an answer that is not simply complete. */
 export function State({ run }: { run: RunState }) {
+  if (run.stopping && isActive(run)) return <p className="state waiting">Stopping …</p>;
   if (run.connection === "reconnecting") return <p className="state">The connection was lost. Reconnecting …</p>;
   if (run.phase === "starting" || (run.phase === "running" && (run.parts.length === 0 || run.waiting !== undefined))) {
     return (
@@ -23,15 +24,17 @@ export function State({ run }: { run: RunState }) {
     );
   }
   if (run.phase === "cancelled") {
-    const left = run.cancelledBy === "left";
-    return (
-      <p className="state">
-        {left ? "Stopped, because the connection was away for longer than the server waits." : "Stopped here."}
-      </p>
-    );
+    return <p className="state">{stopped(run)}</p>;
   }
   if (run.phase === "interrupted") return <p className="state">It waits for your answer.</p>;
   if (run.phase === "finished" && run.parts.length === 0) return <p className="state">The model answered nothing.</p>;
   if (run.reason === "length") return <p className="state">Cut here, at the length limit.</p>;
   return null;
+}
+
+function stopped({ cancelledBy, stopping }: RunState): string {
+  if (stopping) return "Stopped here. The server can't be reached: it is told as soon as it is back.";
+  return cancelledBy === "left"
+    ? "Stopped, because the connection was away for longer than the server waits."
+    : "Stopped here.";
 }

@@ -43,6 +43,8 @@ export interface ClientOptions {
   maxPauseMs?: number;
   /** A connection that is silent for so long is dead, in milliseconds; the server's heartbeat comes every 15 s. */
   silenceMs?: number;
+  /** A stop that is not answered for so long did not arrive, in milliseconds. */
+  stopMs?: number;
 }
 
 export type Connection = "connecting" | "open" | "reconnecting";
@@ -68,8 +70,11 @@ export interface Client {
   follow(run: string, options?: FollowOptions): AsyncGenerator<(RunEvent | ResetEvent)[], void, void>;
   /** Start a run that begins with what a run said that was cut, and goes on from there; its id. Sent once, too. */
   continueRun(run: string): Promise<string>;
-  /** End a run and free the model; false where it had ended. */
-  stop(run: string): Promise<boolean>;
+  /**
+   * End a run and free the model; false where it had ended. A server that is away is told again when it is back, as
+   * patiently as a run is followed; `onAway` is called when that begins.
+   */
+  stop(run: string, onAway?: () => void): Promise<boolean>;
 }
 
 /** What came at once: the events that are new, the number of the last of them, and how to go on after it. */
@@ -94,12 +99,13 @@ const unreachable = () => {
 /** A client of an llmstream server. */
 export function createClient(options: ClientOptions = {}): Client {
   const base = (options.url ?? ".").replace(/\/$/, "");
-  const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000 } = options;
+  const { headers = {}, attempts = 8, maxPauseMs = 8000, silenceMs = 45_000, stopMs = 5000 } = options;
   const request = options.fetch ?? ((input, init) => fetch(input, init));
 
-  async function post(path: string, body?: RunRequest): Promise<Response> {
+  async function post(path: string, body?: RunRequest, signal: AbortSignal | null = null): Promise<Response> {
     const sent = body && { headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify(body) };
-    const response = await request(`${base}/runs${path}`, { method: "POST", headers, ...sent }).catch(unreachable);
+    const what = { method: "POST", headers, signal, ...sent };
+    const response = await request(`${base}/runs${path}`, what).catch(unreachable);
     if (!response.ok) throw await errorOf(response);
     return response;
   }
@@ -112,7 +118,24 @@ export function createClient(options: ClientOptions = {}): Client {
 
   const start = async (body: RunRequest) => startedBy(await post("", body));
   const continueRun = async (run: string) => startedBy(await post(`/${run}/continue`));
-  const stop = async (run: string) => (await post(`/${run}/stop`)).status === 202;
+
+  /** The pause behind so many failures; with jitter, so that a thousand pages do not come back in the same instant. */
+  const pauseMs = (failures: number) => Math.min(maxPauseMs, 250 * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
+
+  async function stop(run: string, onAway?: () => void): Promise<boolean> {
+    for (let failures = 1; ; failures += 1) {
+      const limit = limitOf(stopMs);
+      try {
+        return (await post(`/${run}/stop`, undefined, limit.signal)).status === 202;
+      } catch (error) {
+        if (!(error instanceof LlmstreamError && error.retryable) || failures > attempts) throw error;
+        if (failures === 1) onAway?.();
+        await pause(Math.max(error.retryAfterMs ?? 0, pauseMs(failures)), undefined, true);
+      } finally {
+        limit.end();
+      }
+    }
+  }
 
   async function* follow(run: string, { after = 0, signal, onConnection }: FollowOptions = {}) {
     let failures = 0;
@@ -139,9 +162,7 @@ export function createClient(options: ClientOptions = {}): Client {
       failures += 1;
       if (failures > attempts) throw new LlmstreamError("lost", LOST, { retryable: true });
       onConnection?.("reconnecting");
-      // Jitter, so that a thousand pages do not come back to a restarted server in the same instant.
-      const backoff = Math.min(maxPauseMs, 250 * 2 ** (failures - 1)) * (0.5 + Math.random() / 2);
-      await pause(Math.max(wait, backoff), signal, wait === 0);
+      await pause(Math.max(wait, pauseMs(failures)), signal, wait === 0);
     }
   }
 
@@ -186,7 +207,7 @@ export function createClient(options: ClientOptions = {}): Client {
 }
 
 /** A signal that aborts with the given one, at the end, or when it has not been renewed for so long. */
-function limitOf(firstMs: number, signal: AbortSignal | undefined) {
+function limitOf(firstMs: number, signal?: AbortSignal) {
   const abort = new AbortController();
   const leave = () => abort.abort();
   let timer = setTimeout(leave, firstMs);

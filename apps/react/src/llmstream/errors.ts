@@ -51,6 +51,7 @@ export async function errorOf(response: Response): Promise<LlmstreamError> {
   } catch {
     // A proxy's page, not the server's own answer.
   }
-  const message = `The server answered with status ${status}.${hint(WRONG_ADDRESS)}`;
+  const isProxy = status > 500; // which has no server behind it
+  const message = `The server answered with status ${status}.${hint(isProxy ? "Is it running?" : WRONG_ADDRESS)}`;
   return new LlmstreamError("http", message, { retryable: status === 429 || status >= 500, status, retryAfterMs });
 }

@@ -16,7 +16,7 @@ export interface RunStore {
   start(request: RunRequest): Promise<RunState>;
   /** Follow a run that was started elsewhere or before; `from` is a state to go on from. */
   watch(runId: string, from?: RunState): Promise<RunState>;
-  /** End the run and free the model; what came is kept. */
+  /** End the run and free the model; what came is kept. At once, also where the server is away: it is told later. */
   stop(): Promise<void>;
   /** After the connection was lost: go on with the same run. */
   reconnect(): Promise<RunState>;
@@ -87,9 +87,9 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
         void client.stop(runId).catch(() => {}); // nobody wants it any more
         return state;
       }
-      if (stopping) await client.stop(runId);
-      if (mine !== epoch) return state;
       set({ ...state, phase: "running", runId });
+      if (stopping) await tell(runId, mine);
+      if (mine !== epoch || isOver(state)) return state;
     } catch (error) {
       if (mine !== epoch) return state;
       state = back ?? state;
@@ -142,19 +142,30 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   async function stop(): Promise<void> {
     const mine = epoch;
     stopping = true;
-    const { runId } = state;
+    if (!(isActive(state) || state.phase === "lost")) return;
+    set({ ...state, stopping: true });
     // Without an id, `start` sees to it when it has one.
-    if (runId === undefined || !(isActive(state) || state.phase === "lost")) return;
-    try {
-      await client.stop(runId);
-      // Nobody follows it: what the server has of it, and its end, are still to be fetched.
-      if (mine === epoch) await reconnect();
-    } catch {
-      // It can't be told; when nobody follows it, it ends by itself.
-      if (mine !== epoch) return;
+    if (state.runId !== undefined) await tell(state.runId, mine);
+    // Nobody follows it: what the server has of it, and its end, are still to be fetched.
+    if (mine === epoch) await reconnect();
+  }
+
+  /** Tells the server to end a run. While it is away the answer ends here; when nobody follows a run, it ends, too. */
+  async function tell(runId: string, mine: number): Promise<void> {
+    const end = () => {
+      if (mine !== epoch || isOver(state)) return;
       following?.abort();
-      set({ ...closed(state), phase: "cancelled", cancelledBy: "stop" });
+      set({ ...closed(state), phase: "cancelled", cancelledBy: "stop", stopping: true });
+    };
+    try {
+      await client.stop(runId, end);
+    } catch (error) {
+      end();
+      if ((error as Partial<LlmstreamError>).status !== 404) return;
     }
+    if (mine !== epoch || !isOver(state) || !state.stopping) return;
+    const { stopping: _, ...told } = state;
+    set(told);
   }
 
   function reconnect(): Promise<RunState> {
@@ -184,6 +195,7 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     if (left) {
       left = false;
       if (isActive(state) && state.runId !== undefined) void follow();
+      if (state.stopping && state.runId !== undefined) void tell(state.runId, epoch);
     }
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0) return;

@@ -75,6 +75,8 @@ export interface RunState {
   usage?: Usage;
   timings?: Timings;
   cancelledBy?: string;
+  /** A stop is on its way; in a phase that is over: the server could not be told yet, and the run may go on there. */
+  stopping?: true;
   /** What a person is asked for, where the phase is `interrupted`. */
   interrupts?: readonly Interrupt[];
   error?: Failure;
@@ -121,7 +123,7 @@ export function applyEvents(state: RunState, events: readonly (RunEvent | ResetE
 
 /** The state with nothing growing any more. */
 export function closed(state: RunState): RunState {
-  const { waiting: _, ...rest } = state;
+  const { waiting: _, stopping: _s, ...rest } = state;
   const parts = rest.parts.map((part) => ("open" in part ? { ...part, open: false } : part));
   return { ...rest, connection: "closed", parts };
 }
