@@ -93,7 +93,7 @@ describe("a reset", () => {
 
 describe("a refusal of the question", () => {
   it.each([
-    ["localhost", "The server answered with status 404. Is it llmstream's address?"],
+    ["localhost", "The server answered with status 404. Does llmstream run there?"],
     ["chat.example.com", "The server answered with status 404."],
   ])(
     "that is not the server's own helps a developer, and spares the people of a site: %s",

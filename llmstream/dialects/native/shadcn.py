@@ -39,7 +39,6 @@ def registry_item() -> dict[str, Any]:
         "type": "registry:item",
         "title": "llmstream",
         "description": package["description"],
-        "dependencies": [f"{name}@{version}" for name, version in package["dependencies"].items()],
         "files": [_file(path) for path in sorted(folder.iterdir()) if path.suffix in (".ts", ".md")],
         "docs": _DOCS,
     }

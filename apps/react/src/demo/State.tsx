@@ -33,7 +33,7 @@ export function State({ run }: { run: RunState }) {
 }
 
 function stopped({ cancelledBy, stopping }: RunState): string {
-  if (stopping) return "Stopped here. The server can't be reached: it is told as soon as it is back.";
+  if (stopping) return "Stopped here, while the server could not be reached.";
   return cancelledBy === "left"
     ? "Stopped, because the connection was away for longer than the server waits."
     : "Stopped here.";

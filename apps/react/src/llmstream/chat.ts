@@ -1,6 +1,6 @@
 import type { Client, ContentPart, Message, RunRequest } from "./client.js";
-import { createRun, page, randomId } from "./run.js";
-import { closed, IDLE, isActive, type RunState } from "./state.js";
+import { createRun, randomId } from "./run.js";
+import { IDLE, isActive, type RunState } from "./state.js";
 
 /** The answers to an interrupted run, by the ids of its interrupts. */
 export type Answers = Record<string, unknown>;
@@ -114,7 +114,7 @@ export function createChat(options: ChatOptions): ChatStore {
   /** A new answer behind these messages, which `go` begins. */
   function answer(before: readonly ChatMessage[], go: () => void, answers?: Answers): void {
     const message: ChatMessage = { id: nextId(before), role: "assistant", run: IDLE };
-    state = toState([...before.map(left), answers === undefined ? message : { ...message, answers }]);
+    state = toState([...before, answers === undefined ? message : { ...message, answers }]);
     go();
   }
 
@@ -174,12 +174,12 @@ export function createChat(options: ChatOptions): ChatStore {
     listeners.add(listener);
     if (listeners.size === 1) {
       leaveRun = run.subscribe(onRun);
-      page()?.addEventListener("pagehide", save);
+      globalThis.window?.addEventListener("pagehide", save);
     }
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0) return;
       leaveRun();
-      page()?.removeEventListener("pagehide", save);
+      globalThis.window?.removeEventListener("pagehide", save);
     };
   }
 
@@ -201,11 +201,6 @@ function lastRun(messages: readonly ChatMessage[]): RunState | undefined {
 function withRun(messages: readonly ChatMessage[], run: RunState): readonly ChatMessage[] {
   const last = messages.at(-1);
   return last?.role !== "assistant" || last.run === run ? messages : [...messages.slice(0, -1), { ...last, run }];
-}
-
-/** A message behind which another one stands: whether the server was told to stop is not followed any more. */
-function left(message: ChatMessage): ChatMessage {
-  return message.role === "user" || !message.run.stopping ? message : { ...message, run: closed(message.run) };
 }
 
 function nextId(messages: readonly ChatMessage[]): number {

@@ -1,7 +1,7 @@
-import { createParser } from "eventsource-parser";
 import { errorOf, forgotten, hint, LlmstreamError, WRONG_ADDRESS } from "./errors.js";
 import { isTerminal, type ResetEvent, type RunEvent } from "./events.js";
 import { pause } from "./pause.js";
+import { messagesIn } from "./sse.js";
 
 /** A text or an image of a message. */
 export type ContentPart = { type: "text"; text: string } | { type: "image_url"; image_url: { url: string } };
@@ -72,7 +72,7 @@ export interface Client {
   continueRun(run: string): Promise<string>;
   /**
    * End a run and free the model; false where it had ended. A server that is away is told again when it is back, as
-   * patiently as a run is followed; `onAway` is called when that begins.
+   * patiently as a run is followed; `onAway` is called at each try that fails.
    */
   stop(run: string, onAway?: () => void): Promise<boolean>;
 }
@@ -124,15 +124,13 @@ export function createClient(options: ClientOptions = {}): Client {
 
   async function stop(run: string, onAway?: () => void): Promise<boolean> {
     for (let failures = 1; ; failures += 1) {
-      const limit = limitOf(stopMs);
       try {
-        return (await post(`/${run}/stop`, undefined, limit.signal)).status === 202;
+        return (await post(`/${run}/stop`, undefined, AbortSignal.timeout(stopMs))).status === 202;
       } catch (error) {
-        if (!(error instanceof LlmstreamError && error.retryable) || failures > attempts) throw error;
-        if (failures === 1) onAway?.();
-        await pause(Math.max(error.retryAfterMs ?? 0, pauseMs(failures)), undefined, true);
-      } finally {
-        limit.end();
+        const { retryable, retryAfterMs = 0 } = error as LlmstreamError;
+        if (!retryable || failures > attempts) throw error;
+        onAway?.();
+        await pause(Math.max(retryAfterMs, pauseMs(failures)), undefined, true);
       }
     }
   }
@@ -207,7 +205,7 @@ export function createClient(options: ClientOptions = {}): Client {
 }
 
 /** A signal that aborts with the given one, at the end, or when it has not been renewed for so long. */
-function limitOf(firstMs: number, signal?: AbortSignal) {
+function limitOf(firstMs: number, signal: AbortSignal | undefined) {
   const abort = new AbortController();
   const leave = () => abort.abort();
   let timer = setTimeout(leave, firstMs);
@@ -224,21 +222,6 @@ function limitOf(firstMs: number, signal?: AbortSignal) {
       leave();
     },
   };
-}
-
-/** The data of the messages in a stream, those of one read at once; `onRead` is told of each read. */
-async function* messagesIn(body: ReadableStream<Uint8Array>, onRead: () => void): AsyncGenerator<string[], void, void> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  const found: string[] = [];
-  const parser = createParser({ onEvent: ({ data }) => found.push(data) });
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    onRead();
-    parser.feed(decoder.decode(value, { stream: true }));
-    if (found.length > 0) yield found.splice(0);
-  }
 }
 
 /** The events in these messages that are new, up to the first that does not fit. */

@@ -1,4 +1,4 @@
-export const WRONG_ADDRESS = "Is it llmstream's address?";
+export const WRONG_ADDRESS = "Does llmstream run there?";
 
 /** What an error may tell beside its code and its message. */
 interface More {
@@ -11,18 +11,16 @@ interface More {
 export class LlmstreamError extends Error {
   override name = "LlmstreamError";
   readonly code: string;
-  readonly retryable: boolean;
+  readonly retryable: boolean = false;
   /** The HTTP status, where there was one. */
-  readonly status: number | undefined;
+  declare readonly status: number | undefined;
   /** How long the server asked to wait before the next request, in milliseconds. */
-  readonly retryAfterMs: number | undefined;
+  declare readonly retryAfterMs: number | undefined;
 
-  constructor(code: string, message: string, { retryable = false, status, retryAfterMs }: More = {}) {
+  constructor(code: string, message: string, more: More = {}) {
     super(message);
     this.code = code;
-    this.retryable = retryable;
-    this.status = status;
-    this.retryAfterMs = retryAfterMs;
+    Object.assign(this, more);
   }
 }
 
@@ -51,7 +49,6 @@ export async function errorOf(response: Response): Promise<LlmstreamError> {
   } catch {
     // A proxy's page, not the server's own answer.
   }
-  const isProxy = status > 500; // which has no server behind it
-  const message = `The server answered with status ${status}.${hint(isProxy ? "Is it running?" : WRONG_ADDRESS)}`;
+  const message = `The server answered with status ${status}.${hint(WRONG_ADDRESS)}`;
   return new LlmstreamError("http", message, { retryable: status === 429 || status >= 500, status, retryAfterMs });
 }

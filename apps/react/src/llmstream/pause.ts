@@ -8,7 +8,7 @@ export function pause(ms: number, signal?: AbortSignal, hasty = false): Promise<
       page?.document?.removeEventListener("visibilitychange", over);
       resolve();
     };
-    const page = hasty && typeof window !== "undefined" ? window : undefined;
+    const page = hasty ? globalThis.window : undefined;
     const timer = setTimeout(over, ms);
     signal?.addEventListener("abort", over);
     page?.addEventListener("online", over);

@@ -1,4 +1,4 @@
-import type { RunState } from "./state.js";
+import type { Phase, RunState } from "./state.js";
 
 /** Whether the answer was cut, and the server may be asked to go on with it; it says so where it can't. */
 export function canContinue({ phase, reason, runId, text, error }: RunState): boolean {
@@ -7,21 +7,17 @@ export function canContinue({ phase, reason, runId, text, error }: RunState): bo
   return cut && !refused && runId !== undefined && text.trim() !== "";
 }
 
+const SAID: Partial<Record<Phase, string>> = {
+  idle: "",
+  finished: "The answer is complete.",
+  cancelled: "The answer was stopped.",
+  failed: "The answer is not complete.",
+  lost: "The answer is not complete.",
+  interrupted: "An answer from you is needed.",
+};
+
 /** What a screen reader should say: that an answer begins and how it ends, not every token. */
-export function announcement(state: RunState): string {
-  switch (state.phase) {
-    case "idle":
-      return "";
-    case "finished":
-      return "The answer is complete.";
-    case "cancelled":
-      return "The answer was stopped.";
-    case "failed":
-    case "lost":
-      return "The answer is not complete.";
-    case "interrupted":
-      return "An answer from you is needed.";
-    default:
-      return state.connection === "reconnecting" ? "The connection was lost." : "The answer is being written.";
-  }
+export function announcement({ phase, connection }: RunState): string {
+  const active = connection === "reconnecting" ? "The connection was lost." : "The answer is being written.";
+  return SAID[phase] ?? active;
 }

@@ -157,15 +157,7 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
       following?.abort();
       set({ ...closed(state), phase: "cancelled", cancelledBy: "stop", stopping: true });
     };
-    try {
-      await client.stop(runId, end);
-    } catch (error) {
-      end();
-      if ((error as Partial<LlmstreamError>).status !== 404) return;
-    }
-    if (mine !== epoch || !isOver(state) || !state.stopping) return;
-    const { stopping: _, ...told } = state;
-    set(told);
+    await client.stop(runId, end).catch(end);
   }
 
   function reconnect(): Promise<RunState> {
@@ -191,15 +183,14 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
 
   function subscribe(listener: () => void): () => void {
     listeners.add(listener);
-    if (listeners.size === 1) page()?.addEventListener("online", reconnect);
+    if (listeners.size === 1) globalThis.window?.addEventListener("online", reconnect);
     if (left) {
       left = false;
       if (isActive(state) && state.runId !== undefined) void follow();
-      if (state.stopping && state.runId !== undefined) void tell(state.runId, epoch);
     }
     return () => {
       if (!listeners.delete(listener) || listeners.size > 0) return;
-      page()?.removeEventListener("online", reconnect);
+      globalThis.window?.removeEventListener("online", reconnect);
       const mine = epoch;
       // Later, because React's StrictMode leaves and comes back at once.
       setTimeout(() => listeners.size === 0 && mine === epoch && leave(), 0);
@@ -223,10 +214,6 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     retry,
     continueRun,
   };
-}
-
-export function page(): Window | undefined {
-  return typeof window === "undefined" ? undefined : window;
 }
 
 export function randomId(): string {

@@ -75,7 +75,7 @@ export interface RunState {
   usage?: Usage;
   timings?: Timings;
   cancelledBy?: string;
-  /** A stop is on its way; in a phase that is over: the server could not be told yet, and the run may go on there. */
+  /** A stop is on its way; in a phase that is over: the server could not be reached when it was stopped. */
   stopping?: true;
   /** What a person is asked for, where the phase is `interrupted`. */
   interrupts?: readonly Interrupt[];
