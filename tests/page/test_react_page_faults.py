@@ -11,6 +11,7 @@ from llmstream.fastapi import create_app
 from llmstream.ollama_server.backend import ChatRequest, Model, OllamaError
 from llmstream.settings import Settings
 from tests.support.browser import CuttingProxy
+from tests.support.faultkit import eventually
 from tests.support.npm import NOBODY
 from tests.support.page import ANSWER, HALF, QUESTION, Held, Pages, site
 from tests.support.serving import generations, serving
