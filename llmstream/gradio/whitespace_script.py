@@ -4,9 +4,9 @@ The `marked` that Gradio 6 brings takes a word in angle brackets for HTML, which
 definitions of links and cells behind a table's last column, and turns the tabs at the beginning of every line into
 spaces, in code as well, so that a Makefile copied from the page is broken. Prism, which colours code, takes no-break
 spaces for spaces. Gradio itself looks for formulas in code, and knows no `$…$` that leaves prices alone. There are no
-settings for it, so the script steps in where they ask for just that: the formulas in Gradio's markdown-code,
-`blockTokens` and the rules of marked, `util.encode` of Prism, as bundled in Gradio's templates/frontend/assets. The
-text itself stays as it is, for copying, editing and asking.
+settings for it, so the script steps in where they ask for just that: the formulas in Gradio's markdown-code, and their
+delimiters where it makes rules of them, `blockTokens` and the rules of marked, `util.encode` of Prism, as bundled in
+Gradio's templates/frontend/assets. The text itself stays as it is, for copying, editing and asking.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ KEEP_TEXT = r"""() => {
   if (window.llmstreamKeepsText) return;
   window.llmstreamKeepsText = true;
   const TABS = "^( *)(\\t+)", NO_BREAK_SPACE = "\\u00a0", PLACE = "%%%LATEX_BLOCK_(\\d+)%%%";
+  const ESCAPED = "[-\\/\\\\^$*+?.()|[\\]{}]", MATH = ["$$", "\\[", "\\]", "\\(", "\\)"], NEVER = "(?!)";
   const [FIRST, ...OTHERS] = ["\\$\\$", "\\\\\\[", "\\\\\\("].map((left) => left + "([\\s\\S]+?)");
   const RULES = ["^ {0,3}(?:<(script|pre|", "^ {0,3}\\[(", "^<!--"];  // of HTML and definitions
   const OPENING = /^((?:[ \t>]|[-*+][ \t]|\d+[.)][ \t])*)(`{3,}(?=[^`]*$)|~{3,})/;
@@ -121,6 +122,8 @@ KEEP_TEXT = r"""() => {
         try { return by(all, number) ?? all; } catch { return all; }  // the model's own
       });
     }
+    // Formulas outside of code have their places by then: it would look in code too, and drop what stands before one.
+    if (source === ESCAPED && MATH.includes(String(this))) return NEVER;
     return source === NO_BREAK_SPACE ? String(this) : replace.call(this, pattern, by);
   };
 }"""
