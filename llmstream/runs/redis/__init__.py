@@ -10,5 +10,5 @@ names          request keys, chats and questions
 remote_watchers, callers       who watches a run in any process, and how many runs a caller has
 uncertain_creates              runs whose creation was sent, and never answered
 address, connection, scripts, keys, codec   how to talk to Redis, and what is in it
-acl_check, report              whether it can be used, and what `llmstream doctor` tells of it
+start_check, report            whether it can be used, and what `llmstream doctor` tells of it
 """

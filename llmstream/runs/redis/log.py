@@ -26,6 +26,7 @@ from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.remote_watchers import Leaving
 from llmstream.runs.redis.scripts import ASK
+from llmstream.runs.redis.start_check import check, reach
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.uncertain_creates import Doubts
 from llmstream.runs.redis.writer import Writer
@@ -93,7 +94,7 @@ class RedisLog(RunLog):
 
     async def start(self) -> None:
         self._begin()
-        if warning := await self.link.check():
+        if warning := await check(self.link, self._keys, self.node):
             logger.warning("the store at %s: %s", self.link.address, warning)
 
     def health(self) -> dict[str, object]:
@@ -142,6 +143,9 @@ class RedisLog(RunLog):
         self._begin()
         if run.key is not None and (found := await self.local.find(run.caller, run.key, run.fingerprint)) is not None:
             return found
+        if self.link.version is None:  # nobody has called `start`
+            await reach(self.link)
+            await self.start()
         owned = self.writer.owned[run.id] = Owned(run, self._keys.of(run))
         try:
             if run.caller_limit:

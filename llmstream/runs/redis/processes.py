@@ -15,7 +15,6 @@ from typing import Any
 
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
 from llmstream.events import failed
-from llmstream.runs.redis.acl_check import trial
 from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
@@ -69,7 +68,6 @@ class Nodes:
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
         link.probe = self._beat
-        link.trial = trial(keys, node)
         subscription.add(keys.node(node), lambda: None, self._hear)
 
     @property
