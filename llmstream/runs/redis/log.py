@@ -79,7 +79,7 @@ class RedisLog(RunLog):
             self._leaving = Leaving(link, self.local, writer, nodes)
             self._elsewhere = Elsewhere(link, keys, nodes, reader, settings.lease_s)
             reader.order = nodes.order
-            nodes.on_unwatched = self._leaving.unwatched
+            nodes.on_unwatched, nodes.take_back = self._leaving.unwatched, self._doubts.take_back
             writer.question = lambda run_id: stored(self.local.asked(run_id))
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
             link.on_cut = writer.compare

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
@@ -50,6 +51,7 @@ class Nodes:
     ) -> None:
         self.probe_failures = 0
         self.on_unwatched: Callable[[str], None] = lambda run_id: None
+        self.take_back: Callable[[str], Awaitable[bool]]
         self._link = link
         self._keys = keys
         self._node = node
@@ -141,7 +143,7 @@ class Nodes:
             elif now - mirror.read_at > mirror.silent_s:
                 mirror.read_at, mirror.silent_s = now, min(2 * mirror.silent_s, 5 * self._lease_s)
                 self._reader.read(mirror)
-                if mirror.silent_s >= 5 * self._lease_s:  # an owner that does not know the run says so
+                if mirror.silent_s >= 4 * self._lease_s:  # an owner that does not know the run says so
                     self.order(mirror.owner, f"s {mirror.run_id}")
 
     # --- orders
@@ -151,10 +153,8 @@ class Nodes:
         self._link.spawn(self._order(node, order))
 
     async def _order(self, node: str, order: str) -> None:
-        try:
+        with suppress(StoreUnavailable):
             await self._link.command("PUBLISH", self._keys.node(node), order)
-        except StoreUnavailable:
-            return
 
     def _hear(self, order: bytes) -> None:
         """Obeys an order: x <run> <by>: end it. l <run>: its last watcher there left. s <run>: store it. p: a probe."""
@@ -239,10 +239,10 @@ class Nodes:
 
     async def _disown(self, run_id: str) -> None:
         """Ends a run that is said to be this process's, which has forgotten it: an old copy of the store came back."""
-        try:
+        with suppress(StoreUnavailable, KeyError):
+            if await self.take_back(run_id):
+                return  # nobody was told that it had begun
             owner, state = await self._link.command("HMGET", self._keys.meta(run_id), "o", "s")
             if owner == self._node.encode() and state == b"":
                 numbers = await self._numbers([run_id])
                 await self.reap(run_id, self._node, numbers[run_id])
-        except (StoreUnavailable, KeyError):
-            return
