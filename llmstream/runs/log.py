@@ -109,6 +109,9 @@ class RunLog(ABC):
     async def info(self, run_id: str) -> RunInfo | None:
         """The facts known of a run; None for one that is unknown or forgotten."""
 
+    async def settle(self, run_id: str) -> None:  # noqa: B027 - most logs have nothing to do
+        """Waits for the end of a run whose owner seems to have died, until that is sure; for no other."""
+
     @abstractmethod
     def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
         """The events after number `after`, and then those to come.

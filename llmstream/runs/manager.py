@@ -119,7 +119,7 @@ class Runs:
         fingerprint = f"continue {run_id}"
         if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
             return earlier
-        if not (await (cut := await self.get(run_id, caller=caller)).position())[0]:
+        if not await (cut := await self.get(run_id, caller=caller)).has_ended():
             raise StillRunning("This run still goes on. Follow it, or stop it before you continue it.")
         events, _ = await cut.recorded()
         text = cut_text(run_id, events)

@@ -86,6 +86,11 @@ class Run:
             raise RunNotFound
         return info.ended, info.last
 
+    async def has_ended(self) -> bool:
+        """True if the run has ended; where its owner seems to have died, waits until that is sure."""
+        await self._log.settle(self.id)
+        return (await self.position())[0]
+
     async def stop(self, by: CancelledBy = "stop") -> bool:
         """Ends the run and frees the model; False where it had ended."""
         return await self._log.cancel(self.id, by)

@@ -146,7 +146,9 @@ def chatting(url: str, upstream: DemoOllama) -> Iterator[str]:
 
 def goes_on(url: str, cut: str) -> None:
     """An answer whose process died is continued, in its chat, too; another one is not known."""
-    more = post(f"{url}/runs/{cut}/continue").json()["run_id"]
+    response = post(f"{url}/runs/{cut}/continue")
+    assert 201 == response.status_code, response.text
+    more = response.json()["run_id"]
     events = followed(url, more)
     assert [Continued(cut)] == [event for event in events if isinstance(event, Continued)]
     assert COUNT == "".join(event.text for event in events if isinstance(event, Token))
@@ -157,7 +159,7 @@ def goes_on(url: str, cut: str) -> None:
 def test_processes_that_end(tmp_path: Path) -> None:
     """One that is told to stop sends its watchers elsewhere; of one that is killed a strict client hears once.
 
-    What it had said is continued elsewhere.
+    What it had said is continued elsewhere; who asks for that too early waits, and is not sent away.
     """
     with replicated(tmp_path) as replicas:
         one, two, three = replicas.processes
@@ -177,6 +179,8 @@ def test_processes_that_end(tmp_path: Path) -> None:
             chat.until(lambda exchange: b"two" in exchange.body)
             assert 409 == post(f"{two.url}/runs/{cut}/continue").status_code
             one.process.kill()
+            one.process.wait()
+            goes_on(two.url, cut)
             chat.until(lambda exchange: b"owner_lost" in exchange.body)
             assert 0 < replicas.store.client.pttl(f"llmstream:1:{{{cut}}}:q") <= 600_000
             there.until(lambda exchange: b"owner_lost" in exchange.body)
@@ -189,7 +193,6 @@ def test_processes_that_end(tmp_path: Path) -> None:
         assert 204 == get(f"{two.url}/runs/{run}/events", headers={"last-event-id": str(last.id)}).status_code
         snapshot = get(f"{two.url}/runs/{run}").json()
         assert ("failed", " 1 2 3", END_OF_LOST) == (snapshot["state"], snapshot["text"], snapshot["last_id"])
-        goes_on(two.url, cut)
 
 
 def test_a_process_that_is_told_to_stop_tells_everybody(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.support.lacking import lacking
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, MakeLog, follow, new, tokens, until
+from tests.support.redis_way import Way
 
 RIGHTS = (ROOT / "docs" / "deploy.md").read_text().split("ACL SETUSER llmstream ")[1].split("\n")[0].split()
 
@@ -95,6 +96,38 @@ async def test_rights_on_other_names(server: RedisServer, process: MakeLog) -> N
         server.client.execute_command("ACL", "SETUSER", name, "resetchannels", *rights)
         with pytest.raises(SettingsError, match=where):
             await process(redis_url=f"redis://{name}:secret@127.0.0.1:{server.port}").start()
+
+
+def cluster(folder: Path) -> RedisServer:
+    """A server that is the whole of a cluster."""
+    return RedisServer(folder, "cluster-enabled yes", f"cluster-port {free_port()}")
+
+
+@pytest.mark.parametrize("slots", [range(2**14), range(2**13), range(0)], ids=["all of it", "half", "nothing"])
+async def test_a_cluster_is_refused(tmp_path: Path, process: MakeLog, slots: range) -> None:
+    """Whatever it has of the keys, at the start or, where nobody starts a log, before the first run."""
+    with cluster(tmp_path) as server:
+        if slots:
+            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[-1])
+        log = process(redis_url=server.url)
+        for begin in (log.start, lambda: log.create(new())):
+            with pytest.raises(SettingsError, match="is a Redis Cluster, or a proxy to one") as refused:
+                await begin()
+            assert "cluster mode off" in str(refused.value)
+            assert "redis+sentinel://" in str(refused.value)
+        await log.aclose()
+
+
+async def test_a_cluster_behind_one_address_is_refused(tmp_path: Path, process: MakeLog) -> None:
+    """A service may hide what it is; that it can't take the keys of several runs at once tells."""
+    with cluster(tmp_path) as server:
+        server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 2**14 - 1)
+        async with Way(server.port) as way:
+            way.say(b"_mode:cluster", b"_mode:service")
+            log = process(redis_url=way.url)
+            with pytest.raises(SettingsError, match="is a Redis Cluster, or a proxy to one"):
+                await log.start()
+            await log.aclose()
 
 
 async def test_a_full_store_can_be_started_with(server: RedisServer, process: MakeLog) -> None:

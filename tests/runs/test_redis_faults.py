@@ -12,15 +12,22 @@ from llmstream.errors import (
     StoreUnavailable,
 )
 from llmstream.events import CancelledBy, Failed
-from llmstream.runs.log import END_OF_LOST, RunLog
+from llmstream.runs.log import END_OF_LOST
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
-
-
-async def has(log: RunLog, last: int) -> bool:
-    """True if so many events of the run are stored, as a process that does not own it sees it."""
-    info = await log.info("r")
-    return info is not None and info.last >= last
+from tests.support.redis_runs import (
+    END,
+    LEASE_S,
+    MakeLog,
+    child,
+    collect,
+    follow,
+    has,
+    is_whole,
+    new,
+    says,
+    tokens,
+    until,
+)
 
 
 async def test_an_owner_that_is_killed_is_told_to_all(server: RedisServer, process: MakeLog) -> None:
@@ -101,6 +108,22 @@ async def test_a_run_of_a_dead_owner_ends_when_it_is_asked_for(server: RedisServ
         return info is not None and info.ended
 
     await until(has_ended)
+
+
+async def test_who_waits_for_the_end_of_a_dead_owner_has_it(server: RedisServer, process: MakeLog) -> None:
+    """Who wants to go on with its answer waits until it is over; of an owner that lives nobody waits for anything."""
+    log = process()
+    await log.create(new("here"))
+    with child(server, 5) as owner:
+        await says(owner, "5")
+        for run_id in ("r", "here", "nobody", "no name"):
+            await asyncio.wait_for(log.settle(run_id), LEASE_S)
+        owner.kill()
+        owner.wait()
+        await asyncio.wait_for(log.settle("r"), 3 * LEASE_S + 5)
+    info = await log.info("r")
+    assert info is not None
+    assert info.ended
 
 
 async def test_a_watcher_that_is_killed_watches_no_more(server: RedisServer, process: MakeLog) -> None:
@@ -288,15 +311,20 @@ async def test_a_creation_that_was_not_answered_is_taken_back(server: RedisServe
     assert "again" == await owner.create(new("again", key="k", fingerprint="f"))
 
 
-async def test_an_old_copy_of_a_run_is_ended_by_its_owner(server: RedisServer, process: MakeLog) -> None:
-    """A run that its owner knows no more, because an old copy of the store came back, does not hang."""
-    owner, other = process(), process()
+@pytest.mark.parametrize("followed", ["0", "1"])
+async def test_an_old_copy_of_a_run_is_ended_by_its_owner(server: RedisServer, process: MakeLog, followed: str) -> None:
+    """A run that its owner knows no more, because an old copy of the store came back, does not hang.
+
+    followed: whether somebody elsewhere did so when the copy was made; then nobody tells the owner of the next ones.
+    """
+    owner, other = process(lease_s=0.3), process(lease_s=0.3)
     await owner.create(new())
     owner.append("r", tokens(1, 5))
     await owner.stored()
     keys = ("llmstream:1:{r}", "llmstream:1:{r}:e")
     for key in keys:
         server.client.restore(key.replace("{r}", "{old}"), 600_000, server.client.dump(key))
+    server.client.hset("llmstream:1:{old}", "r", followed)
     assert 5 == is_whole(await asyncio.wait_for(collect(other, id="old"), 20 * LEASE_S))
 
 

@@ -83,6 +83,22 @@ async def test_a_key_whose_creation_is_in_doubt_starts_a_run(server: RedisServer
         await owner.aclose()
 
 
+async def test_who_follows_a_run_in_doubt_is_told_to_ask_again(server: RedisServer, process: MakeLog) -> None:
+    """Nothing of it was lost, for it never began: its key is free again, for whoever asks for it next."""
+    other = process()
+    async with Way(server.port) as way:
+        owner = process(redis_url=way.url, lease_s=60)
+        await owner.start()
+        way.cut("after", "after", "before", "before")
+        with pytest.raises(StoreUnavailable):
+            await owner.create(new("k", key="k", fingerprint="f"))
+        assert "k" == await other.create(new("k2", key="k", fingerprint="f"))
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(collect(other, id="k"), 20)
+        assert "k3" == await other.create(new("k3", key="k", fingerprint="f"))
+        await owner.aclose()
+
+
 async def test_an_ended_run_is_repaired_after_a_short_cut(server: RedisServer, process: MakeLog) -> None:
     """Connections that are cut may lead to a store that lacks something, also where it answers at once."""
     owner, other = process(), process()

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from llmstream.errors import RunNotFound, StoreUnavailable
 from llmstream.events import Failed
 from llmstream.runs.log import PositionLost
 from llmstream.runs.redis.log import RedisLog
+from llmstream.runs.redis.scripts import LOOK
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
 from tests.support.redis_way import Way
 
+MIRRORS = int(os.environ.get("LLMSTREAM_TEST_MIRRORS", "200"))
 KEYS = ("llmstream:1:{r}", "llmstream:1:{r}:e")
 
 
@@ -95,6 +99,12 @@ def _rotated(server: RedisServer) -> Callable[[], object]:
     return lambda: server.client.execute_command("ACL", "SETUSER", "us", ">secret")
 
 
+def _forbidden(server: RedisServer) -> Callable[[], object]:
+    """It answers whoever asks whether it is there, and refuses all else."""
+    server.client.execute_command("ACL", "SETUSER", "us", "-evalsha")
+    return lambda: server.client.execute_command("ACL", "SETUSER", "us", "+evalsha")
+
+
 @pytest.mark.parametrize(
     "refuse",
     [
@@ -104,12 +114,19 @@ def _rotated(server: RedisServer) -> Callable[[], object]:
         pytest.param(_busy, id="BUSY"),
         pytest.param(_stopped, id="silent"),
         pytest.param(_rotated, id="another password"),
+        pytest.param(_forbidden, id="NOPERM"),
     ],
 )
 async def test_a_store_that_refuses_is_as_one_that_is_away(
-    server: RedisServer, process: MakeLog, refuse: Callable[[RedisServer], Callable[[], object]]
+    server: RedisServer,
+    process: MakeLog,
+    caplog: pytest.LogCaptureFixture,
+    refuse: Callable[[RedisServer], Callable[[], object]],
 ) -> None:
-    """Answers go on here, new runs are refused; when it is mended, everybody elsewhere gets all of it."""
+    """Answers go on here, new runs are refused; when it is mended, everybody elsewhere gets all of it.
+
+    Each process says so once, and once that it is over.
+    """
     server.client.execute_command("ACL", "SETUSER", "us", "on", ">secret", "~*", "&*", "+@all")
     url = f"redis://us:secret@127.0.0.1:{server.port}"
     owner, other = (process(redis_url=url, store_timeout_s=0.5) for _ in range(2))
@@ -126,22 +143,53 @@ async def test_a_store_that_refuses_is_as_one_that_is_away(
     await owner.close("r")
     assert [*tokens(1, 30), END] == await asyncio.wait_for(elsewhere, 20)
     assert [*tokens(1, 30), END] == await collect(process())
+    said = [record.getMessage() for record in caplog.records if "the store at" in record.getMessage()]
+    assert 1 <= sum("is away" in line for line in said) <= 2 >= sum("is back" in line for line in said)
+
+
+def _is_rewritten(server: RedisServer) -> bool:
+    told = server.client.info("persistence")
+    return not told["aof_rewrite_in_progress"] and not told["aof_rewrite_scheduled"]
+
+
+def _is_loading(server: RedisServer) -> bool:
+    try:
+        return bool(server.another_client().ping()) and False
+    except redis.exceptions.BusyLoadingError:
+        return True
+    except redis.exceptions.ConnectionError:
+        return False
 
 
 async def test_a_store_that_keeps_a_file_restarts(tmp_path: Path, process: MakeLog) -> None:
-    """Killed and started again with what it wrote: nothing is written twice, nothing is missing."""
-    with RedisServer(tmp_path, "appendonly yes") as server:
+    """Killed and started again with what it wrote: nothing is written twice, nothing is missing.
+
+    While it reads the file, which takes long, it is as away.
+    """
+    with RedisServer(
+        tmp_path, "appendonly yes", "loading-process-events-interval-bytes 1024", "rdbcompression no"
+    ) as server:
+        for number in range(100):
+            server.client.set(str(number), "x" * 1000)
+        server.client.bgrewriteaof()  # of such a file it tells while it reads
+        await until(lambda: asyncio.to_thread(_is_rewritten, server))
         owner, other = (process(redis_url=server.url) for _ in range(2))
         await owner.create(new(key="k", fingerprint="f"))
         owner.append("r", tokens(1, 100))
         elsewhere = await follow(other)
         await owner.stored()
         server.kill()
-        owner.append("r", tokens(101, 200))
-        server.start()
+        owner.append("r", tokens(101, 190))
+        starting = asyncio.create_task(asyncio.to_thread(server.start, "key-load-delay 100000"))
+        await until(lambda: asyncio.to_thread(_is_loading, server))
+        await is_refused(owner)
+        await goes_on(owner, 190)
+        server.another_client().config_set("key-load-delay", 0)
+        await starting
         owner.append("r", [END])
         await owner.close("r")
         assert [*tokens(1, 200), END] == await asyncio.wait_for(elsewhere, 20)
+        await other.link.wait()
         assert "r" == await other.find("", "k", "f")
         for log in (owner, other):
             await log.aclose()
@@ -252,19 +300,26 @@ async def test_who_reads_too_slowly_reads_what_it_missed(server: RedisServer, pr
 
 
 async def test_many_runs_go_on_after_all_connections_were_cut(server: RedisServer, process: MakeLog) -> None:
-    """A herd of followers comes back to the store: each has its whole run, and no further connection is made for it."""
-    owner, other = process(), process()
-    ids = [f"r{number}" for number in range(200)]
-    for run_id in ids:
-        await owner.create(new(run_id))
-        owner.append(run_id, tokens(1, 3))
-    elsewhere = [await follow(other, id=run_id) for run_id in ids]
-    clients = len(server.clients())
-    server.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-    server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    for run_id in ids:
-        owner.append(run_id, [*tokens(4, 6), END])
-        await owner.close(run_id)
-    found: list[Any] = await asyncio.wait_for(asyncio.gather(*elsewhere), 30)
-    assert [[*tokens(1, 6), END]] * len(ids) == found
-    assert len(server.clients()) <= max(clients, 20)
+    """A herd of followers comes back to the store: each has its whole run, and no further connection is made for it.
+
+    No more than four of them read at once.
+    """
+    async with Way(server.port) as way:
+        owner, other = process(), process(redis_url=way.url)
+        ids = [f"r{number}" for number in range(MIRRORS)]
+        for run_id in ids:
+            await owner.create(new(run_id))
+            owner.append(run_id, tokens(1, 3))
+        elsewhere = [await follow(other, id=run_id) for run_id in ids]
+        clients = len(server.clients())
+        way.count(LOOK.sha.encode())
+        server.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        for run_id in ids:
+            owner.append(run_id, [*tokens(4, 6), END])
+            await owner.close(run_id)
+        found: list[Any] = await asyncio.wait_for(asyncio.gather(*elsewhere), 30)
+        assert [[*tokens(1, 6), END]] * len(ids) == found
+        assert 0 < way.most <= 4
+        assert len(server.clients()) <= max(clients, 20)
+        await other.aclose()

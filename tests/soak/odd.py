@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import time
@@ -12,6 +13,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,19 +22,23 @@ import pytest
 from llmstream.demo_ollama import DemoOllama
 from tests.support.command import Process, served
 from tests.support.faultkit import ask, start
-from tests.support.lacking import lacking
+from tests.support.wall_clock import WallClock
 
-FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 SLEEP_S = 60
 SLOW_READERS = 500
 
 
-def stream(server: Process, model: str) -> list[str]:
-    """The kinds of the events of one answer."""
+def events(url: str, model: str) -> list[dict[str, Any]]:
+    """The events of one answer; its status where it has none."""
     with httpx.Client(timeout=120) as client:
-        answer = client.post(f"{server.url}/stream", json={"question": "q", "model": model})
+        answer = client.post(f"{url}/stream", json={"question": "q", "model": model})
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
-    return [json.loads(line)["type"] for line in lines] or [str(answer.status_code)]
+    return [json.loads(line) for line in lines] or [{"type": str(answer.status_code)}]
+
+
+def stream(url: str, model: str) -> list[str]:
+    """The kinds of the events of one answer."""
+    return [event["type"] for event in events(url, model)]
 
 
 def memory_mb(server: Process) -> float:
@@ -66,7 +72,7 @@ async def test_readers_of_a_byte_a_second() -> None:
         done = asyncio.Event()
         readers = [asyncio.create_task(read_slowly(server.url, run, done)) for _ in range(SLOW_READERS)]
         for _ in range(20):
-            kinds = await asyncio.to_thread(stream, server, "demo:tokens-50")
+            kinds = await asyncio.to_thread(stream, server.url, "demo:tokens-50")
             assert "finished" == kinds[-1]
             await asyncio.sleep(1)
         grown = memory_mb(server) - before
@@ -79,22 +85,23 @@ async def test_readers_of_a_byte_a_second() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="a library is preloaded")
 def test_clock_that_jumps(tmp_path: Path) -> None:
     """A day forth and back in the middle of answers: each comes whole."""
-    if not FAKETIME:
-        lacking("libfaketime", "apt-get install libfaketime")
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    environ = {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor() as pool:
-        for name, value in (environ | {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}).items():
-            patch.setenv(name, value)
-        with DemoOllama(tokens_per_s=None, scenarios=True) as upstream, served(upstream) as server:
-            answers = [pool.submit(stream, server, "demo:slow-0.05") for _ in range(8)]
-            for shift in ("+1d", "-1d", "+0"):
-                clock.write_text(shift)
-                time.sleep(0.5)
-                assert "finished" == stream(server, "demo:tokens-50")[-1]
-            assert ["finished"] * 8 == [answer.result()[-1] for answer in answers]
-            assert "finished" == stream(server, "demo:tokens-50")[-1]
+    clock = WallClock(tmp_path)
+    with (
+        DemoOllama(tokens_per_s=None, scenarios=True) as upstream,
+        ThreadPoolExecutor() as pool,
+        clock.process("llmstream", "serve", "--port", "0", "--no-demo", OLLAMA_HOST=upstream.url) as server,
+    ):
+        assert server.stdout is not None
+        (url,) = re.findall(r"listens on (http://\S+)", server.stdout.readline())
+        pool.submit(server.stdout.read)
+        answers = [pool.submit(stream, url, "demo:slow-0.05") for _ in range(8)]
+        for offset, days in (("+1d", 1), ("-1d", -1), ("+0", 0)):
+            clock.set(offset)
+            time.sleep(0.5)
+            first, *_, last = events(url, "demo:tokens-50")
+            assert ("finished", days) == (last["type"], round((first["created_at"] - time.time()) / 86400))
+        assert ["finished"] * 8 == [answer.result()[-1] for answer in answers]
+        assert "finished" == stream(url, "demo:tokens-50")[-1]
 
 
 def test_machine_that_sleeps() -> None:
@@ -102,7 +109,7 @@ def test_machine_that_sleeps() -> None:
     times = {"token_timeout_s": "20", "first_token_timeout_s": "20", "send_timeout_s": "20", "heartbeat_s": "5"}
     with DemoOllama(tokens_per_s=50, scenarios=True) as upstream, served(upstream, **times) as server:
         with ThreadPoolExecutor() as pool:
-            answers = [pool.submit(stream, server, "demo:tokens-300") for _ in range(8)]
+            answers = [pool.submit(stream, server.url, "demo:tokens-300") for _ in range(8)]
             unwatched = start(server.url, question="q", model="demo:tokens-300")
             time.sleep(1)
             os.kill(server.process.pid, signal.SIGSTOP)
@@ -110,7 +117,7 @@ def test_machine_that_sleeps() -> None:
             os.kill(server.process.pid, signal.SIGCONT)
             assert ["finished"] * 8 == [answer.result()[-1] for answer in answers]
         assert "cancelled" == ask(f"{server.url}/runs/{unwatched}/events").types[-1]
-        assert "finished" == stream(server, "demo:tokens-50")[-1]
+        assert "finished" == stream(server.url, "demo:tokens-50")[-1]
 
 
 def test_ollama_started_anew() -> None:
@@ -118,7 +125,7 @@ def test_ollama_started_anew() -> None:
     with ExitStack() as first, ThreadPoolExecutor(20) as pool:
         upstream = first.enter_context(DemoOllama(tokens_per_s=20, scenarios=True))
         with served(upstream, max_active_runs="4") as server:
-            answers = [pool.submit(stream, server, "demo:tokens-300") for _ in range(20)]
+            answers = [pool.submit(stream, server.url, "demo:tokens-300") for _ in range(20)]
             while sum(record.path == "/api/chat" for record in upstream.requests) < 4:
                 time.sleep(0.01)
             first.close()
@@ -126,4 +133,4 @@ def test_ollama_started_anew() -> None:
                 ends = Counter(answer.result()[-1] for answer in answers)
                 assert set(ends) <= {"finished", "failed", "502"}
                 assert ends["finished"] >= 12
-                assert "finished" == stream(server, "demo:tokens-50")[-1]
+                assert "finished" == stream(server.url, "demo:tokens-50")[-1]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.support.lacking import lacking
 from tests.support.ports import free_port
@@ -51,11 +53,13 @@ class RedisServer:
         self.kill()
         self.client.close()
 
-    def start(self) -> None:
-        """Begin, and wait until it answers."""
+    def start(self, *options: str) -> None:
+        """Begin, and wait until it answers; options: more lines of its configuration, for this time."""
+        more = [f"--{word}" if place == 0 else word for line in options for place, word in enumerate(line.split())]
         log = (self._folder / "log").open("ab")
         with log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, env=_ENV, start_new_session=True)
+            command = [*self._command, *more]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=_ENV, start_new_session=True)
         deadline = time.monotonic() + 20
         while True:
             try:
@@ -83,8 +87,8 @@ class RedisServer:
         self._process.send_signal(number)
 
     def another_client(self) -> Any:
-        """One more client, for a command that is not answered soon."""
-        return redis.Redis(port=self.port, protocol=2)
+        """One more client, for a command that is not answered soon, or by whatever it says."""
+        return redis.Redis(port=self.port, protocol=2, retry=Retry(NoBackoff(), 0))
 
     def wait_until_alone(self) -> None:
         """Fail unless everybody lets go of it."""

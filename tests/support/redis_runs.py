@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -70,8 +71,15 @@ def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = ""
     return Forked("tests.support.redis_owner", url or server.url, "llmstream", str(LEASE_S), str(count), run)
 
 
-async def says(process: Forked, word: str) -> None:
+async def has(log: RedisLog, last: int) -> bool:
+    """True if so many events of the run are stored, as a process that does not own it sees it."""
+    info = await log.info("r")
+    return info is not None and info.last >= last
+
+
+async def says(process: Forked | subprocess.Popen[str], word: str) -> None:
     """Wait until the process writes this."""
+    assert process.stdout is not None
     while (line := await asyncio.to_thread(process.stdout.readline)) != f"{word}\n":
         assert line, "it ended"
 

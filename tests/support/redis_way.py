@@ -25,6 +25,10 @@ class Way:
         self._delay_s = 0.0
         self._flows = asyncio.Event()
         self._flows.set()
+        self.most = 0
+        self._counted = b"nothing"
+        self._under_way: set[asyncio.Event] = set()
+        self._said: tuple[bytes, bytes] = b"", b""
 
     def deafen(self) -> None:
         """From now on nothing comes on the connections that subscribed so far."""
@@ -48,6 +52,15 @@ class Way:
     def slow(self) -> None:
         """From now on everything takes a while, as to another continent."""
         self._delay_s = 0.2
+
+    def say(self, before: bytes, after: bytes) -> None:
+        """From now on the server says something else, of the same length."""
+        assert len(before) == len(after)
+        self._said = before, after
+
+    def count(self, word: bytes) -> None:
+        """From now on `most` is how many requests with this word were there at once without an answer."""
+        self.most, self._counted = 0, word
 
     def mend(self) -> None:
         """From now on everything goes through, at once."""
@@ -81,7 +94,7 @@ class Way:
             self._tasks.discard(task)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        deaf, silent = asyncio.Event(), asyncio.Event()
+        deaf, silent = asyncio.Event(), asyncio.Event()  # the second one stands for the connection, too
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._port)
         except OSError:
@@ -96,6 +109,7 @@ class Way:
             for way in ways:
                 way.cancel()
             up_writer.close()
+            self._under_way.discard(silent)
             await asyncio.gather(*ways, return_exceptions=True)
 
     async def _up(
@@ -110,6 +124,9 @@ class Way:
                 if self._cuts.popleft() == "before":
                     return
                 silent.set()
+            if self._counted in data:
+                self._under_way.add(silent)
+                self.most = max(self.most, len(self._under_way))
             writer.write(data)
 
     async def _down(
@@ -117,7 +134,8 @@ class Way:
     ) -> None:
         while data := await reader.read(65536):
             await self._flows.wait()
+            self._under_way.discard(silent)
             if silent.is_set():
                 return
             if not deaf.is_set():
-                writer.write(data)
+                writer.write(data.replace(*self._said) if any(self._said) else data)

@@ -7,8 +7,9 @@ subscription   the connection on which a process hears of news
 cache_limit    how much of other processes' runs is kept here
 processes      the lease, orders between processes, and what becomes of the runs of a process that died
 names          request keys, chats and questions
+elsewhere      other processes' runs that nobody here follows
 remote_watchers, callers       who watches a run in any process, and how many runs a caller has
 uncertain_creates              runs whose creation was sent, and never answered
 address, connection, scripts, keys, codec   how to talk to Redis, and what is in it
-acl_check, report              whether it can be used, and what `llmstream doctor` tells of it
+start_check, report            whether it can be used, and what `llmstream doctor` tells of it
 """

@@ -10,17 +10,18 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import ConnectionError as Cut
 from redis.exceptions import (
-    NoPermissionError,
+    AuthenticationError,
+    BusyLoadingError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
 )
+from redis.exceptions import ConnectionError as Cut
 
-from llmstream.errors import SettingsError, StoreFull, StoreUnavailable
+from llmstream.errors import StoreFull, StoreUnavailable
 from llmstream.runs.redis.address import connections_to, shown
 from llmstream.runs.redis.scripts import SCRIPTS, Script
 
@@ -29,6 +30,8 @@ logger = logging.getLogger("llmstream")
 # Commands in flight at once, and so connections, beside the one that listens.
 _CONNECTIONS = 8
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+# How often it is told that the store is away, in seconds, at most: it may come and go.
+_TOLD_EVERY_S = 60.0
 
 Command = tuple[Any, ...]
 
@@ -38,7 +41,6 @@ class Link:
 
     up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
     whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
-    trial: commands that need each right that is needed.
     on_up: called each time the store is back, in the loop's time `up_since`; on_cut: each time it answers all the same
     after connections were cut, perhaps as another server that lacks something.
     """
@@ -50,8 +52,7 @@ class Link:
         self.full = False
         self.version: str | None = None
         self.reconnects = 0
-        self.probe: Callable[[], Awaitable[object]] = lambda: self._exchange([("PING",)])
-        self.trial: Sequence[Command] = ()
+        self.probe: Callable[[], Awaitable[object]] = lambda: self.try_all([("PING",)])
         self.on_up: list[Callable[[], None]] = []
         self.on_cut: Callable[[], None] = lambda: None
         self.timeout_s = timeout_s
@@ -62,6 +63,9 @@ class Link:
         self._back.set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._pause_s = _FIRST_PAUSE_S
+        self._told_at = -_TOLD_EVERY_S
+        self._is_told = False
 
     def connection(self) -> Any:
         """A new connection for one caller alone, not yet connected."""
@@ -132,14 +136,15 @@ class Link:
 
     async def _exchange_twice(self, commands: Sequence[Command]) -> list[Any]:
         try:
-            return await self._exchange(commands)
+            return await self.try_all(commands)
         except Cut:  # one that was closed while it rested; so are the others
             await self._drop_idle()
-            answers = await self._exchange(commands)
+            answers = await self.try_all(commands)
         self.on_cut()
         return answers
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def try_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers to commands, refusals among them, also where the store is thought to be away."""
         connection = self._idle.pop() if self._idle else self.connection()
         answers: list[Any] = []
         try:
@@ -170,14 +175,22 @@ class Link:
         if self.up and not self._closed:
             self.up = False
             self._back.clear()
-            logger.warning("the store at %s is away (%s); answers go on", self.address, reason(error))
+            if asyncio.get_running_loop().time() - self.up_since > _LONGEST_PAUSE_S:
+                self._pause_s = _FIRST_PAUSE_S  # else it answers the probe, and nothing else
+            self._tell(error)
             self.spawn(self._wait_for_it())
 
+    def _tell(self, error: BaseException) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= _TOLD_EVERY_S:
+            self._told_at, self._is_told = now, True
+            logger.warning("the store at %s is away (%s); answers go on", self.address, reason(error))
+
     async def _wait_for_it(self) -> None:
-        pause_s = _FIRST_PAUSE_S
         while True:
             await self._drop_idle()
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1))
+            self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
             try:
                 async with asyncio.timeout(self.timeout_s):
                     await self.probe()
@@ -185,12 +198,14 @@ class Link:
             except OutOfMemoryError:
                 self.full = True  # what is there can be read
                 break
-            except (RedisError, OSError, TimeoutError):
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._tell(error)
         self.up, self.up_since = True, asyncio.get_running_loop().time()
         self.reconnects += 1
         self._back.set()
-        logger.warning("the store at %s is back", self.address)
+        if self._is_told:
+            self._is_told = False
+            logger.warning("the store at %s is back", self.address)
         for each in self.on_up:
             each()
 
@@ -200,31 +215,9 @@ class Link:
 
     async def once(self, *command: Any) -> None:
         """Sends one command, also where the store is thought to be away; raises what went wrong."""
-        (answer,) = await self._exchange([command])
+        (answer,) = await self.try_all([command])
         if isinstance(answer, Exception):
             raise answer
-
-    async def check(self) -> str | None:
-        """A warning about a store that will do, or None. Raises `SettingsError` for one that won't, as one sentence."""
-        try:
-            async with asyncio.timeout(self.timeout_s):
-                *answers, more, less = await self._exchange([*self.trial, ("INFO", "server"), ("INFO", "memory")])
-                for answer in (*(each for each in answers if isinstance(each, NoPermissionError)), more, less):
-                    if isinstance(answer, Exception):
-                        raise answer
-        except (RedisError, OSError, TimeoutError) as error:
-            raise SettingsError(
-                f"The store at {self.address} can't be used: {reason(error)}. See redis_url (LLMSTREAM_REDIS_URL)."
-            ) from None
-        info = dict(line.split(":", 1) for text in (more, less) for line in text.decode().splitlines() if ":" in line)
-        self.version = info.get("valkey_version") or info.get("redis_version", "")
-        if tuple(map(int, info.get("redis_version", "0.0").split(".")[:2])) < (6, 2):
-            raise SettingsError(f"The store at {self.address} is Redis {self.version}; llmstream needs 6.2 or later.")
-        policy = info.get("maxmemory_policy", "noeviction")
-        if policy.startswith("allkeys"):
-            what = f"The store at {self.address} throws away answers under way (maxmemory-policy {policy})."
-            raise SettingsError(f"{what} Set maxmemory-policy noeviction.")
-        return f"maxmemory-policy is {policy}; noeviction keeps answers whole" if policy != "noeviction" else None
 
     async def aclose(self) -> None:
         """Lets go of all connections."""
@@ -245,6 +238,6 @@ def reason(error: BaseException) -> str:
     """The reason why the store can't be used, in a few words: no address, user or password."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, ResponseError) or type(error).__name__ == "AuthenticationError":
+    if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
         return str(error)[:200]
     return f"{type(error).__name__.removesuffix('Error').lower() or 'no'} error"

@@ -19,13 +19,14 @@ from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.address import connections_to
 from llmstream.runs.redis.callers import Callers
 from llmstream.runs.redis.connection import Link
+from llmstream.runs.redis.elsewhere import Elsewhere
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.names import Names
 from llmstream.runs.redis.owned import Owned
 from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.remote_watchers import Leaving
-from llmstream.runs.redis.scripts import ASK
+from llmstream.runs.redis.start_check import check, reach
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.uncertain_creates import Doubts
 from llmstream.runs.redis.writer import Writer
@@ -76,8 +77,9 @@ class RedisLog(RunLog):
             self._names = Names(link, keys, times.ttl)
             self._callers = Callers(link, keys, times.ttl)
             self._leaving = Leaving(link, self.local, writer, nodes)
+            self._elsewhere = Elsewhere(link, keys, nodes, reader, settings.lease_s)
             reader.order = nodes.order
-            nodes.on_unwatched = self._leaving.unwatched
+            nodes.on_unwatched, nodes.take_back = self._leaving.unwatched, self._doubts.take_back
             writer.question = lambda run_id: stored(self.local.asked(run_id))
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
             link.on_cut = writer.compare
@@ -93,7 +95,7 @@ class RedisLog(RunLog):
 
     async def start(self) -> None:
         self._begin()
-        if warning := await self.link.check():
+        if warning := await check(self.link, self._keys, self.node):
             logger.warning("the store at %s: %s", self.link.address, warning)
 
     def health(self) -> dict[str, object]:
@@ -142,6 +144,9 @@ class RedisLog(RunLog):
         self._begin()
         if run.key is not None and (found := await self.local.find(run.caller, run.key, run.fingerprint)) is not None:
             return found
+        if self.link.version is None:  # nobody has called `start`
+            await reach(self.link)
+            await self.start()
         owned = self.writer.owned[run.id] = Owned(run, self._keys.of(run))
         try:
             if run.caller_limit:
@@ -186,18 +191,13 @@ class RedisLog(RunLog):
     async def info(self, run_id: str) -> RunInfo | None:
         if (info := await self.local.info(run_id)) is not None or not is_run_id(run_id):
             return info
-        return await self._at_home(self._info(run_id))
+        self._begin()
+        return await self._at_home(self._elsewhere.info(run_id))
 
-    async def _info(self, run_id: str) -> RunInfo | None:
-        found = await self.reader.look(run_id, 0, count=0)
-        if found is None:
-            return None
-        caller, owner, last, state, first, _ = found
-        if state and last and not first:
-            return None  # expired
-        if not state:
-            self.nodes.asked(run_id, owner)
-        return RunInfo(run_id, caller, first or 1, last, bool(state))
+    async def settle(self, run_id: str) -> None:
+        if await self.local.info(run_id) is None and is_run_id(run_id):
+            self._begin()
+            await self._at_home(self._elsewhere.settle(run_id))
 
     def follow(self, run_id: str, after: int, *, idle_s: float, watching: bool = True, at_least: int = 0) -> Follower:
         if self.local.knows(run_id):
@@ -215,21 +215,12 @@ class RedisLog(RunLog):
             return not info.ended and await self._at_home(self._cancel_here(run_id, by))
         if not is_run_id(run_id):
             raise RunNotFound
-        return await self._at_home(self._cancel_elsewhere(run_id, by))
+        self._begin()
+        return await self._at_home(self._elsewhere.cancel(run_id, by))
 
     async def _cancel_here(self, run_id: str, by: CancelledBy) -> bool:
         owned = self.writer.owned.get(run_id)
         return owned is not None and self.writer.ask(owned, by)
-
-    async def _cancel_elsewhere(self, run_id: str, by: CancelledBy) -> bool:
-        owner = await self.link.run(ASK, [self._keys.meta(run_id)], f"{by} {secrets.token_hex(4)}")
-        if owner is None:
-            raise RunNotFound
-        if owner == 0:
-            return False
-        self.nodes.asked(run_id, owner.decode())
-        self.nodes.order(owner.decode(), f"x {run_id} {by}")
-        return True
 
     async def question(self, run_id: str) -> bytes | None:
         self._begin()

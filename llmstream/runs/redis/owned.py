@@ -12,6 +12,12 @@ from llmstream.runs.continuing import can_continue
 from llmstream.runs.log import NewRun
 from llmstream.runs.redis.codec import encode
 
+
+def awake_and_asleep() -> float:
+    """The seconds since some moment, also while the computer sleeps; on Linux, whatever its clock is set to."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.time()
+
+
 # What one call brings of a run, in bytes, so that the others get their turn.
 _CALL_BYTES = 64 * 2**10
 
@@ -38,7 +44,7 @@ class Owned:
     question_stored: bool = False
     followed_elsewhere: bool = False
     watched_elsewhere: bool = False
-    answered_at: float = field(default_factory=time.time)
+    answered_at: float = field(default_factory=awake_and_asleep)
 
     @property
     def length(self) -> tuple[int, bool]:

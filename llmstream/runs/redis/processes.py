@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
 from llmstream.events import failed
-from llmstream.runs.redis.acl_check import trial
 from llmstream.runs.redis.codec import encode
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times, is_run_id
@@ -51,6 +51,7 @@ class Nodes:
     ) -> None:
         self.probe_failures = 0
         self.on_unwatched: Callable[[str], None] = lambda run_id: None
+        self.take_back: Callable[[str], Awaitable[bool]]
         self._link = link
         self._keys = keys
         self._node = node
@@ -69,7 +70,6 @@ class Nodes:
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
         link.probe = self._beat
-        link.trial = trial(keys, node)
         subscription.add(keys.node(node), lambda: None, self._hear)
 
     @property
@@ -143,7 +143,7 @@ class Nodes:
             elif now - mirror.read_at > mirror.silent_s:
                 mirror.read_at, mirror.silent_s = now, min(2 * mirror.silent_s, 5 * self._lease_s)
                 self._reader.read(mirror)
-                if mirror.silent_s >= 5 * self._lease_s:  # an owner that does not know the run says so
+                if mirror.silent_s >= 4 * self._lease_s:  # an owner that does not know the run says so
                     self.order(mirror.owner, f"s {mirror.run_id}")
 
     # --- orders
@@ -153,10 +153,8 @@ class Nodes:
         self._link.spawn(self._order(node, order))
 
     async def _order(self, node: str, order: str) -> None:
-        try:
+        with suppress(StoreUnavailable):
             await self._link.command("PUBLISH", self._keys.node(node), order)
-        except StoreUnavailable:
-            return
 
     def _hear(self, order: bytes) -> None:
         """Obeys an order: x <run> <by>: end it. l <run>: its last watcher there left. s <run>: store it. p: a probe."""
@@ -241,10 +239,10 @@ class Nodes:
 
     async def _disown(self, run_id: str) -> None:
         """Ends a run that is said to be this process's, which has forgotten it: an old copy of the store came back."""
-        try:
+        with suppress(StoreUnavailable, KeyError):
+            if await self.take_back(run_id):
+                return  # nobody was told that it had begun
             owner, state = await self._link.command("HMGET", self._keys.meta(run_id), "o", "s")
             if owner == self._node.encode() and state == b"":
                 numbers = await self._numbers([run_id])
                 await self.reap(run_id, self._node, numbers[run_id])
-        except (StoreUnavailable, KeyError):
-            return

@@ -208,6 +208,8 @@ class RemoteRuns:
         """Handles a run that the store does not know (any more): its owner, if it lives, writes it again."""
         if not mirror.owner:
             return mirror.fail(RunNotFound())
+        if not mirror.have:  # it was taken back, or lost with nothing of it: whoever wants it asks again
+            return mirror.fail(StoreUnavailable())
         now = self._loop.time()
         if mirror.missing_since is None:
             mirror.missing_since = now

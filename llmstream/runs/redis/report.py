@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from llmstream.errors import StoreUnavailable
-from llmstream.runs.redis.acl_check import trial
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
+from llmstream.runs.redis.start_check import check
 from llmstream.settings import Settings
 
 
@@ -18,9 +18,8 @@ async def store_report(settings: Settings) -> str:
     """
     keys = Keys(settings.redis_prefix)
     link = Link(settings.redis_url or "", name="llmstream-doctor", timeout_s=settings.store_timeout_s)
-    link.trial = trial(keys, "doctor")
     try:
-        warning = await link.check()
+        warning = await check(link, keys, "doctor")
         begun = time.perf_counter()
         await link.command("PING")
         taken_ms = 1000 * (time.perf_counter() - begun)

@@ -174,12 +174,13 @@ return 1
 """)
 
 # KEYS meta key; ARGV node run → 1 | 0. Takes back a run whose creation was not answered.
-UNDO = Script("""
+UNDO = Script(f"""
 local m = redis.call('HMGET', KEYS[1], 'o', 'n')
 if m[1] ~= ARGV[1] or m[2] ~= '0' then return 0 end
 redis.call('DEL', KEYS[1])
 local known = redis.call('GET', KEYS[2])
 if known and string.match(known, '^%S+') == ARGV[2] then redis.call('DEL', KEYS[2]) end
+redis.pcall('PUBLISH', KEYS[1], '{END_OF_LOST}-0 ')  -- who follows it looks again
 return 1
 """)
 

@@ -37,10 +37,12 @@ class Doubts:
             except StoreUnavailable:
                 return
 
-    async def take_back(self, run_id: str) -> None:
-        """Takes a run out of the store, and its key with it."""
-        if (run := self._runs.get(run_id)) is not None:
-            meta = self._keys.meta(run_id)
-            key = meta if run.key is None else self._keys.key(run.caller, run.key)
-            await self._link.run(UNDO, [meta, key], self._node, run_id)
-            self._runs.pop(run_id, None)
+    async def take_back(self, run_id: str) -> bool:
+        """Takes a run that is in doubt out of the store, and its key with it; False for any other."""
+        if (run := self._runs.get(run_id)) is None:
+            return False
+        meta = self._keys.meta(run_id)
+        key = meta if run.key is None else self._keys.key(run.caller, run.key)
+        await self._link.run(UNDO, [meta, key], self._node, run_id)
+        self._runs.pop(run_id, None)
+        return True

@@ -18,7 +18,7 @@ from llmstream.events import CancelledBy
 from llmstream.runs.log import NewRun
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times
-from llmstream.runs.redis.owned import Owned
+from llmstream.runs.redis.owned import Owned, awake_and_asleep
 from llmstream.runs.redis.scripts import APPEND, CREATE
 
 logger = logging.getLogger("llmstream")
@@ -176,10 +176,10 @@ class Writer:
         if kind == b"error":
             self._link.full = True
             return False
-        if kind == b"fenced" or (kind == b"gone" and time.time() - owned.answered_at > self._times.tomb / 2000):
+        if kind == b"fenced" or (kind == b"gone" and awake_and_asleep() - owned.answered_at > self._times.tomb / 2000):
             self._fenced(owned)
             return True
-        owned.answered_at = time.time()
+        owned.answered_at = awake_and_asleep()
         if kind == b"gone":
             await self._begin_again(owned)
             return False
