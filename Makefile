@@ -61,7 +61,7 @@ lab: $(DEV) ## JupyterLab on the notebooks
 		--LabApp.default_url=/lab/tree/notebooks/01-first-stream.ipynb $(ARGS)
 
 test: $(DEV) $(PAGE) ## run the tests
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --durations 10 $(ARGS)
 
 check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/ruff check .

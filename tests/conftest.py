@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx._transports.default as transports
+import httpx._transports.default
+import httpx2._transports.default
 import pytest
 from fastapi import FastAPI
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from tests.support.redis import RedisServer
 
 # A client of httpx reads the certificates of all the world, and a ChatOllama has two of them: a tenth of a second in
-# every test that makes one, for connections to this machine.
-transports.create_ssl_context = functools.lru_cache(transports.create_ssl_context)  # type: ignore[attr-defined]
+# every test that makes one, for connections to this machine. Those of OpenAI and Anthropic stand on httpx2.
+for transports in (httpx._transports.default, httpx2._transports.default):
+    transports.create_ssl_context = functools.lru_cache(transports.create_ssl_context)  # type: ignore[attr-defined]
 
 # jsonschema, which Jupyter's packages import, would build two dozen grammars with it: three seconds in every process.
 sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -101,6 +101,10 @@ def running_lab(folder: Path, ollama_url: str) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
+            # A thread of AnyIO's that it forgot to end may keep it for ever; its kernel is gone then.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(TIMEOUT_MS / 1000)
+            process.kill()
             reading.join()
 
 

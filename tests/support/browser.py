@@ -26,7 +26,8 @@ from tests.support.npm import built
 
 SOURCES = ROOT / "tests" / "clients" / "pages"
 _QUIET = ("no-first-run", "disable-background-networking", "disable-component-update", "disable-sync")
-_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# The first is the same engine without the windows, tabs and bars around its pages: a third less work for a page.
+_CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 def find_chromium() -> str:

@@ -11,44 +11,56 @@ _TOGETHER = {
     "tests/notebook/test_notebook_": "kernels",
     "tests/notebook/test_notebook.": "kernels",
 }
-# What takes longest, the dearest first; the rest takes a few seconds each.
+# What takes longest, the dearest first; the rest takes a few seconds each. What mostly waits stands between what keeps
+# the processor busy, so that the processes do not all wait at the same time.
 _DEAR = (
     "pages",
-    "tests/docs/test_docs_refusals.py",
+    "tests/docs/test_docs_refusals.py",  # waits
     "tests/notebook/test_jupyterlab.py",
     "tests/gradio/test_gradio_browser.py",
     "browser",
-    "tests/http/test_workers.py",
+    "tests/cli/test_cli.py",  # waits
     "tests/docs/test_docs.py",
+    "tests/runs/test_redis_faults.py",  # waits
+    "tests/http/test_workers.py",
+    "tests/core/test_core_twins.py",
     "tests/clients/test_npm_compression.py",
     "tests/clients/test_npm_agents.py",
     "kernels",
+    "tests/runs/test_redis_outages.py",  # waits
     "tests/page/test_react_client.py",
     "tests/http/test_replicas.py",
+    "tests/runs/test_redis_processes.py",  # waits
     "tests/notebook/test_notebooks.py",
-    "tests/core/test_core_twins.py",
     "tests/cli/test_holds_telling.py",
-    "tests/cli/test_cli.py",
-    "tests/gradio/test_gradio_agent.py",
-    "tests/dialects/test_responses.py",
     "tests/gradio/test_gradio_browser_own.py",
-    "tests/http/test_resume.py",
-    "tests/cli/test_cli_serve.py",
-    "tests/dialects/test_openai.py",
-    "tests/core/test_upstream_faults.py",
-    "tests/dialects/test_langgraph.py",
-    "tests/http/test_fuzz.py",
-    "tests/docs/test_docs_clients.py",
+    "tests/http/test_shutdown.py",  # waits
     "tests/docs/test_apps.py",
+    "tests/gradio/test_gradio_agent.py",
+    "tests/http/test_replicas_soak.py",  # waits
+    "tests/dialects/test_langgraph.py",
+    "tests/http/test_clients_leave.py",  # waits
+    "tests/dialects/test_responses.py",
+    "tests/test_holds_server.py",
     "tests/http/test_holds_bodies.py",
-    "tests/runs/test_redis_faults.py",
-    "tests/http/test_replicas_soak.py",
-    "tests/dialects/test_ollama_dialect.py",
+    "tests/cli/test_cli_serve.py",  # waits
+    "tests/core/test_upstream_faults.py",
+    "tests/http/test_resume.py",
+    "tests/http/test_holds_doors.py",  # waits
+    "tests/dialects/test_openai.py",
+    "tests/docs/test_docs_clients.py",
+    "tests/demo_ollama/test_fallback.py",  # waits
+    "tests/http/test_fuzz.py",
+    "tests/http/test_http.py",
+    "tests/runs/test_redis_property.py",  # waits
+    "tests/dialects/test_histories.py",
     "tests/clients/test_npm_use_stream.py",
-    "tests/http/test_threads_kept.py",
-    "tests/http/test_nginx.py",
+    "tests/dialects/test_anthropic.py",
     "tests/gradio/test_gradio_turns.py",
+    "tests/dialects/test_ollama_dialect.py",
+    "tests/http/test_nginx.py",
     "tests/openai/test_faults.py",
+    "tests/http/test_threads_kept.py",
 )
 
 
