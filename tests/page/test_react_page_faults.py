@@ -116,7 +116,7 @@ def test_a_network_that_stays_away(pages: Pages, held: Held) -> None:
             chat.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         chat.shows("This answer is not complete. The connection was lost and did not come back.", "[role=alert]")
         # Not up to the last byte: a browser drops what a broken stream still holds.
-        chat.ends("The answer is not complete.").shows("times 10")
+        chat.ends("The answer is not complete.").shows("times 5")
         chat.page.unroute(events)
         chat.button("Reconnect").click()
         expect(chat.composer).to_be_focused()
