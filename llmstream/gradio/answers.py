@@ -79,7 +79,7 @@ class Answers:
         self, request: gr.Request, asked: list[Any], views: AsyncGenerator[ChatView, None], partial: Sequence[Any] = ()
     ) -> AsyncGenerator[State, None]:
         """The page as an answer comes; partial: the part of it that is known, should its run be gone."""
-        ended, saving, presence = False, None, Presence(request)
+        ended, saving, presence = False, None, Presence(request, self._settings().send_timeout_s)
         async with aclosing(views) as shown:
             async for view in shown:
                 if presence.is_gone():

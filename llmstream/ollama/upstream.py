@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, UpstreamError
+from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, UpstreamError, UpstreamTimeout
 from llmstream.events import Status
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
@@ -159,7 +159,7 @@ class Upstream(ABC):
         try:
             async with asyncio.timeout(within_s):
                 await self.chat(body, lambda chunks: None)
-        except TimeoutError:
+        except (TimeoutError, UpstreamTimeout):
             return None
         return time.monotonic() - began
 

@@ -27,19 +27,20 @@ from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
 from llmstream.settings import Settings
 
-# What is told of models changes when the server is started anew: asking again for every answer would delay it.
-_AGE_S = 60
-# How long what was told before is waited for to be told anew.
-_LOOK_S = 1
 # What `owned_by` of a model says of the server.
 _KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "me": "llama-cpp-python", "library": "Ollama"}
 
 
 class OpenAIServer(Upstream):
-    """One OpenAI-compatible server; use `OpenAIServer.of(settings)`, which shares instances."""
+    """One OpenAI-compatible server; use `OpenAIServer.of(settings)`, which shares instances.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    kept_s: how long what it told of its models is not asked again, which would delay each answer; it changes when the
+    server is started anew. look_s: how long an answer waits for it to be told anew.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, kept_s: float = 60, look_s: float = 1) -> None:
         super().__init__(endpoint)
+        self._kept_s, self._look_s = kept_s, look_s
         self._told: tuple[float, list[dict[str, Any]]] | None = None
         self._props: tuple[float, dict[str, Any]] | None = None
 
@@ -155,9 +156,9 @@ class OpenAIServer(Upstream):
         """The models as they were told a while ago: some servers tell nothing while they answer somebody."""
         if self._told is None:
             await self.once("models", self._look)
-        elif time.monotonic() - self._told[0] > _AGE_S:
+        elif time.monotonic() - self._told[0] > self._kept_s:
             with suppress(TimeoutError, UpstreamUnreachable):  # the question itself will tell
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(self._look_s):
                     await self.once("models", self._look)
         return self._told[1] if self._told else []
 
@@ -176,7 +177,7 @@ class OpenAIServer(Upstream):
     async def _properties(self) -> dict[str, Any]:
         """The properties that llama.cpp's server tells of itself; empty for another server."""
         now = time.monotonic()
-        if self._props is None or now - self._props[0] > _AGE_S:
+        if self._props is None or now - self._props[0] > self._kept_s:
             self._props = now, await self.once("props", self._ask_properties)
         return self._props[1]
 

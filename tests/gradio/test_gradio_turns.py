@@ -286,12 +286,9 @@ def test_panel_is_for_the_default_chain(settings: Settings) -> None:
     assert {"llmstream-box", "llmstream-chat"} <= classes
 
 
-def test_a_page_that_goes_before_it_reads(
-    settings: Settings, upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_goes_before_it_reads(settings: Settings, upstream: DemoOllama) -> None:
     """A page that has asked, and is gone before it opens the stream of its events, frees the model too."""
-    monkeypatch.setattr("llmstream.gradio.request.GONE_AFTER_S", 0.1)
-    with launched(settings) as url:
+    with launched(settings.change(send_timeout_s=0.1)) as url:
         functions = get(f"{url}/config").json()["dependencies"]
         answering = next(each for each in functions if len(each["inputs"]) == 5)
         data = [[message("user", "Why?")], "demo:endless-30", "", "", False]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -15,10 +14,10 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import Busy, KeyConflict, ModelNotFound, RunNotFound, ServerShutdown, TooManyRuns
 from llmstream.events import Cancelled, Event, Failed, Finished, Started, Status, Token, is_terminal
-from llmstream.runs import chain_warnings
 from llmstream.runs.manager import Runs
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
+from tests.support.holding import said
 from tests.support.serving import answer
 
 SILENT = "demo:silent"
@@ -305,22 +304,30 @@ async def test_a_stopped_sync_step_gives_its_place_back(settings: Settings) -> N
     assert [Cancelled("stop")] == (await follow(run))[1:]
 
 
-async def test_a_sync_step_is_warned_of_once(
-    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sync_step_is_warned_of_once() -> None:
     """In a process, by the names of the first chain's steps: a notebook makes runs and chains in every cell."""
-    monkeypatch.setattr(chain_warnings, "_told", set())
+    (line,) = said(_SYNC_STEPS)
+    assert "sync functions in the chain: 'shout'" in line
 
-    def shout(question: str) -> str:
-        return question.upper()
 
-    def whisper(question: str) -> str:
-        return question.lower()
+_SYNC_STEPS = """
+import asyncio, logging, sys
+from llmstream import Runs
 
-    with caplog.at_level(logging.WARNING, "llmstream"):
-        for chain in (shout, shout, whisper):
-            await follow(await Runs(settings).start("q", chain=chain))
-    assert [True] == ["sync functions in the chain: 'shout'" in record.getMessage() for record in caplog.records]
+def shout(question):
+    return question.upper()
+
+def whisper(question):
+    return question.lower()
+
+async def main():
+    for chain in (shout, shout, whisper):
+        run = await Runs().start("q", chain=chain)
+        assert [event async for event in run.follow()]
+
+logging.basicConfig(level="WARNING", stream=sys.stdout)
+asyncio.run(main())
+"""
 
 
 async def test_there_is_one_end_whatever_happens_at_once(upstream: DemoOllama, settings: Settings) -> None:
