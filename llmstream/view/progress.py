@@ -132,10 +132,6 @@ class Progress:
         what = self._waiting or f"Waiting for {self._model or 'the answer'}"
         return f"{what} · {waited_s:.1f} s" if waited_s >= 0.4 else what
 
-    def fail(self, code: str, message: str, *, retryable: bool = False) -> None:
-        """Shows that the answer could not begin."""
-        self.put([Failed(code, message, retryable)])
-
     def _put_rare(self, event: Event) -> None:
         match event:
             case Started(model):
