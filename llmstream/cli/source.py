@@ -138,7 +138,7 @@ def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource
     if arguments.url:
         yield RemoteSource(arguments.url, settings, arguments)
         return
-    fallback = Fallback(lambda: settings, lambda changed: None)
+    fallback = Fallback(lambda: settings)
     concurrency.run(fallback.__aenter__())
     try:
         # A model named beside --demo is one of the demo's; the demo for want of an Ollama answers with its own.
