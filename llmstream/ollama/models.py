@@ -17,15 +17,15 @@ from llmstream.errors import (
     UpstreamTimeout,
 )
 from llmstream.events import Status
-from llmstream.ollama.api import Api
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
 from llmstream.ollama.endpoint import BUSY_S, Endpoint
-from llmstream.ollama.listing import Listed, listed
 from llmstream.ollama.names import is_cloud, nearest_model, same_model
+from llmstream.ollama.pull import pulling
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
+from llmstream.ollama.told import Listed, abilities, listed, unload
 from llmstream.ollama.upstream import ServedModel, Upstream
 from llmstream.ollama.waiting import Waiting
 from llmstream.settings import Settings
@@ -50,7 +50,6 @@ class Ollama(Upstream):
         super().__init__(endpoint)
         self._capabilities: dict[str, tuple[float, frozenset[str]]] = {}
         self._choice: tuple[float, str] | None = None
-        self._api = Api(endpoint)
 
     @staticmethod
     def of(settings: Settings, url: str | None = None, *, busy_timeout_s: float = BUSY_S) -> Ollama:
@@ -138,12 +137,11 @@ class Ollama(Upstream):
         now = time.monotonic()
         known = self._capabilities.get(model)
         if known is None or now - known[0] > _CAPABILITIES_AGE_S:
-            ask = functools.partial(self._api.ask, lambda client: client.show(model), model=model)
             try:
-                shown = await self.once(f"show {model}", ask)
+                able = await self.once(f"show {model}", lambda: abilities(self.endpoint, model))
             except ModelNotFound as error:
                 raise model_not_found(model, await self._nearest(model)) from error
-            self._capabilities[model] = known = (now, frozenset(shown.capabilities or ()))
+            self._capabilities[model] = known = (now, able)
         return known[1]
 
     async def _nearest(self, model: str) -> str:
@@ -200,7 +198,7 @@ class Ollama(Upstream):
         try:
             if not await self.loaded(model):
                 return False
-            await self._api.ask(lambda client: client.generate(model, keep_alive=0), model=model)
+            await unload(self.endpoint, model)
         except LlmstreamError:  # what the question itself failed of is told
             return False
         return True
@@ -210,7 +208,7 @@ class Ollama(Upstream):
 
         Synchronous; raises `ModelNotFound` where Ollama can't get it.
         """
-        yield from self._api.pull(model)
+        yield from pulling(self.endpoint, model)
         self._choice = None
 
 
