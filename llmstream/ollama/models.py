@@ -20,7 +20,7 @@ from llmstream.events import Status
 from llmstream.ollama.chat import read_chat, read_version
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
-from llmstream.ollama.endpoint import BUSY_S, Endpoint
+from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
 from llmstream.ollama.names import is_cloud, nearest_model, same_model
 from llmstream.ollama.pull import pulling
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
@@ -54,15 +54,9 @@ class Ollama(Upstream):
     @staticmethod
     def of(settings: Settings, url: str | None = None, *, busy_timeout_s: float = BUSY_S) -> Ollama:
         """The shared instance for an address, the settings' own where None is given, and its time limits."""
-        return _shared(
-            url or settings.ollama_url,
-            settings.ollama_api_key,
-            settings.connect_timeout_s,
-            settings.first_token_timeout_s,
-            settings.token_timeout_s,
-            busy_timeout_s,
-            settings.free_stuck_models,
-        )
+        limits = limits_of(settings) | {"busy_timeout_s": busy_timeout_s}
+        url, free = url or settings.ollama_url, settings.free_stuck_models
+        return _shared(url, settings.ollama_api_key, free_stuck_models=free, **limits)
 
     async def chat(
         self,
@@ -217,18 +211,7 @@ def _seconds(at: datetime | None) -> float | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _shared(
-    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float, free: bool
-) -> Ollama:
-    return Ollama(
-        Endpoint(
-            url=url,
-            connect_timeout_s=connect_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=token_s,
-            busy_timeout_s=busy_s,
-            free_stuck_models=free,
-            # A user in the address goes before it, as in the `ollama` package.
-            headers={"authorization": f"Bearer {key}"} if key and "@" not in url else {},
-        )
-    )
+def _shared(url: str, key: str | None, **rest: Any) -> Ollama:
+    # A user in the address goes before the key, as in the `ollama` package.
+    headers = {"authorization": f"Bearer {key}"} if key and "@" not in url else {}
+    return Ollama(Endpoint(url=url, headers=headers, **rest))

@@ -16,7 +16,7 @@ from llmstream.events import Status
 from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
-from llmstream.ollama.endpoint import BUSY_S, Endpoint
+from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
 from llmstream.ollama.names import nearest_model, same_model
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
@@ -47,14 +47,7 @@ class OpenAIServer(Upstream):
     @staticmethod
     def of(settings: Settings, url: str, *, busy_timeout_s: float = BUSY_S) -> OpenAIServer:
         """The shared instance for an address, the settings' key and their time limits."""
-        return _shared(
-            url,
-            settings.upstream_key,
-            settings.connect_timeout_s,
-            settings.first_token_timeout_s,
-            settings.token_timeout_s,
-            busy_timeout_s,
-        )
+        return _shared(url, settings.upstream_key, busy_timeout_s=busy_timeout_s, **limits_of(settings))
 
     async def chat(
         self,
@@ -227,17 +220,6 @@ def _abilities(properties: Mapping[str, Any]) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _shared(
-    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float
-) -> OpenAIServer:
-    return OpenAIServer(
-        Endpoint(
-            url=url,
-            connect_timeout_s=connect_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=token_s,
-            busy_timeout_s=busy_s,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            server=OPENAI,
-        )
-    )
+def _shared(url: str, key: str | None, **limits: Any) -> OpenAIServer:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return OpenAIServer(Endpoint(url=url, headers=headers, server=OPENAI, **limits))
