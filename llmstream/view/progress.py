@@ -28,7 +28,7 @@ from llmstream.events import (
 from llmstream.ollama.forecast import about
 from llmstream.view.answer import AnswerText, parsed
 from llmstream.view.interrupts import in_words
-from llmstream.view.markdown import fenced, source_list
+from llmstream.view.markdown import escape, fenced, source_list
 from llmstream.view.stats_line import stats_line
 
 # What an object of the chain's belongs to, so that no text is added to it.
@@ -177,7 +177,7 @@ class Progress:
             self.parts.append(Part("question", "Waiting for you", [in_words(event.interrupts)]))
         elif not self.text and not self._tools and event.reason != "tool_calls":
             self._finish_without_text()
-        self.line = stats_line(event, self._model, cut=self._cut, continued=self._continued)
+        self.line = stats_line(event, escape(self._model), cut=self._cut, continued=self._continued)
 
     def _finish_without_text(self) -> None:
         """Shows the objects that a chain gave as its answer, as one; else says that there is none."""
