@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -80,11 +80,11 @@ class OpenAIServer(Upstream):
 
     async def version(self) -> str:
         """The kind of server, as its models tell it; raises `UpstreamError`s."""
-        return next((_KINDS.get(owner, owner) for each in await self._list() if (owner := _owner(each))), "unknown")
+        return _kind_of(await self._list())
 
     async def kind(self) -> str:
         """The kind of the server, looked up at most once a minute."""
-        return next((_KINDS.get(owner, owner) for each in await self._known() if (owner := _owner(each))), "unknown")
+        return _kind_of(await self._known())
 
     async def models(self) -> list[ServedModel]:
         """The models in the server's order."""
@@ -182,6 +182,10 @@ class OpenAIServer(Upstream):
         except (UpstreamError, ValueError, RecursionError):
             return {}
         return fields if status == 200 and isinstance(fields, dict) else {}
+
+
+def _kind_of(models: Iterable[Mapping[str, Any]]) -> str:
+    return next((_KINDS.get(owner, owner) for each in models if (owner := _owner(each))), "unknown")
 
 
 def _owner(model: Mapping[str, Any]) -> str:
