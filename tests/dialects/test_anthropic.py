@@ -37,12 +37,6 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgG
 
 
 @pytest.fixture
-def served(serve: Serve, settings: Settings) -> Served:
-    """A server over the default chain."""
-    return serve(create_app(settings.change(model="demo", thinking=False)))
-
-
-@pytest.fixture
 def client(served: Served) -> Iterator[anthropic.Anthropic]:
     """Anthropic's own client."""
     with anthropic.Anthropic(base_url=served.url, api_key="none", max_retries=0) as made:

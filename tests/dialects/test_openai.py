@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -39,19 +39,6 @@ from tests.support.npm import EXACT, NOBODY
 from tests.support.serving import Served, post
 
 Serve = Callable[[FastAPI], Served]
-
-
-@pytest.fixture
-def served(serve: Serve, settings: Settings) -> Served:
-    """A server over the default chain."""
-    return serve(create_app(settings.change(model="demo", thinking=False)))
-
-
-@pytest.fixture
-def client(served: Served) -> Iterator[openai.OpenAI]:
-    """OpenAI's own client."""
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0) as made:
-        yield made
 
 
 def ask(**changes: Any) -> dict[str, Any]:
