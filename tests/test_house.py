@@ -74,7 +74,7 @@ def patched(path: Path) -> Iterator[str]:
         for each in changed:
             text = ast.unparse(each)
             if text.partition(".")[0] in (*ours, "'llmstream"):
-                yield f"{path.relative_to(TESTS)}:{node.lineno} {text}"
+                yield f"{path.relative_to(TESTS)}:{each.lineno} {text}"
 
 
 def test_nothing_of_the_package_is_patched() -> None:

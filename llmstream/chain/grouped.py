@@ -17,7 +17,7 @@ from llmstream.ollama.upstream import Upstream
 
 
 class InGroups:
-    """What streams in the place of a model's own methods; to stand before the model among the bases of a class.
+    """The streaming methods in the place of a model's own; to stand before the model among the bases of a class.
 
     The class has `_in_groups`, a private attribute that begins as False.
     """
