@@ -36,10 +36,9 @@ from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Data, Finished, Started, ToolCall, ToolResult
-from tests.support.answering import CLOSE, DOCUMENTS, PROMPT, SOURCES, events_of, outline
+from tests.support.answering import ANSWER, CLOSE, DOCUMENTS, PROMPT, SOURCES, events_of, outline
 
 SKY = "What color is the sky?"
-ANSWER = [("token", SENTENCE), ("finished", "stop")]
 RAG_PROMPT = ChatPromptTemplate.from_template("Answer from this context: {context}\n\nQuestion: {question}")
 Chain = Runnable[Any, Any]
 

@@ -27,10 +27,10 @@ from llmstream.events import (
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
-from tests.support.agent_protocol import BEFORE, RUN, Fields, Serve, command, start, state, streaming, until
+from tests.support.agent_protocol import BEFORE, RUN, Fields, command, start, state, streaming, until
 from tests.support.asking_graphs import mail_graph
 from tests.support.golden import forever
-from tests.support.serving import Served, get, post
+from tests.support.serving import Serve, Served, get, post
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 

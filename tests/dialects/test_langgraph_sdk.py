@@ -13,9 +13,8 @@ from langgraph_sdk import get_client
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.agent_protocol import Serve
 from tests.support.npm import EXACT
-from tests.support.serving import Served
+from tests.support.serving import Serve, Served
 
 
 @asynccontextmanager

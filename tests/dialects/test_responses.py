@@ -18,8 +18,8 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.message_runs import RUNS
 from tests.support.npm import EXACT, NOBODY
-from tests.support.responses import SCENARIOS, WEATHER, Serve, send
-from tests.support.serving import Served, get
+from tests.support.responses import SCENARIOS, WEATHER, send
+from tests.support.serving import Serve, Served, get
 
 
 def test_text_is_exact(client: openai.OpenAI, upstream: DemoOllama) -> None:

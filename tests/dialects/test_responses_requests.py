@@ -18,8 +18,8 @@ from llmstream.dialects.responses.kept import whole
 from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.responses import ENDED, WEATHER, Serve, check_stream, events_of, send
-from tests.support.serving import Served, post
+from tests.support.responses import ENDED, WEATHER, check_stream, events_of, send
+from tests.support.serving import Serve, Served, post
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 

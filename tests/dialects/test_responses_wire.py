@@ -13,8 +13,8 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.golden import forever, golden
 from tests.support.message_runs import RUNS
-from tests.support.responses import ENDED, SCENARIOS, WEATHER, Serve, check_stream, events_of, send
-from tests.support.serving import Served, get, post
+from tests.support.responses import ENDED, SCENARIOS, WEATHER, check_stream, events_of, send
+from tests.support.serving import Serve, Served, get, post
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)

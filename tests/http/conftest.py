@@ -9,8 +9,7 @@ import pytest
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.http_runs import Serve
-from tests.support.serving import serving
+from tests.support.serving import Serve, serving
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from llmstream.fastapi import create_app, create_router
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, start
-from tests.support.http_runs import Serve, events
-from tests.support.serving import serving
+from tests.support.http_runs import events
+from tests.support.serving import Serve, serving
 
 
 def test_health_of_a_chain_of_ones_own(settings: Settings, serve: Serve) -> None:

@@ -11,9 +11,9 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import ask, start
-from tests.support.http_runs import FIELDS, SENTENCE, Serve, events
+from tests.support.http_runs import FIELDS, SENTENCE, events
 from tests.support.real_ollama import RealOllama
-from tests.support.serving import generations
+from tests.support.serving import Serve, generations
 
 
 def test_a_run_is_started_followed_and_looked_at(url: str) -> None:

@@ -11,8 +11,8 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import ask, following, start
-from tests.support.http_runs import FIELDS, Serve, events
-from tests.support.serving import generations
+from tests.support.http_runs import FIELDS, events
+from tests.support.serving import Serve, generations
 
 
 def test_unknown_expired_and_foreign_runs_look_alike(settings: Settings, serve: Serve) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -13,9 +11,7 @@ from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.fastapi import create_app, create_router
 from llmstream.settings import Settings
 from tests.support.faultkit import ask
-from tests.support.serving import Served
-
-Serve = Callable[[FastAPI], Served]
+from tests.support.serving import Serve
 
 
 @pytest.fixture

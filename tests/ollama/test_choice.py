@@ -8,14 +8,11 @@ from typing import Any
 import pytest
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Failed
 from llmstream.ollama.names import is_cloud, same_model
 from llmstream.settings import Settings
-from tests.support.answering import events_of, outline
+from tests.support.answering import ANSWER, events_of, outline
 from tests.support.ollama_models import load, models, ollama
-
-ANSWER = [("token", SENTENCE), ("finished", "stop")]
 
 
 async def test_loaded_model_that_expires_last(upstream: DemoOllama) -> None:

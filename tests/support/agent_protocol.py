@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 
 from llmstream import sse
 from tests.support.serving import Served, get, post
-
-Serve = Callable[[FastAPI], Served]
-
 
 Fields = dict[str, Any]
 

@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from fastapi import FastAPI
-
 from tests.support.faultkit import Exchange, ask
-
-Serve = Callable[[FastAPI], Any]
-
 
 SENTENCE = "The sky is blue because air scatters blue light more than red light."
 

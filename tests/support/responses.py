@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
-from fastapi import FastAPI
 
 from llmstream import sse
 from llmstream.events import Cancelled, Event, Failed, Finished, Started, Timings, Token, ToolCall, Usage
 from tests.support.message_runs import RUNS
 from tests.support.serving import Served, post
-
-Serve = Callable[[FastAPI], Served]
-
 
 WEATHER = {
     "type": "function",
