@@ -8,20 +8,18 @@ read are handed over together.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from llmstream.errors import UpstreamError, UpstreamTimeout, UpstreamTruncated
+from llmstream.errors import UpstreamError, UpstreamTimeout
 from llmstream.events import json_value
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.pool import request
 from llmstream.ollama.response import ChatResponse, Receive
-from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.waiting import Waiting
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
@@ -54,14 +52,6 @@ async def read_response(endpoint: Endpoint, path: str, body: Mapping[str, Any], 
                     await asyncio.wait_for(response.eof, _DRAIN_S)
     finally:
         response.leave()
-
-
-async def read_version(endpoint: Endpoint) -> str:
-    """The version of the Ollama that answers; raises `UpstreamUnreachable`, or `UpstreamProtocol`."""
-    try:
-        return str(json.loads((await fetch(endpoint, "/api/version"))[1])["version"])
-    except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
-        raise OLLAMA.protocol("an answer without a version") from error
 
 
 async def fetch(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -15,9 +16,10 @@ from llmstream.errors import (
     UpstreamBusy,
     UpstreamEmpty,
     UpstreamTimeout,
+    UpstreamTruncated,
 )
 from llmstream.events import Status
-from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chat import fetch, read_chat
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
 from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
@@ -25,6 +27,7 @@ from llmstream.ollama.names import is_cloud, nearest_model, same_model
 from llmstream.ollama.pull import pulling
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
+from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.told import Listed, abilities, listed, unload
 from llmstream.ollama.upstream import ServedModel, Upstream
 from llmstream.ollama.waiting import Waiting
@@ -107,7 +110,10 @@ class Ollama(Upstream):
 
     async def version(self) -> str:
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
-        return await read_version(self.endpoint)
+        try:
+            return str(json.loads((await fetch(self.endpoint, "/api/version"))[1])["version"])
+        except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
+            raise OLLAMA.protocol("an answer without a version") from error
 
     async def models(self) -> list[ServedModel]:
         """The models that are there, the newest first."""

@@ -14,9 +14,10 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chat import read_chat
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.models import Ollama
 from tests.support.answering import cut_off, raw_server
 from tests.support.reading import BODY, read, response, sending
 from tests.support.recordings import RECORDINGS, recording
@@ -159,16 +160,16 @@ async def test_version(upstream: DemoOllama) -> None:
     web_page = response(b"<html>", kind="text/html")
     no_version = response(b"{}", kind="application/json")
 
-    assert (await read_version(Endpoint(url=upstream.url))).endswith("-demo")
+    assert (await Ollama(Endpoint(url=upstream.url)).version()).endswith("-demo")
     for answer in (web_page, no_version):
         async with raw_server(sending(answer)) as (url, _):
             with pytest.raises(UpstreamProtocol):
-                await read_version(Endpoint(url=url))
+                await Ollama(Endpoint(url=url)).version()
     async with raw_server(sending()) as (url, _):
         with pytest.raises(UpstreamUnreachable):
-            await read_version(Endpoint(url=url, connect_timeout_s=0.05))
+            await Ollama(Endpoint(url=url, connect_timeout_s=0.05)).version()
     with pytest.raises(UpstreamUnreachable, match="ollama serve"):
-        await read_version(Endpoint(url="http://127.0.0.1:9"))
+        await Ollama(Endpoint(url="http://127.0.0.1:9")).version()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://exa mple", "http://no-such-host.invalid:1"])
