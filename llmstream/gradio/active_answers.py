@@ -208,7 +208,7 @@ async def _views(turn: _Turn, view: ChatView) -> AsyncGenerator[ChatView, None]:
                 if view.ended is not None or turn.replaced:
                     return
                 yield view
-                if view.streaming:
+                if view.parts:  # something has come from the model
                     await asyncio.sleep(PERIOD_S)
     except LlmstreamError as error:
         view.put([failed(error)])

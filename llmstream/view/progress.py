@@ -104,11 +104,6 @@ class Progress:
         is_object = not self.text and self.output is not None
         return json.dumps(self.output, ensure_ascii=False, indent=2) if is_object else self.text
 
-    @property
-    def streaming(self) -> bool:
-        """True if anything has come from the model."""
-        return bool(self.parts)
-
     def put(self, events: Sequence[Event]) -> None:
         """Takes events in."""
         self.seen += len(events)
