@@ -35,7 +35,6 @@ GO = {
     "fe80::1": "http://[fe80::1]:11434",
 }  # fmt: skip
 
-
 # From https://github.com/ollama/ollama-python/blob/main/ollama/_client.py (_parse_host).
 PYTHON = {
     "https://1.2.3.4": "https://1.2.3.4:443",

@@ -32,11 +32,7 @@ from tests.support.answering import ANSWER, CLOSE, DOCUMENTS, PROMPT, SOURCES, e
 from tests.support.sky import SKY, model
 
 pytestmark = pytest.mark.usefixtures("sky")
-
-
 RAG_PROMPT = ChatPromptTemplate.from_template("Answer from this context: {context}\n\nQuestion: {question}")
-
-
 Chain = Runnable[Any, Any]
 
 

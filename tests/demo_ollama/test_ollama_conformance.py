@@ -19,28 +19,13 @@ from tests.support.ollama_targets import (
 )
 
 WEATHER_QUESTION = "What is the weather in Paris?"
-
-
 COUNTS = ["total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"]
-
-
 CHAT = ["model", "created_at", "message", "done"]
-
-
 MESSAGE = ["role", "content"]
-
-
 THOUGHT = ["role", "content", "thinking"]
-
-
 CHAT_DONE = [*CHAT, "done_reason", *COUNTS]
-
-
 GENERATE = ["model", "created_at", "response", "done"]
-
-
 GENERATE_DONE = [*GENERATE, "done_reason", "context", *COUNTS]
-
 
 ANSWERS = {
     "chat": chat(SKY, recording="chat", expect={"text": SKY_ANSWER, "keys": [CHAT, MESSAGE, CHAT_DONE]}),
@@ -112,7 +97,6 @@ ANSWERS = {
     ),
 }
 
-
 BODIES = {
     "chat": chat(
         SKY, recording="chat-not-streamed", stream=False, expect={"text": SKY_ANSWER, "keys": [CHAT_DONE, MESSAGE]}
@@ -137,7 +121,6 @@ BODIES = {
         },
     ),
 }
-
 
 EMPTY = {
     "load": Case({"model": "{chat}", "messages": []}, recording="load", expect={"reason": "load"}),

@@ -32,7 +32,6 @@ def option(name: str, value: Any, error: str, *, recording: str = "") -> Case:
 
 THINK_RULE = '"high", "medium", "low", "max", true, or false)'
 
-
 ERRORS = {
     "no-such-model": refused(404, "model 'nope' not found", recording="error-no-such-model", model="nope", messages=HI),
     "no-such-tag": refused(404, "model '{chat}:other' not found", model="{chat}:other", messages=HI),

@@ -45,7 +45,6 @@ def encoded(*events: Event) -> Frames:
 
 DONE = Finished("stop", Usage(), Timings())
 
-
 SCENARIOS: dict[str, dict[str, Any]] = {
     "text": {"model": "demo:one-chunk"},
     "reasoning": {"model": "demo:thinking", "thinking": True},

@@ -17,8 +17,6 @@ from llmstream.settings import Settings
 from tests.support.histories import HI, LINES, RESULT, Sent, openai_body, ui
 
 PICTURE = base64.encodebytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100).decode()
-
-
 PDF, TEXT = "data:application/pdf;base64,JVBERi0=", "data:text/plain;base64,aGVsbG8="
 
 

@@ -29,7 +29,6 @@ from tests.support.serving import Served, post
 
 FAILED = Failed("upstream_truncated", "The answer broke off.", True)
 
-
 LINES: dict[str, list[Event]] = {
     **RUNS,
     "text": [

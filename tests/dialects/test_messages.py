@@ -49,11 +49,8 @@ TEXTS = {
     "interrupted_question": 'Which year?\n\n{"from": 1990}',
 }
 
-
 # Behind what is asked of a person, for clients that can't give the answer.
 ELSEWHERE = {run: f"\n\n{ASK_ELSEWHERE}" if run.startswith("interrupted") else "" for run in RUNS}
-
-
 _agui: TypeAdapter[object] = TypeAdapter(AguiEvent)
 
 

@@ -100,7 +100,6 @@ COMPLIANCE: dict[str, dict[str, Any]] = {
     },
 }
 
-
 REQUIRED = {
     "id", "object", "created_at", "completed_at", "status", "incomplete_details", "model", "previous_response_id",
     "instructions", "output", "error", "tools", "tool_choice", "truncation", "parallel_tool_calls", "text", "top_p",

@@ -33,8 +33,6 @@ from tests.support.serving import Served, answer, get, native_events, post
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
-
-
 PAGE = ("", "page")
 
 

@@ -42,7 +42,6 @@ PICTURE = {
     "content": [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": "iVBORw0KGgo="}],
 }
 
-
 TOOL = {"type": "function", "function": {"name": "f", "description": "", "parameters": {}}}
 
 

@@ -13,11 +13,7 @@ from llmstream import sse
 from tests.support.serving import Served, get, post
 
 Fields = dict[str, Any]
-
-
 RUN = "0" * 32
-
-
 BEFORE = [{"type": "human", "id": "h1", "content": "Why?"}]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 JSON = "application/json; charset=utf-8"
 
-
 TOOL = {
     "type": "function",
     "function": {
@@ -13,6 +12,5 @@ TOOL = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
     },
 }
-
 
 LONG = [{"role": "user", "content": "word " * 3000}]

@@ -6,11 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 HI = {"role": "user", "content": "hi"}
-
-
 RESULT = {"role": "tool", "tool_call_id": "c", "content": "12:00"}
-
-
 Sent = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from tests.support.faultkit import Exchange, ask
 
 SENTENCE = "The sky is blue because air scatters blue light more than red light."
-
-
 FIELDS = {"code", "message", "retryable"}
 
 

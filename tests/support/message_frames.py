@@ -17,10 +17,7 @@ from llmstream.http.encoder import OPEN, Encoder
 from tests.support.serving import messages
 
 RUN = "0" * 32
-
-
 ASKED = [{"id": "u1", "role": "user", "content": "Why?"}]
-
 
 ENCODERS: dict[str, Callable[[], Encoder]] = {
     "native": lambda: NativeEncoder(RUN),

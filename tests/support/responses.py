@@ -20,7 +20,6 @@ WEATHER = {
     "strict": True,
 }
 
-
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 
 
@@ -63,7 +62,6 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "truncated": {"model": "demo:no-done"},
     "length": {"model": "demo:length"},
 }
-
 
 ENDED: dict[str, list[Event]] = {
     **RUNS,

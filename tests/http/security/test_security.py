@@ -40,7 +40,6 @@ ROUTES = [
     ("OPTIONS", "/stream"),
 ]
 
-
 TOKEN = "a secret that nobody guesses"
 
 
