@@ -15,7 +15,7 @@ from pydantic import PrivateAttr
 from llmstream import concurrency
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
 from llmstream.chain.grouped import InGroups
-from llmstream.chain.listeners import GroupListener, group_listeners, ignore, notify_status
+from llmstream.chain.listeners import GroupListener, group_listeners, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.chain.shared_state import twin
 from llmstream.ollama.chunks import Chunk, joined
@@ -134,7 +134,7 @@ class StrictChatOllama(InGroups, _ChatOllama):
                 listener.heard(run_id, chunks, thinking=thinking)
             told.extend(joined(chunks))
 
-        await self.upstream().chat(body, receive, notify=notify_status.get() or ignore)
+        await self.upstream().chat(body, receive, notify=notify_status.get())
 
     def _result(self, told: Sequence[Chunk], run_id: UUID, kwargs: Mapping[str, Any]) -> ChatResult:
         """The whole message, as LangChain makes it of a stream's chunks."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 from langchain_core.runnables.config import RunnableConfig
 
 from llmstream import concurrency
-from llmstream.chain.listeners import ignore, is_heard_in_groups, notify_status
+from llmstream.chain.listeners import is_heard_in_groups, notify_status
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.upstream import Upstream
@@ -64,7 +64,7 @@ class InGroups:
             yield from map(self._line_of, chunks)
 
     async def _reads(self, body: Mapping[str, Any]) -> AsyncGenerator[list[Chunk], None]:
-        notify = notify_status.get() or ignore
+        notify = notify_status.get()
         reads: AsyncGenerator[list[Chunk], None] = pulled(
             lambda receive: self.upstream().chat(body, receive, notify=notify),
             at_a_time=FULL if self._in_groups else AT_A_TIME,

@@ -15,7 +15,7 @@ from openai.lib._parsing import type_to_response_format_param
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
 from llmstream import concurrency
-from llmstream.chain.listeners import ignore, notify_status
+from llmstream.chain.listeners import notify_status
 from llmstream.chain.request import are_messages, normalized
 from llmstream.concurrency import AT_A_TIME, pulled
 from llmstream.errors import InvalidRequest
@@ -139,7 +139,7 @@ class StrictChatOpenAI(ChatOpenAI):
     def _reads(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> AsyncGenerator[list[Chunk], None]:
-        body, notify = self._body(messages, stop, **kwargs), notify_status.get() or ignore
+        body, notify = self._body(messages, stop, **kwargs), notify_status.get()
         return pulled(lambda receive: self.upstream().chat(body, receive, notify=notify), at_a_time=AT_A_TIME)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.told import Listed, abilities, listed, unload
 from llmstream.ollama.upstream import ServedModel, Upstream
-from llmstream.ollama.waiting import Waiting
+from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,13 +61,7 @@ class Ollama(Upstream):
         url, free = url or settings.ollama_url, settings.free_stuck_models
         return _shared(url, settings.ollama_api_key, free_stuck_models=free, **limits)
 
-    async def chat(
-        self,
-        body: Mapping[str, Any],
-        receive: Receive,
-        *,
-        notify: Callable[[Status], None] = lambda status: None,
-    ) -> None:
+    async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks, and calls `receive` with the chunks, in lists of those that came together, up to a `LastChunk`.
 
         Where it gives a future, nothing more is read until that is done.

@@ -7,12 +7,11 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, UpstreamError, UpstreamUnreachable
-from llmstream.events import Status
 from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
@@ -22,7 +21,7 @@ from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import OPENAI
 from llmstream.ollama.upstream import ServedModel, Upstream
-from llmstream.ollama.waiting import Waiting
+from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
 from llmstream.settings import Settings
@@ -49,13 +48,7 @@ class OpenAIServer(Upstream):
         """The shared instance for an address, the settings' key and their time limits."""
         return _shared(url, settings.upstream_key, busy_timeout_s=busy_timeout_s, **limits_of(settings))
 
-    async def chat(
-        self,
-        body: Mapping[str, Any],
-        receive: Receive,
-        *,
-        notify: Callable[[Status], None] = lambda status: None,
-    ) -> None:
+    async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks and hands over the chunks, as `Upstream.chat`; body: of `chat/completions`.
 
         It is asked to stream and to tell the usage. Before the first chunk a busy server is retried for 5 s. A prompt
