@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -105,11 +106,9 @@ def create_app(
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
     runs = _runs(runs, settings, on_end)
-    fallback = (
-        Fallback(lambda: settings or runs.settings, lambda changed: setattr(runs, "settings", changed))
-        if chain is None
-        else None
-    )
+    fallback = None
+    if chain is None:
+        fallback = Fallback(lambda: settings or runs.settings, partial(setattr, runs, "settings"))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -15,9 +14,8 @@ from fastapi import FastAPI, Request
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.holding import LIMIT_S, speak
-from tests.support.serving import Served, get
+from tests.support.serving import Serve, get
 
-Serve = Callable[[FastAPI], Served]
 HEAD = b"POST /echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 

@@ -1,4 +1,6 @@
-"""The package stays readable: short files, short functions, docstrings that begin with their subject."""
+"""The package stays readable: short files, short functions, docstrings that begin with their subject; and the tests use
+it as a user could.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import llmstream
 
 PACKAGE = Path(llmstream.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = Path(__file__).parent
 
 Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -50,3 +53,30 @@ def test_docstrings() -> None:
     docstrings = [(place, ast.get_docstring(node) or "") for path in FILES for place, node in documented(path)]
 
     assert [] == [place for place, text in docstrings if RIDDLE.match(text) or SECTION.search(text)]
+
+
+def patched(path: Path) -> Iterator[str]:
+    """The places of a test where a name of the package is given another value."""
+    nodes = [*ast.walk(ast.parse(path.read_text()))]
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    ours = {
+        each.asname or each.name.partition(".")[0]
+        for node in imports
+        for each in node.names
+        if (getattr(node, "module", None) or each.name).partition(".")[0] == "llmstream"
+    }
+    for node in nodes:
+        changed: list[ast.expr] = []
+        if isinstance(node, ast.Call) and "setattr" in ast.unparse(node.func):
+            changed = node.args[:1]
+        elif isinstance(node, ast.Assign):
+            changed = [target for target in node.targets if isinstance(target, ast.Attribute)]
+        for each in changed:
+            text = ast.unparse(each)
+            if text.partition(".")[0] in (*ours, "'llmstream"):
+                yield f"{path.relative_to(TESTS)}:{each.lineno} {text}"
+
+
+def test_nothing_of_the_package_is_patched() -> None:
+    """What a test wants otherwise is an argument or a setting, so that a user can have it so, too."""
+    assert [] == [place for path in sorted(TESTS.rglob("*.py")) for place in patched(path)]

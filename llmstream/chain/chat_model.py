@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Self
 from uuid import UUID
 
@@ -12,15 +10,14 @@ import msgspec
 from langchain_core.language_models.chat_models import _gen_info_and_msg_metadata, generate_from_stream
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables.config import RunnableConfig
 from pydantic import PrivateAttr
 
 from llmstream import concurrency
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
-from llmstream.chain.listeners import GroupListener, group_listeners, ignore, is_heard_in_groups, notify_status
+from llmstream.chain.grouped import InGroups
+from llmstream.chain.listeners import GroupListener, group_listeners, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.chain.shared_state import twin
-from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.client_kwargs import ollama_with
 from llmstream.ollama.models import Ollama
@@ -31,7 +28,7 @@ with plain_ollama_host():
     from langchain_ollama import ChatOllama as _ChatOllama
 
 
-class StrictChatOllama(_ChatOllama):
+class StrictChatOllama(InGroups, _ChatOllama):
     """`langchain_ollama.ChatOllama` in every respect, but answering through `llmstream.ollama`'s reader.
 
     A truncated, stalled or malformed answer raises an `llmstream.errors.UpstreamError` instead of ending like a
@@ -75,53 +72,18 @@ class StrictChatOllama(_ChatOllama):
         """True if thinking was asked for: LangChain drops what was not."""
         return bool(kwargs.get("reasoning", self.reasoning))
 
-    async def astream(
-        self, input: Any, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[AIMessageChunk]:
-        """Streams as `ChatOllama.astream`."""
-        async with aclosing(super(StrictChatOllama, self._for(config)).astream(input, config, **kwargs)) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                yield chunk
-
-    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessageChunk]:
-        """Streams as `ChatOllama.stream`."""
-        yield from super(StrictChatOllama, self._for(config)).stream(input, config, **kwargs)
-
-    def _for(self, config: RunnableConfig | None) -> Self:
-        if self.output_version == "v1" or not is_heard_in_groups(self, config):
-            return self
-        _ = self._serialized  # takes long, and is kept for all copies
-        model = copy.copy(self)
-        model._in_groups = True  # noqa: SLF001 - of its own class
-        return model
-
-    async def _acreate_chat_stream(
+    def _acreate_chat_stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
     ) -> AsyncIterator[Mapping[str, Any] | str]:
-        async with aclosing(self._chunks(messages, stop, kwargs)) as reads:
-            async for chunks in reads:
-                for chunk in chunks:
-                    yield _as_mapping(chunk)
+        return self._alines(request_body(self, messages, stop, **kwargs))
 
     def _create_chat_stream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, **kwargs: Any
     ) -> Iterator[Mapping[str, Any] | str]:
-        reads = self._chunks(messages, stop, kwargs)
-        for chunks in concurrency.iterate(lambda: reads):
-            yield from map(_as_mapping, chunks)
+        return self._lines(request_body(self, messages, stop, **kwargs))
 
-    async def _chunks(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> AsyncGenerator[list[Chunk], None]:
-        body = request_body(self, messages, stop, **kwargs)
-        notify = notify_status.get() or ignore
-        reads: AsyncGenerator[list[Chunk], None] = pulled(
-            lambda receive: self.upstream().chat(body, receive, notify=notify),
-            at_a_time=FULL if self._in_groups else AT_A_TIME,
-        )
-        async with aclosing(reads):
-            async for chunks in reads:
-                yield joined(chunks) if self._in_groups else chunks
+    def _line_of(self, chunk: Chunk) -> dict[str, Any]:
+        return _as_mapping(chunk)
 
     def _should_stream(self, *, async_api: bool, run_manager: Any = None, **kwargs: Any) -> bool:
         return not self._hearing(run_manager, kwargs) and super()._should_stream(
@@ -172,7 +134,7 @@ class StrictChatOllama(_ChatOllama):
                 listener.heard(run_id, chunks, thinking=thinking)
             told.extend(joined(chunks))
 
-        await self.upstream().chat(body, receive, notify=notify_status.get() or ignore)
+        await self.upstream().chat(body, receive, notify=notify_status.get())
 
     def _result(self, told: Sequence[Chunk], run_id: UUID, kwargs: Mapping[str, Any]) -> ChatResult:
         """The whole message, as LangChain makes it of a stream's chunks."""

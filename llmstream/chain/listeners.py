@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
@@ -13,11 +13,11 @@ from langchain_core.language_models import BaseLanguageModel
 from langchain_core.runnables.config import RunnableConfig, ensure_config
 from langchain_core.utils.env import env_var_is_set
 
-from llmstream.events import Status
 from llmstream.ollama.chunks import Chunk
+from llmstream.ollama.waiting import Notify, ignore
 
 # Where a model tells what it had to do to the prompt, for the generator that runs the chain.
-notify_status: ContextVar[Callable[[Status], None] | None] = ContextVar("notify_status", default=None)
+notify_status: ContextVar[Notify] = ContextVar("notify_status", default=ignore)
 
 
 class GroupListener(BaseCallbackHandler):
@@ -26,10 +26,6 @@ class GroupListener(BaseCallbackHandler):
     def heard(self, run_id: UUID, chunks: Sequence[Chunk], *, thinking: bool) -> None:
         """These chunks came together; thinking: whether it was asked for."""
         raise NotImplementedError
-
-
-def ignore(status: Status) -> None:
-    """Nobody listens."""
 
 
 def group_listeners(run_manager: Any) -> list[GroupListener]:

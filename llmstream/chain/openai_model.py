@@ -15,12 +15,13 @@ from openai.lib._parsing import type_to_response_format_param
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
 from llmstream import concurrency
-from llmstream.chain.listeners import ignore, notify_status
+from llmstream.chain.listeners import notify_status
 from llmstream.chain.request import are_messages, normalized
 from llmstream.concurrency import AT_A_TIME, pulled
 from llmstream.errors import InvalidRequest
 from llmstream.ollama.chunks import Chunk
-from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.client_kwargs import wait_s
+from llmstream.ollama.endpoint import Endpoint, limits_of
 from llmstream.ollama.server_kinds import OPENAI
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.events import LastEvent
@@ -138,7 +139,7 @@ class StrictChatOpenAI(ChatOpenAI):
     def _reads(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> AsyncGenerator[list[Chunk], None]:
-        body, notify = self._body(messages, stop, **kwargs), notify_status.get() or ignore
+        body, notify = self._body(messages, stop, **kwargs), notify_status.get()
         return pulled(lambda receive: self.upstream().chat(body, receive, notify=notify), at_a_time=AT_A_TIME)
 
 
@@ -202,18 +203,13 @@ def _event_of(chunk: Chunk) -> dict[str, Any]:
 def _server_of(model: StrictChatOpenAI) -> OpenAIServer:
     """The server that the model's own client would ask, in the same way."""
     client: Any = model.root_async_client
-    settings = Settings()
-    wait_s = getattr(model.request_timeout, "read", model.request_timeout)
-    first_token_s = float(wait_s) if isinstance(wait_s, int | float) else settings.first_token_timeout_s
     headers = {**client.auth_headers, **(model.default_headers or {})}
     if model.openai_organization:
         headers["OpenAI-Organization"] = model.openai_organization
     return OpenAIServer(
         Endpoint(
             url=str(client.base_url).rstrip("/"),
-            connect_timeout_s=settings.connect_timeout_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=min(first_token_s, settings.token_timeout_s),
+            **limits_of(Settings(), wait_s(model.request_timeout)),
             headers={str(name): str(value) for name, value in headers.items()},
             server=OPENAI,
         )

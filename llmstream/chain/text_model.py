@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Self
 
 from langchain_core.prompt_values import ChatPromptValue
-from langchain_core.runnables.config import RunnableConfig
 from pydantic import PrivateAttr
 
-from llmstream import concurrency
 from llmstream.addresses import plain_ollama_host
-from llmstream.chain.listeners import ignore, is_heard_in_groups, notify_status
+from llmstream.chain.grouped import InGroups
 from llmstream.chain.request import are_messages
-from llmstream.concurrency import AT_A_TIME, FULL, pulled
-from llmstream.ollama.chunks import Chunk, LastChunk, joined
+from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.models import Ollama
 
 with plain_ollama_host():
     from langchain_ollama import OllamaLLM
 
 
-class StrictOllamaLLM(OllamaLLM):
+class StrictOllamaLLM(InGroups, OllamaLLM):
     """`langchain_ollama.OllamaLLM`, but answering through the strict reader; `strict_of` makes one."""
 
     _ollama: Ollama = PrivateAttr()
@@ -52,51 +47,25 @@ class StrictOllamaLLM(OllamaLLM):
         params["options"] = params["options"].model_dump(exclude_none=True)
         return {key: value for key, value in params.items() if value is not None}
 
-    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[str]:
-        """Streams as `OllamaLLM.astream`."""
-        async with aclosing(super(StrictOllamaLLM, self._for(config)).astream(input, config, **kwargs)) as pieces:  # type: ignore[type-var]
-            async for piece in pieces:
-                yield piece
-
-    def stream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[str]:
-        """Streams as `OllamaLLM.stream`."""
-        yield from super(StrictOllamaLLM, self._for(config)).stream(input, config, **kwargs)
-
-    def _for(self, config: RunnableConfig | None) -> Self:
-        if not is_heard_in_groups(self, config):
-            return self
-        _ = self._serialized  # takes long, and is kept for all copies
-        model = copy.copy(self)
-        model._in_groups = True  # noqa: SLF001 - of its own class
-        return model
-
-    async def _acreate_generate_stream(
+    def _acreate_generate_stream(
         self, prompt: str, stop: list[str] | None = None, **kwargs: Any
     ) -> AsyncIterator[Mapping[str, Any] | str]:
-        async with aclosing(self._chunks(prompt, stop, kwargs)) as reads:
-            async for chunks in reads:
-                for chunk in chunks:
-                    yield _as_mapping(chunk)
+        return self._alines(self._body(prompt, stop, **kwargs))
 
     def _create_generate_stream(
         self, prompt: str, stop: list[str] | None = None, **kwargs: Any
     ) -> Iterator[Mapping[str, Any] | str]:
-        reads = self._chunks(prompt, stop, kwargs)
-        for chunks in concurrency.iterate(lambda: reads):
-            yield from map(_as_mapping, chunks)
+        return self._lines(self._body(prompt, stop, **kwargs))
 
-    async def _chunks(
-        self, prompt: str, stop: list[str] | None, kwargs: Mapping[str, Any]
-    ) -> AsyncGenerator[list[Chunk], None]:
-        body = self._body(prompt, stop, **kwargs)
-        notify = notify_status.get() or ignore
-        reads: AsyncGenerator[list[Chunk], None] = pulled(
-            lambda receive: self._ollama.chat(body, receive, notify=notify),
-            at_a_time=FULL if self._in_groups else AT_A_TIME,
-        )
-        async with aclosing(reads):
-            async for chunks in reads:
-                yield joined(chunks) if self._in_groups else chunks
+    def _line_of(self, chunk: Chunk) -> dict[str, Any]:
+        message = chunk.message
+        line: dict[str, Any] = {"done": bool(chunk.done)}
+        if isinstance(chunk, LastChunk):
+            names = (name for name in chunk.__struct_fields__ if name not in ("message", "error", "logprobs"))
+            line = {name: value for name in names if (value := getattr(chunk, name)) is not None}
+        if message is not None and message.thinking:
+            line["thinking"] = message.thinking
+        return {**line, "response": (message.content if message is not None else None) or ""}
 
 
 class StrictCommunityOllama(StrictOllamaLLM):
@@ -126,14 +95,3 @@ class StrictCommunityOllama(StrictOllamaLLM):
         given = {key: value for key, value in params["options"].items() if value is not None}
         body = {"prompt": prompt, "images": images, **params, "options": given}
         return {key: value for key, value in body.items() if value is not None}
-
-
-def _as_mapping(chunk: Chunk) -> dict[str, Any]:
-    message = chunk.message
-    line: dict[str, Any] = {"done": bool(chunk.done)}
-    if isinstance(chunk, LastChunk):
-        names = (name for name in chunk.__struct_fields__ if name not in ("message", "error", "logprobs"))
-        line = {name: value for name in names if (value := getattr(chunk, name)) is not None}
-    if message is not None and message.thinking:
-        line["thinking"] = message.thinking
-    return {**line, "response": (message.content if message is not None else None) or ""}

@@ -37,6 +37,7 @@ from llmstream.runs.continuing import can_continue
 from llmstream.view.answer import BETWEEN_MESSAGES, AnswerText
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.safe import one_line, print_stderr
+from llmstream.view.stats_line import stats_line
 from llmstream.view.terminal import on_terminal, open_console, open_view
 from llmstream.view.terminal_markdown import split_blocks
 
@@ -202,7 +203,7 @@ def _show(events: Generator[Event, None, None]) -> Outcome:
 def _tell_finished(finished: Finished, outcome: Outcome) -> None:
     if on_terminal():
         console = open_console()
-        console.print(Text(one_line(_figures(finished, outcome.model)), style="dim"))
+        console.print(Text(one_line(stats_line(finished, outcome.model)), style="dim"))
     if finished.prompt_truncated:
         print_stderr(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
     if finished.reason == "length":
@@ -211,14 +212,3 @@ def _tell_finished(finished: Finished, outcome: Outcome) -> None:
         )
     elif not outcome.text.strip() and finished.reason != "tool_calls":
         print_stderr("llmstream: The model ended without an answer. Ask again, or in other words.")
-
-
-def _figures(finished: Finished, model: str) -> str:
-    usage, timings = finished.usage, finished.timings
-    figures = [
-        model,
-        None if timings.time_to_first_token_s is None else f"first token {timings.time_to_first_token_s:.2f} s",
-        None if usage.output_tokens is None else f"{usage.output_tokens} tokens",
-        None if timings.tokens_per_s is None else f"{timings.tokens_per_s:.0f} tokens/s",
-    ]
-    return " · ".join(figure for figure in figures if figure)

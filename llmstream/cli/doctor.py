@@ -149,14 +149,15 @@ def _answers(upstream: Upstream, model: str) -> Iterator[Finding]:
 
 def _answer(upstream: Upstream, model: str, where: str) -> Finding:
     """The finding of asking a model for one token; one that is not loaded may need longer than the limit."""
+    limit_s = min(ANSWER_S, upstream.endpoint.first_token_timeout_s)
     try:
         was_loaded = concurrency.run(upstream.loaded(model))
-        took_s = concurrency.run(upstream.first_token_s(model, within_s=ANSWER_S))
+        took_s = concurrency.run(upstream.first_token_s(model, within_s=limit_s))
     except LlmstreamError as error:
         return Finding(False, f"model {model}{where}: {error.message}", needed=True)
     if took_s is not None:
         return Finding(True, f"model {model} answers{where}: a token in {took_s:.1f} s", needed=True)
-    told = f"model {model}{where}: no token within {ANSWER_S:g} s"
+    told = f"model {model}{where}: no token within {limit_s:g} s"
     if not isinstance(upstream, Ollama):
         return Finding(False, f"{told}; the server is busy, or it hangs", needed=True)
     if not was_loaded:

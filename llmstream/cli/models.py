@@ -68,7 +68,7 @@ def _fields(wanted: Settings, models: Collection[Able], chosen: str) -> dict[str
 
 async def _models(wanted: Settings) -> tuple[list[Able], str]:
     """The models with their capabilities, and the name of the one that answers."""
-    async with Fallback(lambda: wanted, lambda changed: None) as fallback:
+    async with Fallback(lambda: wanted) as fallback:
         upstream = await upstream_of(fallback.settings)
         models = await upstream.models()
         capabilities = await asyncio.gather(*(upstream.capabilities(model.name) for model in models))

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
 from llmstream import concurrency
-from llmstream.cli.pull_progress import pull
 from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.errors import InvalidRequest, LlmstreamError, SettingsError
 from llmstream.events import Event, Failed, failed
@@ -20,7 +21,7 @@ from llmstream.runs.memory import MemoryLog
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
 from llmstream.view.safe import one_line
-from llmstream.view.terminal import on_terminal
+from llmstream.view.terminal import on_terminal, open_console
 
 if TYPE_CHECKING:
     from llmstream.client import Client
@@ -84,7 +85,7 @@ class Source:
             return False
         if not is_wanted(f"The model {one_line(model)} is not there. Pull it now?"):
             return False
-        pull(upstream, model)
+        _pull(upstream, model)
         return True
 
 
@@ -138,7 +139,7 @@ def open_source(arguments: argparse.Namespace) -> Iterator[Source | RemoteSource
     if arguments.url:
         yield RemoteSource(arguments.url, settings, arguments)
         return
-    fallback = Fallback(lambda: settings, lambda changed: None)
+    fallback = Fallback(lambda: settings)
     concurrency.run(fallback.__aenter__())
     try:
         # A model named beside --demo is one of the demo's; the demo for want of an Ollama answers with its own.
@@ -154,3 +155,20 @@ def _check_url(arguments: argparse.Namespace) -> None:
         raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
     if not arguments.url.startswith(("http://", "https://")):
         raise SettingsError("--url takes an address such as http://localhost:8000.")
+
+
+def _pull(ollama: Ollama, model: str) -> None:
+    """Pulls a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=open_console(sys.stderr), redirect_stdout=False) as progress:
+        task = progress.add_task(f"Pulling {one_line(model)}", total=None)
+        for step in ollama.pull(model):
+            progress.update(task, description=one_line(step.status or ""))
+            if step.total:  # each layer counts its own bytes; the status names it
+                progress.update(task, total=step.total, completed=step.completed or 0)
+        progress.update(task, description=f"Pulled {one_line(model)}")

@@ -8,7 +8,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
 import aiohttp
@@ -143,13 +143,9 @@ class AsyncClient:
                     yield event
         finally:
             if not ended:
-                await self._try_to_stop(run_id)
-
-    async def _try_to_stop(self, run_id: str) -> None:
-        try:
-            await self.stop(run_id)
-        except (LlmstreamError, aiohttp.ClientError, OSError):
-            return  # the server will notice that nobody follows
+                # Where it can't be told, the server will notice that nobody follows.
+                with suppress(LlmstreamError, aiohttp.ClientError, OSError):
+                    await self.stop(run_id)
 
     async def _connection(self, run_id: str, after: int) -> AsyncGenerator[tuple[int | None, Event], None]:
         decoder = sse.Decoder()

@@ -58,7 +58,7 @@ class ThreadPool:
 # of what a machine has of processors, all of them would wait for a thread for ever.
 steps = ThreadPool(10_000, "llmstream-step")
 
-# For questions of our own, to Ollama or about an address, which never wait behind a user's code.
+# For what of our own blocks, such as asking for an address, which never waits behind a user's code.
 questions = ThreadPool(8, "llmstream-ask")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -55,14 +53,14 @@ class Front:
         data = await _read_body(receive)
         if data is None:
             return  # the client left before its request was whole
-        record = RequestRecord(scope["method"], scope["path"], _json_object(data))
+        record = RequestRecord(scope["method"], scope["path"], openai.json_object(data))
         self._activity.requests.append(record)
         send = _noting(record, send)
         if record.path in openai.ENDPOINTS:
             scope = {**scope, "path": openai.ENDPOINTS[record.path]}
             is_chat = record.path == openai.COMPLETIONS
             data = openai.chat_body(record.body) if is_chat else data
-            send = openai.CompletionSend(record.body, send) if is_chat else openai.ModelsSend(send)
+            send = openai.CompletionSend(record.body, send) if is_chat else openai.models_send(send)
         if record.path not in _GENERATING:
             await self._answer(scope, data, receive, send)
             return
@@ -73,7 +71,7 @@ class Front:
                 record.closed = not record.finished
 
     async def _answer(self, scope: Scope, data: bytes, receive: Receive, send: Send) -> None:
-        found = self.find(str(_json_object(data).get("model"))) if scope["path"] in _GENERATING else None
+        found = self.find(str(openai.json_object(data).get("model"))) if scope["path"] in _GENERATING else None
         if found is None:
             await self._app(scope, _replaying(data, receive), send)
             return
@@ -128,11 +126,3 @@ def _noting(record: RequestRecord, send: Send) -> Send:
             record.finished = True
 
     return note
-
-
-def _json_object(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -80,7 +80,7 @@ class CompletionSend:
         if self._streams:
             await self._body("".join(self._chunks(line) for line in lines if line.strip()).encode(), more=True)
         else:
-            self._lines += [_object(line) for line in lines if line.strip()]
+            self._lines += [json_object(line) for line in lines if line.strip()]
         if not message.get("more_body"):
             await self._end()
 
@@ -114,7 +114,7 @@ class CompletionSend:
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _tokens(line)}
 
     def _chunks(self, data: bytes) -> str:
-        line = _object(data)
+        line = json_object(data)
         if not isinstance(line.get("message"), dict):  # an error, or whatever a scenario sends instead of a line
             shown = json.dumps(_error(line["error"])) if "error" in line else data.decode(errors="replace")
             return f"data: {shown}\n\n"
@@ -145,19 +145,17 @@ def models_body(tags: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class ModelsSend:
-    """An ASGI `send` that turns Ollama's list of models into OpenAI's."""
+def models_send(send: Send) -> Send:
+    """An ASGI `send` that turns Ollama's list of models, whose body is one message, into OpenAI's."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-
-    async def __call__(self, message: Message) -> None:
-        """Takes a message of Ollama's answer, whose body is one."""
+    async def send_models(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [(b"content-type", b"application/json")]}
         else:
             message = {**message, "body": json.dumps(models_body(json.loads(message["body"]))).encode()}
-        await self._send(message)
+        await send(message)
+
+    return send_models
 
 
 def _call(call: dict[str, Any], index: int) -> dict[str, Any]:
@@ -182,9 +180,10 @@ def _event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value)}\n\n"
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in these bytes; an empty one where there is none."""
     try:
         value = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

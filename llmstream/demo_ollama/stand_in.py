@@ -26,7 +26,9 @@ class Fallback:
     for every two seconds and used as soon as it is there.
     """
 
-    def __init__(self, wanted: Callable[[], Settings], on_change: Callable[[Settings], None]) -> None:
+    def __init__(
+        self, wanted: Callable[[], Settings], on_change: Callable[[Settings], None] = lambda settings: None
+    ) -> None:
         self.settings = self._wanted = wanted()
         self.active = False
         self._find_wanted = wanted

@@ -18,7 +18,7 @@ from llmstream.core.direct import can_go_on
 from llmstream.core.generator import as_runnable
 from llmstream.dialects.native.request import RunRequest
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.events import Interrupt, Interrupted
+from llmstream.events import Interrupt, Interrupted, failed
 from llmstream.gradio.images import with_images
 from llmstream.gradio.messages import Cut, note, without_options
 from llmstream.gradio.view import ChatView
@@ -208,7 +208,7 @@ async def _views(turn: _Turn, view: ChatView) -> AsyncGenerator[ChatView, None]:
                 if view.ended is not None or turn.replaced:
                     return
                 yield view
-                if view.streaming:
+                if view.parts:  # something has come from the model
                     await asyncio.sleep(PERIOD_S)
     except LlmstreamError as error:
-        view.fail(error.code, error.message, retryable=error.retryable)
+        view.put([failed(error)])

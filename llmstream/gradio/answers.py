@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -14,7 +14,7 @@ from llmstream.gradio.components import BUSY, IDLE
 from llmstream.gradio.messages import conversation, is_answer, run_to_follow, settled, text_of
 from llmstream.gradio.options import Options
 from llmstream.gradio.request import Presence, connection, session
-from llmstream.gradio.saved import Saved, Saving
+from llmstream.gradio.saved import Saving, read_kept
 from llmstream.gradio.view import ChatView
 from llmstream.settings import Settings
 
@@ -22,15 +22,11 @@ State = list[Any]
 
 
 class Answers:
-    """The handlers that answer, and that bring an answer back. saved: None where the browser keeps nothing.
+    """The handlers that answer, and that bring an answer back. settings: gives those of the moment."""
 
-    settings: gives those of the moment.
-    """
-
-    def __init__(self, turns: Turns, options: Options, saved: Saved | None, settings: Any) -> None:
+    def __init__(self, turns: Turns, options: Options, settings: Callable[[], Settings]) -> None:
         self._turns = turns
         self._options = options
-        self._saved = saved
         self._settings = settings
 
     async def answer(self, request: gr.Request, history: Any, *values: Any) -> AsyncGenerator[State, None]:
@@ -49,13 +45,13 @@ class Answers:
 
     async def load(self, value: Any, request: gr.Request) -> tuple[Any, Any]:
         """Shows what the browser has kept; for the chat and the box."""
-        kept = self._kept(value, request)
+        kept = read_kept(value, session(request)[0])
         self._turns.restore(session(request), kept.thread)
         return kept.messages.model_dump() or gr.skip(), gr.update(**BUSY) if kept.run else gr.skip()
 
     async def follow(self, value: Any, request: gr.Request) -> AsyncGenerator[State, None]:
         """Goes on showing the answer that came when the page was left."""
-        kept = self._kept(value, request)
+        kept = read_kept(value, session(request)[0])
         if not kept.run:
             yield self._same()
             return
@@ -72,14 +68,14 @@ class Answers:
     async def left(self, request: gr.Request, messages: list[Any], **box: Any) -> State:
         """Leaves the answer under way, and shows these messages; for the box first."""
         await self._turns.leave(session(request))
-        kept = [self._saving(request).of(messages)] if self._saved else []
+        kept = [self._saving(request).of(messages)] if self._options.save_history else []
         return [gr.update(**box, **IDLE), messages, "", *kept]
 
     async def _states(
         self, request: gr.Request, asked: list[Any], views: AsyncGenerator[ChatView, None], partial: Sequence[Any] = ()
     ) -> AsyncGenerator[State, None]:
         """The page as an answer comes; partial: the part of it that is known, should its run be gone."""
-        ended, saving, presence = False, None, Presence(request)
+        ended, saving, presence = False, None, Presence(request, self._settings().send_timeout_s)
         async with aclosing(views) as shown:
             async for view in shown:
                 if presence.is_gone():
@@ -88,16 +84,13 @@ class Answers:
                 saving = saving or self._saving(request)
                 is_gone = isinstance(view.ended, Failed) and view.ended.code == "run_not_found"
                 before = [*asked, *partial] if is_gone else asked
-                kept = [saving.due(before, view)] if self._saved else []
+                kept = [saving.due(before, view)] if self._options.save_history else []
                 yield [[*before, *view.messages()], view.line, *kept]
         if not ended:  # the page shows something else by now, and Gradio repeats the last thing it was given
             yield self._same()
 
     def _same(self) -> State:
-        return [gr.skip()] * (3 if self._saved else 2)
-
-    def _kept(self, value: Any, request: gr.Request) -> Any:
-        return Saved.read(value, session(request)[0])
+        return [gr.skip()] * (3 if self._options.save_history else 2)
 
     def _saving(self, request: gr.Request) -> Saving:
         who = session(request)
@@ -114,8 +107,7 @@ class Answers:
         if not values or "answer" in fields:
             return fields
         model, system, temperature, thinking = values
-        settings: Settings = self._settings()
-        if system and settings.system_prompt is None:
+        if system and self._settings().system_prompt is None:
             messages.insert(0, {"role": "system", "content": str(system)})
         options = {"temperature": _number(temperature)} if temperature else None
         return {**fields, "model": model or None, "thinking": thinking, "options": options}

@@ -21,7 +21,6 @@ from llmstream.gradio.security import KEPT_S, Doors
 from llmstream.gradio.style import STYLE
 from llmstream.http.origins import check_public
 from llmstream.runs.manager import Runs
-from llmstream.settings import Settings
 
 logger = logging.getLogger("llmstream")
 
@@ -69,7 +68,9 @@ class Chat(gr.Blocks):
         self._wanted_theme = theme
         self._has_doors = False
         self._root: Any = None
-        self._fallback = _fallback(runs) if own_runs and chain is None else None
+        self._fallback = None
+        if own_runs and chain is None:
+            self._fallback = Fallback(lambda: runs.settings, functools.partial(setattr, runs, "settings"))
         with self:
             page = Page(self, runs, chain, options, notice or self._notice)
         self._takes_files = page.takes_files
@@ -211,10 +212,3 @@ def open_theme() -> Any:
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
     )
-
-
-def _fallback(runs: Runs) -> Fallback:
-    def change(settings: Settings) -> None:
-        runs.settings = settings
-
-    return Fallback(lambda: runs.settings, change)

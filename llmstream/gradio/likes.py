@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from llmstream.gradio.messages import last_question, text_of
+from llmstream.gradio.messages import id_of, last_question, text_of
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,8 @@ def like_of(event: Any, history: Any, caller: str) -> Like | None:
     messages = list(history or ())
     if not isinstance(index, int) or not 0 <= index < len(messages):
         return None
-    said = str((messages[index].get("metadata") or {}).get("id") or "")
     return Like(
-        run_id=said.partition("/")[0],
+        run_id=id_of(messages[index]).partition("/")[0],
         caller=caller,
         liked=event.liked if isinstance(event.liked, bool) else None,
         question=last_question(messages[:index])[0]["text"],

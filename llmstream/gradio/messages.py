@@ -37,7 +37,7 @@ class Cut:
 
 def run_to_follow(question: Mapping[str, Any]) -> str | None:
     """The run that goes on with the answer to a question; None where the question is to be asked."""
-    said = str((question.get("metadata") or {}).get("id") or "")
+    said = id_of(question)
     return said.removeprefix(_FOLLOWED) if said.startswith(_FOLLOWED) else None
 
 
@@ -84,7 +84,7 @@ def conversation(messages: Iterable[Any]) -> list[dict[str, Any]]:
         files += files_of(each) if role == "user" else ()
         if not text or role not in ("user", "assistant"):
             continue
-        before, said_in = said_in, (each.get("metadata") or {}).get("id") or said_in
+        before, said_in = said_in, id_of(each) or said_in
         if role == "assistant" and files:
             found.append(_with_files("", files))
             files = []
@@ -105,11 +105,16 @@ def _with_files(text: str, files: Sequence[Any]) -> dict[str, Any]:
 
 def is_answer(each: Mapping[str, Any]) -> bool:
     """True if a message answers the question of a graph."""
-    return (each.get("metadata") or {}).get("id") == ANSWER["id"]
+    return id_of(each) == ANSWER["id"]
 
 
 def _is_aside(each: Mapping[str, Any]) -> bool:
-    return (each.get("metadata") or {}).get("id") in (QUESTION["id"], ANSWER["id"])
+    return id_of(each) in (QUESTION["id"], ANSWER["id"])
+
+
+def id_of(each: Mapping[str, Any]) -> str:
+    """The id in a message's metadata: of its run, or what kind of message it is; empty where there is none."""
+    return str((each.get("metadata") or {}).get("id") or "")
 
 
 def text_of(each: Mapping[str, Any]) -> str:
@@ -169,8 +174,8 @@ def chosen_option(event: Any, history: Any) -> tuple[Asked | Cut, Any]:
 def _cut(messages: list[Any]) -> Cut | None:
     """The last answer; None where its run can't be told."""
     place = max((at for at, each in enumerate(messages) if each.get("role") == "user"), default=-1) + 1
-    names = [(each.get("metadata") or {}).get("id") for each in messages[place:]]
-    run_id = next((str(name).partition("/")[0] for name in reversed(names) if name), None)
+    names = [id_of(each) for each in messages[place:]]
+    run_id = next((name.partition("/")[0] for name in reversed(names) if name), None)
     return Cut(run_id, messages[:place], messages) if run_id and place else None
 
 

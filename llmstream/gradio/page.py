@@ -33,7 +33,7 @@ from llmstream.gradio.messages import (
 from llmstream.gradio.models import AT_ONCE, QUIET, Models
 from llmstream.gradio.options import Options
 from llmstream.gradio.request import connection, session
-from llmstream.gradio.saved import Saved
+from llmstream.gradio.saved import browser_state
 from llmstream.gradio.style import PREPARE, SWITCH_THEME, type_on
 from llmstream.runs.manager import Runs
 from llmstream.view.interrupts import arguments_to_edit
@@ -66,16 +66,16 @@ class Page:
         shown = chain is None or shows_model(as_runnable(chain))
         self.takes_files = shown if options.multimodal is None else options.multimodal
         self._panel: list[Any] = []
-        saved = Saved(options.title or "chat") if options.save_history else None
-        self._answers = Answers(self._turns, options, saved, lambda: runs.settings)
+        kept = browser_state(options.title or "chat") if options.save_history else None
+        self._answers = Answers(self._turns, options, lambda: runs.settings)
         with gr.Column(scale=1, min_width=280) if options.embed else nullcontext():
             self._lay_out(default_chain=chain is None)
         if options.api_name is not None:
             add_endpoint(self._turns, options)
-        self._shown = [self._chat, self._line, *([saved.state] if saved else [])]
+        self._shown = [self._chat, self._line, *([kept] if kept else [])]
         self._wire()
-        if saved is not None:
-            self._come_back(blocks, saved.state)
+        if kept is not None:
+            self._come_back(blocks, kept)
         blocks.load(None, js=PREPARE, **AT_ONCE)
         models = Models(runs, notice, box=self._box, multimodal=options.multimodal)
         if chain is None:

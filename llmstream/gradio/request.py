@@ -11,8 +11,8 @@ from starlette.requests import HTTPConnection
 from llmstream.gradio.active_answers import Session
 from llmstream.http.audience import CALLER
 
-# So long a page may leave what it is sent where it is.
-GONE_AFTER_S = 5.0
+# So long a page may leave what it is sent where it is, where the settings give a client longer.
+_GONE_AFTER_S = 5.0
 
 
 def session(request: Any) -> Session:
@@ -34,10 +34,11 @@ class Presence:
     """A look at whether a page takes what it is sent.
 
     Gradio notices that a page is gone by the stream of its events. A page that goes before it has opened the stream it
-    never notices, and would have the model answer nobody.
+    never notices, and would have the model answer nobody. send_timeout_s: of the settings.
     """
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, send_timeout_s: float) -> None:
+        self._limit_s = min(_GONE_AFTER_S, send_timeout_s)
         self._session = request.session_hash
         app: Any = request.request.scope.get("app") if request.request is not None else None
         self._blocks = app.get_blocks() if hasattr(app, "get_blocks") else None
@@ -51,4 +52,4 @@ class Presence:
             self._unread_since = None
             return False
         self._unread_since = self._unread_since or time.monotonic()
-        return time.monotonic() - self._unread_since > GONE_AFTER_S
+        return time.monotonic() - self._unread_since > self._limit_s

@@ -39,20 +39,18 @@ class Kept(BaseModel):
     thread: str = ""
 
 
-class Saved:
-    """The keeping of one page. state: the component that does it."""
+def browser_state(title: str) -> Any:
+    """The component that keeps the conversation of a page."""
+    return gr.BrowserState({}, storage_key=f"llmstream {title}", secret=_SECRET)
 
-    def __init__(self, title: str) -> None:
-        self.state: Any = gr.BrowserState({}, storage_key=f"llmstream {title}", secret=_SECRET)
 
-    @staticmethod
-    def read(value: Any, caller: str) -> Kept:
-        """The conversation of a caller, an empty one where it can't be read, or is another's."""
-        try:
-            kept = Kept.model_validate(value or {})
-        except ValidationError:
-            return Kept()
-        return kept if kept.caller == _digest(caller) else Kept()
+def read_kept(value: Any, caller: str) -> Kept:
+    """The conversation of a caller, an empty one where it can't be read, or is another's."""
+    try:
+        kept = Kept.model_validate(value or {})
+    except ValidationError:
+        return Kept()
+    return kept if kept.caller == _digest(caller) else Kept()
 
 
 class Saving:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import json
 import time
 from collections import deque
 from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.http.audience import CALLER
@@ -71,11 +71,11 @@ class Doors:
         path = scope["path"]
         if path.rstrip("/").endswith(_UPLOAD) and scope["method"] == "POST":
             if not self._uploads:
-                return await _refuse_upload(send, 403, "This chat takes no files.")
+                refused = JSONResponse({"detail": "This chat takes no files."}, 403)
+                return await refused(scope, receive, send)
             if not self._room.take(first_of_each(scope).get("content-length", "")):
-                return await _refuse_upload(
-                    send, 413, "There is no room for more files now. Ask without one, or later."
-                )
+                full = JSONResponse({"detail": "There is no room for more files now. Ask without one, or later."}, 413)
+                return await full(scope, receive, send)
         # Gradio asks this of itself when it starts, without a token; it does the same thing for everybody, once.
         is_open = CALLER in scope or path == _STARTUP
         await (self._app if is_open else self._guarded)(scope, receive, _with_policy(send))
@@ -93,9 +93,3 @@ def _with_policy(send: Send) -> Send:
         await send(message)
 
     return send_with_policy
-
-
-async def _refuse_upload(send: Send, status: int, detail: str) -> None:
-    headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": json.dumps({"detail": detail}).encode()})

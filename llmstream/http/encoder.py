@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from llmstream.events import Event
 
@@ -26,6 +26,16 @@ STOPPED = {
 
 # An object as JSON on one line, in ASCII.
 dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
+
+
+def frame(kind: str, **fields: Any) -> str:
+    """A message without a name or an id, whose data is an object of this type."""
+    return f"data: {dumps({'type': kind, **fields})}\n\n"
+
+
+def cannot_continue(reason: str) -> str:
+    """The sentence for a client whose position can't be honoured."""
+    return f"This answer can't be continued from there ({reason}). Ask again."
 
 
 class Encoder(Protocol):

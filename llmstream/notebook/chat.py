@@ -19,7 +19,7 @@ from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.errors.nearest import names_nearest
 from llmstream.notebook.answer import Answer, plainly
 from llmstream.notebook.awaitable import Showing
-from llmstream.notebook.controls import DEFAULT_MODEL, WIDGET, Panel, close_widgets
+from llmstream.notebook.controls import DEFAULT_MODEL, Panel, close_widgets, widget_bundle
 from llmstream.notebook.kernel import keeps_widgets, request, request_id
 from llmstream.notebook.kernel_interrupt import interrupts
 from llmstream.notebook.markdown import MARKDOWN, PLAIN
@@ -102,8 +102,8 @@ class Chat:
             hint = {MARKDOWN: f"*{_HINT}*", PLAIN: _HINT}
             display(self._transcript() if self._turns else hint, raw=True)  # type: ignore[no-untyped-call]
             return
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._panel.box.model_id}
-        self._display = display({WIDGET: view, PLAIN: _HINT}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        bundle = widget_bundle(self._panel.box, _HINT)
+        self._display = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     @cached_property
     def _panel(self) -> Panel:

@@ -30,6 +30,11 @@ WITHOUT_KERNEL = f"""<style>
 _TEXT_S = 0.2
 
 
+def widget_bundle(widget: ipywidgets.Widget, hint: str) -> dict[str, Any]:
+    """The MIME bundle that shows a widget, or a hint where none can be shown."""
+    return {WIDGET: {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}, "text/plain": hint}
+
+
 class StopButton:
     """A button and what is waited for beside it; nothing of it is left in the notebook.
 
@@ -44,8 +49,7 @@ class StopButton:
 
     def bundle(self) -> dict[str, Any]:
         """The MIME bundle that shows the button, or a hint where no widgets can be shown."""
-        view = {"version_major": 2, "version_minor": 0, "model_id": self._box.model_id}
-        return {WIDGET: view, "text/plain": TO_STOP}
+        return widget_bundle(self._box, TO_STOP)
 
     def tell(self, status: str) -> None:
         """Changes the text beside the button."""

@@ -12,7 +12,7 @@ import ipywidgets  # type: ignore[import-untyped]
 from llmstream.core.images import image_url, parts_of
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.events import Failed, Finished, Interrupted
+from llmstream.events import Failed, Finished, Interrupted, failed
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import Nowhere, Place, close_widgets
 from llmstream.notebook.interrupt_form import Asked
@@ -116,7 +116,7 @@ class Turn:
         try:
             await follow_into(self._painter.put, following)
         except LlmstreamError as error:
-            self.progress.fail(error.code, error.message)
+            self.progress.put([failed(error)])
         finally:
             self._run_id = following.run_id
             self._line.waits(False)

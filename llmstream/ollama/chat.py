@@ -8,20 +8,18 @@ read are handed over together.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from llmstream.errors import UpstreamError, UpstreamTimeout, UpstreamTruncated
+from llmstream.errors import UpstreamError, UpstreamTimeout
 from llmstream.events import json_value
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.pool import request
 from llmstream.ollama.response import ChatResponse, Receive
-from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.waiting import Waiting
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.
@@ -56,34 +54,30 @@ async def read_response(endpoint: Endpoint, path: str, body: Mapping[str, Any], 
         response.leave()
 
 
-async def read_version(endpoint: Endpoint) -> str:
-    """The version of the Ollama that answers; raises `UpstreamUnreachable`, or `UpstreamProtocol`."""
-    try:
-        return str(json.loads((await fetch(endpoint, "/api/version"))[1])["version"])
-    except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
-        raise OLLAMA.protocol("an answer without a version") from error
-
-
-async def fetch(endpoint: Endpoint, path: str, *, timeout_s: float | None = None) -> tuple[int, bytes]:
+async def fetch(
+    endpoint: Endpoint, path: str, asked: Mapping[str, Any] | None = None, *, timeout_s: float | None = None
+) -> tuple[int, bytes]:
     """The status and body at a path of the server; raises `UpstreamUnreachable` and other `UpstreamError`s.
 
-    timeout_s: how long the server may take where another silence is meant than that of one that is away.
+    asked: what is posted there, None for a GET. timeout_s: how long the server may take where another silence is meant
+    than that of one that is away.
     """
     try:
         async with asyncio.timeout(timeout_s or endpoint.connect_timeout_s):
             try:
-                return await _get(endpoint, path)
+                return await _fetched(endpoint, path, asked)
             except Disconnected:  # a kept connection that was just being closed
-                return await _get(endpoint, path)
+                return await _fetched(endpoint, path, asked)
     except TimeoutError as error:
         if timeout_s is None:
             raise unreachable(endpoint) from error
         raise UpstreamTimeout(f"Ollama at {endpoint.shown_url} did not answer in time. Is it overloaded?") from error
 
 
-async def _get(endpoint: Endpoint, path: str) -> tuple[int, bytes]:
+async def _fetched(endpoint: Endpoint, path: str, asked: Mapping[str, Any] | None) -> tuple[int, bytes]:
     whole = _Whole()
-    async with request(endpoint, "GET", path, whole):
+    method, sent = ("GET", b"") if asked is None else ("POST", _encode(asked))
+    async with request(endpoint, method, path, whole, body=sent):
         body = await whole.body
     if 300 <= whole.status < 400:
         raise endpoint.server.redirected(endpoint.shown_url, whole.status)

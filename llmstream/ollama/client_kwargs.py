@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmstream.errors import SettingsError
-from llmstream.ollama.endpoint import Endpoint, basic_auth
+from llmstream.ollama.endpoint import Endpoint, basic_auth, limits_of
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 
@@ -22,14 +22,10 @@ def ollama_with(settings: Settings, client_kwargs: Mapping[str, Any]) -> Ollama:
         return Ollama.of(settings)
     kwargs = {name: value for name, value in client_kwargs.items() if (name, value) != ("proxy", None)}
     _check(kwargs)
-    wait_s = _wait_s(kwargs.get("timeout"))
-    first_token_s = settings.first_token_timeout_s if wait_s is None else wait_s
     return Ollama(
         Endpoint(
             url=settings.ollama_url,
-            connect_timeout_s=settings.connect_timeout_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=min(first_token_s, settings.token_timeout_s),
+            **limits_of(settings, wait_s(kwargs.get("timeout"))),
             headers=_headers(kwargs),
             cookies=dict(kwargs.get("cookies") or {}),
             tls=_tls(kwargs.get("verify")),
@@ -61,7 +57,7 @@ def _headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
     return headers
 
 
-def _wait_s(timeout: object) -> float | None:
+def wait_s(timeout: object) -> float | None:
     """The timeout in seconds; of an `httpx.Timeout`, the one for reading."""
     wait_s = getattr(timeout, "read", timeout)
     return float(wait_s) if isinstance(wait_s, int | float) else None

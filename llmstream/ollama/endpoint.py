@@ -8,10 +8,12 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from llmstream.errors import SettingsError, UpstreamError, UpstreamUnreachable
 from llmstream.ollama.server_kinds import OLLAMA, ServerKind
+from llmstream.settings import Settings
 
 # How long a full queue is asked again, all retries together, in seconds.
 BUSY_S = 5.0
@@ -73,6 +75,19 @@ class Endpoint:
             headers["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         headers |= {name.lower(): value for name, value in self.headers.items()}
         return _lines(headers)
+
+
+def limits_of(settings: Settings, first_token_s: float | None = None) -> dict[str, Any]:
+    """The time limits of an `Endpoint`, as the settings have them; first_token_s: another one before the answer.
+
+    Nothing in the answer is then waited for longer, either.
+    """
+    token_s = settings.token_timeout_s
+    return {
+        "connect_timeout_s": settings.connect_timeout_s,
+        "first_token_timeout_s": settings.first_token_timeout_s if first_token_s is None else first_token_s,
+        "token_timeout_s": token_s if first_token_s is None else min(first_token_s, token_s),
+    }
 
 
 def unreachable(endpoint: Endpoint) -> UpstreamUnreachable:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,19 +16,21 @@ from llmstream.errors import (
     UpstreamBusy,
     UpstreamEmpty,
     UpstreamTimeout,
+    UpstreamTruncated,
 )
 from llmstream.events import Status
-from llmstream.ollama.api import Api
-from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chat import fetch, read_chat
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
-from llmstream.ollama.endpoint import BUSY_S, Endpoint
-from llmstream.ollama.listing import Listed, listed
+from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
 from llmstream.ollama.names import is_cloud, nearest_model, same_model
+from llmstream.ollama.pull import pulling
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
+from llmstream.ollama.server_kinds import OLLAMA
+from llmstream.ollama.told import Listed, abilities, listed, unload
 from llmstream.ollama.upstream import ServedModel, Upstream
-from llmstream.ollama.waiting import Waiting
+from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,28 +53,15 @@ class Ollama(Upstream):
         super().__init__(endpoint)
         self._capabilities: dict[str, tuple[float, frozenset[str]]] = {}
         self._choice: tuple[float, str] | None = None
-        self._api = Api(endpoint)
 
     @staticmethod
     def of(settings: Settings, url: str | None = None, *, busy_timeout_s: float = BUSY_S) -> Ollama:
         """The shared instance for an address, the settings' own where None is given, and its time limits."""
-        return _shared(
-            url or settings.ollama_url,
-            settings.ollama_api_key,
-            settings.connect_timeout_s,
-            settings.first_token_timeout_s,
-            settings.token_timeout_s,
-            busy_timeout_s,
-            settings.free_stuck_models,
-        )
+        limits = limits_of(settings) | {"busy_timeout_s": busy_timeout_s}
+        url, free = url or settings.ollama_url, settings.free_stuck_models
+        return _shared(url, settings.ollama_api_key, free_stuck_models=free, **limits)
 
-    async def chat(
-        self,
-        body: Mapping[str, Any],
-        receive: Receive,
-        *,
-        notify: Callable[[Status], None] = lambda status: None,
-    ) -> None:
+    async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks, and calls `receive` with the chunks, in lists of those that came together, up to a `LastChunk`.
 
         Where it gives a future, nothing more is read until that is done.
@@ -114,7 +104,10 @@ class Ollama(Upstream):
 
     async def version(self) -> str:
         """The version of the Ollama that answers; raises `UpstreamUnreachable` and other `UpstreamError`s."""
-        return await read_version(self.endpoint)
+        try:
+            return str(json.loads((await fetch(self.endpoint, "/api/version"))[1])["version"])
+        except (ValueError, KeyError, TypeError, RecursionError, UpstreamTruncated) as error:
+            raise OLLAMA.protocol("an answer without a version") from error
 
     async def models(self) -> list[ServedModel]:
         """The models that are there, the newest first."""
@@ -138,12 +131,11 @@ class Ollama(Upstream):
         now = time.monotonic()
         known = self._capabilities.get(model)
         if known is None or now - known[0] > _CAPABILITIES_AGE_S:
-            ask = functools.partial(self._api.ask, lambda client: client.show(model), model=model)
             try:
-                shown = await self.once(f"show {model}", ask)
+                able = await self.once(f"show {model}", lambda: abilities(self.endpoint, model))
             except ModelNotFound as error:
                 raise model_not_found(model, await self._nearest(model)) from error
-            self._capabilities[model] = known = (now, frozenset(shown.capabilities or ()))
+            self._capabilities[model] = known = (now, able)
         return known[1]
 
     async def _nearest(self, model: str) -> str:
@@ -200,7 +192,7 @@ class Ollama(Upstream):
         try:
             if not await self.loaded(model):
                 return False
-            await self._api.ask(lambda client: client.generate(model, keep_alive=0), model=model)
+            await unload(self.endpoint, model)
         except LlmstreamError:  # what the question itself failed of is told
             return False
         return True
@@ -210,7 +202,7 @@ class Ollama(Upstream):
 
         Synchronous; raises `ModelNotFound` where Ollama can't get it.
         """
-        yield from self._api.pull(model)
+        yield from pulling(self.endpoint, model)
         self._choice = None
 
 
@@ -219,18 +211,7 @@ def _seconds(at: datetime | None) -> float | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _shared(
-    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float, free: bool
-) -> Ollama:
-    return Ollama(
-        Endpoint(
-            url=url,
-            connect_timeout_s=connect_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=token_s,
-            busy_timeout_s=busy_s,
-            free_stuck_models=free,
-            # A user in the address goes before it, as in the `ollama` package.
-            headers={"authorization": f"Bearer {key}"} if key and "@" not in url else {},
-        )
-    )
+def _shared(url: str, key: str | None, **rest: Any) -> Ollama:
+    # A user in the address goes before the key, as in the `ollama` package.
+    headers = {"authorization": f"Bearer {key}"} if key and "@" not in url else {}
+    return Ollama(Endpoint(url=url, headers=headers, **rest))

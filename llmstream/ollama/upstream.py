@@ -9,11 +9,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, UpstreamError
-from llmstream.events import Status
+from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, UpstreamError, UpstreamTimeout
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
 from llmstream.ollama.server_kinds import OLLAMA
+from llmstream.ollama.waiting import Notify, ignore
 
 _LACKING = {
     "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",
@@ -71,13 +71,7 @@ class Upstream(ABC):
         return self.endpoint.shown_url
 
     @abstractmethod
-    async def chat(
-        self,
-        body: Mapping[str, Any],
-        receive: Receive,
-        *,
-        notify: Callable[[Status], None] = lambda status: None,
-    ) -> None:
+    async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks, and calls `receive` with the chunks, in lists of those that came together, up to a `LastChunk`.
 
         Where it gives a future, nothing more is read until that is done. Raises `UpstreamError`s and `ModelNotFound`;
@@ -159,7 +153,7 @@ class Upstream(ABC):
         try:
             async with asyncio.timeout(within_s):
                 await self.chat(body, lambda chunks: None)
-        except TimeoutError:
+        except (TimeoutError, UpstreamTimeout):
             return None
         return time.monotonic() - began
 

@@ -8,7 +8,6 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self
 
 from llmstream.errors import LlmstreamError
@@ -18,6 +17,14 @@ from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.forecast import FORECASTS, Forecast, Forecasts, Prompt, about, progress_of, prompt_of
 
 _AGAIN_S = 1.0
+
+
+# Takes what is told of the wait for an answer.
+Notify = Callable[[Status], None]
+
+
+def ignore(status: Status) -> None:
+    """Nobody listens."""
 
 
 class Waiting:
@@ -33,7 +40,7 @@ class Waiting:
         self,
         endpoint: Endpoint,
         body: Mapping[str, Any],
-        notify: Callable[[Status], None],
+        notify: Notify,
         loaded: Callable[[str], Awaitable[bool]],
         *,
         forecasts: Forecasts = FORECASTS,
@@ -58,9 +65,7 @@ class Waiting:
         self._timer = loop.call_later(self._endpoint.tell_after_s, self._begin, context=context)
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.end()
 
     def end(self) -> None:

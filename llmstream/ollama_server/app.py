@@ -93,7 +93,9 @@ class OllamaApi:
         """Gets a model."""
         body = read_json(await request.body(), "api.PullRequest")
         lines = _pull_lines(self._backend.pull(full_name(_name(body))))
-        return WholeResponse(lines, merge=_last) if body.get("stream") is False else LinesResponse(lines)
+        return (
+            WholeResponse(lines, merge=lambda lines: lines[-1]) if body.get("stream") is False else LinesResponse(lines)
+        )
 
     async def chat(self, request: Request) -> Response:
         """Answers messages."""
@@ -196,10 +198,6 @@ async def _pull_lines(progress: AsyncGenerator[PullProgress, None]) -> AsyncGene
         async for step in progress:
             numbers = {"digest": step.digest, "total": step.total, "completed": step.completed}
             yield {"status": step.status, **{name: value for name, value in numbers.items() if value}}
-
-
-def _last(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    return lines[-1]
 
 
 def _name(body: dict[str, Any]) -> str:

@@ -7,61 +7,48 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, UpstreamError, UpstreamUnreachable
-from llmstream.events import Status
 from llmstream.ollama.chat import fetch
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.continuing import begun, of_a_form
-from llmstream.ollama.endpoint import BUSY_S, Endpoint
+from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
 from llmstream.ollama.names import nearest_model, same_model
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import OPENAI
 from llmstream.ollama.upstream import ServedModel, Upstream
-from llmstream.ollama.waiting import Waiting
+from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
 from llmstream.settings import Settings
 
-# What is told of models changes when the server is started anew: asking again for every answer would delay it.
-_AGE_S = 60
-# How long what was told before is waited for to be told anew.
-_LOOK_S = 1
 # What `owned_by` of a model says of the server.
 _KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "me": "llama-cpp-python", "library": "Ollama"}
 
 
 class OpenAIServer(Upstream):
-    """One OpenAI-compatible server; use `OpenAIServer.of(settings)`, which shares instances."""
+    """One OpenAI-compatible server; use `OpenAIServer.of(settings)`, which shares instances.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    kept_s: how long what it told of its models is not asked again, which would delay each answer; it changes when the
+    server is started anew. look_s: how long an answer waits for it to be told anew.
+    """
+
+    def __init__(self, endpoint: Endpoint, *, kept_s: float = 60, look_s: float = 1) -> None:
         super().__init__(endpoint)
+        self._kept_s, self._look_s = kept_s, look_s
         self._told: tuple[float, list[dict[str, Any]]] | None = None
         self._props: tuple[float, dict[str, Any]] | None = None
 
     @staticmethod
     def of(settings: Settings, url: str, *, busy_timeout_s: float = BUSY_S) -> OpenAIServer:
         """The shared instance for an address, the settings' key and their time limits."""
-        return _shared(
-            url,
-            settings.upstream_key,
-            settings.connect_timeout_s,
-            settings.first_token_timeout_s,
-            settings.token_timeout_s,
-            busy_timeout_s,
-        )
+        return _shared(url, settings.upstream_key, busy_timeout_s=busy_timeout_s, **limits_of(settings))
 
-    async def chat(
-        self,
-        body: Mapping[str, Any],
-        receive: Receive,
-        *,
-        notify: Callable[[Status], None] = lambda status: None,
-    ) -> None:
+    async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks and hands over the chunks, as `Upstream.chat`; body: of `chat/completions`.
 
         It is asked to stream and to tell the usage. Before the first chunk a busy server is retried for 5 s. A prompt
@@ -86,11 +73,11 @@ class OpenAIServer(Upstream):
 
     async def version(self) -> str:
         """The kind of server, as its models tell it; raises `UpstreamError`s."""
-        return next((_KINDS.get(owner, owner) for each in await self._list() if (owner := _owner(each))), "unknown")
+        return _kind_of(await self._list())
 
     async def kind(self) -> str:
         """The kind of the server, looked up at most once a minute."""
-        return next((_KINDS.get(owner, owner) for each in await self._known() if (owner := _owner(each))), "unknown")
+        return _kind_of(await self._known())
 
     async def models(self) -> list[ServedModel]:
         """The models in the server's order."""
@@ -155,9 +142,9 @@ class OpenAIServer(Upstream):
         """The models as they were told a while ago: some servers tell nothing while they answer somebody."""
         if self._told is None:
             await self.once("models", self._look)
-        elif time.monotonic() - self._told[0] > _AGE_S:
+        elif time.monotonic() - self._told[0] > self._kept_s:
             with suppress(TimeoutError, UpstreamUnreachable):  # the question itself will tell
-                async with asyncio.timeout(_LOOK_S):
+                async with asyncio.timeout(self._look_s):
                     await self.once("models", self._look)
         return self._told[1] if self._told else []
 
@@ -176,7 +163,7 @@ class OpenAIServer(Upstream):
     async def _properties(self) -> dict[str, Any]:
         """The properties that llama.cpp's server tells of itself; empty for another server."""
         now = time.monotonic()
-        if self._props is None or now - self._props[0] > _AGE_S:
+        if self._props is None or now - self._props[0] > self._kept_s:
             self._props = now, await self.once("props", self._ask_properties)
         return self._props[1]
 
@@ -188,6 +175,10 @@ class OpenAIServer(Upstream):
         except (UpstreamError, ValueError, RecursionError):
             return {}
         return fields if status == 200 and isinstance(fields, dict) else {}
+
+
+def _kind_of(models: Iterable[Mapping[str, Any]]) -> str:
+    return next((_KINDS.get(owner, owner) for each in models if (owner := _owner(each))), "unknown")
 
 
 def _owner(model: Mapping[str, Any]) -> str:
@@ -226,17 +217,6 @@ def _abilities(properties: Mapping[str, Any]) -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _shared(
-    url: str, key: str | None, connect_s: float, first_token_s: float, token_s: float, busy_s: float
-) -> OpenAIServer:
-    return OpenAIServer(
-        Endpoint(
-            url=url,
-            connect_timeout_s=connect_s,
-            first_token_timeout_s=first_token_s,
-            token_timeout_s=token_s,
-            busy_timeout_s=busy_s,
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            server=OPENAI,
-        )
-    )
+def _shared(url: str, key: str | None, **limits: Any) -> OpenAIServer:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return OpenAIServer(Endpoint(url=url, headers=headers, server=OPENAI, **limits))

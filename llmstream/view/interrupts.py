@@ -40,8 +40,9 @@ def actions_of(interrupt: Interrupt) -> list[Action]:
     """
     match interrupt["value"]:
         case {"action_requests": list(requests), "review_configs": list(configs)}:
-            allowed = {each.get("action_name"): each.get("allowed_decisions") for each in configs if _is_dict(each)}
-            return [_action(each, allowed.get(each.get("name"))) for each in requests if _is_dict(each)]
+            known = [each for each in configs if isinstance(each, Mapping)]
+            allowed = {each.get("action_name"): each.get("allowed_decisions") for each in known}
+            return [_action(each, allowed.get(each.get("name"))) for each in requests if isinstance(each, Mapping)]
         case {"type": "tool_approval", "name": str()}:
             return [_action(interrupt["value"], None)]
     return []
@@ -188,10 +189,6 @@ def _action(fields: Mapping[str, Any], allowed: object) -> Action:
         allowed=decisions,
         call_id=str(fields.get("tool_call_id") or ""),
     )
-
-
-def _is_dict(value: object) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _json(value: object) -> str:

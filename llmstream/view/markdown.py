@@ -18,7 +18,7 @@ from markdown_it.token import Token
 
 # A bare address becomes a link, backslashes and all, unless there is one before its slashes.
 SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&]|:(?=//))")
-_BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
+BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
 
 _CODE_END = "</code></pre>"
 # What some programs take for the end of a line, and others not.
@@ -92,7 +92,7 @@ def inert_markdown(text: str) -> str:
     An image becomes a link to it. A code block that is not closed is closed, so that more may follow.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd").translate(_LINE_ENDS)
-    tokens = _BLOCKS.parse(text)
+    tokens = BLOCKS.parse(text)
     lines = with_all_cells(text, tokens).split("\n")
     done = 0
     found: list[str] = []

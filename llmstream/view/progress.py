@@ -28,7 +28,7 @@ from llmstream.events import (
 from llmstream.ollama.forecast import about
 from llmstream.view.answer import AnswerText, parsed
 from llmstream.view.interrupts import in_words
-from llmstream.view.markdown import fenced, source_list
+from llmstream.view.markdown import escape, fenced, source_list
 from llmstream.view.stats_line import stats_line
 
 # What an object of the chain's belongs to, so that no text is added to it.
@@ -104,11 +104,6 @@ class Progress:
         is_object = not self.text and self.output is not None
         return json.dumps(self.output, ensure_ascii=False, indent=2) if is_object else self.text
 
-    @property
-    def streaming(self) -> bool:
-        """True if anything has come from the model."""
-        return bool(self.parts)
-
     def put(self, events: Sequence[Event]) -> None:
         """Takes events in."""
         self.seen += len(events)
@@ -131,10 +126,6 @@ class Progress:
         waited_s = self._clock() - self._began
         what = self._waiting or f"Waiting for {self._model or 'the answer'}"
         return f"{what} · {waited_s:.1f} s" if waited_s >= 0.4 else what
-
-    def fail(self, code: str, message: str, *, retryable: bool = False) -> None:
-        """Shows that the answer could not begin."""
-        self.put([Failed(code, message, retryable)])
 
     def _put_rare(self, event: Event) -> None:
         match event:
@@ -181,7 +172,7 @@ class Progress:
             self.parts.append(Part("question", "Waiting for you", [in_words(event.interrupts)]))
         elif not self.text and not self._tools and event.reason != "tool_calls":
             self._finish_without_text()
-        self.line = stats_line(event, self._model, cut=self._cut, continued=self._continued)
+        self.line = stats_line(event, escape(self._model), cut=self._cut, continued=self._continued)
 
     def _finish_without_text(self) -> None:
         """Shows the objects that a chain gave as its answer, as one; else says that there is none."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from llmstream.events import Finished, Interrupted, Terminal
-from llmstream.view.markdown import escape
 
 
 def stats_line(event: Terminal, model: str, *, cut: bool = False, continued: bool = False) -> str:
-    """The line under an answer, in Markdown."""
+    """The line under an answer, in the form of the model's name: as text, or where that is escaped, in Markdown."""
     if not isinstance(event, Finished | Interrupted):
         return ""
     cut_short = isinstance(event, Finished) and event.reason == "length"
@@ -17,7 +16,7 @@ def stats_line(event: Terminal, model: str, *, cut: bool = False, continued: boo
         "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
         "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
         "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
-        escape(model),
+        model,
         "continued" if continued else "",
         "cut at its length limit" if cut_short else "",
         "the conversation was cut to fit the model" if cut else "",

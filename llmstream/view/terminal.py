@@ -7,8 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Self, TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
@@ -49,19 +48,6 @@ class _Part:
 
     kind: str
     text: str
-
-
-class View(Protocol):
-    """The display of an answer; a context manager, which prints the rest when it ends."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def show(self, event: Event) -> None:
-        """Shows an event."""
 
 
 class PlainView:
@@ -224,7 +210,7 @@ _SPLIT: dict[str, Callable[[str], tuple[str, str]]] = {
 }
 
 
-def open_view() -> View:
+def open_view() -> TerminalView | PlainView:
     """The view for stdout: a terminal, or a pipe."""
     return TerminalView(open_console()) if on_terminal() else PlainView(sys.stdout)
 

@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from rich.segment import Segment
 from rich.text import Text
 
-from llmstream.view.markdown import FORMULA, with_all_cells
+from llmstream.view.markdown import BLOCKS, FORMULA, with_all_cells
 from llmstream.view.safe import safe_text
 
 # HTML, images, <addresses> and definitions stand as they were written: rich would leave them out, or hide where they
@@ -35,7 +35,6 @@ def _formula(state: StateInline, silent: bool) -> bool:
 
 
 _MARKDOWN.inline.ruler.before("escape", "formula", _formula)
-_BLOCKS = MarkdownIt("commonmark", {"html": False}).enable("table").disable("inline")
 
 
 def split_blocks(text: str) -> tuple[str, str]:
@@ -45,7 +44,7 @@ def split_blocks(text: str) -> tuple[str, str]:
     code in it stays one block. (Only a link's definition may come later than its use; it is shown as written.)
     """
     whole = text[: text.rfind("\n") + 1]
-    starts = [token.map[0] for token in _BLOCKS.parse(whole) if token.level == 0 and token.map and token.nesting >= 0]
+    starts = [token.map[0] for token in BLOCKS.parse(whole) if token.level == 0 and token.map and token.nesting >= 0]
     if len(starts) < 2:
         return "", text
     lines = text.split("\n")
@@ -104,5 +103,5 @@ def _trimmed(line: list[Segment]) -> list[Segment]:
 
 def whole_rows(text: str) -> str:
     """An open table without the row that is not complete: its columns would jump with every token."""
-    tokens = _BLOCKS.parse(text)
+    tokens = BLOCKS.parse(text)
     return text[: text.rfind("\n") + 1] if tokens and tokens[0].type == "table_open" else text

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 import llmstream
-from llmstream.cli import doctor, main
+from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama, Model
 from tests.support.redis import RedisServer
 
@@ -42,7 +42,7 @@ def test_doctor_tells_a_model_that_answers_nobody(
     """One that is loaded hangs, and the line says how to free it; any other may only need longer than the limit."""
     with_ollama.models["demo:slow-0.6"] = Model("demo:slow-0.6")
     monkeypatch.setenv("LLMSTREAM_MODEL", "demo:slow-0.6")
-    monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
+    monkeypatch.setenv("LLMSTREAM_FIRST_TOKEN_TIMEOUT_S", "0.2")
     if is_loaded:
         httpx.post(f"{with_ollama.url}/api/generate", json={"model": "demo:slow-0.6", "keep_alive": "5m"})
     assert int(is_loaded) == main(["doctor"])

@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
@@ -19,15 +18,13 @@ from llmstream.settings import Settings
 from tests.support.browser import CuttingProxy
 from tests.support.golden import WIRE
 from tests.support.parsers import Message, alike, node, ours, parsed
-from tests.support.serving import Served, answer, native_events, plain_answer, post
+from tests.support.serving import Serve, Served, answer, native_events, plain_answer, post
 
 pytestmark = pytest.mark.timeout(180)  # the first test installs the packages
 
 PACKAGES = ("eventsource-3", "eventsource-4")
 QUESTION = "Was ist 1 + 1?"
 ANSWER = "  naïve\n\n\n    日本語 👩\u200d👩\u200d👧\u200d👦 👍🏽\n\n| a |\n|---|\n: ping\ndata: x\n\n"
-
-Serve = Callable[[FastAPI], Served]
 
 
 def server(serve: Serve, upstream: DemoOllama, **changes: Any) -> Served:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support import hard_agent, real_agent
 from tests.support.npm import CLIENTS, built, run_program
-from tests.support.serving import Served
+from tests.support.serving import Serve
 
 pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
 
-Serve = Callable[[FastAPI], Served]
 CLIENT_NAMES = ("ai", "ai-6", "ai-5", "@ag-ui/client", "copilotkit", "assistant-ui")
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.asking_graphs import mail_graph
 from tests.support.npm import CLIENTS, built, run_program
-from tests.support.serving import Served
+from tests.support.serving import Serve
 
 pytestmark = pytest.mark.timeout(360)  # the first test installs the packages
 
-Serve = Callable[[FastAPI], Served]
 SAID = "I would send a mail."
 
 

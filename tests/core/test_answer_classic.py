@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import langchain_classic  # noqa: F401 - it has deprecations shown; in a test that would undo the filter below
@@ -13,8 +12,7 @@ from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 
-from llmstream import Runs, Settings
-from llmstream.runs import chain_warnings
+from tests.support.holding import said
 from tests.support.scripted_model import asks, says, see, weather
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.deprecation.LangChainDeprecationWarning")
@@ -66,22 +64,31 @@ async def test_agent_executor() -> None:
     assert [("c1", "18 degrees in Paris")] == seen.results
 
 
-async def test_a_memory_of_its_own_is_warned_of(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every caller would read what the others said."""
-    monkeypatch.setattr(chain_warnings, "_told", set())
-    from langchain_classic.chains import ConversationChain
-    from langchain_classic.memory import ConversationBufferMemory
+def test_a_memory_of_its_own_is_warned_of() -> None:
+    """Every caller would read what the others said; a process says it once."""
+    *texts, line = sorted(said(_MEMORY))
+    assert ["1 one", "2 two"] == texts
+    assert "memory of its own" in line
 
-    runs = Runs(Settings(demo="never"))
+
+_MEMORY = """
+import asyncio, logging, sys, warnings
+from langchain_classic.chains import ConversationChain
+from langchain_classic.memory import ConversationBufferMemory
+from llmstream import Runs
+from tests.support.scripted_model import says
+
+async def main():
+    warnings.simplefilter("ignore")
     chain = ConversationChain(llm=says("one", "two"), memory=ConversationBufferMemory())
-    with caplog.at_level(logging.WARNING, "llmstream"):
-        for text in ("one", "two"):
-            run = await runs.start("hi", chain=chain)
-            assert [event async for event in run.follow()]
-            assert text == (await run.snapshot()).text
-    assert 1 == sum("memory of its own" in record.getMessage() for record in caplog.records)
+    for number in (1, 2):
+        run = await Runs().start("hi", chain=chain)
+        assert [event async for event in run.follow()]
+        print(number, (await run.snapshot()).text)
+
+logging.basicConfig(level="WARNING", stream=sys.stdout)
+asyncio.run(main())
+"""
 
 
 async def test_an_agent_that_writes_what_to_do() -> None:

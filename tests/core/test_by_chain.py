@@ -11,7 +11,6 @@ import pytest
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langgraph.graph import MessagesState
 
-from llmstream.core import by_chain
 from llmstream.core.by_chain import ByChain
 from tests.support.graphs import line, node_that_says
 from tests.support.scripted_model import says, see
@@ -37,12 +36,11 @@ async def test_a_chain_goes_with_all_that_is_known_of_it(make: Callable[[], Any]
     assert gone() is None
 
 
-def test_chains_in_use_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chains_in_use_are_not_forgotten() -> None:
     """What is found of many other chains takes the place of what was asked for least lately."""
-    monkeypatch.setattr(by_chain, "_CHAINS_KEPT", 2)
     found: list[object] = []
     known = ByChain(found.append)
-    chains: list[Any] = [RunnablePassthrough() for _ in range(4)]
+    chains: list[Any] = [RunnablePassthrough() for _ in range(200)]
     for chain in chains:
         known.get(chains[0])
         known.get(chain)

@@ -16,11 +16,8 @@ from langchain_core.runnables import (
 import llmstream
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
-from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Failed
-from tests.support.answering import events_of, outline
-
-ANSWER = [("token", SENTENCE), ("finished", "stop")]
+from tests.support.answering import ANSWER, events_of, outline
 
 
 @pytest.fixture(autouse=True)

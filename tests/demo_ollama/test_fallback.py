@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import ask, eventually, following, start
-
-Serve = Callable[[FastAPI], Any]
+from tests.support.serving import Serve
 
 
 @pytest.fixture

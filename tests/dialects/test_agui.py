@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,6 @@ import httpx_sse
 import pytest
 from ag_ui.core import Event as AguiEvent
 from ag_ui.core import RunAgentInput
-from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from llmstream.demo_ollama import DemoOllama
@@ -36,9 +35,8 @@ from llmstream.events import (
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.golden import forever, golden
-from tests.support.serving import Served, get, messages, post
+from tests.support.serving import Serve, Served, get, messages, post
 
-Serve = Callable[[FastAPI], Served]
 Frames = list[dict[str, Any]]
 
 _event: TypeAdapter[Any] = TypeAdapter(AguiEvent)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from starlette.requests import HTTPConnection
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.golden import forever
-from tests.support.serving import Served, get, messages, post
-
-Serve = Callable[[FastAPI], Served]
+from tests.support.serving import Serve, Served, get, messages, post
 
 USER = {"id": "m1", "role": "user", "parts": [{"type": "text", "text": "Why?"}]}
 CALL = {"type": "tool-get_weather", "toolCallId": "a", "state": "output-available", "input": {}, "output": "Sunny"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,9 +22,8 @@ from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from llmstream.view.interrupts import ASK_ELSEWHERE
 from tests.support.asking_graphs import mail_graph, year_graph
-from tests.support.serving import Served, get, messages, post
+from tests.support.serving import Serve, Served, get, messages, post
 
-Serve = Callable[[FastAPI], Served]
 Frames = list[dict[str, Any]]
 ASKED = "I would send a mail.\n\nSend this mail?\n\nDecide: approve or edit or reject."
 

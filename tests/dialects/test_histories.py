@@ -12,101 +12,12 @@ import pytest
 from llmstream.chain import StrictChatOllama
 from llmstream.chain.request import request_body
 from llmstream.core.question import to_messages
-from llmstream.demo_ollama.server import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
+from tests.support.histories import HI, LINES, RESULT, Sent, openai_body, ui
 
-HI = {"role": "user", "content": "hi"}
-ASK = {"role": "user", "content": "What time is it?"}
-RESULT = {"role": "tool", "tool_call_id": "c", "content": "12:00"}
 PICTURE = base64.encodebytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100).decode()
 PDF, TEXT = "data:application/pdf;base64,JVBERi0=", "data:text/plain;base64,aGVsbG8="
-
-Sent = Callable[..., Awaitable[list[dict[str, Any]]]]
-
-
-@pytest.fixture
-def ask(settings: Settings) -> Callable[..., Awaitable[httpx.Response]]:
-    """Asks an endpoint of an app over the demo's models."""
-
-    async def post(path: str, body: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(app=create_app(settings))
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-            return await client.post(path, json=body)
-
-    return post
-
-
-@pytest.fixture
-def sent(ask: Callable[..., Awaitable[httpx.Response]], upstream: DemoOllama) -> Sent:
-    """The messages that reach the model for a request, which must be answered."""
-
-    async def messages(path: str, body: Any) -> list[dict[str, Any]]:
-        answer = await ask(path, body)
-        assert answer.is_success, answer.text
-        found = [record.body for record in upstream.requests if record.path == "/api/chat"][-1]
-        return list(found["messages"])
-
-    return messages
-
-
-def openai_body(*messages: Any, model: str = "demo") -> Any:
-    return {"model": model, "messages": list(messages)}
-
-
-def ui(role: str, *parts: Any) -> Any:
-    return {"id": "m", "role": role, "parts": list(parts)}
-
-
-def called(arguments: object, **more: Any) -> Any:
-    function = {"name": "now", "arguments": arguments}
-    calls = [{"id": "c", "type": "function", "function": function}]
-    return {"role": "assistant", "content": None, "tool_calls": calls, **more}
-
-
-@pytest.mark.parametrize("arguments", ["", "  \n", "null", "{}", None])
-async def test_calls_without_arguments(arguments: Any, sent: Sent) -> None:
-    """However a client writes that a call had no arguments, the model reads none."""
-    found = await sent("/v1/chat/completions", openai_body(ASK, called(arguments), RESULT))
-    assert {} == found[1]["tool_calls"][0]["function"]["arguments"]
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/chat/completions", openai_body(ASK, called("[1]"), RESULT)),
-        ("/v1/chat/completions", openai_body(ASK, called("{broken"), RESULT)),
-        ("/v1/chat/completions", openai_body(ASK, called("5"), RESULT)),
-        ("/ollama/api/chat", openai_body(ASK, {**called([1]), "content": ""})),
-        ("/ollama/v1/chat/completions", openai_body(ASK, called('"noon"'), RESULT)),
-        ("/api/chat", {"id": "c", "messages": [ui("assistant", {
-            "type": "tool-now", "toolCallId": "c", "state": "output-available", "input": [1], "output": 1})]}),
-        ("/agui", {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "assistant", "toolCalls": [
-            {"id": "c", "function": {"name": "now", "arguments": "true"}}]}]}),
-    ],
-)  # fmt: skip
-async def test_arguments_that_are_no_object(
-    path: str, body: Any, ask: Callable[..., Awaitable[httpx.Response]]
-) -> None:
-    """Arguments that can't be arguments are refused with the name of what was called."""
-    answer = await ask(path, body)
-    assert (400, True) == (answer.status_code, "'now'" in answer.text), answer.text
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/chat/completions", openai_body({"role": "tool", "content": "12:00"}, HI)),
-        ("/v1/chat/completions", openai_body({**RESULT, "tool_call_id": "gone"}, HI)),
-        ("/ollama/api/chat", openai_body({"role": "tool", "content": "12:00"}, HI)),
-        ("/agui", {"threadId": "t", "runId": "r", "messages": [
-            {"id": "1", "role": "tool", "content": "12:00"}, {"id": "2", **HI}]}),
-    ],
-)  # fmt: skip
-async def test_result_whose_call_was_cut_off(path: str, body: Any, sent: Sent) -> None:
-    """A client that sends only the last messages may send a result without its call; the model reads it."""
-    found = await sent(path, body)
-    assert [("tool", "12:00"), ("user", "hi")] == [(each["role"], each["content"]) for each in found]
 
 
 @pytest.mark.parametrize(
@@ -129,19 +40,6 @@ async def test_unknown_role_is_refused(ask: Callable[..., Awaitable[httpx.Respon
     """A role that nobody knows is refused with those that there are."""
     answer = await ask("/ollama/api/chat", openai_body({"role": "narrator", "content": "Once"}, HI))
     assert (400, True) == (answer.status_code, "assistant" in answer.text)
-
-
-async def test_function_call_of_old(sent: Sent) -> None:
-    """Calls and results as OpenAI wrote them before they had ids belong together."""
-    call = {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": '{"zone": "UTC"}'}}
-    found = await sent(
-        "/v1/chat/completions", openai_body(ASK, call, {"role": "function", "name": "now", "content": "1"})
-    )
-    function = found[1]["tool_calls"][0]["function"]
-    assert ({"zone": "UTC"}, found[1]["tool_calls"][0]["id"]) == (function["arguments"], found[2]["tool_call_id"])
-
-
-LINES = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
 
 
 @pytest.mark.parametrize(
@@ -235,31 +133,6 @@ def test_base64_with_line_ends(part: Any) -> None:
     assert ["".join(PICTURE.split())] == body["messages"][0]["images"]
 
 
-THOUGHT = "Let me look at the clock."
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/v1/chat/completions", openai_body(ASK, called("{}", reasoning_content=THOUGHT), RESULT)),
-        ("/v1/chat/completions", openai_body(ASK, called("{}", reasoning=THOUGHT), RESULT)),
-        ("/v1/chat/completions", openai_body(
-            ASK, called("{}", content=[{"type": "thinking", "thinking": THOUGHT}, LINES[0]]), RESULT)),
-        ("/ollama/api/chat", openai_body(ASK, {**called({}), "content": "", "thinking": THOUGHT}, RESULT)),
-        ("/api/chat", {"id": "c", "messages": [ui("user", LINES[0]), ui(
-            "assistant", {"type": "reasoning", "text": THOUGHT},
-            {"type": "tool-now", "toolCallId": "c", "state": "output-available", "input": {}, "output": 1})]}),
-        ("/agui", {"threadId": "t", "runId": "r", "messages": [
-            {"id": "1", **HI}, {"id": "2", "role": "reasoning", "content": THOUGHT},
-            {"id": "3", "role": "assistant", "toolCalls": [{"id": "c", "function": {"name": "now"}}]},
-            {"id": "4", "role": "tool", "toolCallId": "c", "content": "12:00"}]}),
-    ],
-)  # fmt: skip
-async def test_thoughts_between_calls(path: str, body: Any, sent: Sent) -> None:
-    """A model that called a tool gets back what it thought before, to go on from there."""
-    assert [THOUGHT] == [each["thinking"] for each in await sent(path, body) if each.get("thinking")]
-
-
 def item(kind: str, **fields: Any) -> Any:
     return {"type": kind, "call_id": "c", "name": "now", "arguments": None, **fields}
 
@@ -317,13 +190,6 @@ async def test_what_is_no_part(path: str, body: Any, ask: Callable[..., Awaitabl
     """What is no part of a message is refused, and the server does not fail."""
     answer = await ask(path, body)
     assert 400 == answer.status_code, answer.text
-
-
-async def test_thoughts_of_earlier_turns_are_over(sent: Sent) -> None:
-    """What a model thought for an earlier question is not shown to it again."""
-    earlier = {"role": "assistant", "content": "12:00", "reasoning_content": THOUGHT}
-    found = await sent("/v1/chat/completions", openai_body(ASK, earlier, HI))
-    assert "thinking" not in found[1]
 
 
 @pytest.mark.parametrize(

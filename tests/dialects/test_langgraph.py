@@ -1,11 +1,7 @@
-"""LangChain's Agent Streaming Protocol: its events, its threads, and `langgraph_sdk`, which people use in Python."""
+"""LangChain's Agent Streaming Protocol: its threads, what their streams show, and what is refused."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -14,23 +10,14 @@ from fastapi import FastAPI
 from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
-from langgraph_sdk import get_client
 from starlette.requests import HTTPConnection
 
-from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.dialects.langgraph.encoder import RunEncoder
-from llmstream.dialects.langgraph.request import StreamRequest
-from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.events import (
-    Cancelled,
-    Data,
     Event,
-    Failed,
     Finished,
-    Reasoning,
     Started,
-    Status,
     Timings,
     Token,
     ToolCall,
@@ -40,144 +27,17 @@ from llmstream.events import (
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
+from tests.support.agent_protocol import BEFORE, RUN, Fields, command, start, state, streaming, until
 from tests.support.asking_graphs import mail_graph
-from tests.support.golden import forever, golden
-from tests.support.message_runs import RUNS, START
-from tests.support.npm import EXACT
-from tests.support.serving import Served, get, post
+from tests.support.golden import forever
+from tests.support.serving import Serve, Served, get, post
 
-Serve = Callable[[FastAPI], Served]
-Fields = dict[str, Any]
-
-RUN = "0" * 32
-BEFORE = [{"type": "human", "id": "h1", "content": "Why?"}]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-FAILED = Failed("upstream_truncated", "The answer broke off.", True)
-LINES: dict[str, list[Event]] = {
-    **RUNS,
-    "text": [
-        START,
-        Status("loading", "Loading demo."),
-        Data("sources", [{"title": "t"}]),
-        Reasoning("Hm."),
-        Token("Blue"),
-        Token(" sky 日本\n"),
-        Finished("stop", Usage(11, 5), Timings()),
-    ],
-    "length": [START, Token("Blue"), Finished("length", Usage(), Timings())],
-    "failed": [START, Token("Blue"), FAILED],
-    "failed_early": [START, FAILED],
-    "stopped": [START, Token("Blue"), Cancelled("stop")],
-    "left": [START, Token("Blue"), Cancelled("left")],
-    "replaced": [START, Token("Blue"), Cancelled("replaced")],
-}
-
-
-@pytest.fixture
-def served(serve: Serve, settings: Settings) -> Served:
-    """A server over the default chain."""
-    return serve(create_app(settings.change(model="demo", thinking=False)))
-
-
-@pytest.fixture
-def asking(serve: Serve, settings: Settings) -> Served:
-    """A server over a graph that asks before it sends a mail."""
-    return serve(create_app(settings, chain=mail_graph()))
-
-
-def events_of(body: bytes) -> list[Fields]:
-    """The events of a stream."""
-    return [json.loads(message.data) for message in sse.Decoder().feed(body)]
-
-
-def command(served: Served, method: str, thread: str = "t", headers: Any = None, **params: Any) -> Fields:
-    """What a command is answered."""
-    body = {"id": 7, "method": method, "params": params}
-    answer = post(f"{served.url}/threads/{thread}/commands", json=body, headers=headers)
-    assert (200, 7) == (answer.status_code, answer.json()["id"]), answer.text
-    found: Fields = answer.json()
-    return found
-
-
-def start(served: Served, question: object = "Why?", **options: Any) -> Fields:
-    """Start a run with a question."""
-    return command(served, "run.start", assistant_id="agent", input={"messages": question}, **options)
-
-
-@contextmanager
-def streaming(
-    served: Served, *, thread: str = "t", path: str = "stream/events", **body: Any
-) -> Iterator[Iterator[Fields]]:
-    """The events of a thread as they come."""
-    asked = {"channels": ["values", "messages", "tools", "lifecycle", "input", "custom"], **body}
-    with httpx.stream("POST", f"{served.url}/threads/{thread}/{path}", json=asked, timeout=30) as response:
-        assert 200 == response.status_code
-        decoder = sse.Decoder()
-        yield (json.loads(each.data) for piece in response.iter_raw() for each in decoder.feed(piece))
-
-
-def until(events: Iterator[Fields], *ends: str) -> list[Fields]:
-    """The events up to a change of the lifecycle."""
-    came: list[Fields] = []
-    for event in events:
-        came.append(event)
-        if event["method"] == "lifecycle" and event["params"]["data"]["event"] in ends:
-            return came
-    raise AssertionError("The stream has ended.")
-
-
-def state(served: Served, thread: str = "t") -> Fields:
-    """A thread as it is."""
-    found: Fields = get(f"{served.url}/threads/{thread}/state").json()
-    return found
 
 
 def contents(told: Fields) -> list[str]:
     """The texts of a state's messages."""
     return [message["content"] for message in told["values"]["messages"]]
-
-
-@pytest.mark.parametrize("line", LINES)
-def test_transcript(line: str) -> None:
-    """The bytes are those of the golden transcript, for every end there is."""
-    golden(f"langgraph_{line}", RunEncoder(RUN, BEFORE).encode(1, LINES[line]), fixed=True)
-
-
-@pytest.mark.parametrize("line", LINES)
-def test_nothing_is_lost_or_doubled_at_any_cut(line: str) -> None:
-    """Whoever comes back after any byte, with or without the number of what it had last, has every event once."""
-    whole = RunEncoder(RUN, BEFORE).encode(1, LINES[line])
-    every = events_of(whole)
-    assert [each["seq"] for each in every] == list(range(every[0]["seq"], every[0]["seq"] + len(every)))
-    for cut in range(len(whole)):
-        had = events_of(whole[:cut])
-        since = had[-1]["seq"] if had else 0
-        assert every == had + events_of(RunEncoder(RUN, BEFORE, wanted=Wanted(since=since)).encode(1, LINES[line]))
-        assert every == list({each["event_id"]: each for each in [*had, *every]}.values())
-
-
-@pytest.mark.parametrize("channels", [["messages"], ["lifecycle", "input"], ["values", "tools"], ["custom:sources"]])
-def test_channels_are_a_part_of_the_whole(channels: list[str]) -> None:
-    """A client that listens to some of the channels gets those events as everybody does."""
-    for line in LINES.values():
-        every = events_of(RunEncoder(RUN, BEFORE).encode(1, line))
-        some = events_of(RunEncoder(RUN, BEFORE, wanted=Wanted(frozenset(channels))).encode(1, line))
-        names = {"input.requested": "input"}
-        assert some == [
-            each
-            for each in every
-            if names.get(each["method"], each["method"]) in channels
-            or f"custom:{each['params']['data'].get('name')}" in channels
-        ]
-
-
-@pytest.mark.parametrize(
-    ("namespaces", "shows"), [(None, True), ([[]], True), ([["agent"], []], True), ([["a"]], False)]
-)
-def test_namespaces_are_filtered(namespaces: list[list[str]] | None, shows: bool) -> None:
-    """All events come from the root."""
-    wanted = StreamRequest(channels=["lifecycle"], namespaces=namespaces, depth=1).wanted()
-    assert shows is bool(RunEncoder(RUN, wanted=wanted).encode(1, LINES["text"]))
 
 
 def test_replayed_events_are_the_same(served: Served) -> None:
@@ -257,73 +117,6 @@ def test_new_question_replaces_the_run(serve: Serve, settings: Settings) -> None
     assert "not_supported" == start(served, "Wait", multitask_strategy="enqueue")["error"]
     assert 202 == post(f"{served.url}/threads/t/runs/{second}/cancel?wait=1&action=interrupt").status_code
     assert [] == state(served)["next"]
-
-
-@asynccontextmanager
-async def sdk(served: Served, thread: str | None = None, **headers: str) -> AsyncIterator[Any]:
-    """A thread of `langgraph_sdk`."""
-    async with (
-        get_client(url=served.url, api_key=None, headers=headers) as client,
-        client.threads.stream(thread, assistant_id="agent") as stream,
-    ):
-        yield stream
-
-
-async def paused(thread: Any) -> Any:
-    """What a thread of `langgraph_sdk` is asked; it has no event for that, and ends its iterators at a pause."""
-    async with asyncio.timeout(10):
-        while not thread.interrupts:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-    (asked,) = thread.interrupts
-    return asked
-
-
-async def test_sdk_gets_the_exact_text(served: Served, upstream: DemoOllama) -> None:
-    """Messages, the values and the output of Python's client are what the model said."""
-    upstream.answers["Why?"] = EXACT
-    async with sdk(served) as thread:
-        await thread.run.start(input={"messages": [{"type": "human", "content": "Why?"}]})
-        (message,) = [each async for each in thread.messages]
-        assert EXACT == await message.text
-        values = await thread.output
-    assert ["Why?", EXACT] == [each["content"] for each in values["messages"]]
-
-
-async def test_sdk_answers_what_a_graph_asks(asking: Served) -> None:
-    """A pause, a client that comes back in it, an answer, and the tool's result."""
-    async with sdk(asking, "mail") as thread:
-        await thread.run.start(input={"messages": [{"type": "human", "content": "Mail ann."}]})
-        first = await paused(thread)
-    async with sdk(asking, "mail") as thread:  # a program that knows the thread's name only
-        assert first == await paused(thread)
-        assert "send_mail" == first["value"]["action_requests"][0]["name"]
-        await thread.run.respond({"decisions": [{"type": "approve"}]})
-        values = await thread.output
-    assert ["human", "ai", "tool", "ai"] == [each["type"] for each in values["messages"]]
-    assert "The mail was sent to ann." == values["messages"][-1]["content"]
-
-
-async def test_sdk_sees_a_failure(served: Served) -> None:
-    """An answer that broke off is an error, not a short answer."""
-    async with sdk(served) as thread:
-        given = {"messages": [{"type": "human", "content": "Why?"}]}
-        await thread.run.start(input=given, config={"configurable": {"model": "demo:no-done"}})
-        with pytest.raises(RuntimeError, match="broke off"):
-            await thread.output
-
-
-async def test_sdk_stops_a_run(serve: Serve, settings: Settings, upstream: DemoOllama) -> None:
-    """Its cancel frees the model, and whoever waits for the answer is told."""
-    served = serve(create_app(settings.change(model="demo:endless-100")))
-    async with (
-        get_client(url=served.url, api_key=None) as client,
-        client.threads.stream("s", assistant_id="agent") as thread,
-    ):
-        begun = await thread.run.start(input={"messages": [{"type": "human", "content": "Why?"}]})
-        await client.runs.cancel("s", begun["run_id"], wait=True)
-        with pytest.raises(RuntimeError, match="was stopped"):
-            await thread.output
-    assert await asyncio.to_thread(upstream.wait_idle)
 
 
 def test_graph_tells_its_thread_when_the_log_has_forgotten(serve: Serve, settings: Settings) -> None:
@@ -446,20 +239,6 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     )
     told = state(served)["values"]["messages"]
     assert [each["content"] for each in given] == [each["content"] for each in told[:-1]]
-
-
-def test_what_json_can_hardly_hold(served: Served) -> None:
-    """A client's numbers and halves of letters break no thread."""
-    block = '{"type": "text", "text": "Why \\ud83d?", "n": 1e999, "m": 123456789012345678901234567890}'
-    message = f'{{"type": "human", "content": [{block}]}}'
-    body = f'{{"id": 1, "method": "run.start", "params": {{"input": {{"messages": [{message}]}}}}}}'
-    headers = {"content-type": "application/json"}
-    answer = post(f"{served.url}/threads/t/commands", content=body, headers=headers)
-    assert "success" == answer.json()["type"], answer.text
-    with streaming(served) as events:
-        until(events, "completed")
-    (shown,) = state(served)["values"]["messages"][0]["content"]
-    assert ("Why \ufffd?", None) == (shown["text"], shown["n"])
 
 
 def test_conversation_has_a_limit(serve: Serve, settings: Settings) -> None:

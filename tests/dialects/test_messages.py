@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,18 +11,12 @@ from pydantic import TypeAdapter
 
 from llmstream.dialects import NAMES
 from llmstream.dialects.agui.encoder import AguiEncoder
-from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
-from llmstream.dialects.ai_sdk.request import UIMessage
-from llmstream.dialects.native.encoder import NativeEncoder
-from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.ollama.encoder import OllamaEncoder
-from llmstream.dialects.openai.encoder import OpenAIEncoder, completion
+from llmstream.dialects.openai.encoder import completion
 from llmstream.events import (
     Event,
-    Finished,
     Interrupted,
     Reasoning,
-    Started,
     Timings,
     Token,
     ToolCall,
@@ -33,25 +26,17 @@ from llmstream.events import (
     from_dict,
     to_dict,
 )
-from llmstream.http.encoder import OPEN, Encoder
+from llmstream.http.encoder import OPEN
 from llmstream.ollama_server.backend import ChatRequest
 from llmstream.ollama_server.lines import AnswerLines, go_json
 from llmstream.runs.run import snapshot
 from llmstream.view.answer import OneText, whole_text
 from llmstream.view.interrupts import ASK_ELSEWHERE, actions_of, answer_of, answer_schema, in_words
 from tests.support.golden import WIRE, golden
+from tests.support.message_frames import ASKED, ENCODERS, RUN, encoded, frames
 from tests.support.message_runs import END, MAIL, REQUEST, RUNS, START, interrupt
 from tests.support.serving import messages
 
-RUN = "0" * 32
-ASKED = [{"id": "u1", "role": "user", "content": "Why?"}]
-ENCODERS: dict[str, Callable[[], Encoder]] = {
-    "native": lambda: NativeEncoder(RUN),
-    "plain": lambda: PlainEncoder(RUN),
-    "openai": lambda: OpenAIEncoder(RUN, model="graph", include_usage=True),
-    "ai_sdk": lambda: AiSdkEncoder(RUN),
-    "agui": lambda: AguiEncoder(RUN, thread_id="t-1", agent_run_id="r-1", asked=ASKED),
-}
 # What one text that only grows must come to.
 TEXTS = {
     "two_messages": "A draft.\n\nA review.\n",
@@ -63,20 +48,10 @@ TEXTS = {
     "interrupted": "I would send a mail.\n\nSend this mail?\n\nDecide: approve or edit or reject.",
     "interrupted_question": 'Which year?\n\n{"from": 1990}',
 }
+
 # Behind what is asked of a person, for clients that can't give the answer.
 ELSEWHERE = {run: f"\n\n{ASK_ELSEWHERE}" if run.startswith("interrupted") else "" for run in RUNS}
 _agui: TypeAdapter[object] = TypeAdapter(AguiEvent)
-
-
-def encoded(dialect: str, events: Sequence[Event]) -> bytes:
-    """The run in a dialect, event by event, as a client receives it."""
-    encoder = ENCODERS[dialect]()
-    return OPEN + b"".join(encoder.encode(number, [event]) for number, event in enumerate(events, 1))
-
-
-def frames(dialect: str, events: Sequence[Event]) -> list[dict[str, object]]:
-    """The JSON of the run's frames."""
-    return [json.loads(each.data) for each in messages(encoded(dialect, events)) if each.data != "[DONE]"]
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -203,43 +178,6 @@ def test_snapshot_of_an_interrupted_run() -> None:
     assert "The answer." == snapshot(RUN, RUNS["withdrawn"]).text
 
 
-def test_ai_sdk_asks_for_an_approval_of_each_call() -> None:
-    """Each call that a person decides on is asked for by its id; one of an earlier run is told first."""
-    requests = [{"name": "a", "args": {"x": 1}}, {"name": "a", "args": {"x": 2}}]
-    asks = Interrupted([interrupt("i", {"action_requests": requests, "review_configs": []})], Usage(), Timings())
-    found = frames("ai_sdk", [START, ToolCall("c2", "a", {"x": 2}), asks])
-    approvals = [frame for frame in found if frame["type"] == "tool-approval-request"]
-    assert [("i#0", "i-0"), ("i#1", "c2")] == [(frame["approvalId"], frame["toolCallId"]) for frame in approvals]
-    assert ["c2", "i-0"] == [frame["toolCallId"] for frame in found if frame["type"] == "tool-input-available"]
-    assert ("finish", "tool-calls") == (found[-1]["type"], found[-1]["finishReason"])
-
-
-def test_ai_sdk_result_of_a_call_in_the_message_that_goes_on() -> None:
-    """The result of an approved call belongs to the call that the page has already."""
-    encoder = AiSdkEncoder(RUN, message_id="m", calls=["c"])
-    body = encoder.encode(1, [START, ToolResult("c", "sent"), Token("Done."), END])
-    found = [json.loads(each.data) for each in messages(body)[:-1]]
-    assert {"type": "tool-output-available", "toolCallId": "c", "output": "sent"} in found
-
-
-def test_ai_sdk_changed_call_in_the_message_that_goes_on() -> None:
-    """A page looks for a call in the open step alone: what became of it comes before the next one begins."""
-    encoder = AiSdkEncoder(RUN, message_id="m", calls=["c"])
-    call = ToolCall("c", "send_mail", {"to": "bob"})
-    body = encoder.encode(1, [START, call, ToolResult("c", "sent"), Token("Done."), END])
-    kinds = [json.loads(each.data)["type"] for each in messages(body)[:-1]]
-    said = ["text-start", "text-delta", "text-end", "finish-step", "finish"]
-    assert ["start", "tool-input-available", "tool-output-available", "start-step", *said] == kinds
-
-
-def test_ai_sdk_message_that_goes_on_without_a_text() -> None:
-    """It ends in a step of its own: else the page would take the calls' results for answers to send back."""
-    encoder = AiSdkEncoder(RUN, message_id="m", calls=["c"])
-    body = encoder.encode(1, [START, ToolResult("c", "sent"), END])
-    kinds = [json.loads(each.data)["type"] for each in messages(body)[:-1]]
-    assert ["start", "tool-output-available", "start-step", "finish-step", "finish"] == kinds
-
-
 def test_agui_call_that_a_person_has_changed() -> None:
     """The client gets the messages anew where the arguments are others, whatever spaces its own have."""
     sent: dict[str, Any] = {
@@ -305,29 +243,3 @@ def test_another_message_taken_back_breaks_nothing() -> None:
     said = [text.text_of(Token("a", "m")), text.text_of(Token("b", "n"))]
     text.rare(Withdrawn("m"))
     assert ["a", "\n\nb", "c"] == [*said, text.text_of(Token("c", "n"))]
-
-
-def test_finish_of_calls_that_nobody_answered() -> None:
-    """A call without a result at the end is the client's, also beside one that the chain answered."""
-    calls: list[Event] = [ToolCall("a", "x", {}, "m"), ToolResult("a", 1), ToolCall("b", "y", {}, "n")]
-    events = [Started("m", 0), *calls, Finished("tool_calls", Usage(), Timings())]
-    choice = completion(RUN, "m", events)["choices"][0]
-    assert ["b"] == [call["id"] for call in choice["message"]["tool_calls"]]
-    assert "tool_calls" == choice["finish_reason"]
-
-
-def test_ai_sdk_request_is_without_what_was_taken_back() -> None:
-    """The parts of a message that was taken back are not sent to the chain again; each message is one of its own."""
-    marked = [{"providerMetadata": {"llmstream": {"message": f"0-{name}"}}} for name in ("m1", "m2")]
-    parts: list[dict[str, object]] = [
-        {"type": "step-start"},
-        {"type": "text", "text": "Draft", **marked[0]},
-        {"type": "tool-x", "toolCallId": "c", "state": "output-error", "errorText": "The call was taken back."},
-        {"type": "data-withdrawn", "data": {"message": "0-m1", "calls": ["c"]}},
-        {"type": "step-start"},
-        {"type": "text", "text": "One", **marked[1]},
-        {"type": "step-start"},
-        {"type": "text", "text": "Two"},
-    ]
-    said = UIMessage(id="a", role="assistant", parts=parts).to_messages(is_current=True)
-    assert [{"role": "assistant", "content": text} for text in ("One", "Two")] == said

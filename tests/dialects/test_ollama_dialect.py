@@ -1,24 +1,18 @@
-"""Any chain as an Ollama model: the `ollama` package, ChatOllama and the `ollama` command against `/ollama`."""
+"""Any chain as an Ollama model: the `ollama` package against `/ollama`."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import httpx
 import ollama
 import pytest
-from fastapi import FastAPI
-from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.tools import tool
-from langchain_ollama import ChatOllama
 
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
@@ -29,18 +23,11 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange
 from tests.support.golden import forever, golden
-from tests.support.lacking import lacking
-from tests.support.npm import EXACT, NOBODY
-from tests.support.real_ollama import find_ollama
-from tests.support.serving import Served, get, post
+from tests.support.npm import EXACT
+from tests.support.ollama_dialect import echo
+from tests.support.serving import Serve, Served, get, post
 
-Serve = Callable[[FastAPI], Served]
 WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
-
-
-async def echo(question: str) -> str:
-    """A chain that repeats the question."""
-    return f"You asked: {question.strip()}"
 
 
 @pytest.fixture
@@ -244,125 +231,11 @@ def test_chain_is_a_model(serve: Serve, settings: Settings) -> None:
             client.chat(**ask(model="chain", format="json"))
 
 
-@pytest.fixture
-def chat_ollama(served: Served) -> Iterator[Callable[..., ChatOllama]]:
-    """LangChain's client; it leaves its connections open, so they are closed here."""
-    made: list[ChatOllama] = []
-
-    def make(kind: type[ChatOllama] = ChatOllama, **options: Any) -> ChatOllama:
-        made.append(kind(base_url=f"{served.url}/ollama", **options))
-        return made[-1]
-
-    yield make
-    for model in made:
-        model._client._client.close()
-
-
-def test_chat_ollama(chat_ollama: Callable[..., ChatOllama]) -> None:
-    """LangChain's ChatOllama and our own stream from it."""
-    for kind in (ChatOllama, StrictChatOllama):
-        answer = chat_ollama(kind, model="demo:thinking", reasoning=True).invoke("Why?")
-        assert SENTENCE == answer.content
-        assert "Let me think." == answer.additional_kwargs["reasoning_content"]
-
-
-def test_chat_ollama_errors(chat_ollama: Callable[..., ChatOllama]) -> None:
-    """An answer that broke off raises in ChatOllama, which by itself takes any end for the end of an answer."""
-    for model in ("demo:error-line", "demo:no-done"):
-        with pytest.raises(ollama.ResponseError, match="broke off"):
-            chat_ollama(model=model).invoke("Why?")
-
-
-def test_chat_ollama_tools(chat_ollama: Callable[..., ChatOllama]) -> None:
-    """Tools bound to ChatOllama are called, and their results answered from."""
-
-    @tool
-    def get_weather(city: str) -> str:
-        """The weather in a city."""
-        return "Sunny"
-
-    model = chat_ollama(model="demo:tool-call").bind_tools([get_weather])
-    call = model.invoke("Weather?")
-    assert isinstance(call, AIMessage)
-    assert [("get_weather", {"city": "Paris"})] == [(each["name"], each["args"]) for each in call.tool_calls]
-    result = ToolMessage("Sunny", tool_call_id=call.tool_calls[0]["id"])
-    assert SENTENCE == model.invoke([HumanMessage("Weather?"), call, result]).content
-
-
 async def test_async_client(served: Served) -> None:
     """The package's async client reads the same."""
     async with ollama.AsyncClient(host=f"{served.url}/ollama") as client:
         stream = await client.chat(**ask(model="demo:one-chunk"), stream=True)
         assert SENTENCE == "".join([part.message.content or "" async for part in stream])
-
-
-@contextmanager
-def ollama_run(served: Served, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The command, with the server for its Ollama."""
-    command = find_ollama()
-    if command is None:
-        lacking("Ollama", "put `ollama` on PATH, or build one: bash tests/support/ollama/build.sh .cache/ollama")
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = {**os.environ, "OLLAMA_HOST": f"{served.url}/ollama", "HOME": os.environ.get("HOME", "/tmp")}
-    with subprocess.Popen([str(command), "run", *arguments], env=environment, **pipes) as run:
-        try:
-            yield run
-        finally:
-            run.kill()
-
-
-def said(served: Served, *arguments: str, typed: str = "") -> tuple[int, str, str]:
-    """How the command ended, its answer without the two newlines that it adds, and its errors."""
-    with ollama_run(served, *arguments) as run:
-        out, errors = run.communicate(typed.encode(), timeout=100)
-    return run.returncode, out.decode().removesuffix("\n\n"), errors.decode()
-
-
-def test_ollama_run_of_a_chain(serve: Serve, settings: Settings) -> None:
-    """`ollama run chain "…"` prints the chain's answer, and so does a question through a pipe."""
-    served = serve(create_app(settings, chain=echo))
-    for arguments, typed in ((["chain", "Why?"], ""), (["chain"], "Why?")):
-        code, out, errors = said(served, *arguments, typed=typed)
-        assert (0, "You asked: Why?") == (code, out), errors
-
-
-def test_ollama_run_tells_all(served: Served, upstream: DemoOllama) -> None:
-    """The command prints the exact text, the thoughts apart, and the usage."""
-    upstream.answers["Why?"] = EXACT
-    code, out, errors = said(served, "demo", "--verbose", "Why?")
-    assert (0, EXACT) == (code, out)
-    assert "eval count:           19 token(s)" in errors
-    _, out, _ = said(served, "demo:thinking", "--think", "Why?")
-    assert f"Thinking...\nLet me think.\n...done thinking.\n\n{SENTENCE}" == out
-
-
-@pytest.mark.parametrize(
-    ("model", "expected"),
-    [("nobody", "not pulled"), ("demo:error-line", "broke off"), ("demo:no-done", "broke off")],
-)
-def test_ollama_run_fails(served: Served, model: str, expected: str) -> None:
-    """A model that isn't there and an answer that broke off end the command with an error, after what came."""
-    code, out, errors = said(served, model, "Why?")
-    assert (1, expected in errors) == (code, True), errors
-    assert SENTENCE.startswith(out)
-    assert bool(out) == (model != "nobody")
-
-
-def test_ollama_run_without_an_ollama_behind(serve: Serve) -> None:
-    """Where the server's own Ollama is down, the command says so."""
-    code, _, errors = said(serve(create_app(Settings(ollama_url=NOBODY, model="demo", demo="never"))), "demo", "Why?")
-    assert (1, "Ollama is not running at" in errors) == (code, True), errors
-
-
-def test_ollama_run_that_is_ended_frees_the_model(served: Served, upstream: DemoOllama) -> None:
-    """Ending the command in mid-answer ends the answer."""
-    with ollama_run(served, "demo:endless-100", "Why?") as run:
-        assert run.stdin is not None
-        assert run.stdout is not None
-        run.stdin.close()  # it reads a pipe to the end before it asks
-        assert b" 1" == run.stdout.read(2)
-        run.terminate()
-        assert upstream.wait_idle(timeout_s=2)
 
 
 def test_own_tools_of_a_chain_stay_here() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException
+from fastapi import HTTPException
 from langchain_core.runnables import RunnableConfig
 from starlette.requests import HTTPConnection
 
@@ -17,9 +17,8 @@ from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepared
 from llmstream.settings import Settings
 from tests.support.asking_graphs import year_graph
-from tests.support.serving import Served
+from tests.support.serving import Serve, Served
 
-Serve = Callable[[FastAPI], Served]
 ASKED = [{"role": "user", "content": "Hi"}]
 UI = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
 AGUI = {"threadId": "t", "runId": "r", "state": {}, "messages": [{"id": "m", **ASKED[0]}], "tools": [], "context": []}

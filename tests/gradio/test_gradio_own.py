@@ -21,7 +21,7 @@ from llmstream.gradio import Like, create_chat, mount_chat
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.likes import like_of
 from llmstream.gradio.messages import message, settled
-from llmstream.gradio.saved import Saved, Saving
+from llmstream.gradio.saved import Saving, read_kept
 from llmstream.gradio.view import ChatView
 from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepared
@@ -182,16 +182,16 @@ def test_the_browser_keeps_what_is_the_callers() -> None:
     saving = Saving("ann", "thread")
     view = ChatView(run_id="run1")
     asked = [message("user", "Why?")]
-    kept = Saved.read(saving.due(asked, view), "ann")
+    kept = read_kept(saving.due(asked, view), "ann")
     assert (asked, "run1", "thread") == (kept.messages.model_dump(), kept.run, kept.thread)
     assert [] == settled(kept.partial.model_dump())
-    view.fail("upstream_error", "It broke.")
-    ended = Saved.read(saving.due(asked, view), "ann")
+    view.put([Failed("upstream_error", "It broke.", False)])
+    ended = read_kept(saving.due(asked, view), "ann")
     assert ("", 2) == (ended.run, len(ended.messages.root))
     for value, caller in ((saving.of(asked), "bob"), ({"messages": 1}, ""), ("x", ""), (None, "")):
-        assert [] == Saved.read(value, caller).messages.root
+        assert [] == read_kept(value, caller).messages.root
     long = [message("user", "x" * 900_000) for _ in range(4)]
-    assert 2 == len(Saved.read(saving.of(long), "ann").messages.root)
+    assert 2 == len(read_kept(saving.of(long), "ann").messages.root)
 
 
 @pytest.mark.parametrize(("goes_on", "offered"), [(True, ["Continue", "Try again"]), (False, ["Try again"])])

@@ -1,40 +1,34 @@
-"""The Gradio chat without a browser: turns, and the doors of its pages."""
+"""The turns of the Gradio chat, without a browser."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable
+from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
 
-import gradio
 import httpx
 import pytest
 from fastapi import FastAPI
 from langgraph.graph import MessagesState
 
-from llmstream.cli.lazy_gradio import LazyChat
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
-from llmstream.errors import SettingsError
 from llmstream.events import (
     Cancelled,
     Failed,
 )
-from llmstream.fastapi import create_app, create_router
+from llmstream.fastapi import create_app
 from llmstream.gradio import create_chat, mount_chat
 from llmstream.gradio.active_answers import PERIOD_S, Turns
 from llmstream.gradio.messages import CONTINUE, Cut, chosen_option, conversation, message, run_to_follow, text_of
 from llmstream.gradio.view import ChatView
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
-from tests.support.gradio_pages import call_page
+from tests.support.gradio_turns import launched
 from tests.support.graphs import line, node_that_says
-from tests.support.npm import NOBODY
 from tests.support.serving import Served, answer, get, native_events, post
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
@@ -221,63 +215,6 @@ async def test_nodes_that_answer(settings: Settings) -> None:
     assert "The answer." == (await ask(turns, {"messages": fields("x")["messages"]})).text
 
 
-@contextmanager
-def launched(settings: Settings, **options: Any) -> Iterator[str]:
-    """The address of a chat page of its own."""
-    chat = create_chat(settings=settings, multimodal=False)
-    chat.launch(prevent_thread_lock=True, quiet=True, **options)
-    try:
-        yield str(chat.local_url).rstrip("/")
-    finally:
-        chat.close(verbose=False)
-
-
-def test_doors_of_a_launched_page(settings: Settings) -> None:
-    """Only our own host and origin come in, nothing is uploaded, no file is given out, nothing comes from elsewhere."""
-    with launched(settings) as url:
-        assert 200 == get(f"{url}/").status_code
-        assert 421 == get(f"{url}/", headers={"host": "evil.example"}).status_code
-        assert 421 == get(f"{url}/config", headers={"host": "[::1].evil.example"}).status_code
-        assert 403 == post(f"{url}/gradio_api/queue/join", {}, headers={"origin": "https://evil.example"}).status_code
-        assert 403 == post(f"{url}/gradio_api/upload", files={"files": b"x"}).status_code
-        for path in ("/etc/passwd", "../../etc/passwd", "https://evil.example/x.png"):
-            assert 400 <= get(f"{url}/gradio_api/file={path}").status_code < 500
-        assert "default-src 'self'" in get(f"{url}/").headers["content-security-policy"]
-
-
-def test_token_opens_a_launched_page(settings: Settings) -> None:
-    """With a token the page starts, and opens for those who have it."""
-    with launched(settings.change(token="secret")) as url:
-        assert (401, 200) == (get(f"{url}/").status_code, get(f"{url}/?token=secret").status_code)
-
-
-def test_network_needs_a_token(settings: Settings) -> None:
-    """The page does not listen to the network without a token."""
-    with pytest.raises(SettingsError):
-        create_chat(settings=settings).launch(server_name="0.0.0.0", prevent_thread_lock=True)
-
-
-def test_page_tells_strangers_no_addresses(serve: Callable[[FastAPI], Served]) -> None:
-    """What is wrong with the Ollama is said plainly to people who can't mend it, with nothing of the server's."""
-    app, names = FastAPI(), ("chat.example.com", "127.0.0.1")
-    app.state.runs = Runs(Settings(ollama_url=NOBODY, demo="never", allowed_hosts=names))
-    mount_chat(app, create_chat(runs=app.state.runs))
-    there = {"host": "chat.example.com"}
-    notice = call_page(f"{serve(app).url}/gradio", "_look", [None], headers=there)["output"]["data"][1]
-    assert "The model can't be reached. Ask again later." == notice["value"]
-
-
-def test_page_offers_programs_nothing(settings: Settings) -> None:
-    """No handler of the page is part of Gradio's own API, and nothing is recorded."""
-    chat = create_chat(settings=settings)
-    assert {"private"} == {fn.api_visibility for fn in chat.fns.values()}
-    with launched(settings) as url:
-        info = get(f"{url}/gradio_api/info").json()
-        config = get(f"{url}/config").json()
-    assert {"named_endpoints": {}, "unnamed_endpoints": {}} == info
-    assert (False, False) == (chat.analytics_enabled, config.get("run_history", False))
-
-
 def test_panel_is_for_the_default_chain(settings: Settings) -> None:
     """A chain of one's own has no model to choose and no settings."""
     plain = create_chat(lambda text: text, settings=settings)
@@ -286,12 +223,9 @@ def test_panel_is_for_the_default_chain(settings: Settings) -> None:
     assert {"llmstream-box", "llmstream-chat"} <= classes
 
 
-def test_a_page_that_goes_before_it_reads(
-    settings: Settings, upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_goes_before_it_reads(settings: Settings, upstream: DemoOllama) -> None:
     """A page that has asked, and is gone before it opens the stream of its events, frees the model too."""
-    monkeypatch.setattr("llmstream.gradio.request.GONE_AFTER_S", 0.1)
-    with launched(settings) as url:
+    with launched(settings.change(send_timeout_s=0.1)) as url:
         functions = get(f"{url}/config").json()["dependencies"]
         answering = next(each for each in functions if len(each["inputs"]) == 5)
         data = [[message("user", "Why?")], "demo:endless-30", "", "", False]
@@ -299,12 +233,6 @@ def test_a_page_that_goes_before_it_reads(
         assert 200 == httpx.post(f"{url}/gradio_api/queue/join", json=asked).status_code
         assert upstream.wait_active()
         assert upstream.wait_idle()
-
-
-def test_operators_system_prompt_is_not_sent_to_the_page(settings: Settings) -> None:
-    """A system prompt of the server's own is nowhere in the page."""
-    with launched(settings.change(system_prompt="Sesame.")) as url:
-        assert "Sesame" not in get(f"{url}/").text + get(f"{url}/config").text
 
 
 def test_mounted_page_shares_the_runs(
@@ -327,87 +255,3 @@ def test_mounted_page_shares_the_runs(
     assert NEWLINES == turns[0].text == answer(native_events(get(f"{url}/runs/{run_id}/events").content))
     assert 200 == get(f"{url}/chat/").status_code
     assert 421 == get(f"{url}/chat/", headers={"host": "evil.example"}).status_code
-
-
-def test_mounted_blocks_of_ones_own(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
-    """Somebody's own Blocks with a chat in them are mounted behind the same doors; without one they are refused."""
-    with gradio.Blocks() as demo:
-        create_chat(settings=settings)
-    app = FastAPI()
-    app.state.runs = Runs(settings)
-    mount_chat(app, demo, "/own")
-    url = serve(app).url
-    assert "default-src 'self'" in get(f"{url}/own/").headers["content-security-policy"]
-    assert 421 == get(f"{url}/own/", headers={"host": "evil.example"}).status_code
-    with pytest.raises(ValueError, match="create_chat"):
-        mount_chat(app, gradio.Blocks(), "/other")
-
-
-def test_chat_without_doors_says_so(
-    serve: Callable[[FastAPI], Served], settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Mounted in Gradio's way it has no doors, and says so at once."""
-    app = FastAPI()
-    app.state.runs = Runs(settings)
-    gradio.mount_gradio_app(app, create_chat(settings=settings), "/open")
-    serve(app)
-    assert ["mount_chat" in record.getMessage() for record in caplog.records if record.name == "llmstream"] == [True]
-
-
-def test_runs_of_the_page_belong_to_whom_identify_names(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
-    """What a person asks in the page is that person's run: another one gets a 404, a stranger a 401."""
-    runs = Runs(settings)
-    app = create_app(settings, runs=runs, identify=lambda request: request.headers.get("x-user"))
-    mount_chat(app, create_chat(runs=runs), "/chat")
-    url = serve(app).url
-    ann, bob = {"x-user": "ann"}, {"x-user": "bob"}
-    functions = get(f"{url}/chat/config", headers=ann).json()["dependencies"]
-    question = {"role": "user", "content": [{"type": "text", "text": "Why?"}], "metadata": None, "options": None}
-    asked = {
-        "fn_index": next(each["id"] for each in functions if each["api_name"] == "answer"),
-        "data": [[question], "demo:stall-3", "", "", False],
-        "session_hash": "page",
-    }
-    assert 401 == post(f"{url}/chat/gradio_api/queue/join", asked).status_code
-    assert 200 == post(f"{url}/chat/gradio_api/queue/join", asked, headers=ann).status_code
-    session = f"{url}/chat/gradio_api/queue/data?session_hash=page"
-    with httpx.stream("GET", session, headers=ann, timeout=30) as page:
-        lines = page.iter_lines()  # kept: who drops it closes the connection, which leaves the run
-        assert any("Waiting for demo:stall-3" in line for line in lines)
-        (run_id,) = runs.active
-        assert 200 == get(f"{url}/runs/{run_id}", headers=ann).status_code
-        assert 404 == get(f"{url}/runs/{run_id}", headers=bob).status_code
-        assert 202 == post(f"{url}/runs/{run_id}/stop", headers=ann).status_code
-
-
-def test_server_without_gradio_says_how_to_get_it(
-    serve: Callable[[FastAPI], Served], settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where `llmstream serve` can't show the page it says what to install."""
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    app = create_app(settings)
-    app.mount("/gradio", LazyChat(app.state.runs, lambda: None))
-    response = get(f"{serve(app).url}/gradio/")
-    assert (501, 'The Gradio chat needs Gradio. Get it with: pip install "llmstream-toolkit[gradio]"\n') == (
-        response.status_code,
-        response.text,
-    )
-
-
-def test_missing_gradio_says_how_to_get_it() -> None:
-    """Without Gradio the import fails with the command that installs it."""
-    code = "import sys; sys.modules['gradio'] = None\nimport llmstream.gradio"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
-    assert 'ImportError: The chat page needs Gradio: pip install "llmstream-toolkit[gradio]"' in done.stderr
-
-
-def test_chat_page_on_guarded_runs(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
-    """A page of Gradio's on runs whose endpoints ask who somebody is asks the same."""
-    runs = Runs(settings)
-    app = FastAPI()
-    app.state.runs = runs
-    mount_chat(app, create_chat(runs=runs), "/page")
-    app.include_router(create_router(runs=runs, identify=lambda request: request.headers.get("x-user")), prefix="/llm")
-    url = serve(app).url
-    assert 401 == get(f"{url}/page/").status_code
-    assert 200 == get(f"{url}/page/", headers={"x-user": "ann"}).status_code

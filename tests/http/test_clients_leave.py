@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -19,8 +17,8 @@ from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.command import served
 from tests.support.faultkit import Exchange, Fault, Proxy, ask, eventually, following, start
+from tests.support.serving import Serve
 
-Serve = Callable[[FastAPI], Any]
 LONG = "demo:tokens-40000"
 SENTENCE = "The sky is blue because air scatters blue light more than red light."
 

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from typing import Any
-
-from fastapi import FastAPI
 
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-
-Serve = Callable[[FastAPI], Any]
+from tests.support.serving import Serve
 
 
 def test_objects_under_way_are_not_collected(settings: Settings, serve: Serve) -> None:

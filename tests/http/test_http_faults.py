@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, eventually, following, start
-from tests.support.serving import generations
+from tests.support.serving import Serve, generations
 
-Serve = Callable[[FastAPI], Any]
 PING = b": ping\n"
 NATIVE_AND_PLAIN = ("/stream", "/stream-with-post")
 

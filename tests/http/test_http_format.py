@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from httpx_sse import EventSource
 
 from llmstream.demo_ollama import DemoOllama
@@ -16,8 +14,8 @@ from llmstream.demo_ollama.scenarios import MEGABYTE, NEWLINES, SEPARATORS
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, following, start
+from tests.support.serving import Serve
 
-Serve = Callable[[FastAPI], Any]
 HEADERS = {
     "content-type": "text/event-stream",
     "cache-control": "no-store, no-transform",

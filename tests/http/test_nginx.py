@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from fastapi import FastAPI
 
 from llmstream.client import Client
 from llmstream.demo_ollama import DemoOllama
@@ -23,8 +21,8 @@ from tests.support.command import forked, served
 from tests.support.faultkit import Exchange, Fault, Proxy, ask
 from tests.support.nginx import nginx
 from tests.support.page import chromium, opening
+from tests.support.serving import Serve
 
-Serve = Callable[[FastAPI], Any]
 DEPLOY = ROOT / "docs" / "deploy.md"
 TOKEN = "secret"
 

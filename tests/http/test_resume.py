@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, repeat
 
 import pytest
-from fastapi import FastAPI
 
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
@@ -18,9 +17,7 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, Fault, Proxy, ask, start
 from tests.support.resuming import Client, random_faults, served_runs
-from tests.support.serving import Served, generations, messages
-
-Serve = Callable[[FastAPI], Served]
+from tests.support.serving import Serve, generations, messages
 
 # No \r and no newline at the beginning: those the plain dialect can't carry exactly.
 TEXT = "Né\n\n 😀 ok\u2028.\n"

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import httpx
 import pytest
 from fastapi import FastAPI
 
-from llmstream.cli import doctor, main
+from llmstream.cli import main
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.fastapi import create_app, create_router
 from llmstream.settings import Settings
 from tests.support.faultkit import ask
-from tests.support.serving import Served
-
-Serve = Callable[[FastAPI], Served]
+from tests.support.serving import Serve
 
 
 @pytest.fixture
@@ -87,7 +83,7 @@ def test_doctor_tries_each_host(
         httpx.post(f"{upstream.url}/api/generate", json={"model": "demo:slow-0.6", "keep_alive": "5m"})
         monkeypatch.setenv("LLMSTREAM_UPSTREAM", f"{upstream.url},{second.url}")
         monkeypatch.setenv("LLMSTREAM_MODEL", "demo:slow-0.6")
-        monkeypatch.setattr(doctor, "ANSWER_S", 0.2)
+        monkeypatch.setenv("LLMSTREAM_FIRST_TOKEN_TIMEOUT_S", "0.2")
         assert 0 == main(["doctor"])
         lines = capsys.readouterr().out.splitlines()
     told = next(line for line in lines if f"at {upstream.url}: no token within 0.2 s, though it is loaded" in line)

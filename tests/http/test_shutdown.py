@@ -6,8 +6,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -17,9 +15,7 @@ from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.command import served
 from tests.support.faultkit import Exchange, ask, following, start
-from tests.support.serving import plain_answer
-
-Serve = Callable[[FastAPI], Any]
+from tests.support.serving import Serve, plain_answer
 
 
 def slack_s() -> float:

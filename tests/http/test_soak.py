@@ -10,11 +10,8 @@ import gc
 import os
 import random
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
@@ -22,9 +19,7 @@ from llmstream.runs.memory import MemoryLog
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, Proxy, ask, eventually, start
 from tests.support.resuming import Client, random_faults, served_runs
-from tests.support.serving import Served, generations
-
-Serve = Callable[[FastAPI], Served]
+from tests.support.serving import Serve, Served, generations
 
 ROUNDS = int(os.environ.get("LLMSTREAM_TEST_ROUNDS", "30"))
 SEED = int(os.environ.get("LLMSTREAM_TEST_SEED", "11"))

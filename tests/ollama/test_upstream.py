@@ -24,9 +24,10 @@ from llmstream.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from llmstream.ollama.chat import read_chat, read_version
+from llmstream.ollama.chat import read_chat
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.models import Ollama
 from tests.support import DATA
 from tests.support.answering import Script, raw_server
 from tests.support.reading import BODY, response, sending
@@ -282,6 +283,6 @@ async def test_version_after_a_restart() -> None:
 
     closing = iter([True, False, True, True])
     async with raw_server(script) as (url, _):
-        versions = [await read_version(Endpoint(url=url)) for _ in range(4)]
+        versions = [await Ollama(Endpoint(url=url)).version() for _ in range(4)]
 
     assert ["1"] * 4 == versions

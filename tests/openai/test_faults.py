@@ -9,39 +9,30 @@ from typing import Any
 
 import pytest
 
-from llmstream.chain.openai_model import StrictChatOpenAI
-from llmstream.core.direct import fast_way
 from llmstream.errors import UpstreamTruncated
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.server_kinds import OPENAI
 from llmstream.openai.response import read_completion
-from llmstream.settings import Settings
-from tests.support.answering import PROMPT, Outline, Script, cut_off, events_of, listened_to, outline, raw_server
+from tests.support.answering import Outline, Script, cut_off, raw_server
+from tests.support.openai_faults import END, LONG, SKY, STOP, WORDS, both_ways, error
 from tests.support.openai_server import (
     DONE,
-    OpenAIUpstream,
     event,
     openai_server,
     piece,
     stream,
-    text,
     usage,
 )
 from tests.support.reading import BODY, response, sending
 
-WORDS = text("The sky is")
-SKY = ("token", "The sky is ")
-STOP = ("finished", "stop")
 TRUNCATED = ("failed", "upstream_truncated", True)
 PROTOCOL = ("failed", "upstream_protocol", False)
 ERROR = ("failed", "upstream_error", True)
 PARIS = ("tool_call", "get_weather", {"city": "Paris"})
 ROME = ("tool_call", "get_weather", {"city": "Rome"})
 CALLS = ("finished", "tool_calls")
-END = piece("stop")
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"  # its end is that of the connection
-LONG = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 99999\r\n\r\n"
 
 
 def call(index: int | None, arguments: Any = "", *, id: str | None = None, name: str | None = None) -> bytes:
@@ -49,11 +40,6 @@ def call(index: int | None, arguments: Any = "", *, id: str | None = None, name:
     function = {"name": name, "arguments": arguments} if name else {"arguments": arguments}
     fields: dict[str, Any] = {"function": function} if index is None else {"index": index, "function": function}
     return piece(tool_calls=[fields | ({"id": id, "type": "function"} if id else {})])
-
-
-def error(message: str, **more: Any) -> bytes:
-    """The body of a refusal."""
-    return event({"error": {"message": message, "type": "error", **more}})[6:]
 
 
 ANSWERS: dict[str, tuple[bytes, Outline]] = {
@@ -172,6 +158,7 @@ ANSWERS: dict[str, tuple[bytes, Outline]] = {
         response(b'{"object":"error","message":"x","type":"BadRequestError"}', status="400 Bad Request"), [ERROR]
     ),
 }  # fmt: skip
+
 SCRIPTS: dict[str, tuple[Script, Outline]] = {
     "cut": (sending(LONG + WORDS, then=lambda writer: cut_off(writer, reset=False)), [SKY, TRUNCATED]),
     "cut in a chunk": (sending(LONG + WORDS + END[:30], then=lambda writer: writer.close()), [SKY, TRUNCATED]),
@@ -183,15 +170,6 @@ SCRIPTS: dict[str, tuple[Script, Outline]] = {
     "silent": (sending(LONG), [("failed", "upstream_timeout", True)]),
     "single bytes": (sending(*(bytes([each]) for each in stream(WORDS, END, usage(), DONE))), [SKY, STOP]),
 }
-
-
-async def both_ways(server: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> list[Outline]:
-    """The answers of the default chain, read straight from the server, and of one that goes through LangChain."""
-    monkeypatch.setenv("LLMSTREAM_TOKEN_TIMEOUT_S", "0.3")
-    monkeypatch.setenv("LLMSTREAM_FIRST_TOKEN_TIMEOUT_S", "0.5")
-    settings = Settings(upstream=server.url, model="m")
-    chain = listened_to(PROMPT | StrictChatOpenAI(model="m", base_url=server.url, api_key="k"))
-    return [outline(await events_of(settings=settings)), outline(await events_of(settings=settings, chain=chain))]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -244,79 +222,3 @@ async def test_cut_at_every_byte() -> None:
 
     async with raw_server(script) as (url, _):
         await asyncio.gather(*(check(url) for _ in range(20)))
-
-
-async def test_comments_break_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that only shows that it lives, for ever, is given up as a silent one."""
-
-    async def pinging(body: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(LONG)
-        while not writer.is_closing():
-            writer.write(b": ping\n\n")
-            await writer.drain()
-            await asyncio.sleep(0.02)
-
-    async with openai_server(pinging) as server:
-        for found in await both_ways(server, monkeypatch):
-            assert [("failed", "upstream_timeout", True)] == found
-
-
-async def test_busy_server_is_asked_again() -> None:
-    """A server that loads its model is asked again for a while, before the first token only."""
-    loading = response(error("Loading model", code=503), status="503 Service Unavailable")
-    answers = [loading, stream(WORDS, END, DONE)]
-
-    async def script(body: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(answers.pop(0))
-
-    async with openai_server(script) as server:
-        found = outline(await events_of(settings=Settings(upstream=server.url, model="m")))
-    assert [SKY, STOP] == found
-
-
-@pytest.mark.parametrize(
-    ("message", "more", "tokens"),
-    [
-        ("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens", {}, "4096"),
-        ("request (5000 tokens) exceeds the available context size (2048 tokens), try increasing it",
-         {"type": "exceed_context_size_error", "n_prompt_tokens": 5000, "n_ctx": 2048}, "2048"),
-        ("Trying to keep the first 5000 tokens when context the overflows. context length of only 1024 tokens", {},
-         "1024"),
-        ("x", {"code": "context_length_exceeded"}, None),
-    ],
-)  # fmt: skip
-async def test_prompt_that_is_too_long(message: str, more: dict[str, Any], tokens: str | None) -> None:
-    """It is told with the length of the context, where the server tells it, and what to do; nothing is cut silently."""
-    async with openai_server(response(error(message, **more), status="400 Bad Request")) as server:
-        events = await events_of(settings=Settings(upstream=server.url, model="m"))
-    told: Any = events[-1]
-    assert "upstream_error" == told.code
-    assert "--max-model-len" in told.message
-    assert tokens is None or f" of {tokens} tokens" in told.message
-
-
-@pytest.mark.parametrize(
-    ("message", "shown"), [("Compute error.", True), ("Compute error in /root/x", False), ("the prompt was: y", False)]
-)
-async def test_only_known_texts_are_shown(message: str, shown: bool) -> None:
-    """The server's own text reaches a person only where it is known and names no path."""
-    async with openai_server(stream(event({"error": {"message": message}}))) as server:
-        told: Any = (await events_of(settings=Settings(upstream=server.url, model="m")))[-1]
-    assert shown == (message in told.message)
-
-
-async def test_server_that_is_down() -> None:
-    """It is told with its address and the setting, and neither its key nor a password."""
-    settings = Settings(upstream="http://ann:pass@127.0.0.1:9/v1", upstream_key="secret", model="m")
-    told: Any = (await events_of(settings=settings))[-1]
-    assert "upstream_unreachable" == told.code
-    assert "http://127.0.0.1:9/v1" in told.message
-    assert "LLMSTREAM_UPSTREAM" in told.message
-    assert not {"secret", "pass"} & set(told.message.replace("@", " ").replace(":", " ").split())
-
-
-async def test_the_default_chain_is_read_straight() -> None:
-    """Both the default chain and `prompt | StrictChatOpenAI` take the way without LangChain's objects."""
-    async with openai_server(stream(WORDS, END, DONE)) as server:
-        chain = PROMPT | StrictChatOpenAI(model="m", base_url=server.url, api_key="k")
-        assert await fast_way(chain, {"question": "hi"}) is not None

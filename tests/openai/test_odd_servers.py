@@ -6,11 +6,11 @@ import asyncio
 import json
 from typing import Any
 
-import pytest
-
-from llmstream.openai import models as openai_models
+from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.server_kinds import OPENAI
+from llmstream.openai.models import OpenAIServer
 from llmstream.settings import Settings
-from tests.support.answering import events_of, outline, raw_server
+from tests.support.answering import events_of, raw_server
 from tests.support.openai_server import DONE, VLLM, openai_server, piece, stream, text, usage
 from tests.support.reading import response
 
@@ -29,22 +29,18 @@ async def test_refused_key_of_an_address_without_v1() -> None:
     assert "LLMSTREAM_UPSTREAM_KEY" in told.message
 
 
-async def test_server_that_tells_no_models_while_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_server_that_tells_no_models_while_it_answers() -> None:
     """What is known of its models is used on; nobody waits long to hear it anew."""
-    monkeypatch.setattr(openai_models, "_AGE_S", 0)
-    monkeypatch.setattr(openai_models, "_LOOK_S", 0.1)
     heads: list[str] = []
 
     async def busy(body: bytes, writer: asyncio.StreamWriter) -> None:
-        if heads[-1].startswith("POST"):
-            writer.write(ANSWER)
-        elif len(heads) == 1:
+        if len(heads) == 1:
             writer.write(response(json.dumps({"data": VLLM}).encode()))
 
     async with raw_server(busy, heads=heads) as (url, _):
-        for _ in range(2):
-            events = await events_of(settings=Settings(upstream=f"{url}/v1"))
-            assert [("token", "The sky is "), ("finished", "stop")] == outline(events)
+        server = OpenAIServer(Endpoint(url=f"{url}/v1", server=OPENAI), kept_s=0, look_s=0.1)
+        told = [await server.choose_model() for _ in range(2)]
+    assert ([VLLM[0]["id"]] * 2, 2) == (told, len(heads))
 
 
 async def test_no_null_is_sent() -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from llmstream.demo_ollama import DemoOllama
@@ -14,8 +10,7 @@ from llmstream.fastapi import create_app
 from llmstream.runs.metrics import Metrics
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, start
-
-Serve = Callable[[FastAPI], Any]
+from tests.support.serving import Serve
 
 
 def figures(text: str) -> dict[str, float]:

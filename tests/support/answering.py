@@ -20,6 +20,7 @@ from langchain_ollama import ChatOllama
 
 from llmstream import astream_events
 from llmstream.chain import StrictChatOllama
+from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import (
     Cancelled,
     Data,
@@ -52,6 +53,8 @@ SOURCES = [
 ]
 
 Outline = list[tuple[Any, ...]]
+# Of an answer that says this sentence, as those of the demo's scenarios do.
+ANSWER: Outline = [("token", SENTENCE), ("finished", "stop")]
 
 
 def strict(model: str, **fields: Any) -> Runnable[Any, Any]:

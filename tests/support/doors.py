@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
-from fastapi import FastAPI
-
-Serve = Callable[[FastAPI], Any]
 
 
 @contextmanager

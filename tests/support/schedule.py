@@ -19,7 +19,7 @@ _DEAR = (
     "tests/notebook/test_jupyterlab.py",
     "tests/gradio/test_gradio_browser.py",
     "browser",
-    "tests/cli/test_cli.py",  # waits
+    "tests/cli/test_in_a_pipe.py",  # waits
     "tests/docs/test_docs.py",
     "tests/runs/test_redis_faults.py",  # waits
     "tests/http/test_workers.py",
@@ -38,7 +38,7 @@ _DEAR = (
     "tests/docs/test_apps.py",
     "tests/gradio/test_gradio_agent.py",
     "tests/http/test_replicas_soak.py",  # waits
-    "tests/dialects/test_langgraph.py",
+    "tests/dialects/test_langgraph_wire.py",
     "tests/http/test_clients_leave.py",  # waits
     "tests/dialects/test_responses.py",
     "tests/test_holds_server.py",
@@ -48,6 +48,7 @@ _DEAR = (
     "tests/http/test_resume.py",
     "tests/http/test_holds_doors.py",  # waits
     "tests/dialects/test_openai.py",
+    "tests/cli/test_on_a_terminal.py",
     "tests/docs/test_docs_clients.py",
     "tests/demo_ollama/test_fallback.py",  # waits
     "tests/http/test_fuzz.py",
@@ -56,7 +57,7 @@ _DEAR = (
     "tests/dialects/test_histories.py",
     "tests/clients/test_npm_use_stream.py",
     "tests/dialects/test_anthropic.py",
-    "tests/gradio/test_gradio_turns.py",
+    "tests/gradio/test_gradio_doors.py",
     "tests/dialects/test_ollama_dialect.py",
     "tests/http/test_nginx.py",
     "tests/openai/test_faults.py",

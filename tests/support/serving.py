@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +47,10 @@ class _Server(Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+
+# The fixture `serve`: serves an app until the test ends.
+Serve = Callable[[FastAPI], Served]
 
 
 @contextmanager

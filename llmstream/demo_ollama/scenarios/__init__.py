@@ -39,7 +39,7 @@ def _table(*modules: ModuleType) -> dict[str, Scenario]:
     return {
         name.replace("_", "-"): function
         for name, function in functions
-        if inspect.isasyncgenfunction(function) and function.__module__ in {module.__name__ for module in modules}
+        if inspect.isgeneratorfunction(function) and function.__module__ in {module.__name__ for module in modules}
     }
 
 

@@ -6,55 +6,48 @@ from llmstream.demo_ollama.scenarios.scenario import Call, Head, Steps, error_li
 from llmstream.ollama_server.lines import go_json
 
 
-async def error_first(call: Call) -> Steps:
+def error_first(call: Call) -> Steps:
     """Status 200 and an error as the only line."""
     yield error_line_of("something failed")
 
 
-async def error_line(call: Call) -> Steps:
+def error_line(call: Call) -> Steps:
     """Five tokens, then an error line."""
-    for line in call.say()[:5]:
-        yield line
+    yield from call.say()[:5]
     yield error_line_of("something failed")
 
 
-async def error_path(call: Call) -> Steps:
+def error_path(call: Call) -> Steps:
     """Five tokens, then an error line that holds a path and an address."""
-    for line in call.say()[:5]:
-        yield line
+    yield from call.say()[:5]
     yield error_line_of("open /home/ann/.ollama/models/blobs/sha256-5fab: permission denied (127.0.0.1:41237)")
 
 
-async def runner_killed(call: Call) -> Steps:
+def runner_killed(call: Call) -> Steps:
     """Ollama's error when its runner was killed, and a clean end."""
-    for line in call.say()[:5]:
-        yield line
+    yield from call.say()[:5]
     yield error_line_of("an error was encountered while running the model: unexpected EOF")
 
 
-async def error_500(call: Call) -> Steps:
+def error_500(call: Call) -> Steps:
     """Status 500 with an error that holds a path."""
-    for step in refusal(500, "llama runner process has terminated: /usr/lib/ollama/runner: exit status 2"):
-        yield step
+    yield from refusal(500, "llama runner process has terminated: /usr/lib/ollama/runner: exit status 2")
 
 
-async def forbidden(call: Call) -> Steps:
+def forbidden(call: Call) -> Steps:
     """Status 403."""
-    for step in refusal(403, "this model requires a subscription"):
-        yield step
+    yield from refusal(403, "this model requires a subscription")
 
 
-async def busy(call: Call) -> Steps:
+def busy(call: Call) -> Steps:
     """Status 503 for the first N requests, an answer for the next; without N always 503."""
     if call.number <= call.argument:
-        for step in refusal(503, "server busy, please try again.  maximum pending requests exceeded"):
-            yield step
+        yield from refusal(503, "server busy, please try again.  maximum pending requests exceeded")
         return
-    for line in call.whole():
-        yield line
+    yield from call.whole()
 
 
-async def prompt_too_long(call: Call) -> Steps:
+def prompt_too_long(call: Call) -> Steps:
     """Status 400: the answer to a long prompt with ``truncate: false``."""
     yield Head(400, "application/json")
     yield go_json({"error": "the input length exceeds the context length"})

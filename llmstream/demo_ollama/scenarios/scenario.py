@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Receive, Send
 
 from llmstream.demo_ollama.answers import tokens
+from llmstream.demo_ollama.scripted_answers import Pause
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, ToolCall
 from llmstream.ollama_server.lines import AnswerLines, go_json
 from llmstream.ollama_server.responses import until_disconnected
@@ -35,8 +36,10 @@ class Drop:
     reset: bool = False
 
 
-Step = bytes | Head | Drop
-Steps = AsyncGenerator[Step, None]
+FOR_EVER = Pause(math.inf)  # so until the client leaves
+
+Step = bytes | Head | Drop | Pause
+Steps = Generator[Step, None, None]
 Scenario = Callable[["Call"], Steps]
 
 
@@ -81,6 +84,11 @@ class Call:
         line = self._lines.done(reason, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
         return go_json({key: value for key, value in line.items() if value != "" or key != "done_reason"}) + b"\n"
 
+    def half(self) -> list[bytes]:
+        """The lines of five tokens, and half of the next one's."""
+        lines = self.say()
+        return [*lines[:5], lines[5][:40]]
+
     def whole(self) -> list[bytes]:
         """The lines of a whole answer that says `SENTENCE`."""
         return [*self.say(), self.done()]
@@ -103,11 +111,6 @@ def error_line_of(text: str) -> bytes:
 def refusal(status: int, text: str) -> tuple[Step, ...]:
     """A status and an error instead of a stream."""
     return Head(status, JSON_TYPE), go_json({"error": text})
-
-
-async def for_ever() -> None:
-    """Waits until the client leaves."""
-    await asyncio.Event().wait()
 
 
 def find_scenario(name: str, scenarios: Iterable[str], arguments: Mapping[str, float]) -> ScenarioModel | None:
@@ -143,18 +146,20 @@ async def play(
 
 async def _play(steps: Steps, send: Send, drop: Callable[[bool], None], on_first_bytes: Callable[[], None]) -> None:
     started = False
-    async with aclosing(steps):
-        async for step in steps:
-            if isinstance(step, Drop):
-                drop(step.reset)
-                await for_ever()  # cancelled as soon as the server sees the connection gone
-            elif not started:
-                started = True
-                on_first_bytes()
-                await _start(send, step if isinstance(step, Head) else Head())
-            if isinstance(step, bytes):
-                await send({"type": "http.response.body", "body": step, "more_body": True})
-            await asyncio.sleep(0)  # one write each, and endless ones let the others run
+    for step in steps:
+        if isinstance(step, Drop):
+            drop(step.reset)
+            step = FOR_EVER  # cancelled as soon as the server sees the connection gone
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            continue
+        if not started:
+            started = True
+            on_first_bytes()
+            await _start(send, step if isinstance(step, Head) else Head())
+        if isinstance(step, bytes):
+            await send({"type": "http.response.body", "body": step, "more_body": True})
+        await asyncio.sleep(0)  # one write each, and endless ones let the others run
     if not started:
         await _start(send, Head())
     await send({"type": "http.response.body", "body": b""})

@@ -29,7 +29,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, dumps
+from llmstream.http.encoder import HEARTBEAT, cannot_continue, dumps, frame
 from llmstream.view.interrupts import actions_of, answer_schema, calls_of, in_words
 
 
@@ -162,13 +162,7 @@ class AguiEncoder:
 
     def lost(self, reason: str) -> bytes:
         """An error frame: the client would have to ask again."""
-        message = f"This answer can't be continued from there ({reason}). Ask again."
-        return frame("RUN_ERROR", message=message, code="run_not_found").encode("ascii")
-
-
-def frame(kind: str, **fields: Any) -> str:
-    """One frame."""
-    return f"data: {dumps({'type': kind, **fields})}\n\n"
+        return frame("RUN_ERROR", message=cannot_continue(reason), code="run_not_found").encode("ascii")
 
 
 def _with_id(line: str, frames: list[str]) -> str:

@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii as escape
 
 import msgspec
 
-from llmstream.dialects.ai_sdk.frames import DONE, broken, data_frames, frame, measured, numbers
+from llmstream.dialects.ai_sdk.frames import DONE, broken, data_frames, measured, numbers
 from llmstream.events import (
     Cancelled,
     Data,
@@ -27,7 +27,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT
+from llmstream.http.encoder import HEARTBEAT, cannot_continue, frame
 from llmstream.view.interrupts import calls_of, is_batch
 
 # By this header assistant-ui knows the stream.
@@ -212,5 +212,4 @@ class AiSdkEncoder:
 
     def lost(self, reason: str) -> bytes:
         """An error frame: the client would have to ask again."""
-        text = f"This answer can't be continued from there ({reason}). Ask again."
-        return (broken(text) + DONE).encode("ascii")
+        return (broken(cannot_continue(reason)) + DONE).encode("ascii")

@@ -8,14 +8,9 @@ from typing import Any
 import msgspec
 
 from llmstream.events import Data, Finished, Interrupted
-from llmstream.http.encoder import dumps
+from llmstream.http.encoder import frame
 
 DONE = "data: [DONE]\n\n"
-
-
-def frame(kind: str, **fields: Any) -> str:
-    """One frame."""
-    return f"data: {dumps({'type': kind, **fields})}\n\n"
 
 
 def broken(text: str) -> str:

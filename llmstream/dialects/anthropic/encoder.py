@@ -22,7 +22,7 @@ from llmstream.events import (
     Token,
     Usage,
 )
-from llmstream.http.encoder import STOPPED, dumps
+from llmstream.http.encoder import STOPPED, cannot_continue, dumps
 from llmstream.view.answer import OneText
 from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
@@ -110,7 +110,7 @@ class MessagesEncoder:
 
     def lost(self, reason: str) -> bytes:
         """An error message: a client of this dialect never comes back."""
-        return error_frame(f"This answer can't be continued from there ({reason}). Ask again.", 404).encode("ascii")
+        return error_frame(cannot_continue(reason), 404).encode("ascii")
 
 
 def error_frame(message: str, status: int) -> str:

@@ -30,7 +30,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, STOPPED
+from llmstream.http.encoder import HEARTBEAT, STOPPED, cannot_continue
 
 _TAKEN_BACK = "The message was taken back."
 
@@ -144,4 +144,4 @@ class RunEncoder:
 
     def lost(self, reason: str) -> bytes:
         """An error that belongs to no command."""
-        return error_frame(f"This answer can't be continued from there ({reason}). Ask again.")
+        return error_frame(cannot_continue(reason))

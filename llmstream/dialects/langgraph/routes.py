@@ -34,16 +34,10 @@ _CODES = {
     "unauthorized": "permission_denied", "forbidden": "permission_denied",
 }  # fmt: skip
 # Of the protocol, but not of this server.
-_UNSUPPORTED = frozenset(
-    f"{module}.{name}"
-    for module, names in {
-        "subscription": ("subscribe", "unsubscribe", "reconnect"),
-        "agent": ("getTree",),
-        "input": ("inject",),
-        "state": ("get", "listCheckpoints", "fork"),
-    }.items()
-    for name in names
-)
+_UNSUPPORTED = frozenset((
+    "subscription.subscribe", "subscription.unsubscribe", "subscription.reconnect", "agent.getTree", "input.inject",
+    "state.get", "state.listCheckpoints", "state.fork",
+))  # fmt: skip
 _ERROR = object_schema(type=TEXT, error=TEXT, message=TEXT)
 _ERRORS = ErrorForm(lambda error, _: msgspec.json.encode(_error(None, _code(error), error.message)), _ERROR)
 _EVENTS = {200: schemas.stream("Events of the protocol; the stream stays open", {"type": "object"})}

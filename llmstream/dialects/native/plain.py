@@ -22,7 +22,7 @@ from llmstream.events import (
     Terminal,
     Token,
 )
-from llmstream.http.encoder import HEARTBEAT, RETRY, STOPPED
+from llmstream.http.encoder import HEARTBEAT, RETRY, STOPPED, cannot_continue
 from llmstream.view.answer import OneText
 
 
@@ -91,6 +91,4 @@ class PlainEncoder:
 
     def lost(self, reason: str) -> bytes:
         """A `FatalError`: this dialect has no other way to say that the position is lost."""
-        return sse.encode(
-            f"This answer can't be continued from there ({reason}). Ask again.", event="FatalError"
-        ).encode()
+        return sse.encode(cannot_continue(reason), event="FatalError").encode()

@@ -38,35 +38,24 @@ _METRICS = {200: {"description": "Figures", "content": {"text/plain": {"schema":
 def add_native(router: APIRouter, service: Service) -> None:
     """Adds the endpoints to a router."""
     asking, runs, server = _Asking(service), RunRoutes(service), AboutServer(service)
-    routes = Routes(router, service, errors.NATIVE)
-
-    def add(method: str, path: str, endpoint: Any, summary: str, tag: str, **options: Any) -> None:
-        routes.add(method, path, endpoint, summary, tags=[tag], **options)
-
+    ask, run, about = (Routes(router, service, errors.NATIVE, tag=tag).add for tag in ("Ask", "Runs", "Server"))
     whole: dict[str, Any] = {"response_class": JSONResponse}
-    add("POST", "/stream", asking.stream, "Ask, and stream typed events", "Ask", responses=_TYPED)
-    add("GET", "/stream-with-get", asking.stream_with_get, "Ask, and stream text, by GET", "Ask", responses=_PLAIN)
-    routes.add("HEAD", "/stream-with-get", asking.stream_with_get, "", include_in_schema=False)
-    add("POST", "/stream-with-post", asking.stream_with_post, "Ask, and stream text", "Ask", responses=_PLAIN)
-    add("POST", "/nostream", asking.nostream, "Ask, and get the whole answer", "Ask", **whole)
+    ask("POST", "/stream", asking.stream, "Ask, and stream typed events", responses=_TYPED)
+    ask("GET", "/stream-with-get", asking.stream_with_get, "Ask, and stream text, by GET", responses=_PLAIN)
+    ask("HEAD", "/stream-with-get", asking.stream_with_get, "", include_in_schema=False)
+    ask("POST", "/stream-with-post", asking.stream_with_post, "Ask, and stream text", responses=_PLAIN)
+    ask("POST", "/nostream", asking.nostream, "Ask, and get the whole answer", **whole)
     started = {"status_code": 201, "responses": _STARTED, **whole}
-    add("POST", "/runs", runs.start, "Start a run", "Runs", **started)
-    add("GET", "/runs/{run_id}", runs.get, "A run as it is now", "Runs", responses=_RUN)
-    add(
-        "GET",
-        "/runs/{run_id}/events",
-        runs.follow,
-        "Follow a run, from any position",
-        "Runs",
-        responses=_TYPED,
-    )
-    routes.add("HEAD", "/runs/{run_id}/events", runs.follow, "", include_in_schema=False)
-    add("POST", "/runs/{run_id}/continue", runs.go_on, "Go on with an answer that was cut", "Runs", **started)
-    add("POST", "/runs/{run_id}/stop", runs.stop, "Stop a run", "Runs", status_code=202, responses=_STOPPED)
-    add("GET", "/models", server.models, "The models", "Server", **whole)
-    add("GET", "/health", server.health, "Is Ollama there?", "Server", **whole)
-    add("GET", PATH, server.hook, "The React hook, for `npx shadcn add`", "Server", **whole)
-    add("GET", "/metrics", server.metrics, "Figures for Prometheus", "Server", responses=_METRICS)
+    run("POST", "/runs", runs.start, "Start a run", **started)
+    run("GET", "/runs/{run_id}", runs.get, "A run as it is now", responses=_RUN)
+    run("GET", "/runs/{run_id}/events", runs.follow, "Follow a run, from any position", responses=_TYPED)
+    run("HEAD", "/runs/{run_id}/events", runs.follow, "", include_in_schema=False)
+    run("POST", "/runs/{run_id}/continue", runs.go_on, "Go on with an answer that was cut", **started)
+    run("POST", "/runs/{run_id}/stop", runs.stop, "Stop a run", status_code=202, responses=_STOPPED)
+    about("GET", "/models", server.models, "The models", **whole)
+    about("GET", "/health", server.health, "Is Ollama there?", **whole)
+    about("GET", PATH, server.hook, "The React hook, for `npx shadcn add`", **whole)
+    about("GET", "/metrics", server.metrics, "Figures for Prometheus", responses=_METRICS)
 
 
 class _Asking:

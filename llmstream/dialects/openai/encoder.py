@@ -23,7 +23,7 @@ from llmstream.events import (
     ToolCall,
     Usage,
 )
-from llmstream.http.encoder import HEARTBEAT, STOPPED, dumps
+from llmstream.http.encoder import HEARTBEAT, STOPPED, cannot_continue, dumps
 from llmstream.view.answer import AnswerText, OneText, whole_text
 from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
@@ -56,7 +56,7 @@ class OpenAIEncoder:
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The chunks for these events."""
         frames: list[str] = []
-        content, reasoning = self._around("content")
+        content, reasoning = self._around()
         answer, thinking = self._answer, self._thinking
         for event in events:
             if type(event) is Token:
@@ -68,12 +68,12 @@ class OpenAIEncoder:
             elif type(event) is Started:
                 self._head = _head(self._run_id, int(event.created_at), self._model)
                 frames.append(self._chunk({"role": "assistant", "content": ""}))
-                content, reasoning = self._around("content")
+                content, reasoning = self._around()
             else:
                 frames.append(self._rare(event))
         return "".join(frames).encode("ascii")
 
-    def _around(self, name: str) -> tuple[str, str]:
+    def _around(self) -> tuple[str, str]:
         """The beginnings of a token's and of a thought's chunk, which are written once per token."""
         choices = f'{self._head},"choices":[{{"index":0,"delta":{{'
         return f'{choices}"content":', f'{choices}"reasoning_content":'
@@ -108,8 +108,8 @@ class OpenAIEncoder:
 
     def lost(self, reason: str) -> bytes:
         """An error chunk: a client of this dialect never comes back."""
-        message = f"This answer can't be continued from there ({reason}). Ask again."
-        return f"data: {dumps(error_body(message, 'run_not_found', 404))}\n\n{DONE}".encode("ascii")
+        error = error_body(cannot_continue(reason), "run_not_found", 404)
+        return f"data: {dumps(error)}\n\n{DONE}".encode("ascii")
 
 
 _TAIL = '},"finish_reason":null}]}\n\n'

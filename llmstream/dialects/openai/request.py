@@ -5,6 +5,7 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -188,10 +189,7 @@ class CompletionRequest(BaseModel):
     def ask(self) -> Ask:
         """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         check_unknown(self.model_extra or {})
-        for name, harmless in _NOT_HERE.items():
-            value = getattr(self, name)
-            if value is not None and value not in harmless:
-                raise refuse(f"The parameter {name!r}", "is not supported here")
+        check_absent(self, _NOT_HERE)
         tools, must_call = chosen_tools(self.tools or (), self.tool_choice)
         turn = last_user([message.role for message in self.messages])
         return Ask(
@@ -201,7 +199,7 @@ class CompletionRequest(BaseModel):
             options=self._options(),
             tools=tools,
             must_call=must_call,
-            format=self._format(),
+            format=format_of(self.response_format, "response_format"),
         )
 
     def _options(self) -> dict[str, Any]:
@@ -214,12 +212,22 @@ class CompletionRequest(BaseModel):
             options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
         return options
 
-    def _format(self) -> str | dict[str, Any] | None:
-        match self.response_format:
-            case None | {"type": "text"}:
-                return None
-            case {"type": "json_object"}:
-                return "json"
-            case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
-                return schema
-        raise refuse("response_format", "takes the types text, json_object and json_schema with its schema")
+
+def format_of(asked: Mapping[str, Any] | None, name: str) -> str | dict[str, Any] | None:
+    """The form of the answer; raises `InvalidRequest` for an unknown one. name: of the field that asks for it."""
+    match asked:
+        case None | {"type": "text"}:
+            return None
+        case {"type": "json_object"}:
+            return "json"
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return schema
+    raise refuse(name, "takes the types text, json_object and json_schema with its schema")
+
+
+def check_absent(body: BaseModel, fields: Mapping[str, Sequence[Any]]) -> None:
+    """Raises `InvalidRequest` for a field that asks for what is not here; fields: each with what may stand there."""
+    for name, harmless in fields.items():
+        value = getattr(body, name)
+        if value is not None and value not in harmless:
+            raise refuse(f"The parameter {name!r}", "is not supported here")

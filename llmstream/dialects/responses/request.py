@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from llmstream.dialects.openai.request import thinking_of
+from llmstream.dialects.openai.request import check_absent, format_of, thinking_of
 from llmstream.dialects.openai.tools import Function, chosen_tools
 from llmstream.dialects.openai.tools import Tool as FunctionTool
 from llmstream.dialects.responses.items import REFERENCE, Item, messages_of
@@ -145,10 +145,7 @@ class ResponseRequest(BaseModel):
         )
 
     def _check(self) -> None:
-        for name, harmless in _NOT_HERE.items():
-            value = getattr(self, name)
-            if value is not None and value not in harmless:
-                raise refuse(f"The parameter {name!r}", "is not supported here")
+        check_absent(self, _NOT_HERE)
         if self.conversation is not None:
             raise refuse("The parameter 'conversation'", _NO_CONVERSATION)
         note_ignored(name for name in _ADVICE if getattr(self, name) not in (None, [], {}, *_ADVICE[name]))
@@ -174,14 +171,8 @@ class ResponseRequest(BaseModel):
         return [FunctionTool(type="function", function=each) for each in fields]
 
     def _format(self) -> str | dict[str, Any] | None:
-        match self.text.format if self.text else None:
-            case None | {"type": "text"}:
-                return None
-            case {"type": "json_object"}:
-                return "json"
-            case {"type": "json_schema", "schema": dict(schema)}:
-                return schema
-        raise refuse("text.format", "takes the types text, json_object and json_schema with its schema")
+        asked = self.text.format if self.text else None
+        return format_of(asked and {**asked, "json_schema": asked}, "text.format")
 
 
 def _choice(choice: Any) -> Any:

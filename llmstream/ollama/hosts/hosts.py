@@ -23,6 +23,7 @@ from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import ProxyAnswered, ServerFailed
 from llmstream.ollama.upstream import HostState, ServedModel, Upstream
+from llmstream.ollama.waiting import Notify, ignore
 
 T = TypeVar("T")
 
@@ -49,13 +50,7 @@ class Hosts(Upstream):
         """The addresses of all hosts, to be shown."""
         return ", ".join(host.upstream.address for host in self._known.hosts)
 
-    async def chat(
-        self,
-        body: Mapping[str, Any],
-        receive: Receive,
-        *,
-        notify: Callable[[Status], None] = lambda status: None,
-    ) -> None:
+    async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks the best host, and the next one where it can't begin an answer: dead, busy, silent or failing.
 
         One that fails (status 500) is at fault only if another one answers; where two fail, no third one is asked.
@@ -70,7 +65,7 @@ class Hosts(Upstream):
                 if not await retry.wait(error):
                     raise
 
-    async def _chat(self, body: Mapping[str, Any], receive: Receive, notify: Callable[[Status], None]) -> None:
+    async def _chat(self, body: Mapping[str, Any], receive: Receive, notify: Notify) -> None:
         known = self._known
         name, left = await known.having(str(body["model"]))
         request, conversation = {**body, "model": name}, conversation_of(name, body)

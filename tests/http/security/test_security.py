@@ -13,9 +13,9 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import SettingsError
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.doors import Serve, server_log
+from tests.support.doors import server_log
 from tests.support.faultkit import ask, raw_answer
-from tests.support.serving import generations, serving
+from tests.support.serving import Serve, generations, serving
 
 ROUTES = [
     ("POST", "/stream"),
@@ -39,7 +39,6 @@ ROUTES = [
     ("HEAD", "/stream-with-get?question=q"),
     ("OPTIONS", "/stream"),
 ]
-
 
 TOKEN = "a secret that nobody guesses"
 

@@ -17,9 +17,9 @@ from llmstream.fastapi import create_app, create_router
 from llmstream.http.origins import check_public
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
-from tests.support.doors import Serve, server_log
+from tests.support.doors import server_log
 from tests.support.faultkit import Exchange, ask, eventually
-from tests.support.serving import generations
+from tests.support.serving import Serve, generations
 
 
 def test_a_large_body_is_refused_before_it_is_read(url: str) -> None:
