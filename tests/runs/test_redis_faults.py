@@ -339,7 +339,7 @@ async def test_garbage_ends_its_followers_with_an_error(server: RedisServer, pro
     following = await follow(other)
     await owner.stored()
     server.client.xadd("llmstream:1:{r}:e", {"e": entry}, id="4-1")
-    server.client.publish("llmstream:1:{r}", b"4-1 " + entry)
+    server.client.publish(f"llmstream:1:n:{other.node}", b"n\nllmstream:1:{r} 4-1 " + entry)
     for found in (await asyncio.wait_for(following, 20), await collect(process())):
         assert isinstance(found[-1], Failed)
         assert (tokens(1, 3), "store_corrupt") == (found[:-1], found[-1].code)
@@ -348,15 +348,24 @@ async def test_garbage_ends_its_followers_with_an_error(server: RedisServer, pro
     assert [END] == await collect(other, id="other")
 
 
+# Of no run, of one that nobody follows, of one whose end was told, of an event that is there already.
+NO_NEWS = (
+    b"n\n",
+    b"n\n\n\xff 1-1 [",
+    b"n\nllmstream:1:{no} 1-1 []",
+    b"n\nllmstream:1:{r} 2-0 ",
+    b"n\nllmstream:1:{r} 3-1 [",
+)
+
+
 async def test_messages_that_are_none_change_nothing(server: RedisServer, process: MakeLog) -> None:
     """Whatever is sent to a process: it goes on."""
     owner, other = process(), process()
     await owner.create(new())
     owner.append("r", tokens(1, 3))
     following = await follow(other)
-    for message in (b"", b"x", b"x r", b"x r nobody", b"s " + b"\xff" * 300, b"l r", b"s other", b"p p p"):
+    for message in (b"", b"x", b"x r", b"x r nobody", b"s " + b"\xff" * 300, b"l r", b"s other", b"p p p", *NO_NEWS):
         for log in (owner, other):
             server.client.publish(f"llmstream:1:n:{log.node}", message)
-    server.client.publish("llmstream:1:{r}", b"3-1 [")  # what it has already
     owner.append("r", [END])
     assert [*tokens(1, 3), END] == await asyncio.wait_for(following, 20)

@@ -112,6 +112,22 @@ async def test_the_rights_in_the_documentation_are_enough(server: RedisServer, p
     assert [] == log
 
 
+async def test_who_follows_no_more_is_told_no_more(server: RedisServer, process: MakeLog) -> None:
+    """A process that hears of a run which nobody follows there says so, and its owner takes its time again."""
+    owner, other = process(), process()
+    await owner.create(new())
+    await other.start()
+    await other.reader.look("r", 0, followed=True)
+
+    async def is_left() -> bool:
+        owner.append("r", tokens(1, 1))
+        await owner.stored()
+        return bool(server.client.hget("llmstream:1:{r}", "r") == b"" == owner.writer.owned["r"].followers)
+
+    assert b"" != server.client.hget("llmstream:1:{r}", "r")
+    await until(is_left)
+
+
 async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, process: MakeLog) -> None:
     """Tokens of a run that nobody elsewhere follows are stored some at a time; who comes gets those that wait."""
     owner, other = process(), process()

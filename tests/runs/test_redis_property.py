@@ -191,7 +191,9 @@ class Histories(RuleBasedStateMachine):
             meta = f"llmstream:1:{{{run.id}}}"
             if entries := self.server.client.xrange(f"{meta}:e"):
                 id_, fields = entries[int(part * (len(entries) - 1))]
-                self.server.client.publish(meta, id_ + b" " + fields[b"e"])
+                news = b"n\n%b %b %b" % (meta.encode(), id_, fields[b"e"])
+                for process in self.world.processes:
+                    self.server.client.publish(f"llmstream:1:n:{process.log.node}", news)
 
     @rule(kind=st.sampled_from(["normal", "pubsub"]))
     def cut_all(self, kind: str) -> None:

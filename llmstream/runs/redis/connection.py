@@ -126,10 +126,15 @@ class Link:
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """The answer of a script."""
-        command, loading = ("EVALSHA", script.sha, len(keys), *keys, *arguments), list[Command]()
+        (answer,) = await self.run_all([script.call(keys, *arguments)])
+        return answer
+
+    async def run_all(self, calls: Sequence[Command]) -> list[Any]:
+        """The answers of scripts that are sent together."""
+        loading = list[Command]()
         for _ in range(2):
             try:
-                return (await self.commands([*loading, command]))[-1]
+                return (await self.commands([*loading, *calls]))[len(loading) :]
             except NoScriptError:  # a server that was restarted, or another one
                 loading = [("SCRIPT", "LOAD", each.source) for each in SCRIPTS]
         raise StoreUnavailable

@@ -24,16 +24,19 @@ def is_run_id(run_id: str) -> bool:
 class Keys:
     """Names below `prefix`; the keys of one run share a hash tag.
 
-    meta: a hash, and the channel of the run's news; its fields are c (caller), o (owner), n (number of the last event),
-    s (state: "" active, "end", "lost"), x (who asked it to end), r (1 once another process follows).
+    meta: a hash; its fields are c (caller), o (owner), n (id of the last entry, "0" before the first, and a "+" for
+    each change of another field that its owner was not told), s (state: "" active, "end", "lost"), x (who asked it to
+    end), r (the processes that follow it, a space before each).
     log: a stream of batches, their ids `<last>-<count>`. watchers: the processes with watchers. key: the run of a
     request key, and its fingerprint. question: what a run was asked, as `stored_question` says it; only as long as
-    somebody may go on with its answer. node: there as long as a process lives, and the channel of orders to it.
+    somebody may go on with its answer. node: there as long as a process lives, and the channel of what it is told.
     chat: the last run of a chat. callers: the active runs of a caller.
     """
 
     def __init__(self, prefix: str) -> None:
         self._base = f"{prefix}:{_LAYOUT}"
+        # What the names of the processes begin with.
+        self.nodes = f"{self._base}:n:"
 
     def of(self, run: NewRun) -> tuple[str, str, str, str, str]:
         """The keys of one run: meta, log, question, watchers, and its request's; meta once more where that has none."""
@@ -43,6 +46,10 @@ class Keys:
 
     def meta(self, run_id: str) -> str:
         return f"{self._base}:{{{run_id}}}"
+
+    def run_of(self, meta: bytes) -> str:
+        """The id of a run whose meta this is."""
+        return meta[len(self._base) + 2 : -1].decode("ascii", "replace")
 
     def log(self, run_id: str) -> str:
         return f"{self.meta(run_id)}:e"
@@ -57,7 +64,7 @@ class Keys:
         return f"{self._base}:k:{_digest(caller, key)}"
 
     def node(self, node: str) -> str:
-        return f"{self._base}:n:{node}"
+        return f"{self.nodes}{node}"
 
     def chat(self, caller: str, chat: str) -> str:
         return f"{self._base}:h:{_digest(caller, chat)}"

@@ -69,7 +69,7 @@ class RedisLog(RunLog):
             timeout_s = settings.store_timeout_s
             self.link = link = Link(settings.redis_url or "", name=f"llmstream-{node}", timeout_s=timeout_s)
             self.writer = writer = Writer(link, keys, node, times)
-            subscription = Subscription(link)
+            subscription = Subscription(link, keys.node(node))
             self.reader = reader = RemoteRuns(link, keys, node, subscription, settings)
             about = f"{os.getpid()} {socket.gethostname()}"
             self.nodes = nodes = Nodes(link, keys, node, about, writer, reader, subscription, times, settings.lease_s)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from llmstream.events import Event, is_terminal
 from llmstream.runs.continuing import can_continue
 from llmstream.runs.log import NewRun
-from llmstream.runs.redis.codec import encode
+from llmstream.runs.redis.codec import ENTRY_EVENTS, encode
 
 
 def awake_and_asleep() -> float:
@@ -22,27 +21,48 @@ def awake_and_asleep() -> float:
 _CALL_BYTES = 64 * 2**10
 
 
+@dataclass(frozen=True)
+class News:
+    """The part of a call that is about one run.
+
+    entries: ids and contents; last: the number of the last event in them, or before them; length: of the run, then.
+    ends: as the script that settles a run has it; size: about how many bytes it all is.
+    """
+
+    entries: Sequence[tuple[bytes, bytes]]
+    last: int
+    length: tuple[int, bool]
+    ends: int
+    question: bytes | None
+    size: int
+
+    @property
+    def settles(self) -> bool:
+        """True if it tells more than events."""
+        return self.ends > 0 or self.question is not None
+
+
 @dataclass
 class Owned:
     """A run of this process.
 
-    keys: meta, log, question, and those that its end takes besides. events: all of its events, from when the store
-    knows it. stored: the number up to which the store has them; ended_at: when it had all of them, in `time.monotonic`.
-    question_sent, question_stored: whether what it was asked went with the last call, and whether the store has it.
-    followed_elsewhere: whether each of its events is told to other processes; watched_elsewhere: whether somebody there
-    wants it to go on.
+    keys: meta, log, question, watchers, and its request's. events: all of its events, from when the store knows it.
+    stored: the number up to which the store has them, and `known` the same as it stands in the store; ended_at: when it
+    had all of them, in `time.monotonic`. question_stored: whether the store has what it was asked.
+    followers: the processes to which its events are told, as the store has them; watched_elsewhere: whether somebody
+    there wants it to go on.
     """
 
     new: NewRun
     keys: Sequence[str]
     events: Sequence[Event] | None = None
     stored: int = 0
+    known: bytes = b"0"
     closed: bool = False
     ended_at: float | None = None
     asked: bool = False
-    question_sent: bool = False
     question_stored: bool = False
-    followed_elsewhere: bool = False
+    followers: bytes = b""
     watched_elsewhere: bool = False
     answered_at: float = field(default_factory=awake_and_asleep)
 
@@ -55,37 +75,31 @@ class Owned:
         """True if nothing comes after its event with this number."""
         return closed or (last > 0 and self.events is not None and is_terminal(self.events[last - 1]))
 
-    def call(self, question_of: Callable[[str], bytes | None]) -> tuple[Sequence[str], list[Any], int]:
-        """The keys and arguments of the append script that bring the store up to date, and about how many bytes.
-
-        question_of: what a run was asked; None where nobody else may go on with its answer.
-        """
+    def news(self, question_of: Callable[[str], bytes | None]) -> News:
+        """The news that bring the store up to date; question_of: None where nobody else may go on with an answer."""
         entries, last, size = self._entries()
-        events = self.events or ()
-        ends = last == len(events) and self.is_whole(last, closed=self.closed)
-        may_go_on = not ends or can_continue(events[-1] if events else None)
+        events, length = self.events or (), self.length
+        is_end = last == length[0] and self.is_whole(last, closed=self.closed)
+        may_go_on = not is_end or can_continue(events[-1] if events else None)
         is_needed = last > 0 and may_go_on and not self.question_stored
         question = question_of(self.new.id) if is_needed else None
-        self.question_sent = question is not None
-        keys = self.keys if ends else self.keys[: 3 if question else 2]
-        end = (1 + may_go_on, last) if ends else (0, -1)
-        return keys, [*end, question or b"", len(entries) // 3, *entries], size + len(question or b"")
+        return News(entries, last, length, is_end + (is_end and may_go_on), question, size + len(question or b""))
 
-    def _entries(self) -> tuple[list[Any], int, int]:
-        """The entries that the store lacks, as arguments, the number of the last one, and about how many bytes."""
+    def _entries(self) -> tuple[list[tuple[bytes, bytes]], int, int]:
+        """The entries that the store lacks, the number of their last event, and about how many bytes."""
         events, last, size = self.events or (), self.stored, 0
-        entries: list[Any] = []
-        for start in range(last, len(events), 256):
-            for count, data in encode(events[start : start + 256]):
+        entries: list[tuple[bytes, bytes]] = []
+        for start in range(last, len(events), ENTRY_EVENTS):
+            for count, data in encode(events[start : start + ENTRY_EVENTS]):
                 last += count
                 size += len(data)
-                entries += (last, count, data)
+                entries.append((b"%d-%d" % (last, count), data))
             if size >= _CALL_BYTES:
                 break
         return entries, last, size
 
-    def note_stored(self, stored: int) -> None:
+    def note_stored(self, known: bytes) -> None:
         """Takes note of how many events the store has; with fewer than before it may have lost the question, too."""
-        had_question = self.question_stored and stored >= self.stored
-        self.question_stored = stored > 0 and (self.question_sent or had_question)
-        self.stored = stored
+        stored = int(known.partition(b"-")[0].rstrip(b"+"))
+        self.question_stored &= stored >= self.stored
+        self.stored, self.known = stored, known

@@ -70,7 +70,7 @@ class Nodes:
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
         link.probe = self._beat
-        subscription.add(keys.node(node), lambda: None, self._hear)
+        subscription.order = self._hear
 
     @property
     def _lease(self) -> tuple[Any, ...]:
@@ -233,9 +233,9 @@ class Nodes:
     async def reap(self, run_id: str, owner: str, number: bytes) -> bool:
         """Writes the end of a run whose owner died, unless the run has moved since `number`."""
         ((_, end),) = encode([failed(OwnerLost())])
-        of = self._keys
+        of, times = self._keys, self._times
         keys = [of.meta(run_id), of.log(run_id), of.watchers(run_id), of.question(run_id)]
-        return bool(await self._link.run(REAP, keys, owner, number, end, self._times.replay, self._times.tomb))
+        return bool(await self._link.run(REAP, keys, owner, number, end, times.replay, times.tomb, of.nodes))
 
     async def _disown(self, run_id: str) -> None:
         """Ends a run that is said to be this process's, which has forgotten it: an old copy of the store came back."""

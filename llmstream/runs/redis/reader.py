@@ -1,7 +1,7 @@
-"""The reading side: one subscription of this process for all runs followed here, and reads that fill its gaps.
+"""The reading side: the news that this process is told of all runs followed here, and reads that fill its gaps.
 
 A message is told at most once and may be lost; the numbers show it, and what is missing is then read from the log. What
-numbers can't show, a subscription that has gone deaf, is found out by `nodes`, which sends itself a message.
+numbers can't show, a connection that has gone deaf, is found out by `nodes`, which sends itself a message.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from llmstream.runs.redis.keys import Keys
 from llmstream.runs.redis.mirror import MOST_AHEAD, Mirror, MirrorFollower
 from llmstream.runs.redis.scripts import LOOK
 from llmstream.runs.redis.subscription import Subscription
+from llmstream.runs.redis.told import Told
 from llmstream.settings import Settings
 
 # How long a mirror stays when nobody follows it any more, in seconds.
@@ -45,7 +46,7 @@ class RemoteRuns:
         self._loop = asyncio.get_running_loop()
         self._reads = asyncio.Semaphore(_READS)
         self._reading: dict[Mirror, bool] = {}
-        self._subscription = subscription
+        subscription.begun, subscription.news = self.read_all, Told(link, keys, node, self.mirrors, self.read).hear
         self.room = Room(self.mirrors, self.look, settings.max_log_bytes)
 
     # --- followers, in any thread
@@ -72,10 +73,7 @@ class RemoteRuns:
     def _joined(self, mirror: Mirror, follower: MirrorFollower) -> None:
         if not mirror.opened:
             mirror.opened = True
-            self.read(mirror)
-            # What comes between this reading and the first message is read when the subscription has begun.
-            channel = self._keys.meta(mirror.run_id)
-            self._subscription.add(channel, partial(self.read, mirror), partial(self._news, mirror))
+            self.read(mirror)  # which says that it is followed here
         if follower.held:
             self._link.spawn(self._wait_ahead(mirror, follower))
 
@@ -90,11 +88,6 @@ class RemoteRuns:
                 return
             if self.mirrors.get(mirror.run_id) is mirror:
                 del self.mirrors[mirror.run_id]
-        self._unsubscribe(mirror)
-
-    def _unsubscribe(self, mirror: Mirror) -> None:
-        if self.mirrors.get(mirror.run_id, mirror) is mirror:
-            self._subscription.remove(self._keys.meta(mirror.run_id))
 
     def _watch(self, mirror: Mirror, change: int) -> None:
         mirror.watchers += change
@@ -174,8 +167,6 @@ class RemoteRuns:
             mirror.fail(error)
         finally:
             del self._reading[mirror]
-            if mirror.closed:
-                self._unsubscribe(mirror)
 
     async def _read(self, mirror: Mirror) -> None:
         while not mirror.closed:
@@ -188,7 +179,7 @@ class RemoteRuns:
                 mirror.expired = True
                 return mirror.fail(RunNotFound())
             self._put(mirror, entries)
-            if not entries:
+            if not entries or mirror.have >= mirror.last:
                 if state and mirror.end is None:
                     mirror.close()
                 return mirror.known.set()
@@ -225,7 +216,7 @@ class RemoteRuns:
         """A run's caller, owner, last number, state, first number (0: none), and entries after a number."""
         keys = [self._keys.meta(run_id), self._keys.log(run_id), self._keys.watchers(run_id)]
         asked = (after, int(followed), int(watched), count)
-        found = await self._link.run(LOOK, keys, self._node, *asked, self._keys.node(""), run_id)
+        found = await self._link.run(LOOK, keys, self._node, *asked, self._keys.nodes, run_id)
         if found is None:
             return None
         caller, owner, last, state, id_, entries = found
@@ -234,16 +225,3 @@ class RemoteRuns:
             number, size = numbers(id_)
             first = number - size + 1
         return caller.decode(), owner.decode(), int(last), state.decode(), first, entries
-
-    def _news(self, mirror: Mirror, message: bytes) -> None:
-        id_, _, data = message.partition(b" ")
-        try:
-            last, count = numbers(id_)
-            if last <= mirror.have and count:
-                return
-            if last == END_OF_LOST or not data or not mirror.owner or not mirror.put(last, count, data):
-                self.read(mirror)
-        except StoreCorrupt as error:
-            mirror.fail(error)
-        if mirror.closed:
-            self._unsubscribe(mirror)

@@ -48,9 +48,9 @@ def trial(keys: Keys, node: str) -> list[tuple[Any, ...]]:
         ("GETRANGE", meta, 0, 0),
         ("EXISTS", meta),
         ("DEL", meta),
-        ("PUBLISH", meta, ""),
-        ("SUBSCRIBE", meta),
-        ("UNSUBSCRIBE", meta),
+        ("PUBLISH", keys.node(name), ""),
+        ("SUBSCRIBE", keys.node(name)),
+        ("UNSUBSCRIBE", keys.node(name)),
     ]
 
 

@@ -43,6 +43,6 @@ class Doubts:
             return False
         meta = self._keys.meta(run_id)
         key = meta if run.key is None else self._keys.key(run.caller, run.key)
-        await self._link.run(UNDO, [meta, key], self._node, run_id)
+        await self._link.run(UNDO, [meta, key], self._node, run_id, self._keys.nodes)
         self._runs.pop(run_id, None)
         return True

@@ -18,14 +18,15 @@ from llmstream.events import CancelledBy
 from llmstream.runs.log import NewRun
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys, Times
-from llmstream.runs.redis.owned import Owned, awake_and_asleep
-from llmstream.runs.redis.scripts import APPEND, CREATE
+from llmstream.runs.redis.owned import News, Owned, awake_and_asleep
+from llmstream.runs.redis.scripts import CREATE
+from llmstream.runs.redis.sending import Sender
 
 logger = logging.getLogger("llmstream")
 
 # So often at most, in seconds: a token for somebody elsewhere is late by that at most, and a call costs as much as ten
 # tokens.
-_FLUSH_S = 0.009
+_FLUSH_S = 0.006
 # How long text that nobody elsewhere follows waits for more of it, in seconds: some tokens as one entry cost as much as
 # one alone. A process that is killed takes with it what waits.
 _UNFOLLOWED_S = 0.1
@@ -49,6 +50,7 @@ class Writer:
         self._keys = keys
         self._node = node
         self._times = times
+        self._sender = Sender(link, keys, node, times)
         # Runs with something new, and since when; of them those whose time to be written has come.
         self.dirty: dict[str, float] = {}
         self._due: dict[str, None] = {}
@@ -65,7 +67,7 @@ class Writer:
             return
         self.dirty.setdefault(run_id, time.monotonic())
         self._clean.clear()
-        if soon or owned.followed_elsewhere:
+        if soon or owned.followers:
             self._due[run_id] = None
             self._news.set()
         elif self._later is None:
@@ -103,14 +105,14 @@ class Writer:
         self._hurry()
         await self._clean.wait()
 
-    async def create(self, new: NewRun, *, with_key: bool = True, followed: bool = False) -> str:
+    async def create(self, new: NewRun, *, with_key: bool = True, followers: bytes = b"") -> str:
         """Makes room for a run in the store; returns the id of the run its key belongs to."""
         key = new.key if with_key else None
         meta = self._keys.meta(new.id)
         answer, run_id = await self._link.run(
             CREATE, [meta, meta if key is None else self._keys.key(new.caller, key), self._keys.log(new.id)],
             new.id, self._node, new.caller.encode("utf-8", "replace"), new.fingerprint, int(key is not None),
-            self._times.ttl, int(followed),
+            self._times.ttl, followers,
         )  # fmt: skip
         if answer == b"conflict":
             raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
@@ -149,65 +151,70 @@ class Writer:
 
     async def _call(self, due: Sequence[Owned]) -> int:
         """Brings the first of the runs up to date, as many as go into one call; returns how many."""
-        keys, arguments, lengths, size = list[str](), list[Any](), list[tuple[int, bool]](), 0
+        parts, size = list[tuple[Owned, News]](), 0
         for owned in due[:_CALL_RUNS]:
-            own_keys, own, taken = owned.call(self.question)
-            keys += own_keys
-            arguments += own
-            lengths.append(owned.length)
-            size += taken
+            parts.append((owned, news := owned.news(self.question)))
+            size += news.size
             if size >= _CALL_BYTES:
                 break
-        times, full = (self._times.replay, self._times.tomb, self._times.ttl), False
-        answers = await self._link.run(APPEND, keys, self._node, *times, *arguments)
-        for owned, length, answer in zip(due[: len(lengths)], lengths, answers, strict=True):
-            full |= answer[0] == b"error"
-            if whole := await self._answered(owned, answer, length):
+        states, settled = await self._sender.send(parts)
+        full = False
+        for number, (owned, news) in enumerate(parts):
+            state = states.get(number)
+            full |= state is not None and len(state) == 1
+            if whole := await self._answered(owned, news, state, number in settled):
                 self.dirty.pop(owned.new.id, None)
-            if not whole or owned.length != length:
+            if not whole or owned.length != news.length:
                 self.touch(owned.new.id, soon=not whole)
         if full:
-            raise StoreFull
-        return len(lengths)
-
-    async def _answered(self, owned: Owned, answer: list[Any], sent: tuple[int, bool]) -> bool:
-        """Takes note of what the store has of a run; True if that is all there was when it was asked."""
-        kind = answer[0]
-        if kind == b"error":
             self._link.full = True
+            raise StoreFull
+        return len(parts)
+
+    async def _answered(self, owned: Owned, news: News, state: list[Any] | None, settled: bool) -> bool:
+        """Takes note of what the store has of a run; True if that is all there was when it was asked."""
+        if state is None:
+            owned.note_stored(news.entries[-1][0])
+            owned.answered_at = awake_and_asleep()
+        elif len(state) == 1:
             return False
-        if kind == b"fenced" or (kind == b"gone" and awake_and_asleep() - owned.answered_at > self._times.tomb / 2000):
-            self._fenced(owned)
-            return True
-        owned.answered_at = awake_and_asleep()
-        if kind == b"gone":
+        elif state[0] is None and awake_and_asleep() - owned.answered_at <= self._times.tomb / 2000:
             await self._begin_again(owned)
             return False
-        stored = int(answer[1])
-        self.repairs += stored < owned.stored
-        owned.note_stored(stored)
-        if kind == b"gap":
+        elif state[0] != self._node.encode() or state[2] == b"lost":
+            self._fenced(owned)
+            return True
+        else:
+            self._learn(owned, *state[1:])
+        if news.question is not None:
+            owned.question_stored = settled
+        if owned.stored < news.length[0] or news.settles > settled:
             return False
-        owned.followed_elsewhere = answer[3] == b"1"
-        if answer[2] and not owned.asked:
-            self.ask(owned, answer[2].decode().partition(" ")[0])
-        if stored < sent[0]:
-            return False
-        if owned.ended_at is None and owned.is_whole(stored, closed=sent[1]):
+        if news.ends and owned.ended_at is None:
             owned.ended_at = time.monotonic()
             self.on_stored(owned)
         return True
 
+    def _learn(self, owned: Owned, known: bytes, state: bytes, asked: bytes | None, followers: bytes) -> None:
+        """Takes note of what the store knows of a run."""
+        before = owned.stored
+        owned.note_stored(known)
+        self.repairs += owned.stored < before
+        owned.followers, owned.answered_at = followers, awake_and_asleep()
+        if asked and not owned.asked:
+            self.ask(owned, asked.decode().partition(" ")[0])
+
     async def _begin_again(self, owned: Owned) -> None:
         """Writes a run that the store lost again, from its first event on."""
         self.repairs += 1
-        owned.note_stored(0)
+        owned.note_stored(b"0")
+        owned.answered_at = awake_and_asleep()
         try:
-            same = await self.create(owned.new, followed=True) == owned.new.id
+            same = await self.create(owned.new, followers=owned.followers) == owned.new.id
         except KeyConflict:
             same = False
         if not same:  # the key began another run since
-            await self.create(owned.new, with_key=False, followed=True)
+            await self.create(owned.new, with_key=False, followers=owned.followers)
 
     def _fenced(self, owned: Owned) -> None:
         """Ends a run here too: others were told that this process died."""
