@@ -64,7 +64,6 @@ def test_a_part_that_fails_begins_anew(server: RedisServer, caplog: pytest.LogCa
 
 async def test_a_key_whose_creation_is_in_doubt_starts_a_run(server: RedisServer, process: MakeLog) -> None:
     """Who comes again gets a run of its own, and not the one that nobody has; nor does who only looks."""
-
     async with Way(server.port) as way:
         owner = process(redis_url=way.url, lease_s=60)
         await owner.start()
