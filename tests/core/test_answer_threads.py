@@ -15,7 +15,7 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.chat_history import InMemoryChatMessageHistory
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnableBranch, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.sqlite import SqliteSaver
@@ -68,44 +68,6 @@ async def test_a_conversation_is_not_doubled(around: Callable[[Any], Any]) -> No
     assert "q1 | q1 | q2" == (await see(graph, talk("q1", "q1", "q2"), thread="t")).text
     assert "q1 | q1 | q2 | q1 | q1 | q2 | q3" == (await see(graph, "q3", thread="t")).text
     assert "q4" == (await see(graph, "q4", thread="u")).text
-
-
-def plain(value: Any) -> str:
-    """A way that remembers nothing: it says what it is given."""
-    return " + ".join(str(message.content) for message in value["messages"])
-
-
-def failing(saver: Any) -> Any:
-    """A graph that remembers, and fails at the word "break"."""
-
-    async def node(state: MessagesState) -> Any:
-        if state["messages"][-1].content == "break":
-            raise ValueError("broken")
-        return {"messages": [AIMessage(" | ".join(str(message.content) for message in state["messages"]))]}
-
-    return StateGraph(MessagesState).add_node("node", node).add_edge(START, "node").compile(checkpointer=saver)
-
-
-@pytest.mark.parametrize(
-    "around",
-    [
-        lambda graph: graph.with_fallbacks([RunnableLambda(plain)]),
-        lambda graph: RunnableBranch(
-            (lambda asked: asked["messages"][-1].content == "break", RunnableLambda(plain)), graph
-        ),
-        lambda graph: RunnablePassthrough() | graph.with_config(tags=["mine"]).with_fallbacks([RunnableLambda(plain)]),
-        lambda graph: (
-            RunnableBranch((lambda asked: asked["messages"][-1].content == "break", RunnableLambda(plain)), graph)
-            | RunnablePassthrough()
-        ),
-    ],
-)
-async def test_only_one_way_remembers(around: Callable[[Any], Any]) -> None:
-    """The way that remembers takes what is new, and the other one the whole conversation."""
-    chain = around(failing(InMemorySaver()))
-    assert "q1" == (await see(chain, "q1", thread="t")).text
-    assert "q1 | q1 | q2" == (await see(chain, talk("q1", "q1", "q2"), thread="t")).text
-    assert "q1 + q1 + break" == (await see(chain, talk("q1", "q1", "break"), thread="u")).text
 
 
 @pytest.mark.parametrize("between", ["", "\n\n"])
