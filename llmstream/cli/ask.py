@@ -167,8 +167,10 @@ def _tell_end(outcome: Outcome) -> None:
             complain(failure.message)
         case Finished() as finished:
             _tell_finished(finished, outcome)
+        case None if on_terminal(sys.stderr):
+            print_stderr("llmstream: Stopped; the answer is not complete.")
         case None:
-            pass
+            pass  # who reads a pipe has the exit code
         case _:
             print_stderr("llmstream: The answer was stopped by somebody else; it is not complete.")
 

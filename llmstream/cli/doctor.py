@@ -191,7 +191,7 @@ def _port(port: int) -> Finding:
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError:
-        return Finding(False, f"port {port} (taken): llmstream serve --port {port + 1}")
+        return Finding(False, f"a free port {port}: another program has it; `llmstream serve --port {port + 1}`")
     return Finding(True, f"port {port} is free")
 
 

@@ -37,6 +37,10 @@ STYLE = _of_every_chat("""
 .llmstream-chat .message-row .flex-wrap, .llmstream-chat .message { min-width: 0; max-width: 100%; }
 .llmstream-chat .message > div { min-width: 0; max-width: 100%; }
 .llmstream-chat .message-content { overflow-wrap: anywhere; }
+/* In a table long names are broken, and words are not; one that is too wide then is scrolled. */
+.llmstream-chat .message-content table { display: block; max-width: 100%; overflow-x: auto; border: none; padding: 0; }
+.llmstream-chat .message-content :is(th, td) { overflow-wrap: anywhere; word-break: normal; }
+.llmstream-chat .message-content :is(th, td) { min-width: 5.5em; padding: 6px 8px; }
 .llmstream-chat pre { overflow-x: auto; }
 .llmstream-chat .token.comment { color: var(--body-text-color-subdued); }
 .llmstream-chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }

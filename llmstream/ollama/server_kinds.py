@@ -124,7 +124,7 @@ OLLAMA = ServerKind(
     variable="OLLAMA_HOST",
     start="Start it with `ollama serve`, or a demo in its place with `llmstream demo`.",
     start_in_cell=f"{_IN_CELL} or start it in a terminal with `ollama serve`.",
-    start_one="Start one with `ollama serve`",
+    start_one="Start one with `ollama serve` (https://ollama.com/download has it)",
     unstick=" If the model answers nobody, `ollama stop` frees it; LLMSTREAM_FREE_STUCK_MODELS=1 has that done.",
 )
 OPENAI = ServerKind(

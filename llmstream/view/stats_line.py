@@ -15,7 +15,8 @@ def stats_line(event: Terminal, model: str, *, cut: bool = False, continued: boo
     parts = [
         "" if timings.time_to_first_token_s is None else f"{_seconds(timings.time_to_first_token_s)} to first token",
         "" if tokens is None else f"{tokens} token{'' if tokens == 1 else 's'}",
-        "" if timings.tokens_per_s is None else f"{_speed(timings.tokens_per_s)} tokens/s",
+        # Of what no model counted, a function's text, it would be a speed of nothing.
+        "" if timings.tokens_per_s is None or tokens is None else f"{_speed(timings.tokens_per_s)} tokens/s",
         model,
         "continued" if continued else "",
         "cut at its length limit" if cut_short else "",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from markdown_it import MarkdownIt
 from markdown_it.rules_inline import StateInline
 from rich.console import Console, ConsoleOptions, RenderResult
-from rich.markdown import Markdown
+from rich.markdown import Markdown, TableElement
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from llmstream.view.markdown import BLOCKS, FORMULA, with_all_cells
@@ -51,11 +53,23 @@ def split_blocks(text: str) -> tuple[str, str]:
     return "\n".join(lines[: starts[-1]]) + "\n", "\n".join(lines[starts[-1] :])
 
 
+class _Table(TableElement):
+    """A table whose cells are folded, where rich would cut them: a long name in one is there to be copied."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in super().__rich_console__(console, options):
+            for column in table.columns if isinstance(table, Table) else ():
+                column.overflow = "fold"
+            yield table
+
+
 class SafeMarkdown(Markdown):
     """Markdown with links' addresses shown, and nothing but text and our own styles in what is written.
 
     below: whether something stands above it already. gap: whether that wants a blank line between.
     """
+
+    elements: ClassVar = {**Markdown.elements, "table_open": _Table}
 
     def __init__(self, markup: str, *, below: bool = False, gap: bool = False) -> None:
         super().__init__("", hyperlinks=False)

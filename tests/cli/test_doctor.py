@@ -137,7 +137,7 @@ def test_doctor_tells_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
         listener = socket.socket()  # taken by somebody else
     with listener:
         main(["doctor"])
-    assert "missing  port 8000 (taken): llmstream serve --port 8001" in capsys.readouterr().out
+    assert "missing  a free port 8000: another program has it; `llmstream serve --port 8001`" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("with_ollama")

@@ -111,6 +111,7 @@ def test_an_interrupt_on_a_terminal_keeps_what_came(upstream: DemoOllama) -> Non
         terminal.interrupt()
         assert 130 == terminal.wait()
     assert "Traceback" not in terminal.seen
+    assert "llmstream: Stopped; the answer is not complete." in terminal.seen
     assert terminal.seen.rpartition("\x1b[2K")[0].rpartition("\x1b[2K")[2].startswith("1 2 3")
     assert upstream.wait_idle()
 

@@ -157,6 +157,13 @@ def test_cells_behind_the_last_column_are_shown() -> None:
     assert "one  two | three | four" == found.splitlines()[-2].strip()
 
 
+def test_a_long_name_in_a_table_is_folded() -> None:
+    """A cell that is wider than there is room goes on in the next line, to the last letter."""
+    name = "LLMSTREAM_" + "X" * 60
+    found = rendered(f"| a | b |\n|---|---|\n| {name} | what this means for everybody |", 60)
+    assert name in "".join(line[:30].strip() for line in found.splitlines())
+
+
 def test_markup_and_html_are_text() -> None:
     """Neither rich's markup nor HTML nor emoji names mean anything in an answer."""
     assert "[bold]a[/bold] :smile: <b>c</b>" == show(console_of(), Token("[bold]a[/bold] :smile: <b>c</b>"))

@@ -7,7 +7,8 @@ export function statsLine({ timings, usage, model, seams, promptTruncated }: Run
   const parts = [
     timings?.time_to_first_token_s === undefined ? "" : `${seconds(timings.time_to_first_token_s)} to first token`,
     tokens === undefined ? "" : `${tokens} token${tokens === 1 ? "" : "s"}`,
-    timings?.tokens_per_s === undefined ? "" : `${speed(timings.tokens_per_s)} tokens/s`,
+    // Of what no model counted, a function's text, it would be a speed of nothing.
+    timings?.tokens_per_s === undefined || tokens === undefined ? "" : `${speed(timings.tokens_per_s)} tokens/s`,
     model ?? "",
     seams === undefined ? "" : "continued",
     promptTruncated ? "the conversation was cut to fit the model" : "",
