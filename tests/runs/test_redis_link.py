@@ -68,7 +68,7 @@ async def test_a_key_whose_creation_is_in_doubt_starts_a_run(server: RedisServer
         owner = process(redis_url=way.url, lease_s=60)
         await owner.start()
         for key in ("k", "l"):
-            way.cut(*["after"] * 4)  # a creation is tried twice, and a heartbeat may come between
+            way.cut("after", "after", "after", "after")  # a creation is tried twice, and a heartbeat may come between
             with pytest.raises(StoreUnavailable):
                 await owner.create(new(key, key=key, fingerprint="f"))
             await owner.link.wait()
