@@ -20,6 +20,9 @@ from llmstream.settings import Settings
 
 State = list[Any]
 
+# The line below an answer that comes. It stays where the server dies: nothing else would say that a part is missing.
+_COMING = "Not complete yet."
+
 
 class Answers:
     """The handlers that answer, and that bring an answer back. settings: gives those of the moment."""
@@ -85,7 +88,7 @@ class Answers:
                 is_gone = isinstance(view.ended, Failed) and view.ended.code == "run_not_found"
                 before = [*asked, *partial] if is_gone else asked
                 kept = [saving.due(before, view)] if self._options.save_history else []
-                yield [[*before, *view.messages()], view.line, *kept]
+                yield [[*before, *view.messages()], view.line if ended else _COMING, *kept]
         if not ended:  # the page shows something else by now, and Gradio repeats the last thing it was given
             yield self._same()
 

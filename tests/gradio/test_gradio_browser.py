@@ -133,14 +133,16 @@ def test_code_is_the_models_to_the_last_space(open_chat: Open, upstream: DemoOll
 
 @pytest.mark.parametrize("model", SILENT)
 def test_stop_frees_the_model(open_chat: Open, upstream: DemoOllama, model: str) -> None:
-    """Stop ends an answer before its first token and in its middle; what came is kept and marked."""
+    """Stop ends an answer before its first token and in its middle; what came is marked, also while it comes."""
     chat = open_chat(model)
     chat.ask()
     assert upstream.wait_active(timeout_s=20)
     if model == "demo:stall-3":
         chat.shows(STALLED)
+        expect(chat.page.locator(".llmstream-line").first).to_have_text("Not complete yet.", timeout=TIMEOUT_MS)
     chat.stop()
     assert upstream.wait_idle()
+    expect(chat.page.locator(".llmstream-line").first).to_have_text("", timeout=TIMEOUT_MS)
     assert ([STALLED] if model == "demo:stall-3" else []) == [text for text in chat.answers if text == STALLED]
 
 
