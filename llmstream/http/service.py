@@ -234,7 +234,7 @@ class Service:
 
     async def go_on(self, run: Run, after: int, make: MakeEncoder, form: ErrorForm) -> Response:
         """The events after number `after` of a run, as a stream; 204 once there is nothing more."""
-        if await run.position() == (True, after):
+        if run.found is not None and (run.found.ended, run.found.last) == (True, after):  # it has just been looked for
             return Response(status_code=204)
         return self.follow(run, make(run.id, after), form, hold=False, after=after)
 

@@ -173,7 +173,7 @@ class Runs:
         if info is None or info.caller != caller:
             is_alone = self.log is self.log.local and worker_count() == 1
             raise RunNotFound(OF_ANOTHER if is_alone and self._ids.are_foreign(run_id) else "")
-        return Run(self.log, run_id, self)
+        return Run(self.log, run_id, self, info)
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuses new runs, lets those that go on finish for a time, then fails the rest with `server_shutdown`.

@@ -21,7 +21,7 @@ from llmstream.events import (
     Timings,
     Usage,
 )
-from llmstream.runs.log import Follower, RunLog
+from llmstream.runs.log import Follower, RunInfo, RunLog
 from llmstream.view.answer import AnswerText
 
 if TYPE_CHECKING:
@@ -52,10 +52,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run:
-    """A handle on one run; cheap, and there may be many."""
+    """A handle on one run; cheap, and there may be many. found: what was known of it when it was looked for."""
 
-    def __init__(self, log: RunLog, run_id: str, runs: Runs) -> None:
+    def __init__(self, log: RunLog, run_id: str, runs: Runs, found: RunInfo | None = None) -> None:
         self.id = run_id
+        self.found = found
         self._log = log
         self._runs = runs
 
