@@ -81,7 +81,7 @@ def pids(found: Uvicorn) -> list[int]:
 def test_workers_are_one_server(upstream: DemoOllama, redis_server: RedisServer) -> None:
     """One key at all of them starts one generation; any follows, resumes and stops; one that dies ends its own runs."""
     variables = {"LLMSTREAM_REDIS_URL": redis_server.url, "LLMSTREAM_REDIS_PREFIX": "uvicorn", "LLMSTREAM_LEASE_S": "1"}
-    with uvicorn(upstream, 3, "--workers", "3", **variables) as served:
+    with uvicorn(upstream, 4, "--workers", "4", **variables) as served:
         with ThreadPoolExecutor(12) as pool:
             asked = {"question": "q", "model": "demo:tokens-300", "request_id": "k"}
             runs = set(pool.map(lambda _: start(served.url, **asked), range(24)))
@@ -101,7 +101,7 @@ def test_workers_are_one_server(upstream: DemoOllama, redis_server: RedisServer)
         run = start(served.url, question="q", model="demo:stall-3", on_leave="continue")
         for pid in pids(served):
             os.kill(pid, signal.SIGKILL)
-        served.until("startup complete", 6)
+        served.until("startup complete", 8)
         assert eventually(lambda: ask(f"{served.url}/runs/{run}").json["state"] == "failed")
         assert "owner_lost" in ask(f"{served.url}/runs/{run}/events").body.decode()
 
