@@ -5,13 +5,15 @@ Read from langchain-core 1.7: the fields in which its composites have their part
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from langchain_core.runnables import (
     Runnable,
     RunnableAssign,
+    RunnableBinding,
     RunnableBranch,
+    RunnableConfig,
     RunnableParallel,
     RunnableSequence,
     RunnableWithFallbacks,
@@ -62,3 +64,17 @@ def _is_same(old: Any, new: Any) -> bool:
     if isinstance(new, list | tuple):
         return all(map(_is_same, old, new))
     return old is new
+
+
+class ByStream(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
+    """A binding that a chain streams by its `stream` and `astream`, wherever it stands in it."""
+
+    def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
+        """By way of `stream`, and not of what is bound."""
+        return Runnable.transform(self, input, config, **more)
+
+    def atransform(
+        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **more: Any
+    ) -> AsyncIterator[Any]:
+        """By way of `astream`."""
+        return Runnable.atransform(self, input, config, **more)

@@ -59,7 +59,7 @@ def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
     bindings = [part for part in parts if isinstance(part, RunnableBindingBase)]
     bound = {name for binding in bindings for name in binding.config.get("configurable", {})}
     graphs = [part for part in parts if remembers(part) and not isinstance(part, RunnableBindingBase)]
-    first = [] if is_mixed(chain) else _graphs_at(chain, _asked_first)
+    first = [] if is_mixed(chain) else _graphs_at(chain, asked_first)
     return _Memory(
         names=[name for part in parts for name in _names(part) if name not in bound],
         graph=first[0] if len(first) == len(graphs) == 1 else None,
@@ -70,7 +70,7 @@ def _memory_of(chain: Runnable[Any, Any]) -> _Memory:
 def is_mixed(chain: Runnable[Any, Any]) -> bool:
     """True if a chain begins with ways of which some remember the conversation, and some do not."""
     if isinstance(chain, RunnableSequence):
-        return is_mixed(chain.first)
+        return is_mixed(asked_first(chain))
     choices = ways(chain)
     return any(map(is_mixed, choices)) or len({takes_only_news(way) for way in choices}) > 1
 
@@ -110,7 +110,7 @@ def _graphs_at(chain: Runnable[Any, Any], place: Callable[[Any], Runnable[Any, A
     return [graph for way in ways(chain) for graph in _graphs_at(way, place)]
 
 
-def _asked_first(sequence: RunnableSequence[Any, Any]) -> Runnable[Any, Any]:
+def asked_first(sequence: RunnableSequence[Any, Any]) -> Runnable[Any, Any]:
     """The first step of a sequence that does more than to hand on the messages, be it under their key."""
     first = first_of(sequence)
     following = sequence.steps[sequence.steps.index(first) :]

@@ -15,7 +15,6 @@ from typing import Any
 
 from langchain_core.runnables import (
     Runnable,
-    RunnableBinding,
     RunnableConfig,
     RunnableLambda,
     RunnableSequence,
@@ -25,7 +24,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.utils import is_async_callable, is_async_generator
 
 from llmstream.core.by_chain import ByChain
-from llmstream.core.chain_copies import Change, copied, with_parts, with_ways
+from llmstream.core.chain_copies import ByStream, Change, copied, with_parts, with_ways
 from llmstream.core.chain_reader import ANSWERS
 from llmstream.core.inspection import ends_in_graph, is_graph
 from llmstream.errors import ChainFailed
@@ -39,7 +38,7 @@ def with_readable_graphs(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     return _at_end(chain, _streamed) if ends_in_graph(chain) else _inside(chain)
 
 
-class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
+class _Answering(ByStream):  # type: ignore[no-redef]
     """A graph that a chain ends in: its items tell all of its run."""
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
@@ -49,16 +48,6 @@ class _Answering(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
     def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
         """The items of the graph, one by one, without a generator of the binding's own around them."""
         return self.bound.astream(input, _answering(config), **{**self.kwargs, **more, **_STREAMED})
-
-    def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
-        """By way of `stream`, and not of the graph's own `transform`."""
-        return Runnable.transform(self, input, config, **more)
-
-    def atransform(
-        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **more: Any
-    ) -> AsyncIterator[Any]:
-        """By way of `astream`."""
-        return Runnable.atransform(self, input, config, **more)
 
 
 class _Late(_Answering):  # type: ignore[no-redef]

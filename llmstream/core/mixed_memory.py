@@ -6,15 +6,16 @@ They are asked with all of it, for the ways that remember nothing; each that rem
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config, merge_configs
 
 from llmstream import concurrency
-from llmstream.core.chain_copies import copied, with_ways
+from llmstream.core.chain_copies import ByStream, with_parts, with_ways
 from llmstream.core.chain_reader import messages_in_list
-from llmstream.core.conversation_threads import is_mixed, new_messages, takes_only_news
+from llmstream.core.conversation_threads import asked_first, is_mixed, new_messages, takes_only_news
 
 
 def with_news_inside(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
@@ -22,7 +23,8 @@ def with_news_inside(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:
     if not is_mixed(chain):
         return chain
     if isinstance(chain, RunnableSequence):
-        return copied(chain, first=with_news_inside(chain.first))
+        asked = asked_first(chain)
+        return with_parts(chain, lambda step: with_news_inside(step) if step is asked else step)
     return with_ways(chain, lambda way: with_news_inside(way) if is_mixed(way) else _of_news(way))
 
 
@@ -30,7 +32,7 @@ def _of_news(way: Runnable[Any, Any]) -> Runnable[Any, Any]:
     return _OfNews(bound=way, kwargs={}, config={}) if takes_only_news(way) else way
 
 
-class _OfNews(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
+class _OfNews(ByStream):  # type: ignore[no-redef]
     """A way that remembers, and is given a whole conversation."""
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> Any:
@@ -47,18 +49,10 @@ class _OfNews(RunnableBinding[Any, Any]):  # type: ignore[no-redef]
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **more: Any) -> AsyncIterator[Any]:
         """The items for what is new."""
-        async for item in self.bound.astream(*await self._news(input, config), **more):
-            yield item
-
-    def transform(self, input: Iterator[Any], config: RunnableConfig | None = None, **more: Any) -> Iterator[Any]:
-        """By way of `stream`, which takes a whole input."""
-        return Runnable.transform(self, input, config, **more)
-
-    def atransform(
-        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **more: Any
-    ) -> AsyncIterator[Any]:
-        """By way of `astream`."""
-        return Runnable.atransform(self, input, config, **more)
+        # Closed with this one: a stop must reach the model.
+        async with aclosing(self.bound.astream(*await self._news(input, config), **more)) as items:  # type: ignore[type-var]
+            async for item in items:
+                yield item
 
     async def _news(self, value: Any, config: RunnableConfig | None) -> tuple[Any, RunnableConfig]:
         config = ensure_config(config)
