@@ -79,6 +79,4 @@ class Chats:
     async def active(self, caller: str, chat: str) -> tuple[Run, str] | None:
         """The run that goes on in a chat, and its note."""
         last = await self.last(caller, chat)
-        with suppress(RunNotFound):
-            return None if last is None or (await last[0].position())[0] else last
-        return None
+        return last if last is not None and last[0].found is not None and not last[0].found.ended else None
