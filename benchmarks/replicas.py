@@ -122,7 +122,8 @@ def _streams(streams: int, seconds: float) -> None:
     target("owner's CPU a token beside memory", here.owner_s / memory.owner_s, 1.2, "times")
     target("Redis a token, none followed elsewhere", here.store_s / here.tokens * 1e6, 4, "µs")
     target("Redis a token, all followed elsewhere", there.store_s / there.tokens * 1e6, 8, "µs")
-    target("calls of the owner", here.calls, 110, "a second")
+    target("calls of the owner, none followed elsewhere", here.calls, 110, "a second")
+    target("calls of the owner, all followed elsewhere", there.calls, 110, "a second")
 
 
 async def _idle(found: Pair, runs: Sequence[str], watchers: int, settle_s: float) -> tuple[float, float, float]:
