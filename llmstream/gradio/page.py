@@ -16,7 +16,7 @@ from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.answers import Answers, State
 from llmstream.gradio.components import BUSY
 from llmstream.gradio.endpoint import add_endpoint
-from llmstream.gradio.likes import like_of
+from llmstream.gradio.likes import feedback, like_of, thumbed, with_word
 from llmstream.gradio.messages import (
     ANSWER,
     EDIT,
@@ -66,7 +66,11 @@ class Page:
         shown = chain is None or shows_model(as_runnable(chain))
         self.takes_files = shown if options.multimodal is None else options.multimodal
         self._panel: list[Any] = []
-        kept = browser_state(options.title or "chat") if options.save_history else None
+        title = options.title or "chat"
+        kept = browser_state(title) if options.save_history else None
+        self._words: list[Any] = []  # on the answers
+        if options.on_like is not None:
+            self._words = [browser_state(f"{title} thumbs") if options.save_history else gr.State({})]
         self._answers = Answers(self._turns, options, lambda: runs.settings)
         with gr.Column(scale=1, min_width=280) if options.embed else nullcontext():
             self._lay_out(default_chain=chain is None)
@@ -118,6 +122,7 @@ class Page:
         chat.undo(self._undo, [chat], [box, *self._shown], **AT_ONCE, **_RAW)
         chat.clear(self._clear, None, [box, *self._shown], **AT_ONCE, **_RAW)
         if self._options.on_like is not None:
+            chat.like(self._mark, [chat, *self._words], [chat, *self._words], **AT_ONCE, **_RAW)
             chat.like(self._like, [chat], None, **QUIET, **_RAW)
 
     def _asks(
@@ -131,12 +136,13 @@ class Page:
         """
 
         async def ask(event: gr.EventData, request: gr.Request, *values: Any) -> tuple[Any, Any]:
-            asked, history = read(event, *values)
-            who = session(request)
+            asked, history = read(event, *values[: len(inputs)])
+            who, words = session(request), values[len(inputs) :]
             if isinstance(asked, Cut):
                 if self._turns.is_busy(who):
                     return gr.skip(), gr.skip()
-                return gr.update(**BUSY), await self._turns.continued(who, asked, connection(request))
+                now = await self._turns.continued(who, asked, connection(request))
+                return gr.update(**BUSY), thumbed(now, *words)
             waiting = self._turns.asked(who) if answers or own_box else ()
             is_asked = asked["text"].strip() or (asked["files"] and not waiting)
             if not is_asked or self._turns.is_busy(who):
@@ -147,9 +153,9 @@ class Page:
             now = {**asked, "files": []} if waiting else asked
             before = [without_options(each) for each in history or ()]
             box: dict[str, Any] = {**BUSY, "value": {"text": "", "files": kept}} if own_box else BUSY
-            return gr.update(**box), [*before, *question_messages(now, ANSWER if waiting else None)]
+            return gr.update(**box), thumbed([*before, *question_messages(now, ANSWER if waiting else None)], *words)
 
-        asked = listen(ask, inputs, [self._box, self._chat], **AT_ONCE, **_RAW)
+        asked = listen(ask, [*inputs, *self._words], [self._box, self._chat], **AT_ONCE, **_RAW)
         more = list(self._options.additional_inputs)
         raw = {**_RAW, "preprocess": bool(more)}  # which leaves messages as they are
         answering = asked.then(
@@ -161,7 +167,7 @@ class Page:
 
     def _come_back(self, blocks: gr.Blocks, kept: Any) -> None:
         """Has a page that is loaded again show what the browser has kept, and follow an answer that goes on."""
-        loaded = blocks.load(self._answers.load, [kept], [self._chat, self._box], **AT_ONCE, **_RAW)
+        loaded = blocks.load(self._answers.load, [kept, *self._words], [self._chat, self._box], **AT_ONCE, **_RAW)
         following = loaded.then(self._answers.follow, [kept], self._shown, **_UNLIMITED, **_RAW)
         following.then(self._answers.answered, None, [self._box], **AT_ONCE, **_RAW)
 
@@ -174,6 +180,13 @@ class Page:
 
     async def _clear(self, request: gr.Request) -> State:
         return await self._answers.left(request, [])
+
+    async def _mark(self, event: gr.LikeData, history: Any, words: Any, request: gr.Request) -> tuple[Any, Any]:
+        like = like_of(event, history, session(request)[0])
+        if like is None:
+            return gr.skip(), gr.skip()
+        now = with_word(words, like, history)
+        return gr.update(feedback_value=feedback(history, now)), now
 
     async def _like(self, event: gr.LikeData, history: Any, request: gr.Request) -> None:
         like = like_of(event, history, session(request)[0])
