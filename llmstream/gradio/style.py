@@ -44,7 +44,7 @@ STYLE = _of_every_chat("""
 .llmstream-chat .message-content :is(th, td) { min-width: 5.5em; padding: 6px 8px; }
 .llmstream-chat pre { overflow-x: auto; }
 /* A strip of its own for the button that copies a block of code: it lay over the code. */
-.llmstream-chat .code_wrap pre { padding-top: 20px; }
+.llmstream-chat .code_wrap pre { padding-top: 26px; }
 .llmstream-chat .code_wrap { margin-block: 8px; }
 .llmstream-chat .token.comment { color: var(--body-text-color-subdued); }
 .llmstream-chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }

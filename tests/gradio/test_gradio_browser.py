@@ -312,6 +312,13 @@ def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: Scheme, 
     assert width >= text["x"] + text["width"]
     expect(chat.page.get_by_role("textbox").first).to_be_in_viewport()
     conversation = chat.page.locator(".llmstream-chat").get_by_role("log")
+    copy, code = (
+        conversation.locator(".copy_code_button").bounding_box(),
+        conversation.locator("pre code").bounding_box(),
+    )
+    assert copy is not None
+    assert code is not None
+    assert copy["y"] + copy["height"] <= code["y"]
     bin_covers = "(bin, shown) => bin.getBoundingClientRect().bottom > shown.getBoundingClientRect().top"
     assert not chat.page.get_by_role("button", name="Clear").evaluate(bin_covers, conversation.element_handle())
     dark = "document.body.classList.contains('dark')"
