@@ -66,11 +66,8 @@ class Page:
         shown = chain is None or shows_model(as_runnable(chain))
         self.takes_files = shown if options.multimodal is None else options.multimodal
         self._panel: list[Any] = []
-        title = options.title or "chat"
-        kept = browser_state(title) if options.save_history else None
-        self._words: list[Any] = []  # on the answers
-        if options.on_like is not None:
-            self._words = [browser_state(f"{title} thumbs") if options.save_history else gr.State({})]
+        kept = browser_state(options.title or "chat") if options.save_history else None
+        self._words = _words_on_answers(options)
         self._answers = Answers(self._turns, options, lambda: runs.settings)
         with gr.Column(scale=1, min_width=280) if options.embed else nullcontext():
             self._lay_out(default_chain=chain is None)
@@ -192,3 +189,10 @@ class Page:
         like = like_of(event, history, session(request)[0])
         if like is not None and self._options.on_like is not None:
             await call(self._options.on_like, like)
+
+
+def _words_on_answers(options: Options) -> list[Any]:
+    """The component that knows which thumbs were pressed, where there are some; it lasts as the conversation does."""
+    if options.on_like is None:
+        return []
+    return [browser_state(f"{options.title or 'chat'} thumbs") if options.save_history else gr.State({})]
