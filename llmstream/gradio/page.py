@@ -34,7 +34,7 @@ from llmstream.gradio.models import AT_ONCE, QUIET, Models
 from llmstream.gradio.options import Options
 from llmstream.gradio.request import connection, session
 from llmstream.gradio.saved import browser_state
-from llmstream.gradio.style import PREPARE, SWITCH_THEME, type_on
+from llmstream.gradio.style import PREPARE, SWITCH_THEME, scroll_down, type_on
 from llmstream.runs.manager import Runs
 from llmstream.view.interrupts import arguments_to_edit
 
@@ -153,6 +153,7 @@ class Page:
             return gr.update(**box), thumbed([*before, *question_messages(now, ANSWER if waiting else None)], *words)
 
         asked = listen(ask, [*inputs, *self._words], [self._box, self._chat], **AT_ONCE, **_RAW)
+        asked.then(None, js=scroll_down(self._box.elem_id), **AT_ONCE)
         more = list(self._options.additional_inputs)
         raw = {**_RAW, "preprocess": bool(more)}  # which leaves messages as they are
         answering = asked.then(

@@ -51,6 +51,12 @@ STYLE = _of_every_chat("""
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
+/* The panel at the side is above what lies over the conversation, which is told from its text. */
+.llmstream-chat { isolation: isolate; }
+.llmstream-chat .scroll-down-button-container button { border: 1px solid var(--border-color-primary) !important; }
+.llmstream-chat .scroll-down-button-container button { background: var(--background-fill-secondary) !important; }
+.llmstream-chat .thought-group { padding-inline-end: 14px; }
+.llmstream-chat .placeholder { text-align: center; text-wrap: balance; }
 /* An answer has one row of thumbs, at its end. */
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons:has(+ .bot-row) { display: none; }
 .llmstream-chat.thumbs .message-buttons-left:has(+ .bot-row) button:nth-last-child(-n + 2) { display: none; }
@@ -77,6 +83,16 @@ PREPARE = f"""() => {{
 }}"""
 
 SWITCH_THEME = "() => { document.body.classList.toggle('dark') }"
+
+
+def scroll_down(box: str) -> str:
+    """The script that shows a question to who asks it from further up; box: the id of its message box."""
+    return f"""() => {{
+      let around = document.querySelector("#{box}");
+      while (around && !around.querySelector("[role=log]")) around = around.parentElement;
+      const log = around?.querySelector("[role=log]");
+      requestAnimationFrame(() => requestAnimationFrame(() => log?.scrollTo(0, log.scrollHeight)));
+    }}"""
 
 
 def type_on(box: str) -> str:

@@ -95,14 +95,22 @@ def open_chat(profile: BrowserContext, browser: Browser, chat_url: str, upstream
 
 
 def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
-    """Two questions are answered, the second one with what was said before, and the line under them tells figures."""
-    upstream.answers |= {"Why?": "Because of **this**:\n\n    code\n", "And why?": "Because of that."}
+    """Two questions are answered, the second one with what was said before, and the line under them tells figures.
+
+    Who asks from further up is shown the question.
+    """
+    long = "Because of **this**:\n\n    code\n" + "\nLine.\n" * 60
+    upstream.answers |= {"Why?": long, "And why?": "Because of that."}
     chat = open_chat()
     chat.ask("Why?")
     chat.shows("Because of this:")
     chat.ends()
+    questions = chat.page.locator(".llmstream-chat .user-row")
+    chat.page.get_by_role("log").evaluate("log => log.scrollTo(0, 0)")
+    expect(questions.first).to_be_in_viewport()
     chat.ask("And why?")
     chat.shows("Because of that.")
+    expect(questions.last).to_be_in_viewport()
     chat.ends()
     expect(chat.page.locator(".llmstream-line").first).to_contain_text(
         re.compile(r"to first token · \d+ tokens · .*tokens/s · demo:latest")
@@ -110,7 +118,7 @@ def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
     sent = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
     assert [
         {"role": "user", "content": "Why?"},
-        {"role": "assistant", "content": "Because of **this**:\n\n    code\n"},
+        {"role": "assistant", "content": long},
         {"role": "user", "content": "And why?"},
     ] == sent
 
