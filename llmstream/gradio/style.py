@@ -56,6 +56,7 @@ STYLE = _of_every_chat("""
 .llmstream-chat .scroll-down-button-container button { border: 1px solid var(--border-color-primary) !important; }
 .llmstream-chat .scroll-down-button-container button { background: var(--background-fill-secondary) !important; }
 .llmstream-chat .thought-group { padding-inline-end: 14px; }
+.llmstream-chat hr { margin-block: 16px; }
 .llmstream-chat .placeholder { text-align: center; text-wrap: balance; }
 /* An answer has one row of thumbs, at its end. */
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons:has(+ .bot-row) { display: none; }
