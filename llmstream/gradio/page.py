@@ -138,8 +138,8 @@ class Page:
             if isinstance(asked, Cut):
                 if self._turns.is_busy(who):
                     return gr.skip(), gr.skip()
-                now = await self._turns.continued(who, asked, connection(request))
-                return gr.update(**BUSY), thumbed(now, *words)
+                goes_on = await self._turns.continued(who, asked, connection(request))
+                return gr.update(**BUSY), thumbed(goes_on, *words)
             waiting = self._turns.asked(who) if answers or own_box else ()
             is_asked = asked["text"].strip() or (asked["files"] and not waiting)
             if not is_asked or self._turns.is_busy(who):

@@ -135,8 +135,8 @@ def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: D
     """
     upstream.answers["Why?"] = "Because."
     likes: list[Like] = []
-    options = {"save_history": True, "on_like": likes.append}
-    with launched(create_chat(settings=settings.change(grace_s=60), **options)) as url:
+    chat_that_comes_back = create_chat(settings=settings.change(grace_s=60), save_history=True, on_like=likes.append)
+    with launched(chat_that_comes_back) as url:
         chat = Chat(page)
         page.goto(url, timeout=TIMEOUT_MS)
         chat.has_models()
