@@ -11,6 +11,7 @@ import gradio as gr
 from llmstream.events import Failed
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.components import BUSY, IDLE
+from llmstream.gradio.likes import thumbed
 from llmstream.gradio.messages import conversation, is_answer, run_to_follow, settled, text_of
 from llmstream.gradio.options import Options
 from llmstream.gradio.request import Presence, connection, session
@@ -46,11 +47,12 @@ class Answers:
             async for state in states:
                 yield state
 
-    async def load(self, value: Any, request: gr.Request) -> tuple[Any, Any]:
-        """Shows what the browser has kept; for the chat and the box."""
+    async def load(self, request: gr.Request, value: Any, *words: Any) -> tuple[Any, Any]:
+        """Shows what the browser has kept, also of the words on its answers; for the chat and the box."""
         kept = read_kept(value, session(request)[0])
         self._turns.restore(session(request), kept.thread)
-        return kept.messages.model_dump() or gr.skip(), gr.update(**BUSY) if kept.run else gr.skip()
+        messages = kept.messages.model_dump()
+        return thumbed(messages, *words) if messages else gr.skip(), gr.update(**BUSY) if kept.run else gr.skip()
 
     async def follow(self, value: Any, request: gr.Request) -> AsyncGenerator[State, None]:
         """Goes on showing the answer that came when the page was left."""

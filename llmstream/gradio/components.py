@@ -27,12 +27,13 @@ _WHAT_THE_WINDOW_HAS_LEFT = 200
 
 def conversation(options: Options) -> Any:
     """The conversation; its class says where the style gives it a height, in Blocks that it was not made in."""
+    classes = ["llmstream-chat"] if options.height or options.embed else ["llmstream-chat", "fills"]
     height = options.height or (_WHAT_THE_WINDOW_HAS_LEFT if options.fills else _IN_PLACE)
     return gr.Chatbot(
         show_label=False,
         label="Conversation",
         container=False,
-        elem_classes=["llmstream-chat"] if options.height or options.embed else ["llmstream-chat", "fills"],
+        elem_classes=[*classes, *(["thumbs"] if options.on_like else [])],
         scale=0 if options.height else 1,
         height=height,
         editable="user",

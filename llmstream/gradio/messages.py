@@ -174,9 +174,24 @@ def chosen_option(event: Any, history: Any) -> tuple[Asked | Cut, Any]:
 def _cut(messages: list[Any]) -> Cut | None:
     """The last answer; None where its run can't be told."""
     place = max((at for at, each in enumerate(messages) if each.get("role") == "user"), default=-1) + 1
-    names = [id_of(each) for each in messages[place:]]
-    run_id = next((name.partition("/")[0] for name in reversed(names) if name), None)
+    run_id = run_of(messages[place:])
     return Cut(run_id, messages[:place], messages) if run_id and place else None
+
+
+def answer_around(messages: Sequence[Any], place: int) -> list[Any]:
+    """The messages of the answer that this one belongs to: those of the assistant without a question between."""
+    first, after = place, place
+    while first and messages[first - 1].get("role") == "assistant":
+        first -= 1
+    while after < len(messages) and messages[after].get("role") == "assistant":
+        after += 1
+    return list(messages[first:after])
+
+
+def run_of(answer: Sequence[Any]) -> str:
+    """The run of an answer's messages; empty where none of them tells it."""
+    names = (id_of(each).partition("/")[0] for each in reversed(answer) if not _is_aside(each))
+    return next(filter(None, names), "")
 
 
 def without_options(each: Any) -> Any:

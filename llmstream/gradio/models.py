@@ -21,6 +21,9 @@ from llmstream.runs.request_limits import is_allowed
 # How often the page looks for a missing Ollama, in seconds.
 _LOOK_EVERY_S = 5.0
 
+# In the place of a model where there is none; the notice has the command that helps.
+_NO_MODEL = "No model yet: see above"
+
 # Of every event: nothing for programs (they have the HTTP API), no spinner.
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 AT_ONCE: dict[str, Any] = {**QUIET, "queue": False}
@@ -73,14 +76,14 @@ class Models:
             names = [model.name for model in await upstream.models() if is_allowed(model.name, settings)]
             if settings.model and not any(same_model(name, settings.model) for name in names):
                 names.insert(0, settings.model)  # asking it tells how to get it
-            wanted = picked or settings.model or (await upstream.choose_model() if names else "")
+            wanted = picked or settings.model or await upstream.choose_model()
             away = upstream.notice
             notice = notice or (plain_notice(is_demo=False) if public and away else away)
             chosen = next((name for name in names if same_model(name, wanted)), names[0] if names else None)
         except LlmstreamError as error:
             notice = notice or (plain_error(error) if public else error).message
         return (
-            gr.update(choices=[(name, name) for name in names], value=chosen),
+            gr.update(choices=[(name, name) for name in names] or [(_NO_MODEL, "")], value=chosen or ""),
             gr.update(value=notice or "", visible=bool(notice)),
             gr.Timer(active=bool(notice)),
             *await self._picked(chosen),

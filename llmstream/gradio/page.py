@@ -16,7 +16,7 @@ from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.answers import Answers, State
 from llmstream.gradio.components import BUSY
 from llmstream.gradio.endpoint import add_endpoint
-from llmstream.gradio.likes import like_of
+from llmstream.gradio.likes import feedback, like_of, thumbed, with_word
 from llmstream.gradio.messages import (
     ANSWER,
     EDIT,
@@ -34,7 +34,7 @@ from llmstream.gradio.models import AT_ONCE, QUIET, Models
 from llmstream.gradio.options import Options
 from llmstream.gradio.request import connection, session
 from llmstream.gradio.saved import browser_state
-from llmstream.gradio.style import PREPARE, SWITCH_THEME, type_on
+from llmstream.gradio.style import PREPARE, SWITCH_THEME, scroll_down, type_on
 from llmstream.runs.manager import Runs
 from llmstream.view.interrupts import arguments_to_edit
 
@@ -67,6 +67,7 @@ class Page:
         self.takes_files = shown if options.multimodal is None else options.multimodal
         self._panel: list[Any] = []
         kept = browser_state(options.title or "chat") if options.save_history else None
+        self._words = _words_on_answers(options)
         self._answers = Answers(self._turns, options, lambda: runs.settings)
         with gr.Column(scale=1, min_width=280) if options.embed else nullcontext():
             self._lay_out(default_chain=chain is None)
@@ -118,6 +119,7 @@ class Page:
         chat.undo(self._undo, [chat], [box, *self._shown], **AT_ONCE, **_RAW)
         chat.clear(self._clear, None, [box, *self._shown], **AT_ONCE, **_RAW)
         if self._options.on_like is not None:
+            chat.like(self._mark, [chat, *self._words], [chat, *self._words], **AT_ONCE, **_RAW)
             chat.like(self._like, [chat], None, **QUIET, **_RAW)
 
     def _asks(
@@ -131,12 +133,13 @@ class Page:
         """
 
         async def ask(event: gr.EventData, request: gr.Request, *values: Any) -> tuple[Any, Any]:
-            asked, history = read(event, *values)
-            who = session(request)
+            asked, history = read(event, *values[: len(inputs)])
+            who, words = session(request), values[len(inputs) :]
             if isinstance(asked, Cut):
                 if self._turns.is_busy(who):
                     return gr.skip(), gr.skip()
-                return gr.update(**BUSY), await self._turns.continued(who, asked, connection(request))
+                goes_on = await self._turns.continued(who, asked, connection(request))
+                return gr.update(**BUSY), thumbed(goes_on, *words)
             waiting = self._turns.asked(who) if answers or own_box else ()
             is_asked = asked["text"].strip() or (asked["files"] and not waiting)
             if not is_asked or self._turns.is_busy(who):
@@ -147,9 +150,10 @@ class Page:
             now = {**asked, "files": []} if waiting else asked
             before = [without_options(each) for each in history or ()]
             box: dict[str, Any] = {**BUSY, "value": {"text": "", "files": kept}} if own_box else BUSY
-            return gr.update(**box), [*before, *question_messages(now, ANSWER if waiting else None)]
+            return gr.update(**box), thumbed([*before, *question_messages(now, ANSWER if waiting else None)], *words)
 
-        asked = listen(ask, inputs, [self._box, self._chat], **AT_ONCE, **_RAW)
+        asked = listen(ask, [*inputs, *self._words], [self._box, self._chat], **AT_ONCE, **_RAW)
+        asked.then(None, js=scroll_down(self._box.elem_id), **AT_ONCE)
         more = list(self._options.additional_inputs)
         raw = {**_RAW, "preprocess": bool(more)}  # which leaves messages as they are
         answering = asked.then(
@@ -161,7 +165,7 @@ class Page:
 
     def _come_back(self, blocks: gr.Blocks, kept: Any) -> None:
         """Has a page that is loaded again show what the browser has kept, and follow an answer that goes on."""
-        loaded = blocks.load(self._answers.load, [kept], [self._chat, self._box], **AT_ONCE, **_RAW)
+        loaded = blocks.load(self._answers.load, [kept, *self._words], [self._chat, self._box], **AT_ONCE, **_RAW)
         following = loaded.then(self._answers.follow, [kept], self._shown, **_UNLIMITED, **_RAW)
         following.then(self._answers.answered, None, [self._box], **AT_ONCE, **_RAW)
 
@@ -175,7 +179,21 @@ class Page:
     async def _clear(self, request: gr.Request) -> State:
         return await self._answers.left(request, [])
 
+    async def _mark(self, event: gr.LikeData, history: Any, words: Any, request: gr.Request) -> tuple[Any, Any]:
+        like = like_of(event, history, session(request)[0])
+        if like is None:
+            return gr.skip(), gr.skip()
+        now = with_word(words, like, history)
+        return gr.update(feedback_value=feedback(history, now)), now
+
     async def _like(self, event: gr.LikeData, history: Any, request: gr.Request) -> None:
         like = like_of(event, history, session(request)[0])
         if like is not None and self._options.on_like is not None:
             await call(self._options.on_like, like)
+
+
+def _words_on_answers(options: Options) -> list[Any]:
+    """The component that knows which thumbs were pressed, where there are some; it lasts as the conversation does."""
+    if options.on_like is None:
+        return []
+    return [browser_state(f"{options.title or 'chat'} thumbs") if options.save_history else gr.State({})]

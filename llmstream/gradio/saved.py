@@ -39,9 +39,9 @@ class Kept(BaseModel):
     thread: str = ""
 
 
-def browser_state(title: str) -> Any:
-    """The component that keeps the conversation of a page."""
-    return gr.BrowserState({}, storage_key=f"llmstream {title}", secret=_SECRET)
+def browser_state(what: str) -> Any:
+    """The component that keeps something of a page in the browser."""
+    return gr.BrowserState({}, storage_key=f"llmstream {what}", secret=_SECRET)
 
 
 def read_kept(value: Any, caller: str) -> Kept:

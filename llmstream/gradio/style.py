@@ -18,11 +18,12 @@ def _of_every_chat(style: str) -> str:
 STYLE = _of_every_chat("""
 .llmstream-title h1 { font-size: 1.35rem; margin: 0; }
 .llmstream-title p { margin: 0.25rem 0 0; color: var(--body-text-color-subdued); }
-.llmstream-notice { background: #fff3cd; border-radius: 6px; padding: 8px 12px; }
+.llmstream-notice { background: color-mix(in srgb, #f0b429 20%, var(--body-background-fill)); }
+.llmstream-notice { border-radius: 6px; padding: 8px 12px; }
 /* Gradio gives a component's classes to what is around it, too. */
-.llmstream-notice .llmstream-notice { padding: 0; }
-.llmstream-notice, .llmstream-notice * { color: #4d3800 !important; }
-.llmstream-notice code { background: #ffffff80 !important; }
+.llmstream-notice .llmstream-notice { background: none; padding: 0; }
+.llmstream-notice code { border-color: transparent !important; }
+.llmstream-notice a { color: inherit !important; }
 .llmstream-chat { --llmstream: 1; border-style: none !important; background: none; }
 .llmstream-chat .bubble-wrap { background: none; padding-inline: 0; }
 /* Gradio lays the button that empties the conversation over its messages. */
@@ -42,11 +43,24 @@ STYLE = _of_every_chat("""
 .llmstream-chat .message-content :is(th, td) { overflow-wrap: anywhere; word-break: normal; }
 .llmstream-chat .message-content :is(th, td) { min-width: 5.5em; padding: 6px 8px; }
 .llmstream-chat pre { overflow-x: auto; }
+/* A strip of its own for the button that copies a block of code: it lay over the code. */
+.llmstream-chat .code_wrap pre { padding-top: 26px; }
+.llmstream-chat .code_wrap { margin-block: 8px; }
 .llmstream-chat .token.comment { color: var(--body-text-color-subdued); }
 .llmstream-chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons:not(:has(button + button)) { display: none; }
+/* The panel at the side is above what lies over the conversation, which is told from its text. */
+.llmstream-chat { isolation: isolate; }
+.llmstream-chat .scroll-down-button-container button { border: 1px solid var(--border-color-primary) !important; }
+.llmstream-chat .scroll-down-button-container button { background: var(--background-fill-secondary) !important; }
+.llmstream-chat .thought-group { padding-inline-end: 14px; }
+.llmstream-chat hr { margin-block: 16px; }
+.llmstream-chat .placeholder { text-align: center; text-wrap: balance; }
+/* An answer has one row of thumbs, at its end. */
+.llmstream-chat .message-row:has(.thought-group) + .message-buttons:has(+ .bot-row) { display: none; }
+.llmstream-chat.thumbs .message-buttons-left:has(+ .bot-row) button:nth-last-child(-n + 2) { display: none; }
 /* An image is shared with nobody, and need not fill the window. */
 .llmstream-chat .user-row.message-row:has(.image-container) + .message-buttons { display: none; }
 .llmstream-chat .user-row .image-container img { max-height: 240px; width: auto; }
@@ -70,6 +84,16 @@ PREPARE = f"""() => {{
 }}"""
 
 SWITCH_THEME = "() => { document.body.classList.toggle('dark') }"
+
+
+def scroll_down(box: str) -> str:
+    """The script that shows a question to who asks it from further up; box: the id of its message box."""
+    return f"""() => {{
+      let around = document.querySelector("#{box}");
+      while (around && !around.querySelector("[role=log]")) around = around.parentElement;
+      const log = around?.querySelector("[role=log]");
+      requestAnimationFrame(() => requestAnimationFrame(() => log?.scrollTo(0, log.scrollHeight)));
+    }}"""
 
 
 def type_on(box: str) -> str:

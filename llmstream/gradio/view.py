@@ -40,13 +40,14 @@ class ChatView(Progress):
         return found
 
     def _message(self, part: Part) -> Message:
+        run_id = self.run_id if part.message is None else f"{self.run_id}/{part.message}"
+        said_in = {"id": run_id} if run_id else {}
         if part.kind == "text":
-            said_in = self.run_id if part.message is None else f"{self.run_id}/{part.message}"
-            return message("assistant", part.text, {"id": said_in} if said_in else None)
+            return message("assistant", part.text, said_in or None)
         if part.kind == "question":
             return message("assistant", part.text, QUESTION)
         if part.kind == "error":
-            return note(part.title, part.text)
+            return note(part.title, part.text, **said_in)
         if part.pending:
             return note(part.title, part.text, status="pending")
         duration = {} if part.duration_s is None else {"duration": part.duration_s}

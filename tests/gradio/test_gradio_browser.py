@@ -26,6 +26,8 @@ from tests.support.hard_texts import HARD_TEXTS
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
 pytestmark = [pytest.mark.timeout(180), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
+# Behind Gradio's own scrolling to the end, for which it has a timer of 300 ms that is set by now.
+_SCROLL_UP = "log => new Promise((done) => setTimeout(() => done(log.scrollTo(0, 0)), 300))"
 STALLED = "1 2 3"  # what demo:stall-3 says
 SILENT = ("demo:silent", "demo:stall-3")
 HOSTILE = (
@@ -95,14 +97,21 @@ def open_chat(profile: BrowserContext, browser: Browser, chat_url: str, upstream
 
 
 def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
-    """Two questions are answered, the second one with what was said before, and the line under them tells figures."""
-    upstream.answers |= {"Why?": "Because of **this**:\n\n    code\n", "And why?": "Because of that."}
+    """Two questions are answered, the second one with what was said before, and the line under them tells figures.
+
+    Who asks from further up is shown the question.
+    """
+    long = "Because of **this**:\n\n    code\n" + "\nLine.\n" * 60
+    upstream.answers |= {"Why?": long, "And why?": "Because of that."}
     chat = open_chat()
     chat.ask("Why?")
     chat.shows("Because of this:")
     chat.ends()
+    expect(chat.page.get_by_role("button", name="Retry")).to_be_enabled(timeout=TIMEOUT_MS)
+    chat.page.get_by_role("log").evaluate(_SCROLL_UP)
     chat.ask("And why?")
     chat.shows("Because of that.")
+    expect(chat.page.locator(".llmstream-chat .user-row").last).to_be_in_viewport()
     chat.ends()
     expect(chat.page.locator(".llmstream-line").first).to_contain_text(
         re.compile(r"to first token · \d+ tokens · .*tokens/s · demo:latest")
@@ -110,7 +119,7 @@ def test_conversation(open_chat: Open, upstream: DemoOllama) -> None:
     sent = [request.body["messages"] for request in upstream.requests if request.path == "/api/chat"][-1]
     assert [
         {"role": "user", "content": "Why?"},
-        {"role": "assistant", "content": "Because of **this**:\n\n    code\n"},
+        {"role": "assistant", "content": long},
         {"role": "user", "content": "And why?"},
     ] == sent
 
@@ -312,6 +321,13 @@ def test_fits_the_screen(open_chat: Open, upstream: DemoOllama, scheme: Scheme, 
     assert width >= text["x"] + text["width"]
     expect(chat.page.get_by_role("textbox").first).to_be_in_viewport()
     conversation = chat.page.locator(".llmstream-chat").get_by_role("log")
+    copy, code = (
+        conversation.locator(".copy_code_button").bounding_box(),
+        conversation.locator("pre code").bounding_box(),
+    )
+    assert copy is not None
+    assert code is not None
+    assert copy["y"] + copy["height"] <= code["y"]
     bin_covers = "(bin, shown) => bin.getBoundingClientRect().bottom > shown.getBoundingClientRect().top"
     assert not chat.page.get_by_role("button", name="Clear").evaluate(bin_covers, conversation.element_handle())
     dark = "document.body.classList.contains('dark')"

@@ -129,18 +129,28 @@ def test_two_chats_on_a_page(page: Page, settings: Settings) -> None:
 
 
 def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: DemoOllama) -> None:
-    """The conversation is there again, an answer goes on where it was, and can be stopped; cleared, it is gone."""
+    """The conversation is there again, an answer goes on where it was, and can be stopped; cleared, it is gone.
+
+    A thumb that was pressed is pressed all the time, and every answer has one row of them.
+    """
     upstream.answers["Why?"] = "Because."
-    with launched(create_chat(settings=settings.change(grace_s=60), save_history=True)) as url:
+    likes: list[Like] = []
+    chat_that_comes_back = create_chat(settings=settings.change(grace_s=60), save_history=True, on_like=likes.append)
+    with launched(chat_that_comes_back) as url:
         chat = Chat(page)
         page.goto(url, timeout=TIMEOUT_MS)
         chat.has_models()
         chat.ask("Why?")
         chat.shows("Because.")
         chat.ends()
+        liked = page.get_by_role("log").get_by_role("button", name="Liked", exact=True)
+        thumbs = page.get_by_role("log").get_by_role("button", name=re.compile("dislike", re.IGNORECASE))
+        chat.press("Like")
+        expect(liked).to_have_count(1, timeout=TIMEOUT_MS)
         chat.pick(STALLING)
         chat.ask("And now?")
         chat.shows("1 2 3")
+        expect(liked).to_have_count(1)
         page.reload()
         chat.shows("Because.")
         chat.shows("1 2 3")
@@ -149,6 +159,12 @@ def test_a_page_that_is_loaded_again(page: Page, settings: Settings, upstream: D
         assert upstream.wait_idle()
         page.reload()
         chat.shows("Stopped")
+        expect(liked).to_have_count(1, timeout=TIMEOUT_MS)
+        expect(thumbs).to_have_count(2)
+        chat.press("Retry")  # of the model that does not stall
+        chat.shows("llmstream's demo")
+        chat.ends()
+        expect(liked).to_have_count(1)
         page.get_by_role("button", name="Clear").click()
         expect(page.locator(".llmstream-chat .bot-row")).to_have_count(0, timeout=TIMEOUT_MS)
         page.reload()

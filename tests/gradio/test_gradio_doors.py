@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 
 from llmstream.cli.lazy_gradio import LazyChat
+from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import SettingsError
 from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
@@ -20,6 +21,7 @@ from llmstream.settings import Settings
 from tests.support.gradio_pages import call_page
 from tests.support.gradio_turns import launched
 from tests.support.npm import NOBODY
+from tests.support.ports import free_port
 from tests.support.serving import Served, get, post
 
 # Gradio makes an event loop wherever none runs, and leaves it to the garbage collector, which complains.
@@ -59,6 +61,30 @@ def test_page_tells_strangers_no_addresses(serve: Callable[[FastAPI], Served]) -
     there = {"host": "chat.example.com"}
     notice = call_page(f"{serve(app).url}/gradio", "_look", [None], headers=there)["output"]["data"][1]
     assert "The model can't be reached. Ask again later." == notice["value"]
+
+
+def test_a_mounted_page_waits_for_its_ollama(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+    """Without an Ollama, or a model in it, the box of models and the notice say so; then the models are there."""
+    app, port = FastAPI(), free_port()
+    app.state.runs = Runs(settings.change(ollama_url=f"http://127.0.0.1:{port}", model=None))
+    mount_chat(app, create_chat(runs=app.state.runs))
+    url = f"{serve(app).url}/gradio"
+
+    def look() -> tuple[list[str], str, bool]:
+        picker, notice, timer, *_ = call_page(url, "_look", [""])["output"]["data"]
+        return [name for name, _ in picker["choices"]], notice["value"], timer["active"]
+
+    nothing = ["No model yet: see above"]
+    names, notice, again = look()
+    assert (nothing, True, True) == (names, "Start it with `ollama serve`" in notice, again)
+    with DemoOllama(port=port) as ollama:
+        models = dict(ollama.models)
+        ollama.models.clear()
+        names, notice, again = look()
+        assert (nothing, True, True) == (names, "`ollama pull llama3.2`" in notice, again)
+        ollama.models |= models
+        names, notice, again = look()
+        assert (True, "", False) == ("demo:latest" in names, notice, again)
 
 
 def test_page_offers_programs_nothing(settings: Settings) -> None:

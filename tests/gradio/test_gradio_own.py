@@ -19,7 +19,7 @@ from llmstream.errors import SettingsError
 from llmstream.events import Failed, Interrupted, Token
 from llmstream.gradio import Like, create_chat, mount_chat
 from llmstream.gradio.active_answers import Turns
-from llmstream.gradio.likes import like_of
+from llmstream.gradio.likes import feedback, like_of, with_word
 from llmstream.gradio.messages import message, settled
 from llmstream.gradio.saved import Saving, read_kept
 from llmstream.gradio.view import ChatView
@@ -125,6 +125,11 @@ def test_endpoint_for_programs(settings: Settings, upstream: DemoOllama) -> None
         client.close()
 
 
+def click(index: int | list[int], liked: object) -> object:
+    """A click on a thumb, as Gradio tells it."""
+    return type("LikeData", (), {"index": index, "liked": liked})
+
+
 def test_a_thumb_says_which_answer() -> None:
     """A click tells the run, the question and the answer; one that is taken back is neither."""
     shown = [
@@ -132,11 +137,34 @@ def test_a_thumb_says_which_answer() -> None:
         message("assistant", "Hm.", {"title": "Thinking", "status": "done"}),
         message("assistant", "Because.", {"id": "run1/m2"}),
     ]
-    click = type("LikeData", (), {"index": 2, "liked": True})
-    assert Like("run1", "ann", True, "Why?", "Because.") == like_of(click, shown, "ann")
-    taken_back = type("LikeData", (), {"index": [2, 0], "liked": ""})
-    assert Like("run1", "", None, "Why?", "Because.") == like_of(taken_back, shown, "")
-    assert like_of(type("LikeData", (), {"index": 9, "liked": True}), shown, "") is None
+    assert Like("run1", "ann", True, "Why?", "Because.") == like_of(click(2, liked=True), shown, "ann")
+    assert Like("run1", "", None, "Why?", "Because.") == like_of(click([2, 0], liked=""), shown, "")
+    assert like_of(click(9, liked=True), shown, "") is None
+
+
+def test_a_thumb_stays_with_its_answer() -> None:
+    """The thumbs stand under an answer's last message, and are one word on all of it, whatever is said after it."""
+    shown = [
+        message("user", "Why?"),
+        message("assistant", "Because ", {"id": "run1"}),
+        message("assistant", "", {"title": "Weather", "status": "done"}),
+        message("assistant", "it rains.", {"id": "run1"}),
+        message("assistant", "The answer was stopped here.", {"title": "Stopped"}),
+        message("user", "And now?"),
+        message("assistant", "", {"title": "No answer", "id": "run2"}),
+    ]
+    like, dislike = like_of(click(4, liked=True), shown, ""), like_of(click(6, liked=False), shown, "")
+    assert like == Like("run1", "", True, "Why?", "Because it rains.")
+    assert dislike is not None
+    words = with_word(with_word({"gone": "Like"}, like, shown), dislike, shown)
+    assert {"run1": "Like", "run2": "Dislike"} == words
+    assert ["Like", "Like", "Like", "Like", "Dislike"] == feedback(shown, words)
+    asked_again = [*shown[:6], message("assistant", "It does.", {"id": "run3"})]
+    assert ["Like", "Like", "Like", "Like", None] == feedback(asked_again, words)
+    taken_back = like_of(click(4, liked=""), shown, "")
+    assert taken_back is not None
+    assert {"run2": "Dislike"} == with_word(words, taken_back, shown)
+    assert [None] * 5 == feedback(shown, "what somebody else wrote")
 
 
 async def begun(turns: Turns, session: tuple[str, str], **fields: Any) -> ChatView:

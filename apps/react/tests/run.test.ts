@@ -145,7 +145,7 @@ describe("stop", () => {
     expect(await over).toMatchObject({ phase: "cancelled", text: "" });
   });
 
-  it("before the server has named the run stops it once it has", async () => {
+  it("before the server has named the run ends the answer at once, and the run once it has", async () => {
     const live = new LiveRun();
     let go = () => {};
     const late: Answer = (response, asked) => {
@@ -156,10 +156,14 @@ describe("stop", () => {
     const over = run.start(ASKED);
     await expect.poll(() => served.of("start")).toHaveLength(1);
     await run.stop();
+    expect(await over).toMatchObject({ phase: "cancelled", cancelledBy: "stop" });
+    expect(run.getSnapshot().stopping).toBeUndefined();
     live.add(STARTED);
     go();
-    expect(await over).toMatchObject({ phase: "cancelled", cancelledBy: "stop" });
-    expect(served.of("stop")).toHaveLength(1);
+    await expect.poll(() => live.ended).toBe(true);
+    // What is asked again then is another run.
+    void run.retry();
+    await expect.poll(() => new Set(served.of("start").map((each) => each.body.request_id)).size).toBe(2);
   });
 
   it("where the question gets lost is no failure", async () => {
@@ -172,8 +176,10 @@ describe("stop", () => {
     const over = run.start(ASKED);
     await expect.poll(() => served.of("start")).toHaveLength(1);
     await run.stop();
-    go();
     expect(await over).toMatchObject({ phase: "cancelled", cancelledBy: "stop" });
+    go();
+    await expect.poll(() => run.getSnapshot().stopping).toBe(true);
+    expect(run.getSnapshot()).toMatchObject({ phase: "cancelled" });
   });
 
   it("that can't be told none the less ends the answer here", async () => {

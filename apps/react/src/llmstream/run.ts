@@ -37,7 +37,7 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   let epoch = 0; // counts the undertakings: what an earlier one still brings is dropped
   let following: AbortController | undefined;
   let left = true; // nobody looks any more, or yet: then the run is not followed
-  let stopping = false;
+  let giveUp = () => {}; // ends the wait for the id of a run that was asked for
 
   const flush = createFlush(() => {
     if (shown === state) return;
@@ -61,7 +61,6 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     following?.abort();
     request = asked;
     left = false;
-    stopping = false;
     epoch += 1;
     return epoch;
   }
@@ -81,23 +80,39 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
   async function launch(asked: RunRequest | undefined, first: RunState, post: () => Promise<string>, back?: RunState) {
     const mine = begin(asked);
     set({ ...first, phase: "starting", connection: "connecting" });
+    const posted = post();
+    const stopped = new Promise<string>((resolve) => {
+      giveUp = () => {
+        const { error: _, ...what } = back ?? state;
+        epoch += 1;
+        set({ ...closed(what), phase: "cancelled", cancelledBy: "stop" });
+        resolve("");
+      };
+    });
     try {
-      const runId = await post();
+      const runId = await Promise.race([posted, stopped]);
       if (mine !== epoch) {
-        void client.stop(runId).catch(() => {}); // nobody wants it any more
+        void endUnwanted(posted, mine + 1);
         return state;
       }
       set({ ...state, phase: "running", runId });
-      if (stopping) await tell(runId, mine);
-      if (mine !== epoch || isOver(state)) return state;
     } catch (error) {
       if (mine !== epoch) return state;
       state = back ?? state;
-      if (stopping) set(back ?? { ...closed(state), phase: "cancelled", cancelledBy: "stop" });
-      else fail(error);
+      fail(error);
       return state;
     }
     return await follow();
+  }
+
+  /** Ends a run that nobody wants any more as soon as it has an id; says so where the server can't be told. */
+  async function endUnwanted(posted: Promise<string>, since: number): Promise<void> {
+    const away = () => {
+      if (since === epoch && isOver(state)) set({ ...state, stopping: true });
+    };
+    await posted
+      .then((runId) => client.stop(runId, away))
+      .catch((error) => error instanceof LlmstreamError && error.code === "unreachable" && away());
   }
 
   function watch(runId: string, from: RunState = IDLE): Promise<RunState> {
@@ -141,10 +156,10 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
 
   async function stop(): Promise<void> {
     const mine = epoch;
-    stopping = true;
+    // A server that is slow to begin is told when it does.
+    if (state.phase === "starting") return giveUp();
     if (!(isActive(state) || state.phase === "lost")) return;
     set({ ...state, stopping: true });
-    // Without an id, `start` sees to it when it has one.
     if (state.runId !== undefined) await tell(state.runId, mine);
     // Nobody follows it: what the server has of it, and its end, are still to be fetched.
     if (mine === epoch) await reconnect();
@@ -178,7 +193,8 @@ export function createRun(client: Client, from: RunState = IDLE): RunStore {
     if (request === undefined) return reconnect();
     const { request_id, ...asked } = request;
     // A request that may have got lost is sent again under its own key, which starts at most one run.
-    return start(state.runId === undefined && request_id !== undefined ? request : asked);
+    const lost = state.phase === "failed" && state.runId === undefined && request_id !== undefined;
+    return start(lost ? request : asked);
   }
 
   function subscribe(listener: () => void): () => void {
