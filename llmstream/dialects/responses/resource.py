@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from llmstream.events import Cancelled, Failed, Finished, Interrupted, Started, Terminal, Usage
-from llmstream.http.encoder import STOPPED
+from llmstream.http.encoder import why_incomplete
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -84,9 +84,7 @@ def status_of(end: Terminal | None) -> str:
 
 
 def _error(end: Failed | Cancelled) -> dict[str, str]:
-    if isinstance(end, Failed):
-        return {"code": end.code, "message": end.message}
-    return {"code": "cancelled", "message": STOPPED[end.by]}
+    return {"code": end.code if isinstance(end, Failed) else "cancelled", "message": why_incomplete(end)}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:
