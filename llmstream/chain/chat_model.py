@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -57,11 +57,6 @@ class StrictChatOllama(InGroups, _ChatOllama):
         if self._found is None or self._found[0] != named:
             self._found = named, _ollama_at(self.base_url, kwargs)
         return self._found[1]
-
-    def through(self, ollama: Upstream) -> Self:
-        """The model itself, from now on streaming from a given server."""
-        self._ollama = ollama
-        return self
 
     def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of the request to Ollama for what the model is given, and what is bound to it."""
