@@ -90,7 +90,8 @@ class AnswerLines:
     def chunk(self, chunk: AnswerChunk) -> dict[str, Any]:
         """A line with `done: false`."""
         self._note(chunk)
-        return {**self._head(chunk), "done": False, **self._generate_calls(chunk)}
+        head = self._head(chunk)
+        return {**head, "done": False, **(self._calls_json(chunk) if self._request.is_generate else {})}
 
     def done(self, reason: str, *, prompt_tokens: int, answer_tokens: int) -> dict[str, Any]:
         """The last line: reason, durations in ns, counts. Zero values are left out, as Go's `omitempty` does."""
@@ -121,9 +122,6 @@ class AnswerLines:
             return {**head, "response": chunk.content, **thinking}
         message = {"role": "assistant", "content": chunk.content, **thinking, **self._calls_json(chunk)}
         return {**head, "message": message}
-
-    def _generate_calls(self, chunk: AnswerChunk) -> dict[str, Any]:
-        return self._calls_json(chunk) if self._request.is_generate else {}
 
     def _calls_json(self, chunk: AnswerChunk) -> dict[str, Any]:
         calls = [tool_call_json(call, self._calls + n) for n, call in enumerate(chunk.tool_calls)]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from llmstream.dialects.langgraph.wanted import Wanted
+from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest
 from llmstream.http.ask import Ask, check_unknown
 from llmstream.http.parts import (

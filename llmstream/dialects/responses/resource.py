@@ -49,7 +49,7 @@ def resource(
     created, total_s = started.created_at, end.timings.total_s if isinstance(end, Finished | Interrupted) else None
     reason = _INCOMPLETE.get(end.reason) if isinstance(end, Finished) else None
     return {
-        "id": response_id(run_id),
+        "id": f"resp_{run_id}",
         "object": "response",
         "created_at": int(created),
         "completed_at": int(created + (total_s or 0)) if done and reason is None else None,
@@ -62,11 +62,6 @@ def resource(
         **{field: getattr(said, field) for field in said.__struct_fields__},
         **_UNSAID,
     }
-
-
-def response_id(run_id: str) -> str:
-    """The id of a run as a response."""
-    return f"resp_{run_id}"
 
 
 def status_of(end: Terminal | None) -> str:
