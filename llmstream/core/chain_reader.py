@@ -18,7 +18,10 @@ from llmstream.core.source_documents import Sources
 from llmstream.events import Data, json_value
 
 # The blocks of a message by which a model answers in something else than text.
-_NO_TEXT = {"image": "image", "image_url": "image", "audio": "audio", "video": "video", "file": "file"}
+_NO_TEXT = {
+    "image": "image", "image_url": "image", "image_generation_call": "image", "audio": "audio", "video": "video",
+    "file": "file",
+}  # fmt: skip
 
 # In the metadata of a graph that a chain ends in.
 ANSWERS = "llmstream_answers"
