@@ -51,9 +51,8 @@ def without_default_port(origin: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """An address without the user and the password that it may hold."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
+    """An address without the user and the password that it may hold; any text, also one that is no URL."""
+    return re.sub("//.*@", "//", url)
 
 
 def parse_ollama_host(text: str, *, variable: str = "OLLAMA_HOST") -> str:

@@ -202,7 +202,7 @@ def size_of(event: Event) -> int:
 
 
 def well_formed(text: str) -> str:
-    """The text with every lone surrogate replaced by U+FFFD, so that it can be written as UTF-8; a plain str."""
+    """The text as UTF-8 can hold it: halves of a surrogate pair joined, lone ones replaced by U+FFFD; a plain str."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""A pytest plugin: the fixture ``demo_ollama``, a server speaking Ollama's protocol, for tests that need no Ollama.
+"""A pytest plugin: the fixture `demo_ollama`, a server speaking Ollama's protocol, for tests that need no Ollama.
 
 It is loaded by every run of pytest where llmstream is installed, so it imports nothing heavy until the fixture is used.
 """
@@ -19,10 +19,10 @@ SET_ANSWER = "This is the demo's set answer."
 
 @pytest.fixture
 def demo_ollama(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoOllama]:
-    """A demo Ollama at full speed that ``OLLAMA_HOST`` points to during the test; every name is a model there.
+    """A demo Ollama at full speed that `OLLAMA_HOST` points to during the test; every name is a model there.
 
-    Script it with ``demo_ollama.answers["the question"] = "the answer"``, look at ``demo_ollama.requests`` afterwards,
-    ask the models ``demo:<scenario>`` for faults. ``demo_ollama.answers.default`` answers what is not scripted.
+    Script it with `demo_ollama.answers["the question"] = "the answer"`, look at `demo_ollama.requests` afterwards,
+    ask the models `demo:<scenario>` for faults. `demo_ollama.answers.default` answers what is not scripted.
     """
     from llmstream import addresses
     from llmstream.demo_ollama import DemoOllama

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -58,11 +58,6 @@ class StrictChatOllama(InGroups, _ChatOllama):
             self._found = named, _ollama_at(self.base_url, kwargs)
         return self._found[1]
 
-    def through(self, ollama: Upstream) -> Self:
-        """The model itself, from now on streaming from a given server."""
-        self._ollama = ollama
-        return self
-
     def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of the request to Ollama for what the model is given, and what is bound to it."""
         messages = normalized(value if are_messages(value) else self._convert_input(value).to_messages())
@@ -103,8 +98,7 @@ class StrictChatOllama(InGroups, _ChatOllama):
         if not hearing:
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
         body = request_body(self, messages, stop, **kwargs)
-        told: list[Chunk] = []
-        await self._tell(body, hearing, run_manager.run_id, told, thinking=self.tells_thinking(kwargs))
+        told = await self._tell(body, hearing, run_manager.run_id, thinking=self.tells_thinking(kwargs))
         return self._result(told, run_manager.run_id, kwargs)
 
     def _generate(
@@ -114,20 +108,14 @@ class StrictChatOllama(InGroups, _ChatOllama):
         if not hearing:
             return super()._generate(messages, stop, run_manager, **kwargs)
         body = request_body(self, messages, stop, **kwargs)
-        told: list[Chunk] = []
-        concurrency.run(self._tell(body, hearing, run_manager.run_id, told, thinking=self.tells_thinking(kwargs)))
+        told = concurrency.run(self._tell(body, hearing, run_manager.run_id, thinking=self.tells_thinking(kwargs)))
         return self._result(told, run_manager.run_id, kwargs)
 
     async def _tell(
-        self,
-        body: Mapping[str, Any],
-        hearing: Sequence[GroupListener],
-        run_id: UUID,
-        told: list[Chunk],
-        *,
-        thinking: bool,
-    ) -> None:
-        """Hand on the answer as it comes, and keep it in `told`."""
+        self, body: Mapping[str, Any], hearing: Sequence[GroupListener], run_id: UUID, *, thinking: bool
+    ) -> list[Chunk]:
+        """Hands on the answer as it comes, and returns it."""
+        told: list[Chunk] = []
 
         def receive(chunks: list[Chunk]) -> None:
             for listener in hearing:
@@ -135,6 +123,7 @@ class StrictChatOllama(InGroups, _ChatOllama):
             told.extend(joined(chunks))
 
         await self.upstream().chat(body, receive, notify=notify_status.get())
+        return told
 
     def _result(self, told: Sequence[Chunk], run_id: UUID, kwargs: Mapping[str, Any]) -> ChatResult:
         """The whole message, as LangChain makes it of a stream's chunks."""

@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 from llmstream import concurrency
 from llmstream.chain.chat_model import StrictChatOllama
 from llmstream.chain.openai_request import fields_of
-from llmstream.concurrency import questions
+from llmstream.concurrency import Newest, questions
 from llmstream.errors import SettingsError
 from llmstream.ollama.server_kinds import OLLAMA, OPENAI
 from llmstream.ollama.upstream import Upstream
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 CONTEXT_PROMPT = "Answer from this context. If it does not hold the answer, say so.\n\n{context}"
 
-_CHAT_MODELS_KEPT = _CHAINS_KEPT = 64
-_chains: dict[tuple[Any, ...] | None, Runnable[Any, Any]] = {}
-_chat_models: dict[tuple[str, Upstream], StrictChatOllama | StrictChatOpenAI] = {}
+_KEPT = 64
+_chains: Newest[tuple[Any, ...] | None, Runnable[Any, Any]] = Newest(_KEPT)
+_chat_models: Newest[tuple[str, Upstream], StrictChatOllama | StrictChatOpenAI] = Newest(_KEPT)
 
 
 async def _chat_model(name: str, upstream: Upstream) -> StrictChatOllama | StrictChatOpenAI:
@@ -40,8 +40,6 @@ async def _build_chat_model(name: str, upstream: Upstream) -> StrictChatOllama |
     # Building one loads certificates, which takes 50 ms.
     model: StrictChatOllama | StrictChatOpenAI = await questions.run(_new_chat_model, name, upstream)
     _chat_models[name, upstream] = model
-    while len(_chat_models) > _CHAT_MODELS_KEPT:
-        del _chat_models[next(iter(_chat_models))]
     return model
 
 
@@ -107,8 +105,6 @@ async def aopen_chain(
         chain = _prompt(settings.system_prompt, with_context) | chat_model.bind(**kwargs)
         if key is not None:
             _chains[key] = chain
-            while len(_chains) > _CHAINS_KEPT:
-                del _chains[next(iter(_chains))]
     return chain
 
 

@@ -19,10 +19,16 @@ from llmstream.ollama.upstream import Upstream
 class InGroups:
     """The streaming methods in the place of a model's own; to stand before the model among the bases of a class.
 
-    The class has `_in_groups`, a private attribute that begins as False.
+    The class has private attributes: `_in_groups`, which begins as False, and `_ollama`, the server.
     """
 
     _in_groups: bool
+    _ollama: Upstream | None
+
+    def through(self, ollama: Upstream) -> Self:
+        """The model itself, from now on streaming from a given server."""
+        self._ollama = ollama
+        return self
 
     def upstream(self) -> Upstream:
         """The server this model streams from."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, PrivateAttr, SecretStr
 from llmstream import concurrency
 from llmstream.chain.listeners import notify_status
 from llmstream.chain.request import are_messages, normalized
-from llmstream.concurrency import AT_A_TIME, pulled
+from llmstream.concurrency import pulled
 from llmstream.errors import InvalidRequest
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.client_kwargs import wait_s
@@ -140,7 +140,7 @@ class StrictChatOpenAI(ChatOpenAI):
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
     ) -> AsyncGenerator[list[Chunk], None]:
         body, notify = self._body(messages, stop, **kwargs), notify_status.get()
-        return pulled(lambda receive: self.upstream().chat(body, receive, notify=notify), at_a_time=AT_A_TIME)
+        return pulled(lambda receive: self.upstream().chat(body, receive, notify=notify))
 
 
 def of_server(name: str, server: Upstream) -> StrictChatOpenAI:

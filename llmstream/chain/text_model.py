@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Self
+from typing import Any
 
 from langchain_core.prompt_values import ChatPromptValue
 from pydantic import PrivateAttr
@@ -13,6 +13,7 @@ from llmstream.chain.grouped import InGroups
 from llmstream.chain.request import are_messages
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.models import Ollama
+from llmstream.ollama.upstream import Upstream
 
 with plain_ollama_host():
     from langchain_ollama import OllamaLLM
@@ -21,17 +22,12 @@ with plain_ollama_host():
 class StrictOllamaLLM(InGroups, OllamaLLM):
     """`langchain_ollama.OllamaLLM`, but answering through the strict reader; `strict_of` makes one."""
 
-    _ollama: Ollama = PrivateAttr()
+    _ollama: Upstream = PrivateAttr()
     _in_groups: bool = PrivateAttr(default=False)
 
-    def upstream(self) -> Ollama:
+    def upstream(self) -> Upstream:
         """The server this model streams from."""
         return self._ollama
-
-    def through(self, ollama: Ollama) -> Self:
-        """The model itself, from now on streaming from a given server."""
-        self._ollama = ollama
-        return self
 
     def body_of(self, value: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The body of the request to Ollama for what the model is given, and what is bound to it."""

@@ -9,13 +9,19 @@ from typing import Any, Literal, TypeGuard
 from uuid import UUID
 
 from langchain_core.documents import Document
-from langchain_core.messages import BaseMessage, ToolMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage, convert_to_messages
 
 from llmstream.core.answer_messages import Messages
 from llmstream.core.calls import Calls
 from llmstream.core.emitter import Emitter
 from llmstream.core.source_documents import Sources
 from llmstream.events import Data, json_value
+
+# The blocks of a message by which a model answers in something else than text.
+_NO_TEXT = {
+    "image": "image", "image_url": "image", "image_generation_call": "image", "audio": "audio", "video": "video",
+    "file": "file",
+}  # fmt: skip
 
 # In the metadata of a graph that a chain ends in.
 ANSWERS = "llmstream_answers"
@@ -196,5 +202,16 @@ def as_messages(value: Any) -> list[BaseMessage]:
 
 
 def text_of(message: BaseMessage) -> str:
-    """The text in a message."""
-    return message.content if isinstance(message.content, str) else str(message.text)
+    """The text in a message; what an answer holds that is no text, such as an image, is named in its place."""
+    if isinstance(message.content, str):
+        return message.content
+    if isinstance(message, HumanMessage):
+        return str(message.text)
+    return "".join(map(_block_text, message.content))
+
+
+def _block_text(block: str | dict[Any, Any]) -> str:
+    if isinstance(block, str):
+        return block
+    kind, text = block.get("type"), block.get("text")
+    return f"[{_NO_TEXT[kind]}]" if kind in _NO_TEXT else text if kind == "text" and isinstance(text, str) else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Set
 from contextlib import aclosing, closing
 from typing import Any
@@ -13,8 +12,7 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.runnables import RunnableGenerator
 
 from llmstream.errors import InvalidRequest
-
-logger = logging.getLogger("llmstream")
+from llmstream.logger import logger
 
 # Not a value of the question's: LangChain's config of the run, as its own functions get it.
 _CONFIG = "config"

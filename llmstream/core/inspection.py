@@ -197,9 +197,11 @@ def final_parser(chain: Runnable[Any, Any]) -> BaseCumulativeTransformOutputPars
 
 
 def second_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
-    """The second step of a sequence; None for another chain."""
-    chain = unbound(chain)
-    return chain.steps[1] if isinstance(chain, RunnableSequence) else None
+    """The step behind the first one of a sequence that does more than to hand on its input; None for another chain."""
+    if not isinstance(chain, RunnableSequence):
+        return next(filter(None, map(second_step, ways(chain))), None)
+    behind = chain.steps[chain.steps.index(first_of(chain)) + 1 :]
+    return first_step(behind[0]) if behind else None
 
 
 def state_types(chain: Runnable[Any, Any]) -> Mapping[str, Any] | None:

@@ -189,7 +189,7 @@ class ItemsReader(Reader):
             self._add(key, value)
 
     def _of_state(self) -> None:
-        """Tell what graphs have added to their conversations, where nothing else was said."""
+        """Tells what graphs have added to their conversations, where nothing else was said."""
         for state in self._states.values():
             asked = [place for place, message in enumerate(state) if isinstance(message, HumanMessage)]
             for message in state[asked[-1] + 1 if asked else 0 :]:

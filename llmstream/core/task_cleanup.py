@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# A generator that is freed is closed by the event loop; one in a reference cycle waits for the garbage collector.
-_COLLECT_AFTER_S = 0.05
+# A generator that is freed is closed by the event loop; one in a reference cycle waits for the garbage collector. It is
+# through what is young in no time; all of it stops the process for a tenth of a second, so once for all runs together.
+_COLLECT_YOUNG_AFTER_S, _COLLECT_ALL_AFTER_S = 0.05, 0.5
+_all_collected_at = 0.0
 
 
 def end_leftovers(handler: object, error: BaseException, still_running: Callable[[], bool]) -> None:
@@ -25,7 +28,7 @@ def end_leftovers(handler: object, error: BaseException, still_running: Callable
             task.cancel()
     if still_running():
         _clear_frames(error)
-        asyncio.get_running_loop().call_later(_COLLECT_AFTER_S, _collect, still_running)
+        asyncio.get_running_loop().call_later(_COLLECT_YOUNG_AFTER_S, _collect_young, still_running)
 
 
 def end_branch() -> None:
@@ -63,6 +66,14 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _collect(still_running: Callable[[], bool]) -> None:
+def _collect_young(still_running: Callable[[], bool]) -> None:
     if still_running():
+        gc.collect(1)
+        asyncio.get_running_loop().call_later(_COLLECT_ALL_AFTER_S, _collect_all, still_running, time.monotonic())
+
+
+def _collect_all(still_running: Callable[[], bool], unless_since: float) -> None:
+    global _all_collected_at
+    if still_running() and _all_collected_at < unless_since:  # it may be a thread that goes on, which nothing ends
+        _all_collected_at = time.monotonic()
         gc.collect()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from llmstream.events import Reasoning, Token
+from llmstream.events import Reasoning, Token, well_formed
 
 # So that an event's JSON stays under 16 kB whatever the text: a character takes up to 12 bytes of ASCII escapes.
 MAX_TEXT = 1300
@@ -28,7 +28,7 @@ class TextEvents:
         text, self.held = self.held + text, ""
         if text and "\ud800" <= text[-1] <= "\udbff":
             text, self.held, self._held_as = text[:-1], text[-1], (kind, message, name)
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        text = well_formed(text)
         return pieces + [kind(text[start : start + MAX_TEXT], message, name) for start in range(0, len(text), MAX_TEXT)]
 
     def release(self) -> list[TextEvent]:

@@ -14,7 +14,7 @@ from typing import Any
 class RequestRecord:
     """A request the server got.
 
-    method: ``GET``, ``POST`` ... path: ``/api/chat``. body: the JSON object in the body; empty if there was none.
+    method: `GET`, `POST` ... path: `/api/chat`. body: the JSON object in the body; empty if there was none.
     finished: the answer was sent to its last byte. closed: the connection went before that, by the client, by a
     scenario or by the end of the server.
     """
@@ -48,7 +48,7 @@ class Activity:
             self._add(-1)
 
     def wait(self, *, least: int, most: float, timeout_s: float) -> bool:
-        """Blocks until between ``least`` and ``most`` generations are under way; False if that took too long."""
+        """Blocks until between `least` and `most` generations are under way; False if that took too long."""
         with self._changed:
             return self._changed.wait_for(lambda: least <= self.active <= most, timeout_s)
 

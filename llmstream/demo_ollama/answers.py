@@ -11,9 +11,9 @@ from pathlib import Path
 from llmstream.demo_ollama.index import PassageIndex, last_question
 from llmstream.demo_ollama.passages import Passage, default_docs, read_passages
 from llmstream.demo_ollama.scripted_answers import AnswerPart, Answers, Pause, Thought, after
+from llmstream.events import well_formed
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
-from llmstream.ollama_server.lines import whole_text
 
 DEMO = Model("demo:latest")
 DEMO_THINKING = Model("demo-thinking:latest", capabilities=("completion", "thinking"))
@@ -85,7 +85,7 @@ class DemoBackend:
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
         """Streams the answer, after a thought if the request wants one, at the demo's pace."""
-        question = whole_text(request.question)
+        question = well_formed(request.question)
         parts = self._answers.find(request, question)
         if parts is None:
             parts = [self.answer(question)]

@@ -21,7 +21,7 @@ class Front:
     """The ASGI app of the demo server.
 
     app: the dialect's app, for all that is no scenario. activity: where requests are noted. loaded: where played
-    scenario models are noted. scenarios: whether ``demo:<scenario>`` models exist. interval_s: time between tokens, for
+    scenario models are noted. scenarios: whether `demo:<scenario>` models exist. interval_s: time between tokens, for
     the scenarios that keep the server's pace. drop: closes the connection of an ASGI scope; its second argument says
     whether to reset it.
     """

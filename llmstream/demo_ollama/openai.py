@@ -136,15 +136,6 @@ class CompletionSend:
         return delta
 
 
-def models_body(tags: dict[str, Any]) -> dict[str, Any]:
-    """Ollama's list of models in OpenAI's form."""
-    names = [model["name"] for model in tags["models"]]
-    return {
-        "object": "list",
-        "data": [{"id": name, "object": "model", "created": 0, "owned_by": "demo"} for name in names],
-    }
-
-
 def models_send(send: Send) -> Send:
     """An ASGI `send` that turns Ollama's list of models, whose body is one message, into OpenAI's."""
 
@@ -152,7 +143,9 @@ def models_send(send: Send) -> Send:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [(b"content-type", b"application/json")]}
         else:
-            message = {**message, "body": json.dumps(models_body(json.loads(message["body"]))).encode()}
+            names = [model["name"] for model in json.loads(message["body"])["models"]]
+            models = [{"id": name, "object": "model", "created": 0, "owned_by": "demo"} for name in names]
+            message = {**message, "body": json.dumps({"object": "list", "data": models}).encode()}
         await send(message)
 
     return send_models

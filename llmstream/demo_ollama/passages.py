@@ -82,7 +82,7 @@ def _blocks(text: str) -> Iterator[_Block]:
 
 
 def _parts(section: list[_Block]) -> list[list[_Block]]:
-    """The blocks of a section, in parts of at most ``_LONGEST`` characters (more only for a large block)."""
+    """The blocks of a section, in parts of at most `_LONGEST` characters (more only for a large block)."""
     parts: list[list[_Block]] = []
     for paragraph in _with_what_follows(section):
         if parts and sum(len(block.text) for block in [*parts[-1], *paragraph]) <= _LONGEST:

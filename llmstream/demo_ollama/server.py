@@ -35,10 +35,10 @@ class DemoOllama:
     """A server on loopback that speaks Ollama's protocol; a context manager.
 
     port: the one to listen on; 0 for a free one, which is kept when the server is started again. tokens_per_s: pace of
-    the answers; None for full speed. scenarios: whether the models ``demo:<scenario>`` inject faults; see `scenarios`.
-    any_model: whether every other name is a model too, which can do what a request may want; ``demo:…`` without a
+    the answers; None for full speed. scenarios: whether the models `demo:<scenario>` inject faults; see `scenarios`.
+    any_model: whether every other name is a model too, which can do what a request may want; `demo:…` without a
     scenario is none. docs: Markdown files to answer from; None for llmstream's own documentation.
-    models: the models ``/api/tags`` lists, by full name; may be changed at any time.
+    models: the models `/api/tags` lists, by full name; may be changed at any time.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class DemoOllama:
 
     @property
     def url(self) -> str:
-        """``http://127.0.0.1:PORT``; the port is known once the server has started."""
+        """`http://127.0.0.1:PORT`; the port is known once the server has started."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -97,11 +97,11 @@ class DemoOllama:
         return self._activity.active
 
     def wait_idle(self, *, timeout_s: float = 5.0) -> bool:
-        """Blocks until no generation is under way; False if that took longer than ``timeout_s``."""
+        """Blocks until no generation is under way; False if that took longer than `timeout_s`."""
         return self._activity.wait(least=0, most=0, timeout_s=timeout_s)
 
     def wait_active(self, count: int = 1, *, timeout_s: float = 5.0) -> bool:
-        """Blocks until at least ``count`` generations are under way; False if that took longer than ``timeout_s``."""
+        """Blocks until at least `count` generations are under way; False if that took longer than `timeout_s`."""
         return self._activity.wait(least=count, most=float("inf"), timeout_s=timeout_s)
 
     def start(self) -> Self:

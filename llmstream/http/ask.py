@@ -104,9 +104,4 @@ def check_unknown(fields: Mapping[str, Any]) -> None:
     """Raises `InvalidRequest` for an unknown field that asks for something."""
     for name, value in fields.items():
         if name not in TRACING and not asks_nothing(value):
-            raise refuse(f"The field {name[:40]!r}", "is not supported here")
-
-
-def refuse(what: str, reason: str) -> InvalidRequest:
-    """The error for a wish of a client that can't be fulfilled here."""
-    return InvalidRequest(f"{what} {reason}.")
+            raise InvalidRequest(f"The field {name[:40]!r} is not supported here.")

@@ -113,7 +113,8 @@ async def limit_body(scope: Scope, headers: Fields, receive: Receive, settings: 
     if is_held and int(length or 0) <= (most if is_form else limit):
         return receive
     messages = await _read_all(receive, most, settings)
-    if not is_form and _size(messages) > limit and _size_without_images(messages) > limit:
+    body = b"" if is_form else b"".join(message.get("body", b"") for message in messages)
+    if len(body) > limit and len(without_images(body)) > limit:
         raise _too_large(settings)
     return _replay(messages, receive)
 
@@ -128,14 +129,6 @@ async def _read_all(receive: Receive, limit: int, settings: Settings) -> list[Me
             raise _too_large(settings)
         messages.append(message)
     return messages
-
-
-def _size(messages: list[Message]) -> int:
-    return sum(len(message.get("body", b"")) for message in messages)
-
-
-def _size_without_images(messages: list[Message]) -> int:
-    return len(without_images(b"".join(message.get("body", b"") for message in messages)))
 
 
 def _replay(messages: list[Message], receive: Receive) -> Receive:

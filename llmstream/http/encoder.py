@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from llmstream.events import Event
+from llmstream.events import Cancelled, Event, Failed
 
 # One newline each: a blank line after a comment would dispatch an empty message in some clients.
 OPEN = b": open\n"
@@ -22,6 +22,11 @@ STOPPED = {
     "left": "The answer was stopped: nobody was reading it.",
     "replaced": "The answer was replaced by a newer question.",
 }
+
+
+def why_incomplete(end: Failed | Cancelled) -> str:
+    """The sentence for an answer that failed, or was stopped."""
+    return end.message if isinstance(end, Failed) else STOPPED[end.by]
 
 
 # An object as JSON on one line, in ASCII.

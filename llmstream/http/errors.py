@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from llmstream.errors import Busy, LlmstreamError, error_from_code
+from llmstream.logger import logger
 
 _STATUS = {
     "invalid_request": 422, "body_too_large": 413, "capability_missing": 422, "unauthorized": 401, "forbidden": 403,
@@ -61,6 +64,18 @@ def status_of(error: LlmstreamError, *, bad_request: int) -> int:
     """The status of an error; bad_request: that of a request that can't be understood."""
     status = _STATUS.get(error.code, 500)
     return bad_request if status == 422 else status
+
+
+@contextmanager
+def hook(name: str, says: str) -> Generator[None]:
+    """Runs the app's own code: what it raises on purpose goes on, and any other error is logged, and told as `says`."""
+    try:
+        yield
+    except (LlmstreamError, HTTPException):
+        raise
+    except Exception as error:
+        logger.exception("%s failed", name)
+        raise LlmstreamError(f"{says} Its log says why.") from error
 
 
 def error_response(error: Exception, form: ErrorForm = NATIVE) -> Response:

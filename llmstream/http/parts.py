@@ -65,6 +65,12 @@ def _read(part: Any, read: Callable[[Any], Message | None], is_current: bool) ->
         return text_part("[Something that can't be read here was left out.]")
 
 
+def unreadable_part(part: Any) -> InvalidRequest:
+    """The error for a part of a message that nobody here can read."""
+    kind = str(part.get("type") if isinstance(part, Mapping) else part)
+    return InvalidRequest(f"A content part of the type {kind[:40]!r} can't be read here; text and images can.")
+
+
 def text_part(text: str) -> Message:
     """A piece of text in a message."""
     return {"type": "text", "text": text}

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, TypedDict
 
-from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 
 from llmstream.concurrency import call
-from llmstream.errors import LlmstreamError
 from llmstream.http.ask import Ask
-from llmstream.logger import logger
+from llmstream.http.errors import hook
 
 
 class Prepared(TypedDict, total=False):
@@ -34,13 +32,8 @@ Prepare: TypeAlias = Callable[[HTTPConnection, Ask], Prepared | Awaitable[Prepar
 
 async def prepared(prepare: Prepare, request: HTTPConnection, ask: Ask) -> Prepared:
     """The values for a request; raises what `prepare` raises on purpose, and `LlmstreamError` where it is broken."""
-    try:
+    with hook("prepare", "The server could not prepare this question."):
         made: Prepared | None = await call(prepare, request, ask)
         if unknown := sorted(set(made or {}) - Prepared.__annotations__.keys()):
             raise TypeError(f"prepare gives a dict with inputs, config and thread, or None; got {', '.join(unknown)}")
-    except (LlmstreamError, HTTPException):
-        raise
-    except Exception as error:
-        logger.exception("prepare failed")
-        raise LlmstreamError("The server could not prepare this question. Its log says why.") from error
     return made or {}

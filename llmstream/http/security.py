@@ -29,11 +29,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from llmstream.errors import Forbidden, HostNotAllowed, LlmstreamError, Unauthorized
 from llmstream.http.audience import CALLER, is_public
 from llmstream.http.body import limit_body
-from llmstream.http.errors import NATIVE, ErrorForm, error_response
+from llmstream.http.errors import NATIVE, ErrorForm, error_response, hook
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.request_headers import Fields, first_of_each
 from llmstream.http.token import check_token, with_cookie
-from llmstream.logger import logger
 from llmstream.runs.plain_failures import plain_error
 from llmstream.settings import Settings
 
@@ -103,15 +102,10 @@ async def identify_caller(scope: Scope, identify: Identify | None) -> str:
     """
     if identify is None:
         return str(scope.get(CALLER, ""))
-    try:
+    with hook("identify", "The server could not tell who asks."):
         caller = identify(HTTPConnection(scope))
         if inspect.isawaitable(caller):
             caller = await caller
-    except (LlmstreamError, HTTPException):
-        raise
-    except Exception as error:
-        logger.exception("identify failed")
-        raise LlmstreamError("The server could not tell who asks. Its log says why.") from error
     if not caller:
         raise Unauthorized("This server wants to know who asks. Log in first.")
     return caller

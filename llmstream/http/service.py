@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from llmstream.http.ignored import IGNORED_HEADER, note_ignored
 from llmstream.http.prepare import Prepare, Prepared, prepared
 from llmstream.http.security import Identify
 from llmstream.http.stream import EventStream, Followable, lost_response
+from llmstream.logger import logger
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.manager import Runs
@@ -40,8 +40,6 @@ _EVENT_ID = re.compile(r"([0-9a-z]{1,64})-(\d{1,9})")
 
 # Of how many things the log tells: a client makes up their names.
 _TOLD = 100
-
-logger = logging.getLogger("llmstream")
 
 
 class Service:

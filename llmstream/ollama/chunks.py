@@ -150,7 +150,7 @@ def _decode_one_by_one(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]
         except (ValueError, RecursionError):  # msgspec's and json's errors are ValueErrors
             return chunks, OLLAMA.protocol("a line that is not one of its messages")
         if chunk.error is not None:
-            return chunks, _error_line(chunk.error)
+            return chunks, UpstreamError(f"Ollama broke off the answer: {error_text(chunk.error)}")
         if chunk.done and not chunk.done_reason:
             return chunks, UpstreamTruncated("The answer broke off: Ollama gave no reason for its end.")
         chunks.append(chunk)
@@ -200,10 +200,6 @@ def _statistics(fields: dict[str, Any]) -> dict[str, Any]:
     }
     texts = {name: value for name in ("model", "created_at") if isinstance(value := fields.get(name), str)}
     return {**numbers, **texts}
-
-
-def _error_line(error: object) -> UpstreamError:
-    return UpstreamError(f"Ollama broke off the answer: {error_text(error)}")
 
 
 def error_text(error: object) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from llmstream.addresses import shown_url
 from llmstream.errors import SettingsError, UpstreamError, UpstreamUnreachable
 from llmstream.ollama.server_kinds import OLLAMA, ServerKind
 from llmstream.settings import Settings
@@ -46,7 +46,7 @@ class Endpoint:
     @property
     def shown_url(self) -> str:
         """The address without a user's name and password."""
-        return re.sub("//.*@", "//", self.url)  # any text, also one that is no URL
+        return shown_url(self.url)
 
     @cached_property
     def target(self) -> Target:

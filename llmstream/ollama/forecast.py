@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from llmstream.concurrency import Newest
 from llmstream.ollama.chunks import LastChunk
 
 # So many answers of a model count, and so many models are known.
@@ -128,7 +129,7 @@ class Forecasts:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._models: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._models: Newest[tuple[str, str], _Known] = Newest(_MODELS)
 
     def learn(self, url: str, model: str, prompt: Prompt | None, last: LastChunk) -> None:
         """Takes in the counters of an answer that is complete.
@@ -137,10 +138,7 @@ class Forecasts:
         """
         tokens, read_ns, load_ns = last.prompt_eval_count, last.prompt_eval_duration, last.load_duration
         with self._lock:
-            known = self._models.setdefault((url, model), _Known())
-            self._models.move_to_end((url, model))
-            if len(self._models) > _MODELS:
-                self._models.popitem(last=False)
+            known = self._models[url, model] = self._models.get((url, model)) or _Known()
             before, known.prompt, known.answered_at = known.prompt, prompt, self._clock()
             was_cold = load_ns and load_ns / 1e9 >= _COLD_LOAD_S
             if was_cold:

@@ -165,3 +165,16 @@ class Upstream(ABC):
             self._asking[key] = asking = asyncio.ensure_future(ask())
             asking.add_done_callback(lambda done: self._asking.pop(key) and (done.cancelled() or done.exception()))
         return await asyncio.shield(asking)
+
+
+def begun(messages: Sequence[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """The messages with the answer so far; one that the client began grows, since Ollama refuses two in a row."""
+    last = messages[-1]
+    if last.get("role") == "assistant" and isinstance(said := last.get("content"), str) and not last.get("tool_calls"):
+        return [*messages[:-1], {**last, "content": said + text}]
+    return [*messages, {"role": "assistant", "content": text}]
+
+
+def of_a_form() -> InvalidRequest:
+    """The error for an answer in a form that was asked for: the model would begin the form anew."""
+    return InvalidRequest("An answer in a given format can't be continued: its beginning would not fit. Ask again.")

@@ -1,7 +1,7 @@
 """Ollama's HTTP dialect as a Starlette app; what answers is a `Backend`.
 
 Held against the bytes of a real Ollama 0.24.0: nothing is sent before the first chunk, not even headers; an error
-before it is a status, one after it an ``{"error"}`` line; a client that leaves ends the generation at once.
+before it is a status, one after it an `{"error"}` line; a client that leaves ends the generation at once.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ OLLAMA_VERSION = "0.24.0"
 def create_ollama_app(
     backend: Backend, *, version: str = OLLAMA_VERSION, loaded: LoadedModels | None = None
 ) -> Starlette:
-    """Serves a backend in Ollama's dialect, for the ``ollama`` package, the ``ollama`` command and ``ChatOllama``.
+    """Serves a backend in Ollama's dialect, for the `ollama` package, the `ollama` command and `ChatOllama`.
 
-    version: what ``/api/version`` says. loaded: the list behind ``/api/ps``; one of the app's own if None.
+    version: what `/api/version` says. loaded: the list behind `/api/ps`; one of the app's own if None.
     """
     api = OllamaApi(backend, version, loaded or LoadedModels())
     routes = [Route(each.path, partial(each.call, api), methods=[each.method]) for each in ENDPOINTS]
@@ -154,7 +154,7 @@ ENDPOINTS = (
 
 
 def _checked(chat: ChatRequest, model: Model) -> ChatRequest:
-    """The request with ``think`` settled, if the model can do what is asked."""
+    """The request with `think` settled, if the model can do what is asked."""
     check_options(chat.options)
     if not model.is_strict:
         return chat

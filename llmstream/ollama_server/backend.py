@@ -11,9 +11,9 @@ import msgspec
 
 
 class OllamaError(Exception):
-    """A failure in Ollama's words: an HTTP status before the first chunk, an ``{"error"}`` line after it.
+    """A failure in Ollama's words: an HTTP status before the first chunk, an `{"error"}` line after it.
 
-    text: what the client reads, for instance ``model 'x' not found``. status: the HTTP status if nothing has been sent
+    text: what the client reads, for instance `model 'x' not found`. status: the HTTP status if nothing has been sent
     yet.
     """
 
@@ -25,10 +25,10 @@ class OllamaError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model as ``/api/tags`` and ``/api/show`` describe it.
+    """A model as `/api/tags` and `/api/show` describe it.
 
-    name: full name with tag, ``demo:latest``. capabilities: of Ollama's words: ``completion``, ``tools``, ``thinking``,
-    ``vision``, ``insert``. context_length: tokens a prompt may have, unless a request sets ``num_ctx``. size_bytes:
+    name: full name with tag, `demo:latest`. capabilities: of Ollama's words: `completion`, `tools`, `thinking`,
+    `vision`, `insert`. context_length: tokens a prompt may have, unless a request sets `num_ctx`. size_bytes:
     size on disk. is_strict: whether a request for what it can't do is refused, as Ollama does; else that is left to the
     backend.
     """
@@ -60,7 +60,7 @@ class ToolCall:
 class AnswerChunk(msgspec.Struct, frozen=True):
     """A chunk of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
 
-    done_reason: ``stop`` or ``length`` on the last chunk, empty before; a generator may leave the last chunk out.
+    done_reason: `stop` or `length` on the last chunk, empty before; a generator may leave the last chunk out.
     prompt_tokens: tokens of the prompt, if the backend counted them (last chunk only). answer_tokens: tokens of the
     answer, hidden ones included, if the backend counted them (last chunk only).
     """
@@ -75,7 +75,7 @@ class AnswerChunk(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """One line of ``/api/pull``. ``total`` and ``completed`` are bytes; zero is left out of the line."""
+    """One line of `/api/pull`. `total` and `completed` are bytes; zero is left out of the line."""
 
     status: str
     digest: str = ""
@@ -85,11 +85,11 @@ class PullProgress:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A checked request of ``/api/chat``, or of ``/api/generate`` (its prompt is then the one user message).
+    """A checked request of `/api/chat`, or of `/api/generate` (its prompt is then the one user message).
 
-    model: the name as the client wrote it; every line of the answer repeats it. messages: ``{"role", "content", ...}``
-    dicts as sent. think: ``None`` if the client did not say. options: Ollama's options as sent, types checked.
-    keep_alive_s: seconds the model stays loaded; negative for ever; ``None`` if the client did not say. body: the whole
+    model: the name as the client wrote it; every line of the answer repeats it. messages: `{"role", "content", ...}`
+    dicts as sent. think: `None` if the client did not say. options: Ollama's options as sent, types checked.
+    keep_alive_s: seconds the model stays loaded; negative for ever; `None` if the client did not say. body: the whole
     JSON object, for fields that only some backends know.
     """
 
@@ -123,10 +123,10 @@ class Backend(Protocol):
     """The models that answer in Ollama's dialect. Every method is called in the event loop of the app."""
 
     async def models(self) -> Iterable[Model]:
-        """The models ``/api/tags`` lists."""
+        """The models `/api/tags` lists."""
 
     async def find(self, name: str) -> Model | None:
-        """The model of a full name (``demo:latest``, letters in lower case), listed or not."""
+        """The model of a full name (`demo:latest`, letters in lower case), listed or not."""
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
         """The answer, chunk by chunk. Closed as soon as the client leaves.

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from llmstream.errors import InvalidRequest
+from llmstream.ollama.names import tagged
 from llmstream.ollama_server.backend import ChatRequest, OllamaError
 from llmstream.untrusted_json import check_cost, check_numbers, mended
 
@@ -68,7 +69,7 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0,
 def read_json(data: bytes, go_type: str) -> dict[str, Any]:
     """The JSON object in a body.
 
-    data: the body. go_type: the type Ollama names in its refusal, ``api.ChatRequest``.
+    data: the body. go_type: the type Ollama names in its refusal, `api.ChatRequest`.
 
     Raises `OllamaError` with status 400: no body, half or broken JSON, or no object.
     """
@@ -103,18 +104,17 @@ def _syntax_error(text: str, error: json.JSONDecodeError) -> str:
 
 
 def full_name(name: str) -> str:
-    """The name with its tag, in lower case: ``Demo`` is ``demo:latest``.
+    """The name with its tag, in lower case: `Demo` is `demo:latest`.
 
     Raises `OllamaError` with status 400: the name has a letter that names can't have.
     """
     if not _NAME.fullmatch(name):
         raise OllamaError("invalid model name", status=400)
-    tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
-    return tagged.lower()
+    return tagged(name).lower()
 
 
 def read_chat(data: bytes, *, is_generate: bool) -> ChatRequest:
-    """The checked request of ``/api/chat`` or ``/api/generate``; its model may still be unknown.
+    """The checked request of `/api/chat` or `/api/generate`; its model may still be unknown.
 
     Raises `OllamaError` with status 400: broken JSON, a field of the wrong type, no model.
     """

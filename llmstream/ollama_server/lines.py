@@ -12,6 +12,7 @@ import zlib
 from json.encoder import encode_basestring as escape
 from typing import Any
 
+from llmstream.events import well_formed
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, ToolCall
 
 _GO_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
@@ -22,7 +23,7 @@ _VOCABULARY = 32_000
 
 
 def go_json(value: Any) -> bytes:
-    """Encodes like Go's ``json.Marshal``: ``<``, ``>``, ``&``, U+2028 and U+2029 escaped, other text as UTF-8.
+    """Encodes like Go's `json.Marshal`: `<`, `>`, `&`, U+2028 and U+2029 escaped, other text as UTF-8.
 
     Lone surrogates become U+FFFD.
     """
@@ -33,12 +34,7 @@ def go_json(value: Any) -> bytes:
 def _as_go(text: str) -> bytes:
     if text.isascii() and not _ESCAPED.search(text):  # the usual
         return text.encode()
-    return whole_text(text.translate(_GO_ESCAPES)).encode()
-
-
-def whole_text(text: str) -> str:
-    """Joins split surrogate pairs and replaces lone surrogates by U+FFFD, so that the text can be encoded."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return well_formed(text.translate(_GO_ESCAPES)).encode()
 
 
 def rfc3339(time_ns: int) -> str:
@@ -54,13 +50,13 @@ def _to_the_second(seconds: int) -> str:
 
 
 def tool_call_json(call: ToolCall, index: int) -> dict[str, Any]:
-    """A tool call as it stands in a line; ``index`` counts the calls of one answer from 0."""
+    """A tool call as it stands in a line; `index` counts the calls of one answer from 0."""
     call_id = "call_" + "".join(random.choices(_CALL_ID_LETTERS, k=8))
     return {"id": call_id, "function": {"index": index, "name": call.name, "arguments": call.arguments}}
 
 
 def token_ids(text: str) -> list[int]:
-    """Made-up ids, one a word, for the ``context`` of ``/api/generate``."""
+    """Made-up ids, one a word, for the `context` of `/api/generate`."""
     return [zlib.crc32(word.encode("utf-8", "replace")) % _VOCABULARY for word in text.split()]
 
 
@@ -79,7 +75,7 @@ class AnswerLines:
         self._first_ns: int | None = None
 
     def line(self, chunk: AnswerChunk) -> bytes:
-        """The bytes of a line with ``done: false``, a text's written by hand."""
+        """The bytes of a line with `done: false`, a text's written by hand."""
         if chunk.thinking or chunk.tool_calls:
             return go_json(self.chunk(chunk)) + b"\n"
         self._note(chunk)
@@ -92,12 +88,13 @@ class AnswerLines:
         self._text.append(chunk.thinking + chunk.content)
 
     def chunk(self, chunk: AnswerChunk) -> dict[str, Any]:
-        """A line with ``done: false``."""
+        """A line with `done: false`."""
         self._note(chunk)
-        return {**self._head(chunk), "done": False, **self._generate_calls(chunk)}
+        head = self._head(chunk)
+        return {**head, "done": False, **(self._calls_json(chunk) if self._request.is_generate else {})}
 
     def done(self, reason: str, *, prompt_tokens: int, answer_tokens: int) -> dict[str, Any]:
-        """The last line: reason, durations in ns, counts. Zero values are left out, as Go's ``omitempty`` does."""
+        """The last line: reason, durations in ns, counts. Zero values are left out, as Go's `omitempty` does."""
         now = time.perf_counter_ns()
         first = self._first_ns or now
         reading = first - self._started_ns
@@ -109,7 +106,7 @@ class AnswerLines:
             "eval_count": answer_tokens,
             "eval_duration": now - first,
         }
-        line = {**self._head(AnswerChunk()), "done": True, "done_reason": reason}
+        line = self.empty(reason)
         if self._request.is_generate and not self._request.body.get("raw"):
             line["context"] = token_ids(" ".join([self._request.question, *self._text]))
         return line | {name: value for name, value in metrics.items() if value}
@@ -126,9 +123,6 @@ class AnswerLines:
         message = {"role": "assistant", "content": chunk.content, **thinking, **self._calls_json(chunk)}
         return {**head, "message": message}
 
-    def _generate_calls(self, chunk: AnswerChunk) -> dict[str, Any]:
-        return self._calls_json(chunk) if self._request.is_generate else {}
-
     def _calls_json(self, chunk: AnswerChunk) -> dict[str, Any]:
         calls = [tool_call_json(call, self._calls + n) for n, call in enumerate(chunk.tool_calls)]
         self._calls += len(calls)
@@ -136,7 +130,7 @@ class AnswerLines:
 
 
 def merged_lines(lines: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one body of ``stream: false``: the last line with the text of all."""
+    """The one body of `stream: false`: the last line with the text of all."""
     merged, parts = lines[-1], [line.get("message", line) for line in lines]
     target = merged.get("message", merged)
     text_key = "content" if "message" in merged else "response"

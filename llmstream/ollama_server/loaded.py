@@ -13,7 +13,7 @@ _FOR_EVER_S = 100 * 365 * 86_400.0
 
 
 def details_json(model: Model) -> dict[str, Any]:
-    """The ``details`` of a model, as in ``/api/tags``, ``/api/ps`` and ``/api/show``."""
+    """The `details` of a model, as in `/api/tags`, `/api/ps` and `/api/show`."""
     return {
         "parent_model": "",
         "format": "gguf",
@@ -25,7 +25,7 @@ def details_json(model: Model) -> dict[str, Any]:
 
 
 class LoadedModels:
-    """The list behind ``/api/ps``. Loading takes no time and no memory here; the list is what clients look at."""
+    """The list behind `/api/ps`. Loading takes no time and no memory here; the list is what clients look at."""
 
     def __init__(self) -> None:
         self._loaded: dict[str, tuple[Model, int, float]] = {}
@@ -45,7 +45,7 @@ class LoadedModels:
         self._loaded.pop(model.name, None)
 
     def to_json(self) -> dict[str, Any]:
-        """The body of ``/api/ps``."""
+        """The body of `/api/ps`."""
         now = time.time()
         alive = [entry for entry in self._loaded.values() if entry[2] > now]
         return {"models": [_entry_json(*entry) for entry in alive]}

@@ -49,7 +49,7 @@ async def until_disconnected(receive: Receive, work: Coroutine[Any, Any, None]) 
 
 
 class LinesResponse(Response):
-    """Sends each line as soon as it is there, as ``application/x-ndjson``."""
+    """Sends each line as soon as it is there, as `application/x-ndjson`."""
 
     def __init__(self, lines: Lines) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class LinesResponse(Response):
 
 
 class WholeResponse(Response):
-    """Gathers all lines and sends one body, for ``stream: false``.
+    """Gathers all lines and sends one body, for `stream: false`.
 
     lines: the lines of the answer. merge: makes the one body of them.
     """

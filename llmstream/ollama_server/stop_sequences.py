@@ -1,4 +1,4 @@
-"""Ends an answer where the request wants it ended: after ``num_predict`` chunks or before a ``stop`` sequence."""
+"""Ends an answer where the request wants it ended: after `num_predict` chunks or before a `stop` sequence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _overlap(text: str, stop: str) -> int:
 async def limited(
     chunks: AsyncGenerator[AnswerChunk, None], *, num_predict: int, stops: Sequence[str]
 ) -> AsyncGenerator[AnswerChunk, None]:
-    """Passes the chunks on, and always a last one with ``done_reason`` and ``answer_tokens``.
+    """Passes the chunks on, and always a last one with `done_reason` and `answer_tokens`.
 
     chunks: the answer; closed at the end. num_predict: most chunks to pass on, thoughts included; no limit if zero or
     negative. stops: sequences that end the answer; they are not passed on.

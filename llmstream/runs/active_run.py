@@ -120,7 +120,7 @@ class Running:
                 self.release()
 
     def release(self) -> None:
-        """Give back the place, and what is held."""
+        """Gives back the place, and what is held."""
         self._ticket.release()
         self.held.close()
 

@@ -89,7 +89,7 @@ class MemoryFollower(Follower):
         return Batch(first, events)
 
     def go_on_after(self, number: int) -> None:
-        """Go on after the event with this number, wherever the follower is."""
+        """Goes on after the event with this number, wherever the follower is."""
         self._position, self._over = number, False
 
     def wake(self) -> None:

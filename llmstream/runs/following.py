@@ -89,7 +89,7 @@ def _kept(started: asyncio.Future[Run]) -> None:
 
 
 def _leave(starting: asyncio.Future[Run], by: CancelledBy = "left") -> None:
-    """Stop the run at once, or as soon as it has begun; for the event loop that starts it."""
+    """Stops the run at once, or as soon as it has begun; for the event loop that starts it."""
     _going.add(starting)
     starting.add_done_callback(partial(_stop, by=by))
 

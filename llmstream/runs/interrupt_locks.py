@@ -7,16 +7,16 @@ from contextlib import ExitStack
 
 from llmstream.errors import InvalidRequest
 
-Asked = tuple[str, str, str]  # the caller, the thread, and the id of the interrupt
+Pause = tuple[str, str, str]  # the caller, the thread, and the id of the interrupt
 
 
 class Answering:
     """The questions being answered, each by one run: a second answer would have the same tool carried out again."""
 
     def __init__(self) -> None:
-        self._keys: dict[Asked, str | None] = {}
+        self._keys: dict[Pause, str | None] = {}
 
-    def hold(self, asked: Collection[Asked], key: str | None) -> ExitStack:
+    def hold(self, asked: Collection[Pause], key: str | None) -> ExitStack:
         """Reserves these questions for one answer, until the returned stack is closed.
 
         key: of the request, which may be sent again: the log knows that it is the same run.

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from llmstream.concurrency import Newest
 from llmstream.errors import KeyConflict, RunNotFound
 from llmstream.events import CancelledBy, Event, Token, size_of
 from llmstream.runs.continuing import Asked
@@ -38,7 +39,7 @@ class MemoryLog(RunLog):
         self._runs: dict[str, RunRecord] = {}
         self._ended: OrderedDict[str, RunRecord] = OrderedDict()
         self._keys: dict[tuple[str, str], tuple[str, str]] = {}
-        self._tombstones: OrderedDict[str, RunInfo] = OrderedDict()
+        self._tombstones: Newest[str, RunInfo] = Newest(_TOMBSTONES)
         self._chats: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
         self._note_bytes = 0  # about as many as the notes of the chats take
         self._bytes = 0
@@ -167,5 +168,3 @@ class MemoryLog(RunLog):
             if run.new.key is not None:
                 self._keys.pop((run.new.caller, run.new.key), None)
             self._tombstones[run_id] = run.info()
-            if len(self._tombstones) > _TOMBSTONES:
-                self._tombstones.popitem(last=False)

@@ -111,14 +111,12 @@ class Run:
 
     async def recorded(self) -> tuple[list[Event], int]:
         """The events so far, and the number of the last one; raises `RunNotFound`."""
-        info = await self._log.info(self.id)
-        if info is None:
-            raise RunNotFound
+        _, end = await self.position()
         events: list[Event] = []
         last = 0
         follower = self.follower(watching=False)
         try:
-            while last < info.last:
+            while last < end:
                 batch = await anext(follower)
                 events += batch.events
                 last = batch.first + len(batch.events) - 1

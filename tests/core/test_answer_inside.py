@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import (
     RunnableBranch,
@@ -127,6 +127,28 @@ async def test_graphs_side_by_side() -> None:
     """Each of them adds to a conversation of its own."""
     seen = await see(RunnableParallel(left=ASK | agent("It is warm."), right=ASK | agent("It is cold.")))
     assert ["It is cold.", "It is warm."] == sorted(seen.text.split("\n\n"))
+
+
+async def repeats(state: MessagesState) -> Any:
+    """A node that says what the conversation was."""
+    return {"messages": [AIMessage(" | ".join(message.text for message in state["messages"]))]}
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda asked, graph: asked | graph,
+        lambda asked, graph: asked | graph.with_fallbacks([agent("no")]),
+        lambda asked, graph: (asked | graph).with_fallbacks([asked | agent("no")]),
+        lambda asked, graph: asked | RunnableBranch((lambda state: False, agent("no")), graph),
+        lambda asked, graph: RunnablePassthrough() | asked | graph,
+    ],
+    ids=["bare", "fallback", "of both", "branch", "behind a passthrough"],
+)
+async def test_a_conversation_is_handed_on_to_a_graph(around: Any) -> None:
+    """All of it, not only its last question."""
+    chain = around(RunnableParallel(messages=RunnablePassthrough()), line(MessagesState, repeats))
+    assert "q1 | a1 | q2" == (await see(chain, [("user", "q1"), ("assistant", "a1"), ("user", "q2")])).text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain_core.callbacks import CallbackManagerForRetrieverRun, adispatch_custom_event
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage
@@ -25,8 +26,11 @@ from langchain_core.runnables import (
     RunnableParallel,
     RunnablePassthrough,
 )
+from langgraph.graph import MessagesState
 from pydantic import BaseModel
 
+from tests.support.graphs import line, node_that_says
+from tests.support.pixel import PIXEL
 from tests.support.scripted_model import ScriptedModel, asks, says, see
 
 TALK = [
@@ -220,6 +224,27 @@ async def test_a_model_gets_the_messages(chain: Any) -> None:
 async def test_what_a_prompt_is_given(prompt: Any, question: Any, text: str) -> None:
     """History is text in a text and messages in a placeholder; the question is the last user message."""
     assert text == (await see(prompt | echo(), question)).text
+
+
+PICTURE = AIMessage([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}])
+DRAWN = AIMessage(
+    [{"type": "text", "text": "Here it is: "}, {"type": "image", "base64": PIXEL, "mime_type": "image/png"}]
+)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        says,
+        lambda message: RunnableLambda(lambda question: message),
+        lambda message: line(MessagesState, node_that_says(message)),
+        lambda message: create_agent(says(message)),
+    ],
+    ids=["model", "function", "graph", "agent"],
+)
+async def test_an_answer_that_is_no_text(make: Any) -> None:
+    """What has no place in a text is named there: an answer that looked empty, or whole, would be a wrong one."""
+    assert ["[image]", "Here it is: [image]"] == [(await see(make(message))).text for message in (PICTURE, DRAWN)]
 
 
 async def test_one_of_several_answer_keys() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import math
@@ -141,6 +142,28 @@ async def test_chain_that_raises(ollama: DemoOllama, caplog: pytest.LogCaptureFi
     assert "secret" not in last.message
     assert "OwnError" not in last.message
     assert await asyncio.to_thread(ollama.wait_idle, timeout_s=1)
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["young", "old"])
+async def test_a_model_in_a_cycle_is_stopped(ollama: DemoOllama, is_old: bool) -> None:
+    """A generator that holds itself, and a model, is found after the chain has failed."""
+
+    async def holding_itself(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+        itself: list[AsyncIterator[str]] = []
+
+        async def inner() -> AsyncIterator[str]:
+            async for piece in pieces:
+                yield piece if itself else ""
+
+        itself.append(inner())
+        yield await anext(itself[0])
+        if is_old:
+            gc.collect()  # it leaves what it finds in use to the rarest of its rounds
+        raise OwnError
+
+    chain = PROMPT | StrictChatOllama(model="demo:endless-1000") | StrOutputParser() | RunnableGenerator(holding_itself)
+    assert "failed" == outline(await events_of("hi", chain=chain))[-1][0]
+    assert await asyncio.to_thread(ollama.wait_idle, timeout_s=5)
 
 
 async def test_cause_of_what_stream_raises() -> None:

@@ -19,9 +19,8 @@ from llmstream.events import Event, Finished, Started, Timings, ToolCall, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.anthropic_messages import WEATHER, ask, send
+from tests.support.pixel import PIXEL
 from tests.support.serving import Serve, Served, get, post
-
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 def test_blocks_are_read(serve: Serve, settings: Settings) -> None:

@@ -30,9 +30,8 @@ from llmstream.settings import Settings
 from tests.support.agent_protocol import BEFORE, RUN, Fields, command, start, state, streaming, until
 from tests.support.asking_graphs import mail_graph
 from tests.support.golden import forever
+from tests.support.pixel import PIXEL
 from tests.support.serving import Serve, Served, get, post
-
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 def contents(told: Fields) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 
 from llmstream import sse
 from llmstream.dialects.langgraph.encoder import RunEncoder
+from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.dialects.langgraph.request import StreamRequest
-from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.events import (
     Cancelled,
     Data,

@@ -18,10 +18,9 @@ from llmstream.dialects.responses.kept import whole
 from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
+from tests.support.pixel import PIXEL
 from tests.support.responses import ENDED, WEATHER, check_stream, events_of, send
 from tests.support.serving import Serve, Served, post
-
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
 def test_content_is_read(serve: Serve, settings: Settings) -> None:

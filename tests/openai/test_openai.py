@@ -24,6 +24,7 @@ from llmstream.settings import Settings
 from tests.support.answering import events_of, outline
 from tests.support.command import run
 from tests.support.openai_server import DONE, VLLM, event, openai_server, piece, stream, text, usage
+from tests.support.pixel import PIXEL
 
 ANSWER = stream(text("The sky is"), piece("stop"), usage(), DONE)
 LLAMA_CPP = [{"id": "gemma", "object": "model", "owned_by": "llamacpp", "meta": {"n_ctx_train": 131072}}]
@@ -146,13 +147,11 @@ async def test_request() -> None:
 
 async def test_images() -> None:
     """An image goes as the data: URL that these servers take."""
-    parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": PIXEL}}]
+    url = f"data:image/png;base64,{PIXEL}"
+    parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": url}}]
     async with openai_server(ANSWER) as server:
         await events_of([{"role": "user", "content": parts}], settings=Settings(upstream=server.url))
-    assert {"type": "image_url", "image_url": {"url": PIXEL}} in server.bodies[0]["messages"][0]["content"]
-
-
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # noqa: E501
+    assert {"type": "image_url", "image_url": {"url": url}} in server.bodies[0]["messages"][0]["content"]
 
 
 async def test_num_ctx_is_refused() -> None:

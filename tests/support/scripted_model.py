@@ -53,7 +53,7 @@ class ScriptedModel(GenericFakeChatModel):
         for chunk in chunks_of(next(self.messages)):
             made = ChatGenerationChunk(message=chunk)
             if run_manager is not None:
-                run_manager.on_llm_new_token(str(chunk.content), chunk=made)
+                run_manager.on_llm_new_token(str(chunk.text), chunk=made)
             yield made
 
 
@@ -62,9 +62,9 @@ def chunks_of(message: AIMessage | str) -> Iterator[AIMessageChunk]:
     message = AIMessage(message) if isinstance(message, str) else message
     if thinking := message.additional_kwargs.get("reasoning_content"):
         yield AIMessageChunk(content="", additional_kwargs={"reasoning_content": thinking})
-    words = str(message.content).split(" ")
-    yield from (AIMessageChunk(content=f"{word} ") for word in words[:-1])
-    yield AIMessageChunk(content=words[-1])
+    *words, last = message.content.split(" ") if isinstance(message.content, str) else [message.content]
+    yield from (AIMessageChunk(content=f"{word} ") for word in words)
+    yield AIMessageChunk(content=last)
     if message.tool_calls:
         calls: Any = [
             {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": place}

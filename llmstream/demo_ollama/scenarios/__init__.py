@@ -1,8 +1,8 @@
-"""Scenario models for tests: ``demo:<name>`` answers with that fault, whatever is asked.
+"""Scenario models for tests: `demo:<name>` answers with that fault, whatever is asked.
 
-They exist with ``DemoOllama(scenarios=True)``; ``/api/tags`` does not list them, ``/api/show`` knows them. They always
-stream, also with ``stream: false``. Unless said otherwise the text is `SENTENCE`, sent at full speed. A name with N
-takes a number: ``demo:busy-2``, ``demo:slow-0.5``.
+They exist with `DemoOllama(scenarios=True)`; `/api/tags` does not list them, `/api/show` knows them. They always
+stream, also with `stream: false`. Unless said otherwise the text is `SENTENCE`, sent at full speed. A name with N
+takes a number: `demo:busy-2`, `demo:slow-0.5`.
 
 Ends that are no ends
     no-done, cut, cut-line, cut-once, reset, half-json, no-newline, no-reason

@@ -49,7 +49,7 @@ def no_newline(call: Call) -> Steps:
 
 
 def no_reason(call: Call) -> Steps:
-    """A last line with ``done: true`` and no ``done_reason``."""
+    """A last line with `done: true` and no `done_reason`."""
     yield from call.say()
     yield call.done("")
 
@@ -74,7 +74,7 @@ def done_cut(call: Call) -> Steps:
 
 
 def done_content(call: Call) -> Steps:
-    """One line, which has the content and ``done: true``."""
+    """One line, which has the content and `done: true`."""
     line = call.done()
     yield line.replace(b'"content":""', b'"content":"All at once."').replace(
         b'"response":""', b'"response":"All at once."'
@@ -82,19 +82,19 @@ def done_content(call: Call) -> Steps:
 
 
 def length(call: Call) -> Steps:
-    """Five tokens and ``done_reason: length``."""
+    """Five tokens and `done_reason: length`."""
     yield from call.say()[:5]
     yield call.done("length", answer_tokens=5)
 
 
 def prompt_cut(call: Call) -> Steps:
-    """A whole answer to a prompt that was cut: ``prompt_eval_count`` is the context's length."""
+    """A whole answer to a prompt that was cut: `prompt_eval_count` is the context's length."""
     yield from call.say()
     yield call.done(prompt_tokens=call.context_length)
 
 
 def empty(call: Call) -> Steps:
-    """An answer without text, ``done_reason: stop``."""
+    """An answer without text, `done_reason: stop`."""
     yield call.done(answer_tokens=1)
 
 

@@ -48,6 +48,6 @@ def busy(call: Call) -> Steps:
 
 
 def prompt_too_long(call: Call) -> Steps:
-    """Status 400: the answer to a long prompt with ``truncate: false``."""
+    """Status 400: the answer to a long prompt with `truncate: false`."""
     yield Head(400, "application/json")
     yield go_json({"error": "the input length exceeds the context length"})

@@ -31,7 +31,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The end of a connection without the last chunk: closed (FIN), or with ``reset`` torn down (RST)."""
+    """The end of a connection without the last chunk: closed (FIN), or with `reset` torn down (RST)."""
 
     reset: bool = False
 
@@ -45,7 +45,7 @@ Scenario = Callable[["Call"], Steps]
 
 @dataclass(frozen=True, slots=True)
 class ScenarioModel:
-    """A scenario that a model's name means: ``demo:tokens-500`` is ``tokens`` with 500."""
+    """A scenario that a model's name means: `demo:tokens-500` is `tokens` with 500."""
 
     scenario: str
     argument: float
@@ -72,7 +72,7 @@ class Call:
         self._lines = AnswerLines(request)
 
     def line(self, content: str = "", *, thinking: str = "", calls: Iterable[ToolCall] = ()) -> bytes:
-        """A line with ``done: false``."""
+        """A line with `done: false`."""
         return go_json(self._lines.chunk(AnswerChunk(content, thinking, tuple(calls)))) + b"\n"
 
     def say(self, text: str = SENTENCE) -> list[bytes]:
@@ -98,7 +98,7 @@ class Call:
         return go_json(self._lines.empty(reason))
 
     def head(self) -> dict[str, Any]:
-        """``model`` and ``created_at``, for lines built by hand."""
+        """`model` and `created_at`, for lines built by hand."""
         line = self._lines.empty("")
         return {"model": line["model"], "created_at": line["created_at"]}
 
@@ -116,7 +116,7 @@ def refusal(status: int, text: str) -> tuple[Step, ...]:
 def find_scenario(name: str, scenarios: Iterable[str], arguments: Mapping[str, float]) -> ScenarioModel | None:
     """The scenario that a model's name means, or None.
 
-    name: ``demo:busy-2``, any case. scenarios: the names there are, without ``demo:``. arguments: those that take a
+    name: `demo:busy-2`, any case. scenarios: the names there are, without `demo:`. arguments: those that take a
     number, with the number for a name without one.
     """
     base, _, tag = name.lower().partition(":")

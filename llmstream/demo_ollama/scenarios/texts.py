@@ -34,13 +34,13 @@ def blank_line(call: Call) -> Steps:
 
 
 def null_line(call: Call) -> Steps:
-    """The line ``null`` between the third and the fourth token."""
+    """The line `null` between the third and the fourth token."""
     for n, line in enumerate(call.whole()):
         yield b"null\n" + line if n == 3 else line
 
 
 def no_message(call: Call) -> Steps:
-    """A line without ``message`` (``response``) between the third and the fourth token."""
+    """A line without `message` (`response`) between the third and the fourth token."""
     for n, line in enumerate(call.whole()):
         yield go_json({**call.head(), "done": False}) + b"\n" + line if n == 3 else line
 
@@ -53,26 +53,26 @@ def separators(call: Call) -> Steps:
 
 
 def bad_utf8(call: Call) -> Steps:
-    """Bytes that are no UTF-8, in the text between ``a`` and ``z``: a lone 0xFF and half an emoji."""
+    """Bytes that are no UTF-8, in the text between `a` and `z`: a lone 0xFF and half an emoji."""
     yield call.line("a?b?z").replace(b"a?b?z", b"a\xffb\xf0\x9f\x98z")
     yield call.done()
 
 
 def lone_surrogate(call: Call) -> Steps:
-    r"""``a\ud83dz``: half a pair, escaped, with nothing to follow."""
+    r"""`a\ud83dz`: half a pair, escaped, with nothing to follow."""
     yield call.line("a?z").replace(b"a?z", rb"a\ud83dz")
     yield call.done()
 
 
 def split_surrogate(call: Call) -> Steps:
-    r"""An emoji as an escaped pair over two lines: ``a\ud83d`` and ``\ude00z``."""
+    r"""An emoji as an escaped pair over two lines: `a\ud83d` and `\ude00z`."""
     yield call.line("a?").replace(b"a?", rb"a\ud83d")
     yield call.line("?z").replace(b"?z", rb"\ude00z")
     yield call.done()
 
 
 def newlines(call: Call) -> Steps:
-    r"""`NEWLINES`, a character a line: every kind of newline there is, ``\r\n`` split too."""
+    r"""`NEWLINES`, a character a line: every kind of newline there is, `\r\n` split too."""
     for char in NEWLINES:
         yield call.line(char)
     yield call.done()
@@ -97,7 +97,7 @@ def one_chunk(call: Call) -> Steps:
 
 
 def tokens(call: Call) -> Steps:
-    """N tokens, `` 1``, `` 2`` ..., at the server's pace; at full speed many a write."""
+    """N tokens, ` 1`, ` 2` ..., at the server's pace; at full speed many a write."""
     count = int(call.argument)
     size = 1 if call.interval_s else _BURST
     for first in range(1, count + 1, size):
@@ -109,14 +109,14 @@ def tokens(call: Call) -> Steps:
 
 
 def repeat(call: Call) -> Steps:
-    """`` again`` for ever at full speed."""
+    """` again` for ever at full speed."""
     burst = call.line(" again") * _BURST
     while True:
         yield burst
 
 
 def endless(call: Call) -> Steps:
-    """`` 1``, `` 2`` ... for ever, N tokens a second."""
+    """` 1`, ` 2` ... for ever, N tokens a second."""
     n = 0
     while True:
         n += 1
@@ -139,7 +139,7 @@ def thinking_only(call: Call) -> Steps:
 
 
 def tool_call(call: Call) -> Steps:
-    """One call of ``get_weather``; after a ``tool`` message a whole answer."""
+    """One call of `get_weather`; after a `tool` message a whole answer."""
     if call.has_tool_result:
         yield from call.whole()
         return
@@ -148,14 +148,14 @@ def tool_call(call: Call) -> Steps:
 
 
 def tool_calls_two(call: Call) -> Steps:
-    """Two calls of ``get_weather``, each in a line of its own."""
+    """Two calls of `get_weather`, each in a line of its own."""
     yield call.line(calls=[_PARIS])
     yield call.line(calls=[_ROME])
     yield call.done()
 
 
 def text_tool_call(call: Call) -> Steps:
-    """A sentence, then a call of ``get_weather``."""
+    """A sentence, then a call of `get_weather`."""
     yield from call.say("I will check the weather in Paris.")
     yield call.line(calls=[_PARIS])
     yield call.done()

@@ -50,7 +50,7 @@ class SaidMessages:
         return call_id in self._known
 
     def change(self, call: ToolCall) -> bool:
-        """Give a call that the client sent the arguments that a person has chosen; False where they are no others."""
+        """Gives a call that the client sent the arguments that a person has chosen; False where they are no others."""
         arguments = dumps(call.arguments)
         for message in self._asked:
             for place, made in enumerate(message.get("toolCalls") or ()):

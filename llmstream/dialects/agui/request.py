@@ -24,6 +24,7 @@ from llmstream.http.parts import (
     result_of,
     text_part,
     tool_of,
+    unreadable_part,
 )
 from llmstream.settings import Thinking
 from llmstream.view.interrupts import refusal_of
@@ -113,9 +114,7 @@ def _part(part: Mapping[str, Any]) -> Message:
             return file_part(f"data:{kind};base64,{data}", kind, str(more.get("filename") or ""))
         case {"type": "url", "value": str(url), **more} | {"type": "binary", "url": str(url), **more}:
             return file_part(url, str(more.get("mimeType") or ("image/" if part.get("type") == "image" else "")))
-    raise InvalidRequest(
-        f"A message part of the type {str(part.get('type'))[:40]!r} can't be read; text and images can."
-    )
+    raise unreadable_part(part)
 
 
 class ForwardedProps(_Model):

@@ -25,6 +25,7 @@ from llmstream.http.parts import (
     result_of,
     text_part,
     tool_of,
+    unreadable_part,
 )
 from llmstream.settings import Thinking
 
@@ -100,7 +101,7 @@ def _input_part(part: Mapping[str, Any]) -> Message | None:
             return file_part(url, media_type, str(part.get("filename") or ""))
         case {"type": str(kind)} if kind in _SHOWN_ONLY or kind.startswith("data-") or _is_tool(part):
             return None
-    raise InvalidRequest(f"A message part of the type {str(part.get('type'))[:40]!r} can't be read.")
+    raise unreadable_part(part)
 
 
 def _step(parts: list[dict[str, Any]], *, is_current: bool) -> list[Message]:

@@ -22,7 +22,7 @@ from llmstream.events import (
     Token,
     Usage,
 )
-from llmstream.http.encoder import STOPPED, cannot_continue, dumps
+from llmstream.http.encoder import cannot_continue, dumps, why_incomplete
 from llmstream.view.answer import OneText
 from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
@@ -68,7 +68,7 @@ class MessagesEncoder:
         if isinstance(event, Started):
             return _frame("message_start", message=message(self._run_id, self._model, [], None, Usage(0, 0)))
         if isinstance(event, Failed | Cancelled):
-            return error_frame(*_failure_of(event))
+            return error_frame(why_incomplete(event), 500 if isinstance(event, Failed) else 409)
         text = self._texts[Token].rare(event)
         said = "" if not text else f"{self._begin_text(Token)}{self._delta}{escape(text)}}}}}\n\n"
         if isinstance(event, Finished | Interrupted):
@@ -120,7 +120,3 @@ def error_frame(message: str, status: int) -> str:
 
 def _frame(kind: str, **fields: Any) -> str:
     return f"event: {kind}\ndata: {dumps({'type': kind, **fields})}\n\n"
-
-
-def _failure_of(event: Failed | Cancelled) -> tuple[str, int]:
-    return (event.message, 500) if isinstance(event, Failed) else (STOPPED[event.by], 409)

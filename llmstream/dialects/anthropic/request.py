@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from llmstream.http.ask import Ask, check_unknown, refuse
+from llmstream.errors import InvalidRequest
+from llmstream.http.ask import Ask, check_unknown
 from llmstream.http.ignored import note_ignored
 from llmstream.http.parts import (
     Message,
@@ -24,6 +25,7 @@ from llmstream.http.parts import (
     result_of,
     text_part,
     tool_of,
+    unreadable_part,
 )
 from llmstream.settings import Thinking
 
@@ -121,8 +123,7 @@ def _part(block: Any) -> Message | None:
             return text_part(text)
         case {"type": "tool_reference" | "cache_edits"}:
             return None
-    kind = str(block.get("type") if isinstance(block, Mapping) else block)
-    raise refuse(f"A content block of the type {kind[:40]!r}", "can't be read here; text and images can")
+    raise unreadable_part(block)
 
 
 class Prompt(BaseModel):
@@ -165,7 +166,7 @@ class Prompt(BaseModel):
             found = [tool for tool in found if tool.name == choice.name]
         must_call = choice is not None and choice.type in ("any", "tool")
         if must_call and not found:
-            raise refuse("tool_choice", "demands a call of a tool that the request does not have")
+            raise InvalidRequest("tool_choice demands a call of a tool that the request does not have.")
         return [tool_of(tool.name, tool.description, tool.input_schema) for tool in found], must_call
 
 
@@ -225,4 +226,4 @@ class MessagesRequest(Prompt):
                 return None
             case {"type": "json_schema", "schema": dict(schema)}:
                 return schema
-        raise refuse("output_config.format", "takes the type json_schema with its schema")
+        raise InvalidRequest("output_config.format takes the type json_schema with its schema.")

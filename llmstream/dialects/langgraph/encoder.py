@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from llmstream.dialects.langgraph.frames import Frames, error_frame
+from llmstream.dialects.langgraph.frames import ALL, Frames, Wanted, error_frame
 from llmstream.dialects.langgraph.messages import Transcript, usage_of
 from llmstream.dialects.langgraph.open_message import OpenMessage
-from llmstream.dialects.langgraph.wanted import ALL, Wanted
 from llmstream.events import (
     Cancelled,
     Data,

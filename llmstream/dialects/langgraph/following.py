@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmstream.dialects.langgraph.encoder import RunEncoder
-from llmstream.dialects.langgraph.frames import error_frame
+from llmstream.dialects.langgraph.frames import Wanted, error_frame
 from llmstream.dialects.langgraph.thread import Threads
-from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.errors import RunNotFound
 from llmstream.events import Event, is_terminal
 from llmstream.http.encoder import HEARTBEAT

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
-from llmstream.dialects.langgraph.wanted import Wanted
+from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest
 from llmstream.http.ask import Ask, check_unknown
 from llmstream.http.parts import (
@@ -24,6 +24,7 @@ from llmstream.http.parts import (
     last_user,
     result_of,
     text_part,
+    unreadable_part,
 )
 from llmstream.settings import Thinking
 
@@ -205,11 +206,9 @@ def _read(message: Mapping[str, Any], *, is_current: bool) -> Message:
         ]
         return answer_of("".join(texts), calls)
     content = content_of(parts, _part, is_current=is_current)
-    return (
-        result_of(message.get("tool_call_id"), content)
-        if kind == "tool"
-        else {"role": _ROLES[kind], "content": content}
-    )
+    if kind == "tool":
+        return result_of(message.get("tool_call_id"), content)
+    return {"role": _ROLES[kind], "content": content}
 
 
 def _part(part: Any) -> Message | None:
@@ -230,5 +229,4 @@ def _part(part: Any) -> Message | None:
             return file_part(url, str(more.get("mime_type") or ""))
         case {"type": "reasoning" | "non_standard"}:
             return None
-    kind = str(part.get("type") if isinstance(part, Mapping) else part)
-    raise InvalidRequest(f"A content block of the type {kind[:40]!r} can't be read here; text and images can.")
+    raise unreadable_part(part)

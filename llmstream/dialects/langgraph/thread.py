@@ -16,8 +16,8 @@ import msgspec
 
 from llmstream.core.thread_state import remembers_conversations, thread_state
 from llmstream.dialects.langgraph.encoder import RunEncoder
+from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.dialects.langgraph.request import InputRespond, RunStart
-from llmstream.dialects.langgraph.wanted import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest, RunNotFound
 from llmstream.events import Event, Interrupt, Interrupted, is_terminal, json_value
 from llmstream.http.ask import Ask

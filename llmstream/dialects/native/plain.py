@@ -22,7 +22,7 @@ from llmstream.events import (
     Terminal,
     Token,
 )
-from llmstream.http.encoder import HEARTBEAT, RETRY, STOPPED, cannot_continue
+from llmstream.http.encoder import HEARTBEAT, RETRY, cannot_continue, why_incomplete
 from llmstream.view.answer import OneText
 
 
@@ -83,8 +83,7 @@ class PlainEncoder:
         if isinstance(event, Finished | Interrupted):
             # An empty `data` line, or a browser would not dispatch the event at all.
             return sse.encode("", event="done", id=self._id(seq))
-        message = event.message if isinstance(event, Failed) else STOPPED[event.by]
-        return sse.encode(message, event="FatalError", id=self._id(seq))
+        return sse.encode(why_incomplete(event), event="FatalError", id=self._id(seq))
 
     def _id(self, seq: int) -> str:
         return f"{self._run_id}-{seq}"

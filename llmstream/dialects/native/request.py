@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmstream.errors import InvalidRequest
 from llmstream.http.ask import Ask
-from llmstream.http.parts import Message
+from llmstream.http.parts import Message, unreadable_part
 from llmstream.settings import Thinking
 
 
@@ -34,9 +34,7 @@ class MessageRequest(BaseModel):
             match part:
                 case {"type": "text", "text": str()} | {"type": "image_url", "image_url": str() | {"url": str()}}:
                     continue
-            raise InvalidRequest(
-                f"A part of the type {str(part.get('type'))[:40]!r} can't be read; text and images can."
-            )
+            raise unreadable_part(part)
         return {"role": self.role, "content": self.content}
 
 

@@ -23,7 +23,7 @@ from llmstream.events import (
     ToolCall,
     Usage,
 )
-from llmstream.http.encoder import HEARTBEAT, STOPPED, cannot_continue, dumps
+from llmstream.http.encoder import HEARTBEAT, cannot_continue, dumps, why_incomplete
 from llmstream.view.answer import AnswerText, OneText, whole_text
 from llmstream.view.client_calls import ClientCalls
 from llmstream.view.interrupts import ASK_ELSEWHERE
@@ -92,7 +92,8 @@ class OpenAIEncoder:
         if isinstance(event, Finished):
             return said + self._finish(event)
         if isinstance(event, Failed | Cancelled):
-            return f"data: {dumps(error_body(*failure_of(event)))}\n\n{DONE}"
+            code, status = (event.code, 500) if isinstance(event, Failed) else ("cancelled", 409)
+            return f"data: {dumps(error_body(why_incomplete(event), code, status))}\n\n{DONE}"
         return ""
 
     def _finish(self, event: Finished) -> str:
@@ -169,22 +170,10 @@ def usage_body(usage: Usage) -> dict[str, int]:
     return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
 
 
-def failure_of(event: Failed | Cancelled) -> tuple[str, str, int]:
-    """Message, code and a status of an answer that is not complete."""
-    if isinstance(event, Failed):
-        return event.message, event.code, 500
-    return STOPPED[event.by], "cancelled", 409
-
-
 def error_body(message: str, code: str, status: int) -> dict[str, Any]:
     """The body of an error as both official clients read it."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
-
-
-def models_body(names: Sequence[str]) -> dict[str, Any]:
-    """The list of `GET /v1/models`."""
-    return {"object": "list", "data": [model_body(name) for name in names]}
 
 
 def model_body(name: str) -> dict[str, Any]:

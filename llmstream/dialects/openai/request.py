@@ -11,7 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from llmstream.dialects.openai.tools import Call, CalledFunction, Tool, chosen_tools
-from llmstream.http.ask import Ask, check_unknown, refuse
+from llmstream.errors import InvalidRequest
+from llmstream.http.ask import Ask, check_unknown
 from llmstream.http.parts import (
     Message,
     answer_of,
@@ -22,6 +23,7 @@ from llmstream.http.parts import (
     last_user,
     result_of,
     text_part,
+    unreadable_part,
 )
 from llmstream.settings import Thinking
 
@@ -117,9 +119,7 @@ def _part(part: Message) -> Message | None:
             return image_part(url)
         case {"type": "file", "file": {"file_data": str(url), **more}}:
             return file_part(url, name=str(more.get("filename") or ""))
-    raise refuse(
-        f"A content part of the type {str(part.get('type'))[:40]!r}", "can't be read here; text and images can"
-    )
+    raise unreadable_part(part)
 
 
 def thinking_of(effort: str | None) -> Thinking | None:
@@ -127,7 +127,7 @@ def thinking_of(effort: str | None) -> Thinking | None:
     if effort is None:
         return None
     if effort not in _EFFORTS:
-        raise refuse("The effort of reasoning", f"is one of {', '.join(_EFFORTS)}")
+        raise InvalidRequest(f"The effort of reasoning is one of {', '.join(_EFFORTS)}.")
     return _EFFORTS[effort]
 
 
@@ -222,7 +222,7 @@ def format_of(asked: Mapping[str, Any] | None, name: str) -> str | dict[str, Any
             return "json"
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
-    raise refuse(name, "takes the types text, json_object and json_schema with its schema")
+    raise InvalidRequest(f"{name} takes the types text, json_object and json_schema with its schema.")
 
 
 def check_absent(body: BaseModel, fields: Mapping[str, Sequence[Any]]) -> None:
@@ -230,4 +230,4 @@ def check_absent(body: BaseModel, fields: Mapping[str, Sequence[Any]]) -> None:
     for name, harmless in fields.items():
         value = getattr(body, name)
         if value is not None and value not in harmless:
-            raise refuse(f"The parameter {name!r}", "is not supported here")
+            raise InvalidRequest(f"The parameter {name!r} is not supported here.")

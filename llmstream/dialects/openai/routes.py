@@ -8,7 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_body, model_body, models_body
+from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_body, model_body
 from llmstream.dialects.openai.request import CompletionRequest
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, NotFound
 from llmstream.http import schemas
@@ -69,9 +69,8 @@ class _OpenAI:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
-        ask = body.ask()
         run = await self._service.start(
-            ask,
+            body.ask(),
             caller=request.scope[CALLER],
             request=request,
             key=key,
@@ -87,7 +86,7 @@ class _OpenAI:
 
     async def models(self) -> dict[str, Any]:
         """The models a client may ask for."""
-        return models_body(await self._service.models())
+        return {"object": "list", "data": [model_body(name) for name in await self._service.models()]}
 
     async def model(self, model: str) -> dict[str, Any]:
         """One model."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from llmstream.http.ask import refuse
+from llmstream.errors import InvalidRequest
 from llmstream.http.parts import Message, tool_of
 
 
@@ -57,10 +57,10 @@ def chosen_tools(tools: Sequence[Tool], choice: str | dict[str, Any] | None) -> 
         case {"allowed_tools": {"mode": "auto" | "required" as mode, "tools": list(allowed)}}:
             names, must_call = {_name(tool) for tool in allowed}, mode == "required"
         case _:
-            raise refuse("tool_choice", "is 'auto', 'none', 'required', or names a function")
+            raise InvalidRequest("tool_choice is 'auto', 'none', 'required', or names a function.")
     found = [tool.function for tool in tools if tool.function.name in names]
     if must_call and not found:
-        raise refuse("tool_choice", "demands a call of a tool that the request does not have")
+        raise InvalidRequest("tool_choice demands a call of a tool that the request does not have.")
     return [tool_of(each.name, each.description, each.parameters) for each in found], must_call
 
 
@@ -68,4 +68,4 @@ def _name(tool: object) -> str:
     match tool:
         case {"function": {"name": str(name)}}:
             return name
-    raise refuse("tool_choice", "names the allowed tools as functions")
+    raise InvalidRequest("tool_choice names the allowed tools as functions.")

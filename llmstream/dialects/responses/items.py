@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from llmstream.http.ask import refuse
+from llmstream.errors import InvalidRequest
 from llmstream.http.parts import (
     Message,
     answer_of,
@@ -20,6 +20,7 @@ from llmstream.http.parts import (
     parts_of,
     result_of,
     text_part,
+    unreadable_part,
 )
 
 Item = Mapping[str, Any]
@@ -87,7 +88,8 @@ def _message(item: Item, *, is_current: bool) -> list[Message]:
         case {"role": str(role)} if role in _ROLES and item.get("type") in (None, "message"):
             return [{"role": _ROLES[role], "content": _content(item.get("content"), is_current=is_current)}]
     if is_current:
-        raise refuse(f"An input item of the type {_name(item)!r}", "can't be read here; messages and calls can")
+        kind = str(item.get("type") or item.get("role"))
+        raise InvalidRequest(f"An input item of the type {kind[:40]!r} can't be read here; messages and calls can.")
     return []
 
 
@@ -106,14 +108,10 @@ def _part(part: Any) -> Message:
             return image_part(url)
         case {"type": "input_file", "file_data": str(url)}:
             return file_part(url, name=str(part.get("filename") or ""))
-    raise refuse(f"A content part of the type {_name(part)!r}", "can't be read here; text and images as data can")
+    raise unreadable_part(part)
 
 
 def _thoughts(item: Item) -> list[str]:
     parts = item.get("content") or item.get("summary")
     found = [part.get("text") for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
     return [text for text in found if isinstance(text, str)]
-
-
-def _name(part: object) -> str:
-    return str((part.get("type") or part.get("role")) if isinstance(part, Mapping) else part)[:40]

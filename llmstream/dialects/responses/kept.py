@@ -13,7 +13,6 @@ from llmstream.dialects.responses.items import Item
 from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.errors import InvalidRequest, RunNotFound
 from llmstream.events import Event, Reasoning, Token, Withdrawn
-from llmstream.http.ask import refuse
 from llmstream.http.service import Service
 from llmstream.runs.run import Run
 
@@ -82,7 +81,9 @@ class KeptResponses:
             if name not in found and (match := _ITEM.fullmatch(name)):
                 found |= await self._items_of(f"resp_{match[1]}", caller)
             if name not in found:
-                raise refuse(f"The item {name[:80]!r}", "is not here, or no more; send items whole (`store: false`)")
+                raise InvalidRequest(
+                    f"The item {name[:80]!r} is not here, or no more; send items whole (`store: false`)."
+                )
         return found
 
     async def _items_of(self, id: str, caller: str) -> dict[str, Item]:

@@ -15,7 +15,8 @@ from llmstream.dialects.openai.tools import Function, chosen_tools
 from llmstream.dialects.openai.tools import Tool as FunctionTool
 from llmstream.dialects.responses.items import REFERENCE, Item, messages_of
 from llmstream.dialects.responses.resource import RepeatedFields
-from llmstream.http.ask import Ask, check_unknown, refuse
+from llmstream.errors import InvalidRequest
+from llmstream.http.ask import Ask, check_unknown
 from llmstream.http.ignored import note_ignored
 from llmstream.http.parts import Message
 
@@ -41,7 +42,10 @@ _ADVICE: dict[str, tuple[Any, ...]] = {
 
 # Asked for in vain: (field, what may stand there all the same).
 _NOT_HERE: dict[str, tuple[Any, ...]] = {"prompt": (), "top_logprobs": (0,)}
-_NO_CONVERSATION = "is not kept here; send the whole conversation as `input`, with `store: false` in the AI SDK"
+_NO_CONVERSATION = (
+    "The parameter 'conversation' is not kept here; send the whole conversation as `input`, with `store: false` in the "
+    "AI SDK."
+)
 
 
 class Tool(BaseModel):
@@ -147,7 +151,7 @@ class ResponseRequest(BaseModel):
     def _check(self) -> None:
         check_absent(self, _NOT_HERE)
         if self.conversation is not None:
-            raise refuse("The parameter 'conversation'", _NO_CONVERSATION)
+            raise InvalidRequest(_NO_CONVERSATION)
         note_ignored(name for name in _ADVICE if getattr(self, name) not in (None, [], {}, *_ADVICE[name]))
         if self.text is not None and self.text.verbosity not in (None, "medium"):
             note_ignored(["verbosity"])
@@ -157,7 +161,7 @@ class ResponseRequest(BaseModel):
         if self.previous_response_id is None:
             return [*([{"role": "system", "content": self.instructions}] if self.instructions else ()), *said]
         if len(said) != 1:
-            raise refuse("With previous_response_id, the input", "is one message: the thread has those before it")
+            raise InvalidRequest("With previous_response_id, the input is one message: the thread has those before it.")
         note_ignored(["instructions"] if self.instructions else ())  # the thread began with some
         return said
 

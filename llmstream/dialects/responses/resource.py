@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from llmstream.events import Cancelled, Failed, Finished, Interrupted, Started, Terminal, Usage
-from llmstream.http.encoder import STOPPED
+from llmstream.http.encoder import why_incomplete
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -49,7 +49,7 @@ def resource(
     created, total_s = started.created_at, end.timings.total_s if isinstance(end, Finished | Interrupted) else None
     reason = _INCOMPLETE.get(end.reason) if isinstance(end, Finished) else None
     return {
-        "id": response_id(run_id),
+        "id": f"resp_{run_id}",
         "object": "response",
         "created_at": int(created),
         "completed_at": int(created + (total_s or 0)) if done and reason is None else None,
@@ -62,11 +62,6 @@ def resource(
         **{field: getattr(said, field) for field in said.__struct_fields__},
         **_UNSAID,
     }
-
-
-def response_id(run_id: str) -> str:
-    """The id of a run as a response."""
-    return f"resp_{run_id}"
 
 
 def status_of(end: Terminal | None) -> str:
@@ -84,9 +79,7 @@ def status_of(end: Terminal | None) -> str:
 
 
 def _error(end: Failed | Cancelled) -> dict[str, str]:
-    if isinstance(end, Failed):
-        return {"code": end.code, "message": end.message}
-    return {"code": "cancelled", "message": STOPPED[end.by]}
+    return {"code": end.code if isinstance(end, Failed) else "cancelled", "message": why_incomplete(end)}
 
 
 def _usage(usage: Usage) -> dict[str, Any]:

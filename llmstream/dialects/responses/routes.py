@@ -14,7 +14,6 @@ from llmstream.dialects.responses.kept import KeptResponses, Note, whole
 from llmstream.dialects.responses.request import ResponseRequest
 from llmstream.errors import InvalidRequest
 from llmstream.http import schemas
-from llmstream.http.ask import refuse
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
@@ -110,10 +109,10 @@ class _Responses:
         if self._service.keeps_threads:
             return uuid.uuid4().hex if before is None else await self._kept.thread(before, caller)
         if before is not None:
-            raise refuse(
-                "previous_response_id", "needs a chain that keeps threads, and this one does not: send the whole "
-                "conversation as `input`"
-            )  # fmt: skip
+            raise InvalidRequest(
+                "previous_response_id needs a chain that keeps threads, and this one does not: send the whole "
+                "conversation as `input`."
+            )
         return None
 
     async def _now(self, run: Run, note: Note) -> Response:

@@ -88,7 +88,7 @@ class Host:
         self._cool_at = time.monotonic() + cooling_s
 
     def state(self) -> HostState:
-        """Returns what there is to show of it."""
+        """The host as it is shown."""
         trouble = self._trouble if time.monotonic() < self._cool_at else ""
         if self.away is not None:
             trouble = self.away.message

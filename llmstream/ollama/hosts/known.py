@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from llmstream.concurrency import Newest
 from llmstream.errors import LlmstreamError, ModelNotFound
 from llmstream.ollama.endpoint import unreachable
 from llmstream.ollama.hosts.host import Host
@@ -29,7 +30,7 @@ class Known:
     def __init__(self, hosts: Sequence[Host]) -> None:
         self.hosts = tuple(hosts)
         self._pins = _pins(hosts)
-        self._last: dict[int, Host] = {}  # from a conversation to who served it
+        self._last: Newest[int, Host] = Newest(_CONVERSATIONS)  # from a conversation to who served it
         self._looked_at = -float("inf")
         self._looking: set[asyncio.Future[None]] = set()
 
@@ -45,10 +46,7 @@ class Known:
 
     def remember(self, conversation: int, host: Host) -> None:
         """Notes who serves a conversation; the oldest ones are forgotten."""
-        self._last.pop(conversation, None)
         self._last[conversation] = host
-        while len(self._last) > _CONVERSATIONS:
-            self._last.pop(next(iter(self._last)), None)
 
     async def having(self, model: str) -> tuple[str, list[Host]]:
         """The model's own name, and the hosts that have it; raises `ModelNotFound`, or that nobody can be reached."""
