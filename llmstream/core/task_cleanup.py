@@ -14,7 +14,7 @@ from typing import Any
 
 # A generator that is freed is closed by the event loop; one in a reference cycle waits for the garbage collector. It is
 # through what is young in no time; all of it stops the process for a tenth of a second, so once for all runs together.
-_COLLECT_YOUNG_AFTER_S, _COLLECT_ALL_AFTER_S = 0.05, 0.5
+_COLLECT_YOUNG_AFTER_S, _COLLECT_ALL_AFTER_S = 0.05, 0.15
 _all_collected_at = 0.0
 
 
