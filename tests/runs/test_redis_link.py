@@ -101,7 +101,7 @@ async def test_an_ended_run_is_repaired_after_a_short_cut(server: RedisServer, p
     await owner.create(new())
     owner.append("r", tokens(1, 10))
     await owner.stored()
-    keys = ("llmstream:1:{r}", "llmstream:1:{r}:e")
+    keys = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
     before = [server.client.dump(key) for key in keys]
     owner.append("r", [*tokens(11, 20), END])
     await owner.close("r")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -13,17 +12,30 @@ from typing import Any
 import pytest
 import redis
 
-from llmstream.errors import RunNotFound, StoreUnavailable
+from llmstream.errors import RunNotFound
 from llmstream.events import Failed
 from llmstream.runs.log import PositionLost
 from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.redis.scripts import LOOK
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
+from tests.support.redis_runs import (
+    END,
+    LEASE_S,
+    MakeLog,
+    child,
+    collect,
+    follow,
+    is_refused,
+    is_whole,
+    new,
+    says,
+    tokens,
+    until,
+)
 from tests.support.redis_way import Way
 
 MIRRORS = int(os.environ.get("LLMSTREAM_TEST_MIRRORS", "200"))
-KEYS = ("llmstream:1:{r}", "llmstream:1:{r}:e")
+KEYS = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
 
 
 async def goes_on(owner: RedisLog, number: int) -> None:
@@ -33,23 +45,6 @@ async def goes_on(owner: RedisLog, number: int) -> None:
     batch = await asyncio.wait_for(anext(behind), 1)
     assert tokens(number + 1, number + 10) == list(batch.events)
     behind.close()
-
-
-async def is_refused(owner: RedisLog) -> None:
-    """Wait until new runs are refused."""
-    numbers = itertools.count()
-
-    async def refused() -> bool:
-        run_id = f"other{next(numbers)}"
-        try:
-            await owner.create(new(run_id))
-        except StoreUnavailable:
-            return True
-        owner.append(run_id, [END])
-        await owner.close(run_id)
-        return False
-
-    await until(refused)
 
 
 def _busy(server: RedisServer) -> Callable[[], object]:

@@ -15,7 +15,6 @@ from redis.exceptions import (
     BusyLoadingError,
     NoScriptError,
     OutOfMemoryError,
-    ReadOnlyError,
     RedisError,
     ResponseError,
 )
@@ -23,6 +22,7 @@ from redis.exceptions import ConnectionError as Cut
 
 from llmstream.errors import StoreFull, StoreUnavailable
 from llmstream.runs.redis.address import connections_to, shown
+from llmstream.runs.redis.cluster import ELSEWHERE, ClusterConnections
 from llmstream.runs.redis.scripts import SCRIPTS, Script
 
 logger = logging.getLogger("llmstream")
@@ -37,7 +37,7 @@ Command = tuple[Any, ...]
 
 
 class Link:
-    """The connections to the server at `url` and the commands over them; lives in one event loop.
+    """The connections to the server at `url` that has `key`, and the commands over them; lives in one event loop.
 
     up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
     whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
@@ -45,7 +45,7 @@ class Link:
     after connections were cut, perhaps as another server that lacks something.
     """
 
-    def __init__(self, url: str, *, name: str, timeout_s: float) -> None:
+    def __init__(self, url: str, *, key: str, name: str, timeout_s: float) -> None:
         self.address = shown(url)
         self.up = True
         self.up_since = 0.0
@@ -56,7 +56,8 @@ class Link:
         self.on_up: list[Callable[[], None]] = []
         self.on_cut: Callable[[], None] = lambda: None
         self.timeout_s = timeout_s
-        self._connections = connections_to(url, name=name, timeout_s=timeout_s)
+        self._connections = connections_to(url, key=key, name=name, timeout_s=timeout_s)
+        self.is_cluster = isinstance(self._connections, ClusterConnections)
         self._idle: list[Any] = []
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._back = asyncio.Event()
@@ -165,7 +166,7 @@ class Link:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        if any(isinstance(answer, ReadOnlyError) for answer in answers) or self._closed:
+        if any(isinstance(answer, ELSEWHERE) for answer in answers) or self._closed:
             await connection.disconnect(nowait=True)  # no longer the master: ask for its address again
         else:
             self._idle.append(connection)

@@ -107,6 +107,7 @@ class Nodes:
         before, self._beat_at = self._beat_at, self._loop.time()
         if not self._heard:
             self.probe_failures += 1
+        if not self._heard or self._subscription.is_left_behind:
             await self._subscription.drop()
         self._heard = not self._subscription.connected  # then there is nothing to be deaf
         others = sorted(self._others())

@@ -33,6 +33,11 @@ class Subscription:
         """True if there is a connection over which messages come."""
         return self._connection is not None
 
+    @property
+    def is_left_behind(self) -> bool:
+        """True if it listens at a node of a cluster that others ask no more."""
+        return getattr(self._connection, "is_left_behind", False)
+
     async def listen(self) -> None:
         """Hears messages, as long as the process lives."""
         while True:
