@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from llmstream.errors import SettingsError
 from llmstream.runs.redis.log import RedisLog
 from llmstream.settings import Settings
 from tests.support.ports import free_port
@@ -139,14 +138,3 @@ async def test_nodes_that_are_gone(redis_cluster: RedisCluster, process: MakeLog
     assert await begins(log)
     await asyncio.to_thread(seed.start)
     await asyncio.to_thread(redis_cluster.wait_until_whole)
-
-
-@pytest.mark.parametrize("scheme", ["redis", "valkey"])
-async def test_an_address_of_one_node_alone_is_refused(redis_cluster: RedisCluster, scheme: str) -> None:
-    """Whichever node that is, at the start or, where nobody starts a log, before the first run."""
-    for server in redis_cluster.servers[::3]:
-        log = RedisLog(Settings(redis_url=f"{scheme}://127.0.0.1:{server.port}"))
-        for begin in (log.start, lambda log=log: log.create(new())):
-            with pytest.raises(SettingsError, match=r"is a node of a Redis Cluster.* redis\+cluster://"):
-                await begin()
-        await log.aclose()
