@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -46,12 +46,7 @@ class RedisCluster:
         replicating = "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"
         options = "cluster-enabled yes", "cluster-node-timeout 1000", *replicating
         self.servers = [RedisServer(folder, *options, f"cluster-port {bus}") for bus in self._buses]
-        self.url = self.url_of(self.servers)
-
-    @staticmethod
-    def url_of(seeds: Iterable[RedisServer]) -> str:
-        """The address of a cluster, by some of its nodes."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{seed.port}" for seed in seeds)
+        self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack, ThreadPoolExecutor() as pool:
@@ -72,9 +67,7 @@ class RedisCluster:
         for number, master in enumerate(masters):
             bounds = (_SLOTS * number // _MASTERS, _SLOTS * (number + 1) // _MASTERS - 1)
             master.client.execute_command("CLUSTER", "ADDSLOTSRANGE", *bounds)
-        wait_until(
-            lambda: all(int(_info(server)["cluster_known_nodes"]) == len(self.servers) for server in self.servers)
-        )
+        wait_until(lambda: all(map(self._knows_all, self.servers)))
         for master, replica in zip(masters, self.servers[_MASTERS:], strict=True):
             replica.client.execute_command("CLUSTER", "REPLICATE", self.id_of(master))
         self.wait_until_whole()
@@ -83,14 +76,24 @@ class RedisCluster:
         """The name that the others know a server by."""
         return str(server.client.execute_command("CLUSTER", "MYID").decode())
 
+    def mend(self) -> None:
+        """Start those again that were killed; return when all is as it should be."""
+        for server in self.servers:
+            if not server.is_there:
+                server.start()
+        self.wait_until_whole()
+
     def wait_until_whole(self) -> None:
         """Return when each master has its replica, and all have the same view of who has which slots."""
         wait_until(self._is_whole)
 
+    def _knows_all(self, server: RedisServer) -> bool:
+        return int(_info(server)["cluster_known_nodes"]) == len(self.servers)
+
     def _is_whole(self) -> bool:
         views = list[Any]()
         for server in self.servers:
-            if int(_info(server)["cluster_known_nodes"]) != len(self.servers) or _info(server)["cluster_state"] != "ok":
+            if not self._knows_all(server) or _info(server)["cluster_state"] != "ok":
                 return False
             views.append([(first, last, master, len(replicas)) for first, last, master, *replicas in _slots(server)])
         is_up = [each.client.info("replication").get("master_link_status", "up") == "up" for each in self.servers]
@@ -105,17 +108,17 @@ class RedisCluster:
         master, replica = (by_port[port] for port in ports)
         return master, replica
 
-    def move(self, key: str) -> Iterator[int]:
-        """Give the slot of a key to another master, some keys at a time; yields how many are moved so far."""
+    def move(self, key: str) -> Iterator[None]:
+        """Give the slot of a key to another master; yields when half of its keys are there."""
         source, slot = self.of(key)[0], key_slot(key.encode())
         masters = {port for _, _, port, *_ in _slots(source)}
         target = next(each for each in self.servers if each.port in masters and each is not source)
         target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", self.id_of(source))
         source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", self.id_of(target))
-        moved = 0
-        while keys := source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 10):
+        half = source.client.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot) // 2
+        for count in (half, 10 * half):
+            keys = source.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
             source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys)
-            moved += len(keys)
-            yield moved
+            yield
         for server in (target, source):
             server.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", self.id_of(target))
