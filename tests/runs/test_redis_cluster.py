@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from llmstream.runs.redis.log import RedisLog
+from llmstream.runs.redis.report import store_report
 from llmstream.settings import Settings
 from tests.support.ports import free_port
 from tests.support.redis_cluster import RedisCluster
@@ -85,8 +86,11 @@ async def under_way(process: MakeLog) -> AsyncGenerator[RedisLog]:
     assert [0] * 4 == [log.figures()["runs_lost_total"] for log in (*owners, other, late)]
 
 
-async def test_a_run_of_several_processes(process: MakeLog) -> None:
-    """Begun in one, followed in another, stopped from a third; a key begins it once, a chat leads to it."""
+async def test_a_run_of_several_processes(redis_cluster: RedisCluster, process: MakeLog, prefix: str) -> None:
+    """Begun in one, followed in another, stopped from a third; a key begins it once, a chat leads to it.
+
+    Whoever asks for a report is told of all three.
+    """
     owner, other, third = process(), process(), process()
     asked_by = asyncio.Queue[str]()
     run = new(caller="ann", key="k", fingerprint="f", on_cancel=asked_by.put_nowait)
@@ -101,6 +105,12 @@ async def test_a_run_of_several_processes(process: MakeLog) -> None:
     owner.append("r", [END])
     await owner.close("r")
     assert [*tokens(1, 3), END] == await asyncio.wait_for(elsewhere, 20)
+
+    async def are_listed() -> bool:
+        settings = Settings(redis_url=redis_cluster.url, redis_prefix=prefix)
+        return "shared by 3 processes" in await store_report(settings)
+
+    await until(are_listed)
 
 
 async def test_a_master_that_hands_over(redis_cluster: RedisCluster, process: MakeLog, key: str) -> None:

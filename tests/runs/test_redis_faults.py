@@ -323,7 +323,7 @@ async def test_an_old_copy_of_a_run_is_ended_by_its_owner(server: RedisServer, p
     await owner.stored()
     keys = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
     for key in keys:
-        server.client.restore(key.replace("{r}", "{old}"), 600_000, server.client.dump(key))
+        server.client.restore(key.replace(":r:r", ":r:old"), 600_000, server.client.dump(key))
     server.client.hset("{llmstream}:1:r:old", "r", followed)
     assert 5 == is_whole(await asyncio.wait_for(collect(other, id="old"), 20 * LEASE_S))
 

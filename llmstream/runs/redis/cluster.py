@@ -102,4 +102,4 @@ class _MasterConnection(Connection):
 
 
 class _TlsMasterConnection(_MasterConnection, SSLConnection):
-    """The same with TLS."""
+    """One with TLS."""
