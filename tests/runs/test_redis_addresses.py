@@ -73,7 +73,7 @@ async def test_a_store_with_tls(tmp_path: Path, process: MakeLog, scheme: str) -
         trusting = {"redis_url": f"{scheme}://{address}", "store_timeout_s": 10}
         await works(process(**trusting), process(**trusting))
         with pytest.raises(SettingsError, match="can't be used"):
-            await process(redis_url=trusting["redis_url"].partition("?")[0]).start()
+            await process(redis_url=f"{scheme}://{address.partition('?')[0]}").start()
 
 
 async def test_a_cluster_with_tls_and_few_rights(tmp_path: Path, process: MakeLog) -> None:

@@ -117,16 +117,18 @@ async def test_a_master_that_hands_over(redis_cluster: RedisCluster, process: Ma
     """It becomes a replica, and its replica the master: everybody goes there, also those who listen."""
     before, after = await asyncio.to_thread(redis_cluster.of, key)
     async with under_way(process) as owner:
-        after.client.execute_command("CLUSTER", "FAILOVER")
-        await asyncio.to_thread(redis_cluster.wait_until_whole)
-        assert (after, before) == redis_cluster.of(key)
-        listening = f"{key}:1:n:{owner.node}"
 
         async def listens_there() -> bool:
-            return bool(after.client.pubsub_numsub(listening)[0][1])
+            found = [each.client.pubsub_numsub(f"{key}:1:n:{owner.node}")[0][1] for each in (before, after)]
+            return [0, 1] == found
 
+        assert not await listens_there()
+        after.client.execute_command("CLUSTER", "FAILOVER")
         await until(listens_there)
-        assert 0 == before.client.pubsub_numsub(listening)[0][1]
+        await asyncio.to_thread(redis_cluster.wait_until_whole)
+        assert (after, before) == redis_cluster.of(key)
+        figures = owner.figures
+    assert 0 == figures()["store_probe_failures_total"]
 
 
 async def test_a_master_that_is_killed(redis_cluster: RedisCluster, process: MakeLog, key: str) -> None:

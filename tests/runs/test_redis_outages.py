@@ -257,7 +257,10 @@ async def test_a_dead_owner_is_told_of_once_there_is_room(server: RedisServer, p
 
 
 async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, process: MakeLog) -> None:
-    """Nothing comes any more where news should come, and no error either: it is found out, and nothing is missing."""
+    """Nothing comes any more where news should come, and no error either: it is found out, and nothing is missing.
+
+    The next connection is a good one, and is kept.
+    """
     owner = process()
     await owner.create(new())
     owner.append("r", tokens(1, 10))
@@ -273,7 +276,16 @@ async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, pr
         async def is_found_out() -> bool:
             return other.figures()["store_probe_failures_total"] > 0
 
+        def probes() -> int:
+            return int(server.client.info("commandstats")["cmdstat_publish"]["calls"])
+
+        async def is_probed_again() -> bool:
+            return probes() >= before + 6  # by two processes
+
         await until(is_found_out)
+        before = probes()
+        await until(is_probed_again)
+        assert 1 == other.figures()["store_probe_failures_total"]
         await other.aclose()
 
 

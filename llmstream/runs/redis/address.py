@@ -1,4 +1,4 @@
-"""The address of a Redis server, and the connections that lead there."""
+"""The address of a Redis server, what may be told of it, and the connections that lead there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, AuthenticationError, BusyLoadingError, ResponseError
 
 from llmstream.errors import SettingsError
 from llmstream.runs.redis.cluster import Address, ClusterConnections
@@ -29,6 +30,17 @@ def shown(url: str) -> str:
     if not address or "@" in options:  # nobody can tell where the password ends
         return scheme if rest else "redis"
     return f"{scheme}://{address.rpartition('@')[2]}"
+
+
+def reason(error: BaseException) -> str:
+    """The reason why the store can't be used, in a few words: no address, user or password."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, AskError):
+        return "another node of the cluster has its names now, or soon"
+    if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
+        return str(error)[:200]
+    return f"{type(error).__name__.removesuffix('Error').lower() or 'no'} error"
 
 
 def connections_to(url: str, *, key: str, name: str, timeout_s: float) -> Any:
@@ -100,7 +112,7 @@ def _by_sentinel(match: re.Match[str], options: dict[str, Any], *, tls: bool) ->
 
 def _read(login: str | None, query: dict[str, str]) -> dict[str, Any]:
     """The options in an address, as redis-py understands them."""
-    options: dict[str, Any] = parse_url(f"redis://h/?{urlencode(query)}")
+    options: dict[str, Any] = {**parse_url(f"redis://h/?{urlencode(query)}")}
     del options["host"]
     user, _, password = (login or "").partition(":")
     return options | {name: unquote(value) for name, value in (("username", user), ("password", password)) if value}

@@ -32,7 +32,6 @@ class ClusterConnections:
     """
 
     def __init__(self, seeds: Sequence[Address], *, key: str, tls: bool, options: dict[str, Any]) -> None:
-        self.master: Address | None = None
         self._seeds = seeds
         self._known: set[Address] = set()
         self._slot = key_slot(key.encode())
@@ -58,27 +57,26 @@ class ClusterConnections:
             except (RedisError, OSError) as error:
                 errors.append(error)
                 continue
-            self._known = {address for _, _, *addresses in ranges for address in addresses}
-            for first, last, master, *_ in ranges:
+            self._known = {address for _, _, addresses in ranges for address in addresses}
+            for first, last, (master, *_) in ranges:
                 if first <= self._slot <= last:
-                    self.master = master
-                    return self.master
+                    return master
             errors.append(ResponseError(f"no node of the cluster has slot {self._slot}, that of redis_prefix"))
         errors.sort(key=lambda error: isinstance(error, ResponseError | AuthenticationError))  # what is said, if any is
         raise errors[-1]
 
-    async def _ranges(self, host: str, port: int) -> list[tuple[Any, ...]]:
-        """The ranges of slots as a node knows them: first, last, the address of the master, those of its replicas."""
+    async def _ranges(self, host: str, port: int) -> list[tuple[int, int, list[Address]]]:
+        """The ranges of slots as a node knows them: first, last, the addresses of the master and of its replicas."""
         connection = self._to_node(host=host, port=port, **self._asking)
         try:
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("CLUSTER", "SLOTS", check_health=False)
             ranges = await connection.read_response()
         finally:
             await connection.disconnect(nowait=True)
         # A node that does not know its own name leaves that out.
         return [
-            (first, last, *(((name or b"").decode() or host, int(port)) for name, port, *_ in nodes))
+            (first, last, [((name or b"").decode() or host, int(port)) for name, port, *_ in nodes])
             for first, last, *nodes in ranges
         ]
 
@@ -90,15 +88,10 @@ class _MasterConnection(Connection):
         self._cluster = cluster
         super().__init__(**options)
 
-    @property
-    def is_left_behind(self) -> bool:
-        """True if the names went to another node since; this one still has its channels, but counts no listeners."""
-        return (self.host, self.port) != self._cluster.master
-
     async def connect(self) -> None:
         if not self.is_connected:
             self.host, self.port = await self._cluster.find()
-        await super().connect()
+        await super().connect()  # type: ignore[no-untyped-call]
 
 
 class _TlsMasterConnection(_MasterConnection, SSLConnection):

@@ -10,18 +10,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoScriptError,
-    OutOfMemoryError,
-    RedisError,
-    ResponseError,
-)
 from redis.exceptions import ConnectionError as Cut
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from llmstream.errors import StoreFull, StoreUnavailable
-from llmstream.runs.redis.address import connections_to, shown
+from llmstream.runs.redis.address import connections_to, reason, shown
 from llmstream.runs.redis.cluster import ELSEWHERE, ClusterConnections
 from llmstream.runs.redis.scripts import SCRIPTS, Script
 
@@ -238,12 +231,3 @@ class Link:
         if (sentinel := getattr(self._connections, "sentinel_manager", None)) is not None:
             for client in sentinel.sentinels:
                 await client.aclose()
-
-
-def reason(error: BaseException) -> str:
-    """The reason why the store can't be used, in a few words: no address, user or password."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
-        return str(error)[:200]
-    return f"{type(error).__name__.removesuffix('Error').lower() or 'no'} error"

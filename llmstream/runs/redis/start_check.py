@@ -16,7 +16,8 @@ from redis.exceptions import (
 )
 
 from llmstream.errors import SettingsError, StoreUnavailable
-from llmstream.runs.redis.connection import Link, reason
+from llmstream.runs.redis.address import reason
+from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
 from llmstream.runs.redis.scripts import SCRIPTS, WATCHED
 

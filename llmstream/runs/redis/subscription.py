@@ -33,11 +33,6 @@ class Subscription:
         """True if there is a connection over which messages come."""
         return self._connection is not None
 
-    @property
-    def is_left_behind(self) -> bool:
-        """True if it listens at a node of a cluster that others ask no more."""
-        return getattr(self._connection, "is_left_behind", False)
-
     async def listen(self) -> None:
         """Hears messages, as long as the process lives."""
         while True:
@@ -65,5 +60,6 @@ class Subscription:
 
     async def drop(self) -> None:
         """Drops a connection over which nothing comes, so that a new one is made."""
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
