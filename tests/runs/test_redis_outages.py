@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 from collections.abc import Callable
@@ -13,17 +12,30 @@ from typing import Any
 import pytest
 import redis
 
-from llmstream.errors import RunNotFound, StoreUnavailable
+from llmstream.errors import RunNotFound
 from llmstream.events import Failed
 from llmstream.runs.log import PositionLost
 from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.redis.scripts import LOOK
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, LEASE_S, MakeLog, child, collect, follow, is_whole, new, says, tokens, until
+from tests.support.redis_runs import (
+    END,
+    LEASE_S,
+    MakeLog,
+    child,
+    collect,
+    follow,
+    is_refused,
+    is_whole,
+    new,
+    says,
+    tokens,
+    until,
+)
 from tests.support.redis_way import Way
 
 MIRRORS = int(os.environ.get("LLMSTREAM_TEST_MIRRORS", "200"))
-KEYS = ("llmstream:1:{r}", "llmstream:1:{r}:e")
+KEYS = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
 
 
 async def goes_on(owner: RedisLog, number: int) -> None:
@@ -33,23 +45,6 @@ async def goes_on(owner: RedisLog, number: int) -> None:
     batch = await asyncio.wait_for(anext(behind), 1)
     assert tokens(number + 1, number + 10) == list(batch.events)
     behind.close()
-
-
-async def is_refused(owner: RedisLog) -> None:
-    """Wait until new runs are refused."""
-    numbers = itertools.count()
-
-    async def refused() -> bool:
-        run_id = f"other{next(numbers)}"
-        try:
-            await owner.create(new(run_id))
-        except StoreUnavailable:
-            return True
-        owner.append(run_id, [END])
-        await owner.close(run_id)
-        return False
-
-    await until(refused)
 
 
 def _busy(server: RedisServer) -> Callable[[], object]:
@@ -262,7 +257,10 @@ async def test_a_dead_owner_is_told_of_once_there_is_room(server: RedisServer, p
 
 
 async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, process: MakeLog) -> None:
-    """Nothing comes any more where news should come, and no error either: it is found out, and nothing is missing."""
+    """Nothing comes any more where news should come, and no error either: it is found out, and nothing is missing.
+
+    The next connection is a good one, and is kept.
+    """
     owner = process()
     await owner.create(new())
     owner.append("r", tokens(1, 10))
@@ -278,7 +276,16 @@ async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, pr
         async def is_found_out() -> bool:
             return other.figures()["store_probe_failures_total"] > 0
 
+        def probes() -> int:
+            return int(server.client.info("commandstats")["cmdstat_publish"]["calls"])
+
+        async def is_probed_again() -> bool:
+            return probes() >= before + 6  # by two processes
+
         await until(is_found_out)
+        before = probes()
+        await until(is_probed_again)
+        assert 1 == other.figures()["store_probe_failures_total"]
         await other.aclose()
 
 

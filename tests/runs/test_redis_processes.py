@@ -122,9 +122,9 @@ async def test_who_follows_no_more_is_told_no_more(server: RedisServer, process:
     async def is_left() -> bool:
         owner.append("r", tokens(1, 1))
         await owner.stored()
-        return bool(server.client.hget("llmstream:1:{r}", "r") == b"" == owner.writer.owned["r"].followers)
+        return bool(server.client.hget("{llmstream}:1:r:r", "r") == b"" == owner.writer.owned["r"].followers)
 
-    assert b"" != server.client.hget("llmstream:1:{r}", "r")
+    assert b"" != server.client.hget("{llmstream}:1:r:r", "r")
     await until(is_left)
 
 
@@ -143,7 +143,7 @@ async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, p
     late = other.follow("here", 29, idle_s=20)
     assert tokens(30, 30) == (await anext(late)).events
     late.close()
-    followed, here = (server.client.xlen(f"llmstream:1:{{{run}}}:e") for run in ("followed", "here"))
+    followed, here = (server.client.xlen(f"{{llmstream}}:1:r:{run}:e") for run in ("followed", "here"))
     assert here < followed <= 30
 
 

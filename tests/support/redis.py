@@ -73,6 +73,11 @@ class RedisServer:
                 assert self._process.poll() is None, (self._folder / "log").read_text()
                 time.sleep(0.02)
 
+    @property
+    def is_there(self) -> bool:
+        """True if it was started, and not killed since."""
+        return self._process is not None
+
     def kill(self) -> None:
         """Take it away without a word."""
         if self._process is not None:

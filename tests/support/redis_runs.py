@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from llmstream.errors import StoreUnavailable
 from llmstream.events import Event, Failed, Finished, Timings, Token, Usage
 from llmstream.runs.log import END_OF_LOST, NewRun
 from llmstream.runs.redis.log import RedisLog
@@ -64,6 +66,27 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
         while not await is_so():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.05)
+
+
+async def begins(log: RedisLog) -> bool:
+    """True if a new run begins, which ends at once; False where the store is away."""
+    run_id = secrets.token_hex(4)
+    try:
+        await log.create(new(run_id))
+    except StoreUnavailable:
+        return False
+    log.append(run_id, [END])
+    await log.close(run_id)
+    return True
+
+
+async def is_refused(log: RedisLog) -> None:
+    """Wait until new runs are refused."""
+
+    async def refused() -> bool:
+        return not await begins(log)
+
+    await until(refused)
 
 
 def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Forked:

@@ -60,5 +60,6 @@ class Subscription:
 
     async def drop(self) -> None:
         """Drops a connection over which nothing comes, so that a new one is made."""
-        if self._connection is not None:
-            await self._connection.disconnect(nowait=True)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
