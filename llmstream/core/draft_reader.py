@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -101,24 +102,42 @@ class DraftReader(Reader):
                     self.messages.withdraw(draft.message)
 
     def _settle(self, kept: KeptMessage) -> None:
-        if kept.id in self._settled:
-            message, text = self._settled[kept.id]
-            if text != kept.text:
-                self._settled[kept.id] = self._amend(message, text, kept), kept.text
+        message, text = self._settled.get(kept.id, (None, ""))
+        if message is not None and _same(text, kept.text):
             return
-        draft = self._drafts.get(kept.id) or self._by_text(kept.text)
+        draft = (self._drafts.get(kept.id) if message is None else None) or self._by_text(kept.text)
+        self._note_cut(kept.text)
         if draft is None:
-            message = self.messages.tell(kept.text, kept.name)
+            told = self._amend(message, text, kept) if message else self.messages.tell(kept.text, kept.name)
         else:
+            if message is not None:  # another model has said the message anew
+                self.messages.withdraw(message)
             draft.settled = True
             if draft.part is not None:
                 self.shown.append(draft.part)
-            message = draft.message
-            if message.held and message.text == kept.text:
-                self.messages.release(message)
-            elif message.text != kept.text:
-                message = self._amend(message, message.text, kept)
-        self._settled[kept.id] = message, kept.text
+            told = draft.message
+            if not _same(told.text, kept.text):
+                told = self._amend(told, told.text, kept)
+            elif told.held:
+                self.messages.release(told)
+        self._settled[kept.id] = told, kept.text
+
+    def _note_cut(self, text: str) -> None:
+        """Notes the models whose cut text the chain has put into another one, which is then cut as well."""
+        self.shown += [part for part, message in self._cut() if is_made_of(text, message.text)]
+
+    def kept_whole(self, ids: Collection[str | None]) -> None:
+        """Takes in the ids of all that the chain keeps: a message that was cut before its first word has no text."""
+        self.shown += [part for part, _ in self._cut() if _id_of(part) in ids]
+        last = next(reversed(self._drafts.values()), None)
+        if not self.shown and last is not None and last.part is not None and last.part.truncated:
+            self.shown.append(last.part)
+
+    def _cut(self) -> list[tuple[ChainPart, Message]]:
+        """The models whose answer was cut, with their messages."""
+        return [
+            (each.part, each.message) for each in self._drafts.values() if each.part is not None and each.part.is_cut
+        ]
 
     def _amend(self, message: Message, text: str, kept: KeptMessage) -> Message:
         """Gives a draft the text that was kept: the rest is said, or the draft is withdrawn and said anew."""
@@ -148,6 +167,17 @@ class DraftReader(Reader):
             message = self.messages.begin(self.name_of(part), held=not self.may_show(part))
             self._drafts[_id_of(part)] = draft = _Draft(part, message)
         return draft
+
+
+def is_made_of(text: str, piece: str) -> bool:
+    """True if another text begins or ends a line of a text; elsewhere a word or two may stand by chance."""
+    said = re.escape(piece.strip())
+    return said != "" and re.search(rf"^{said}(\s|$)|(^|\s){said}$", text, re.MULTILINE) is not None
+
+
+def _same(text: str, other: str) -> bool:
+    """True if two texts are one: nodes strip what their models say."""
+    return text.strip() == other.strip()
 
 
 def _id_of(part: ChainPart) -> str:
