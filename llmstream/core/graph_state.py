@@ -73,7 +73,7 @@ class NewMessages:
     def _new(self, state: Any) -> list[BaseMessage]:
         known_texts = self._known_texts.copy()
         new = []
-        for message in _said(state):
+        for message in said_in(state):
             key = message.type, text_of(message)
             if message.id and message.id in self._known:
                 continue
@@ -196,12 +196,20 @@ def is_model_dump(value: Any) -> bool:
     return callable(getattr(value, "model_dump", None)) and not isinstance(value, type)
 
 
-def _said(state: Any) -> list[BaseMessage]:
-    """The messages that make up the conversation: those under `messages`, else under the first key that holds some."""
-    fields = state if isinstance(state, Mapping) else vars(state) if is_model_dump(state) else {}
-    if "messages" in fields:
-        return as_messages(fields["messages"])
-    return next((found for value in fields.values() if (found := as_messages(value))), [])
+def said_in(state: Any) -> list[BaseMessage]:
+    """The messages that make up the conversation."""
+    key = said_key(state)
+    return as_messages(_fields(state)[key]) if key is not None else []
+
+
+def said_key(state: Any) -> str | None:
+    """The key of the conversation: `messages`, else the first that holds some."""
+    fields = _fields(state)
+    return "messages" if "messages" in fields else next((key for key in fields if as_messages(fields[key])), None)
+
+
+def _fields(state: Any) -> Mapping[str, Any]:
+    return state if isinstance(state, Mapping) else vars(state) if is_model_dump(state) else {}
 
 
 def _text_in(value: Any) -> str:
