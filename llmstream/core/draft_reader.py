@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage
 from llmstream.core.answer_messages import Message
 from llmstream.core.chain_reader import ChainPart, Reader
 from llmstream.core.emitter import Emitter
+from llmstream.core.think_tags import without_thinking
 
 
 @dataclass(frozen=True)
@@ -141,9 +142,10 @@ class DraftReader(Reader):
 
     def _amend(self, message: Message, text: str, kept: KeptMessage) -> Message:
         """Gives a draft the text that was kept: the rest is said, or the draft is withdrawn and said anew."""
-        if kept.text.startswith(text) and (message.held or message is self.messages.last_told):
+        said = next((said for said in (text, without_thinking(text)) if kept.text.startswith(said)), None)
+        if said is not None and (message.held or message is self.messages.last_told):
             self.messages.release(message)
-            self.messages.continue_with(message, kept.text[len(text) :])
+            self.messages.continue_with(message, kept.text[len(said) :])
             return message
         self.messages.withdraw(message)
         return self.messages.tell(kept.text, message.name or kept.name)
@@ -157,7 +159,7 @@ class DraftReader(Reader):
     def _by_text(self, text: str) -> _Draft | None:
         """The last draft that a kept text was made of: one that equals the text, or its beginning."""
         for draft in reversed(self._drafts.values()):
-            if not draft.settled and (said := draft.message.text.strip()) and text.strip().startswith(said):
+            if not draft.settled and (said := without_thinking(draft.message.text)) and text.strip().startswith(said):
                 return draft
         return None
 
@@ -171,13 +173,13 @@ class DraftReader(Reader):
 
 def is_made_of(text: str, piece: str) -> bool:
     """True if another text begins or ends a line of a text; elsewhere a word or two may stand by chance."""
-    said = re.escape(piece.strip())
+    said = re.escape(without_thinking(piece))
     return said != "" and re.search(rf"^{said}(\s|$)|(^|\s){said}$", text, re.MULTILINE) is not None
 
 
 def _same(text: str, other: str) -> bool:
-    """True if two texts are one: nodes strip what their models say."""
-    return text.strip() == other.strip()
+    """True if two texts are one: nodes strip what their models say, and take their thinking out of it."""
+    return without_thinking(text) == without_thinking(other)
 
 
 def _id_of(part: ChainPart) -> str:

@@ -12,6 +12,7 @@ from llmstream.core.answer_messages import Message
 from llmstream.core.chain_reader import as_messages, text_of
 from llmstream.core.draft_reader import KeptMessage, is_made_of
 from llmstream.core.item_reader import ANSWER_KEYS
+from llmstream.core.think_tags import without_thinking
 
 _TEXT_KEYS = ("answer", "text")
 # Under these stands an answer, what one is made of by the last node, or what was asked.
@@ -137,7 +138,7 @@ class Judgement:
     def beside_messages(self, draft: Message) -> list[KeptMessage]:
         """The last text of a model, where an answer key holds it beside messages that say something else."""
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
-        return [KeptMessage("=", text) for text in said if draft.text.strip() and text.strip() == draft.text.strip()]
+        return [KeptMessage("=", text) for text in said if draft.text.strip() and _stands(draft.text, text)]
 
     def _under_answer_keys(self, last: str = "") -> list[str]:
         """The text under the first answer key that the run has written, or the last text, where it is made of that."""
@@ -162,7 +163,7 @@ class Judgement:
         if in_lists:
             values = [each for value in values if isinstance(value, list) for each in value]
         standing = [draft.text for draft in self._drafts if any(_stands(draft.text, value) for value in values)]
-        return standing[-1:]
+        return [without_thinking(text) for text in standing[-1:]]
 
     def _last_words(self) -> list[str]:
         update = self._last_update
@@ -170,7 +171,8 @@ class Judgement:
         return [value for value in values if isinstance(value, str) and value][-1:]
 
     def _is_draft(self, text: str) -> bool:
-        return any(draft.text.strip() and text.strip().startswith(draft.text.strip()) for draft in self._drafts)
+        said = [without_thinking(draft.text) for draft in self._drafts]
+        return any(each and text.strip().startswith(each) for each in said)
 
 
 def given_back(state: Any, private: Collection[str]) -> Any:
@@ -227,4 +229,4 @@ def _text_in(value: Any) -> str:
 
 def _stands(text: str, value: Any) -> bool:
     found = text_of(value) if isinstance(value, BaseMessage) else value
-    return isinstance(found, str) and found.strip() == text.strip() != ""
+    return isinstance(found, str) and without_thinking(found) == without_thinking(text) != ""

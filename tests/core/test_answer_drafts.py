@@ -233,3 +233,23 @@ async def test_a_model_that_thinks_after_a_message_that_was_held() -> None:
     thinks = AIMessage("Second.", additional_kwargs={"reasoning_content": "hm"})
     seen = await see(line(MessagesState, node_that_says("First.", "first"), node_that_says(thinks, "second")))
     assert ("First.\n\nSecond.", "hm") == (seen.text, seen.reasoning)
+
+
+@pytest.mark.parametrize("key", ["messages", "answer", "page"])
+@pytest.mark.parametrize("more", ["", "\n\nSources: none"], ids=["alone", "with sources"])
+async def test_thinking_that_a_node_takes_out(key: str, more: str) -> None:
+    """A model that writes its thinking into its text, and a node that keeps what follows: it is said once."""
+
+    class State(MessagesState):
+        answer: str
+        page: str
+
+    async def answer(state: State) -> Any:
+        said = str((await says("<think>why is it</think>\n\nIt is blue.\n").ainvoke("q")).content)
+        text = said.partition("</think>")[2].strip() + more
+        return {key: [AIMessage(text)] if key == "messages" else text}
+
+    seen = await see(line(State, answer))
+    said = " ".join(f"It is blue.{more}".split())
+    assert (said, said) == (" ".join(seen.text.split()), " ".join(seen.shown.split()))
+    assert ("why is it", 0) == (seen.reasoning, seen.withdrawn)
