@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -173,8 +172,15 @@ class DraftReader(Reader):
 
 def is_made_of(text: str, piece: str) -> bool:
     """True if another text begins or ends a line of a text; elsewhere a word or two may stand by chance."""
-    said = re.escape(without_thinking(piece))
-    return said != "" and re.search(rf"^{said}(\s|$)|(^|\s){said}$", text, re.MULTILINE) is not None
+    said = without_thinking(piece)
+    start = text.find(said) if said else -1
+    while start >= 0:
+        before, behind = text[start - 1 : start], text[start + len(said) : start + len(said) + 1]
+        begins, ends = before in ("", "\n"), behind in ("", "\n")
+        if (begins or before.isspace()) and (ends or behind.isspace()) and (begins or ends):
+            return True
+        start = text.find(said, start + 1)
+    return False
 
 
 def _same(text: str, other: str) -> bool:
