@@ -52,7 +52,7 @@ def _show(wanted: Settings, models: Collection[Able], chosen: str) -> None:
     if not any(same_model(model.name, chosen) for model, _ in models):
         print_stderr(
             f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there."
-            + ("" if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
+            + (" Set it to one of these." if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
         )
 
 

@@ -162,7 +162,9 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             listener.close()
         if failure.errno == errno.EADDRINUSE:
             raise LlmstreamError(f"Port {port} is taken. Choose another one: llmstream serve --port {_next(port)}")
-        raise LlmstreamError(f"Can't listen on {host}, port {port}: {failure.strerror}. See --host and --port.")
+        raise LlmstreamError(
+            f"Can't listen on {host}, port {port}: {failure.strerror}. Choose another: --host, --port."
+        )
     return listeners
 
 

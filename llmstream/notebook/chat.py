@@ -116,9 +116,9 @@ class Chat:
         if self._busy():
             raise plainly(InvalidRequest("An answer is coming. Wait for it, or stop it with `chat.stop()`."))
         if not isinstance(question, str):
-            raise plainly(InvalidRequest(f"The question is a text, got {type(question).__name__}."))
+            raise plainly(InvalidRequest(f"The question has to be a text, got {type(question).__name__}."))
         if not question.strip():
-            raise plainly(InvalidRequest("The question is empty."))
+            raise plainly(InvalidRequest("The question is empty. Ask something."))
         turn = Turn(question, self.messages, images=images, is_shown=keeps_widgets())
         with interrupts(self.stop):
             await self._begin(turn)

@@ -1,0 +1,57 @@
+"""The frames of somebody's own code in a traceback: of an error of ours they are what a person can act on."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+Error = TypeVar("Error", bound=BaseException)
+
+_NOT_THEIRS = tuple({
+    str(Path(__file__).parents[1]),
+    *(sysconfig.get_paths()[each] for each in ("stdlib", "purelib", "platlib")),
+    *("<frozen", "<string>"),
+})  # fmt: skip
+
+
+def own_frames(trace: TracebackType | None) -> list[TracebackType]:
+    """The entries of a traceback that are in somebody's own code: not in ours, nor Python's, nor a package's."""
+    return [each for each in _entries(trace) if not each.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS)]
+
+
+def shortened(error: Error) -> Error:
+    """The error, of whose traceback only somebody's own code is left if it is one of ours; any other is as it was.
+
+    A cause that this code raised, or that a `ChainFailed` is about, is whole from that code on. Of any other the
+    message says it all: its traceback is one with the error's, and a debugger finds it in `__context__`.
+    """
+    cause_is_theirs = getattr(error, "cause_is_theirs", None)
+    if cause_is_theirs is None:
+        return error
+    frames = own_frames(error.__traceback__)
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        own = own_frames(cause.__traceback__)
+        if cause_is_theirs or (own and own[-1].tb_next is None):
+            cause.__traceback__ = own[0] if own else cause.__traceback__
+        else:
+            error.__cause__, error.__context__ = None, cause
+            frames += [each for each in own if each.tb_frame not in [known.tb_frame for known in frames]]
+    error.__traceback__ = _joined(frames)
+    return error
+
+
+def _joined(frames: list[TracebackType]) -> TracebackType | None:
+    joined: TracebackType | None = None
+    for each in reversed(frames):
+        joined = TracebackType(joined, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return joined
+
+
+def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
+    while trace is not None:
+        yield trace
+        trace = trace.tb_next
