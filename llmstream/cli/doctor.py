@@ -110,11 +110,12 @@ def _ollama(ollama: Ollama, settings: Settings) -> Iterator[Finding]:
     try:
         names = [model.name for model in concurrency.run(ollama.models())]
         chosen = settings.model or concurrency.run(ollama.choose_model())
+        is_there = concurrency.run(ollama.has(chosen))
     except LlmstreamError as error:
         yield Finding(False, f"model: {error.message}", needed=True)
         return
     yield Finding(True, f"models: {', '.join(names)}")
-    if any(same_model(name, chosen) for name in names):
+    if is_there:
         yield from _answers(ollama, chosen)
     else:
         yield Finding(False, f"model {chosen}: get it with `ollama pull {chosen}`", needed=True)

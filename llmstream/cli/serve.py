@@ -24,7 +24,6 @@ from llmstream.cli.workers import Workers
 from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.fastapi import create_app
 from llmstream.http.origins import check_public
-from llmstream.ollama.names import same_model
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.log_from_settings import open_log
@@ -124,7 +123,7 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
 async def _model(upstream: Upstream, wanted: str | None) -> str:
     """The words of the banner about the model: its name, or that the server does not have it."""
     model = wanted or await upstream.choose_model()
-    if wanted is None or any(same_model(each.name, model) for each in await upstream.models()):
+    if wanted is None or await upstream.has(model):
         return f", with {model}"
     return f". {upstream.not_found(model).message}"
 

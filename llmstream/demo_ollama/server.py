@@ -145,7 +145,7 @@ class DemoOllama:
             return found.model
         if not self._any_model or name.startswith("demo:"):
             return None
-        return self.models.setdefault(name, Model(name, capabilities=_ABLE))  # listed from now on
+        return Model(name, capabilities=_ABLE)  # not listed: nobody has it
 
 
 def _listen(port: int) -> socket.socket:

@@ -134,14 +134,14 @@ def _fill(question: str, variables: Mapping[str, Any]) -> str:
         return Formatter().vformat(question, (), variables)
     except KeyError as error:
         name = str(error.args[0])
-        raise UsageError(
-            f"%%llm: -f puts variables in for names in braces, and there is no variable {name!r}."
-            f"{nearest(name, variables)} Set it before, as in `{name} = …`, or write {{{{{name}}}}} for braces."
-        ) from None
+        what_to_do = nearest(name, variables) or (f" Set it before, as in `{name} = …`." if name.isidentifier() else "")
+        raise _unfilled(f"there is no variable {name!r}.{what_to_do}") from None
     except (ValueError, IndexError, AttributeError, TypeError) as error:
-        raise UsageError(
-            f"%%llm: -f puts variables in for names in braces, but: {error}. Write {{{{ and }}}} for other braces."
-        ) from None
+        raise _unfilled(f"{error}.") from None
+
+
+def _unfilled(why: str) -> UsageError:
+    return UsageError(f"%%llm: -f puts variables in for {{names}}, and {why} Write {{{{ and }}}} for braces.")
 
 
 def awaiting(lines: list[str]) -> list[str]:
