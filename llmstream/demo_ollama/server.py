@@ -145,7 +145,7 @@ class DemoOllama:
             return found.model
         if not self._any_model or name.startswith("demo:"):
             return None
-        return Model(name, capabilities=_ABLE)  # not listed: nobody has it
+        return self.models.get(DEMO.name) or Model(name, capabilities=_ABLE)  # another name for it, which no list has
 
 
 def _listen(port: int) -> socket.socket:
