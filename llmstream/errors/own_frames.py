@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -19,7 +18,7 @@ _NOT_THEIRS = tuple({
 
 def own_frames(trace: TracebackType | None) -> list[TracebackType]:
     """The entries of a traceback that are in somebody's own code: not in ours, nor Python's, nor a package's."""
-    return [each for each in _entries(trace) if not each.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS)]
+    return [each for each in all_frames(trace) if not each.tb_frame.f_code.co_filename.startswith(_NOT_THEIRS)]
 
 
 def shortened(error: Error) -> Error:
@@ -51,7 +50,10 @@ def _joined(frames: list[TracebackType]) -> TracebackType | None:
     return joined
 
 
-def _entries(trace: TracebackType | None) -> Iterator[TracebackType]:
+def all_frames(trace: TracebackType | None) -> list[TracebackType]:
+    """The entries of a traceback, the outermost first."""
+    frames: list[TracebackType] = []
     while trace is not None:
-        yield trace
+        frames.append(trace)
         trace = trace.tb_next
+    return frames

@@ -74,8 +74,9 @@ def test_the_step_that_asked_is_shown() -> None:
     assert ("own_step", None) == (shown(caught.value)[-1], caught.value.__cause__)
 
 
-def test_an_error_of_somebodys_own_step_is_whole() -> None:
-    """It is shown from that step on, with the library's lines below."""
+def test_an_error_of_somebodys_own_step_is_whole(caplog: pytest.LogCaptureFixture) -> None:
+    """It is shown from that step on, with the library's lines below; the log names that step's line."""
     with pytest.raises(ChainFailed) as caught:
         list(llmstream.stream("Hi", chain=broken_step))
     assert ["broken_step", "loads", "decode"] == shown(caught.value.__cause__)[:3]
+    assert "JSONDecodeError at " + __file__ in caplog.text
