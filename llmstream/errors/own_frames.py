@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import sysconfig
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Error = TypeVar("Error", bound=BaseException)
 
 _NOT_THEIRS = tuple({
@@ -41,6 +45,20 @@ def shortened(error: Error) -> Error:
             frames += [each for each in own if each.tb_frame not in [known.tb_frame for known in frames]]
     error.__traceback__ = _joined(frames)
     return error
+
+
+def raising_shortened(function: Callable[P, Awaitable[T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """An async function that raises its errors `shortened`."""
+
+    @functools.wraps(function)
+    async def called(*arguments: P.args, **named: P.kwargs) -> T:
+        try:
+            return await function(*arguments, **named)
+        except Exception as error:
+            shortened(error)
+            raise
+
+    return called
 
 
 def _joined(frames: list[TracebackType]) -> TracebackType | None:

@@ -55,12 +55,15 @@ def test_our_insides_are_not_shown(ask: Callable[[], object]) -> None:
 
 
 async def test_async_code_sees_as_little() -> None:
-    """The same of `astream`."""
+    """The same of `astream`, and of a run."""
 
     async def read(answer: AsyncIterator[str]) -> None:
         async for _ in answer:
             pass
 
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await llmstream.Runs(settings()).start("Hi")
+    assert "start" == shown(caught.value)[-1]
     with pytest.raises(UpstreamUnreachable) as caught:
         await read(llmstream.astream("Hi", settings=settings()))
     assert "read" == shown(caught.value)[-2]
