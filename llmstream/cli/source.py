@@ -156,7 +156,7 @@ def _check_url(arguments: argparse.Namespace) -> None:
             "--url asks another server, which decides on its demo and its system prompt: leave out --demo and --system."
         )
     if not arguments.url.startswith(("http://", "https://")):
-        raise SettingsError(f"--url takes an address such as http://localhost:8000, got {arguments.url!r}.")
+        raise SettingsError("--url takes an address with http:// or https://, such as http://localhost:8000.")
 
 
 def _pull(ollama: Ollama, model: str) -> None:

@@ -27,7 +27,7 @@ _ADDRESS = "Check the address: it is that of the router, such as http://localhos
 def checked_url(url: str) -> str:
     """The address of a server without a slash at its end; raises `SettingsError` for what is none."""
     if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"A client takes an address such as http://localhost:8000, got {url.rpartition('@')[2]!r}.")
+        raise SettingsError("A client takes an address with http:// or https://, such as http://localhost:8000.")
     return url.rstrip("/")
 
 
@@ -93,4 +93,6 @@ def _reason(error: Exception) -> str:
             return "it speaks no TLS (https) there"
         case TimeoutError():
             return "it did not answer in time"
+        case aiohttp.InvalidURL():
+            return "it is no address"  # the URL may hold a password
     return str(error) or "the connection was cut"
