@@ -17,8 +17,9 @@ _LAID_OUT_S = 0.3
 class Scrolled:
     """A place with a height of its own, so that what stands below stays where it is; it shows its newest text.
 
-    What is laid out from the lower end up stays there while it grows, until somebody scrolls up: browsers do so by
-    themselves. To be at the lower end again it is for a moment laid out such that there is no other place to be.
+    What is laid out from the lower end up stays there while it grows: browsers do so by themselves, and keep the
+    distance to that end of who has scrolled up. To be at the lower end again it is for a moment laid out such that
+    there is no other place to be.
     """
 
     def __init__(self, widget: ipywidgets.Widget, loop: asyncio.AbstractEventLoop) -> None:
