@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _why_not(port: int, error: OSError) -> str:
     if error.errno != errno.EADDRINUSE:
-        return f"Can't listen on port {port}: {error.strerror}. See --port."
+        return f"Can't listen on port {port}: {error.strerror}. Choose another one: llmstream demo --port 0"
     return (
         f"Port {port} is taken, by an Ollama perhaps: then it answers, and no demo is needed. "
         "Another port: llmstream demo --port 0"

@@ -110,11 +110,12 @@ def _ollama(ollama: Ollama, settings: Settings) -> Iterator[Finding]:
     try:
         names = [model.name for model in concurrency.run(ollama.models())]
         chosen = settings.model or concurrency.run(ollama.choose_model())
+        is_there = concurrency.run(ollama.has(chosen))
     except LlmstreamError as error:
         yield Finding(False, f"model: {error.message}", needed=True)
         return
     yield Finding(True, f"models: {', '.join(names)}")
-    if any(same_model(name, chosen) for name in names):
+    if is_there:
         yield from _answers(ollama, chosen)
     else:
         yield Finding(False, f"model {chosen}: get it with `ollama pull {chosen}`", needed=True)
@@ -136,7 +137,8 @@ def _other(server: Upstream, settings: Settings) -> Iterator[Finding]:
     if any(same_model(each.name, chosen) for each in models):
         yield from _answers(server, chosen)
     else:
-        yield Finding(False, f"model {chosen}: the server has no such one", needed=True)
+        how = "set LLMSTREAM_MODEL to one of those above"
+        yield Finding(False, f"model {chosen}: the server has no such one; {how}", needed=True)
 
 
 def _answers(upstream: Upstream, model: str) -> Iterator[Finding]:
@@ -159,7 +161,7 @@ def _answer(upstream: Upstream, model: str, where: str) -> Finding:
         return Finding(True, f"model {model} answers{where}: a token in {took_s:.1f} s", needed=True)
     told = f"model {model}{where}: no token within {limit_s:g} s"
     if not isinstance(upstream, Ollama):
-        return Finding(False, f"{told}; the server is busy, or it hangs", needed=True)
+        return Finding(False, f"{told}; the server is busy, or it hangs: its log says which", needed=True)
     if not was_loaded:
         return Finding(False, f"{told}, since it was not loaded; `ollama run {model} hi` waits for it")
     unload = json.dumps({"model": model, "keep_alive": 0})

@@ -30,33 +30,34 @@ def run(arguments: argparse.Namespace) -> int:
         _show(*_found(arguments))
         return 0
     try:
-        print_json(_fields(*_found(arguments)))
+        _, models, chosen, _ = _found(arguments)
+        print_json(_fields(models, chosen))
     except LlmstreamError as error:
         return print_error(error)
     return 0
 
 
-def _found(arguments: argparse.Namespace) -> tuple[Settings, list[Able], str]:
-    """The settings, the models, and the name of the one that answers."""
+def _found(arguments: argparse.Namespace) -> tuple[Settings, list[Able], str, bool]:
+    """The settings, the models, the name of the one that answers, and whether it is there."""
     wanted = Settings.load(demo=arguments.demo)
     if wanted.demo == "auto":  # a list of the demo's models would say that they are there
         wanted = wanted.change(demo="never")
-    models, chosen = asyncio.run(_models(wanted))
+    models, chosen, is_there = asyncio.run(_models(wanted))
     if not models:
         raise LlmstreamError(NO_MODEL)
-    return wanted, models, chosen
+    return wanted, models, chosen, is_there
 
 
-def _show(wanted: Settings, models: Collection[Able], chosen: str) -> None:
+def _show(wanted: Settings, models: Collection[Able], chosen: str, is_there: bool) -> None:
     open_console().print(_table(models, chosen))
-    if not any(same_model(model.name, chosen) for model, _ in models):
+    if not is_there:
         print_stderr(
             f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there."
-            + ("" if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
+            + (" Set it to one of these." if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
         )
 
 
-def _fields(wanted: Settings, models: Collection[Able], chosen: str) -> dict[str, Any]:
+def _fields(models: Collection[Able], chosen: str) -> dict[str, Any]:
     """The object that `GET /models` of a server gives too, with what each model can do."""
     shown = [
         {"name": model.name, "size": model.size, "loaded": model.loaded, "capabilities": sorted(able)}
@@ -66,14 +67,15 @@ def _fields(wanted: Settings, models: Collection[Able], chosen: str) -> dict[str
     return {"models": shown, "default": next((m.name for m, _ in models if same_model(m.name, chosen)), chosen)}
 
 
-async def _models(wanted: Settings) -> tuple[list[Able], str]:
-    """The models with their capabilities, and the name of the one that answers."""
+async def _models(wanted: Settings) -> tuple[list[Able], str, bool]:
+    """The models with their capabilities, the name of the one that answers, and whether it is there."""
     async with Fallback(lambda: wanted) as fallback:
         upstream = await upstream_of(fallback.settings)
         models = await upstream.models()
         capabilities = await asyncio.gather(*(upstream.capabilities(model.name) for model in models))
         chosen = fallback.settings.model or (await upstream.choose_model() if models else "")
-    return list(zip(models, capabilities, strict=True)), chosen
+        is_there = bool(chosen) and await upstream.has(chosen)
+    return list(zip(models, capabilities, strict=True)), chosen, is_there
 
 
 def _table(models: Collection[Able], chosen: str) -> Table:

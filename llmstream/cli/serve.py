@@ -24,7 +24,6 @@ from llmstream.cli.workers import Workers
 from llmstream.errors import LlmstreamError, SettingsError
 from llmstream.fastapi import create_app
 from llmstream.http.origins import check_public
-from llmstream.ollama.names import same_model
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.log_from_settings import open_log
@@ -124,7 +123,7 @@ async def _announce(address: str, settings: Settings, *, demo: bool) -> None:
 async def _model(upstream: Upstream, wanted: str | None) -> str:
     """The words of the banner about the model: its name, or that the server does not have it."""
     model = wanted or await upstream.choose_model()
-    if wanted is None or any(same_model(each.name, model) for each in await upstream.models()):
+    if wanted is None or await upstream.has(model):
         return f", with {model}"
     return f". {upstream.not_found(model).message}"
 
@@ -162,7 +161,9 @@ def _listen(host: str, port: int) -> list[socket.socket]:
             listener.close()
         if failure.errno == errno.EADDRINUSE:
             raise LlmstreamError(f"Port {port} is taken. Choose another one: llmstream serve --port {_next(port)}")
-        raise LlmstreamError(f"Can't listen on {host}, port {port}: {failure.strerror}. See --host and --port.")
+        raise LlmstreamError(
+            f"Can't listen on {host}, port {port}: {failure.strerror}. Choose another: --host, --port."
+        )
     return listeners
 
 

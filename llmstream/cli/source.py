@@ -152,9 +152,11 @@ def _check_url(arguments: argparse.Namespace) -> None:
     if not arguments.url:
         return
     if arguments.demo or arguments.system is not None:
-        raise SettingsError("--url asks another server, which decides on its demo and its system prompt itself.")
+        raise SettingsError(
+            "--url asks another server, which decides on its demo and its system prompt: leave out --demo and --system."
+        )
     if not arguments.url.startswith(("http://", "https://")):
-        raise SettingsError("--url takes an address such as http://localhost:8000.")
+        raise SettingsError("--url takes an address with http:// or https://, such as http://localhost:8000.")
 
 
 def _pull(ollama: Ollama, model: str) -> None:

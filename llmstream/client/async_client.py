@@ -14,14 +14,8 @@ from typing import Any, TypeAlias
 import aiohttp
 
 from llmstream import sse
-from llmstream.addresses import shown_url
-from llmstream.errors import (
-    LlmstreamError,
-    StoreUnavailable,
-    UpstreamTruncated,
-    UpstreamUnreachable,
-    error_from_code,
-)
+from llmstream.client import faults
+from llmstream.errors import LlmstreamError, StoreUnavailable
 from llmstream.events import Event, Reset, from_dict, is_terminal
 
 # A question; messages; or None where a graph goes on with what a person answered.
@@ -38,10 +32,11 @@ class AsyncClient:
     """Talks to the server at `url`, the address under which its router is mounted.
 
     token: the server's LLMSTREAM_TOKEN, if it has one. headers: sent with every request.
+    Raises `SettingsError` for a `url` that is no address; each method `UpstreamUnreachable` where no server answers.
     """
 
     def __init__(self, url: str, *, token: str | None = None, headers: Mapping[str, str] | None = None) -> None:
-        self.url = url.rstrip("/")
+        self.url = faults.checked_url(url)
         self._headers = {**(headers or {}), **({"authorization": f"Bearer {token}"} if token else {})}
 
     async def start(self, question: Question, **fields: Any) -> str:
@@ -68,7 +63,7 @@ class AsyncClient:
         while True:
             try:
                 async with self._request("POST", path, **request) as got:
-                    return await _run_id(got)
+                    return await self._run_id(got)
             except StoreUnavailable as error:
                 if time.monotonic() > until:
                     raise
@@ -76,8 +71,7 @@ class AsyncClient:
             except (aiohttp.ClientError, OSError) as error:
                 pause_s = next(pauses, 0.0)
                 if not pause_s:
-                    where = shown_url(self.url)
-                    raise UpstreamUnreachable(f"No llmstream server answers at {where}. Is it running?") from error
+                    raise faults.unreachable(self.url, error) from None
             await asyncio.sleep(pause_s)
 
     async def follow(self, run_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
@@ -106,26 +100,25 @@ class AsyncClient:
                 cut = error
             if after > before:
                 failures, reached_at = 0, time.monotonic()
-            elif isinstance(cut, _StoreAway) and time.monotonic() - reached_at < _STORE_S:
+            elif _is_store(cut) and time.monotonic() - reached_at < _STORE_S:
                 failures = min(failures, 3)
             elif not silent:
                 failures += 1
             if failures >= len(_RETRY_S):
-                raise UpstreamTruncated("The connection to the server was lost, and it did not come back.") from cut
+                raise faults.lost(self.url, cut) from None
             await asyncio.sleep(_RETRY_S[failures] * random.uniform(0.5, 1))
 
     async def stop(self, run_id: str) -> bool:
         """Ends a run; False where it had ended."""
-        async with self._request("POST", f"/runs/{run_id}/stop") as got:
+        async with self._once("POST", f"/runs/{run_id}/stop") as got:
             return got.status == 202
 
     async def snapshot(self, run_id: str) -> dict[str, Any]:
         """A run as it is now: `run_id`, `state`, `text`, `last_id`, `model`, `usage`, `timings`, `error`,
         `interrupts`.
         """
-        async with self._request("GET", f"/runs/{run_id}") as got:
-            fields: dict[str, Any] = await got.json()
-            return fields
+        async with self._once("GET", f"/runs/{run_id}") as got:
+            return await self._object(got)
 
     async def stream_events(self, question: Question, **fields: Any) -> AsyncGenerator[Event, None]:
         """Starts a run and follows it; closing this before its end stops the run. Arguments as for `start`."""
@@ -146,6 +139,32 @@ class AsyncClient:
                 # Where it can't be told, the server will notice that nobody follows.
                 with suppress(LlmstreamError, aiohttp.ClientError, OSError):
                     await self.stop(run_id)
+
+    @asynccontextmanager
+    async def _once(self, method: str, path: str) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """The answer to a request that is not repeated; raises `UpstreamUnreachable` where there is none."""
+        try:
+            async with self._request(method, path) as got:
+                yield got
+        except _Away as away:
+            raise away.error from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise faults.unreachable(self.url, error) from None
+
+    async def _object(self, got: aiohttp.ClientResponse) -> dict[str, Any]:
+        try:
+            fields = await got.json()
+        except (ValueError, aiohttp.ContentTypeError):
+            fields = None
+        if not isinstance(fields, dict):
+            raise faults.not_llmstream(self.url, "an answer that is no JSON object") from None
+        return fields
+
+    async def _run_id(self, got: aiohttp.ClientResponse) -> str:
+        fields = await self._object(got)
+        if "run_id" not in fields:
+            raise faults.not_llmstream(self.url, "an answer that starts no run")
+        return str(fields["run_id"])
 
     async def _connection(self, run_id: str, after: int) -> AsyncGenerator[tuple[int | None, Event], None]:
         decoder = sse.Decoder()
@@ -169,33 +188,25 @@ class AsyncClient:
             aiohttp.ClientSession(headers=self._headers, timeout=timeout) as session,
             session.request(method, f"{self.url}{path}", headers=headers, **options) as got,
         ):
-            if method == "GET" and got.status in (502, 503, 504):  # a proxy whose server is being restarted
-                if isinstance(await _error(got), StoreUnavailable):
-                    raise _StoreAway
-                raise aiohttp.ClientConnectionError(f"status {got.status}")
             if got.status >= 400:
-                raise await _error(got)
+                error = await faults.refusal(self.url, got)
+                if method == "GET" and got.status in faults.NOBODY:  # a proxy whose server is being restarted
+                    raise _Away(error, got.status)
+                raise error
             yield got
 
 
-class _StoreAway(aiohttp.ClientConnectionError):
-    """The answer of a server whose store of runs can't be reached; asking again may help."""
+class _Away(aiohttp.ClientConnectionError):
+    """The answer of a server whose store can't be reached, or of a proxy without its server; asking again may help."""
+
+    def __init__(self, error: LlmstreamError, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.error = error
 
 
 class _NothingMore(Exception):
     """The answer of a server that has told a run's events up to the end."""
 
 
-async def _run_id(got: aiohttp.ClientResponse) -> str:
-    try:
-        return str((await got.json())["run_id"])
-    except (ValueError, KeyError, TypeError, aiohttp.ContentTypeError):
-        raise LlmstreamError("The server started no run. Is it llmstream's address?") from None
-
-
-async def _error(got: aiohttp.ClientResponse) -> LlmstreamError:
-    try:
-        fields = await got.json()
-        return error_from_code(str(fields["code"]), str(fields["message"]))
-    except (ValueError, KeyError, TypeError, aiohttp.ClientError):
-        return LlmstreamError(f"The server answered with status {got.status}. Is it llmstream's address?")
+def _is_store(cut: Exception | None) -> bool:
+    return isinstance(cut, _Away) and isinstance(cut.error, StoreUnavailable)

@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from typing import Any, Generic, TypeVar
 
+from llmstream.errors.own_frames import shortened
+
 T = TypeVar("T")
 _lock = threading.Lock()
 _thread: threading.Thread | None = None
@@ -131,8 +133,9 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     future = asyncio.run_coroutine_threadsafe(coroutine, running)
     try:
         return future.result()
-    except BaseException:
+    except BaseException as error:
         future.cancel()
+        shortened(error)
         raise
 
 
@@ -168,7 +171,7 @@ def iterate(make: Callable[[], AsyncGenerator[T, None]]) -> Generator[T, None, N
         while not isinstance(last := _get(pump.items, thread), _End):
             yield last[0]
         if last.error is not None:
-            raise last.error
+            raise shortened(last.error)
     except KeyboardInterrupt as interrupt:  # at the caller's own line, not inside the wait
         raise interrupt.with_traceback(None) from None
     finally:

@@ -12,9 +12,8 @@ from llmstream.core.arguments import check_names, check_values
 from llmstream.core.emitter import Sink
 from llmstream.core.generator import generate, prepare
 from llmstream.core.inputs import Arguments, Input
-from llmstream.errors import (
-    LlmstreamError,
-)
+from llmstream.errors import LlmstreamError
+from llmstream.errors.own_frames import shortened
 from llmstream.events import Event, Reasoning, Token, failed
 from llmstream.view.answer import OneText
 
@@ -41,7 +40,7 @@ async def _texts(question: Input, arguments: Arguments) -> AsyncGenerator[str, N
                 elif type(event) is not Reasoning and (rest := one_text.rare(event)):
                     yield rest
     if failure:
-        raise failure[0]
+        raise shortened(failure[0])
 
 
 def astream_events(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[Event, None]:

@@ -17,17 +17,20 @@ from llmstream.errors import (
     UpstreamUnreachable,
 )
 from llmstream.ollama.chunks import error_text
+from llmstream.ollama.server_kinds import OLLAMA
 
-_UNREACHABLE = "Ollama can't be reached. Start it with `ollama serve`, and check the chain's base_url."
-_CUT = "The answer broke off: the connection to Ollama was cut."
+_UNREACHABLE = "Ollama can't be reached where the chain's model looks for it (its base_url)."
+_LATE = "Ollama did not answer in time. Ask again, or raise the timeout of the chain's model."
+_CUT = "The answer broke off: the connection to Ollama was cut. Ask again."
+_NO_STREAM = "Expected Ollama's chat stream, got {}. Check the chain's base_url."
 
 # By class name, over the classes an exception inherits from: those of httpx, aiohttp, requests, ollama and Python.
 _BY_NAME: dict[str, tuple[type[LlmstreamError], str]] = {
     "ConnectError": (UpstreamUnreachable, _UNREACHABLE),
     "ConnectTimeout": (UpstreamUnreachable, _UNREACHABLE),
     "ClientConnectorError": (UpstreamUnreachable, _UNREACHABLE),
-    "TimeoutException": (UpstreamTimeout, "Ollama did not answer in time."),
-    "Timeout": (UpstreamTimeout, "Ollama did not answer in time."),
+    "TimeoutException": (UpstreamTimeout, _LATE),
+    "Timeout": (UpstreamTimeout, _LATE),
     "RemoteProtocolError": (UpstreamTruncated, _CUT),
     "ReadError": (UpstreamTruncated, _CUT),
     "ClientPayloadError": (UpstreamTruncated, _CUT),
@@ -39,9 +42,9 @@ _BY_NAME: dict[str, tuple[type[LlmstreamError], str]] = {
         ModelNotFound,
         "Ollama does not have the chain's model. Get it with `ollama pull`.",
     ),
-    "UnicodeDecodeError": (UpstreamProtocol, "Expected Ollama's chat stream, got text that is not UTF-8."),
-    "JSONDecodeError": (UpstreamProtocol, "Expected Ollama's chat stream, got a line that is not JSON."),
-    "ValidationError": (UpstreamProtocol, "Expected Ollama's chat stream, got a line that is not one of its messages."),
+    "UnicodeDecodeError": (UpstreamProtocol, _NO_STREAM.format("text that is not UTF-8")),
+    "JSONDecodeError": (UpstreamProtocol, _NO_STREAM.format("a line that is not JSON")),
+    "ValidationError": (UpstreamProtocol, _NO_STREAM.format("a line that is none of its messages")),
 }
 
 
@@ -59,7 +62,7 @@ def translate(error: Exception, *, from_model: bool) -> LlmstreamError | None:
             return _response_error(getattr(error, "status_code", 0), str(getattr(error, "error", "")))
         if cls.__name__ in _BY_NAME:
             kind, message = _BY_NAME[cls.__name__]
-            return kind(message)
+            return kind(f"{message} {OLLAMA.remedy()}" if kind is UpstreamUnreachable else message)
     return _by_text(str(error)) if isinstance(error, ValueError) else None
 
 
@@ -75,7 +78,7 @@ def _response_error(status: int, text: str) -> LlmstreamError:
     if status == 404:
         return ModelNotFound("Ollama does not have the chain's model. Get it with `ollama pull`.")
     if text.lstrip().startswith("<"):
-        return UpstreamProtocol("Expected Ollama's chat stream, got a web page. Check the chain's base_url.")
+        return UpstreamProtocol(_NO_STREAM.format("a web page"))
     if status == 503:
         return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
     if "does not support" in text:

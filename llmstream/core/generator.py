@@ -40,6 +40,7 @@ from llmstream.errors import (
     LimitExceeded,
     LlmstreamError,
 )
+from llmstream.errors.own_frames import raising_shortened
 from llmstream.events import Status
 from llmstream.settings import Settings, Thinking
 
@@ -47,6 +48,7 @@ from llmstream.settings import Settings, Thinking
 WAITING_AFTER_S = 1.0
 
 
+@raising_shortened
 async def prepare(
     question: Input,
     *,

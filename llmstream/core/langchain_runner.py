@@ -45,7 +45,9 @@ def _reader(job: Job, emitter: Emitter) -> Reader:
 def _finish(reader: Reader, watcher: Watcher, emitter: Emitter) -> None:
     """Emits the end of a complete answer; raises where a model says that its part is not complete."""
     if any(part.truncated for part in reader.shown):
-        raise UpstreamTruncated("The answer broke off: the model's stream ended without saying that it was complete.")
+        raise UpstreamTruncated(
+            "The answer broke off: the model ended it without saying that it was complete. Ask again."
+        )
     if reader.reason in ("load", "unload"):
         raise UpstreamEmpty("Ollama loaded or unloaded the model instead of answering. Ask again.")
     if isinstance(reader, GraphReader) and reader.interrupts:

@@ -13,6 +13,7 @@ from llmstream.core.error_mapping import translate
 from llmstream.core.stall import StallGuard
 from llmstream.core.task_cleanup import end_leftovers
 from llmstream.errors import ChainFailed
+from llmstream.errors.own_frames import all_frames, own_frames
 from llmstream.logger import logger
 from llmstream.settings import Settings
 
@@ -45,11 +46,13 @@ def _is_cancelled() -> bool:
 
 
 def chain_failed(error: BaseException) -> ChainFailed:
-    """The error for an exception of the chain's own: its text goes to the log, under an id, and to nobody else."""
+    """The error for an exception of the chain's own: its text goes to the log, under an id, and to nobody else.
+
+    The log names the last line of somebody's own code, or the last of all where none is in the traceback.
+    """
     incident = secrets.token_hex(4)
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
+    frames = own_frames(error.__traceback__) or all_frames(error.__traceback__)
+    frame = frames[-1] if frames else None
     where = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}" if frame is not None else "?"
     logger.error("chain failed [%s] %s at %s: %.500r", incident, type(error).__name__, where, str(error))
     logger.debug("chain failed [%s]", incident, exc_info=error)

@@ -145,7 +145,7 @@ class DemoOllama:
             return found.model
         if not self._any_model or name.startswith("demo:"):
             return None
-        return self.models.setdefault(name, Model(name, capabilities=_ABLE))  # listed from now on
+        return self.models.get(DEMO.name) or Model(name, capabilities=_ABLE)  # another name for it, which no list has
 
 
 def _listen(port: int) -> socket.socket:

@@ -115,7 +115,7 @@ class RunCancelled(LlmstreamError):
     """The answer was stopped before its end and is not complete."""
 
     code = "cancelled"
-    text = "The answer was stopped before its end."
+    text = "The answer was stopped before its end. Ask again for a whole one."
 
 
 class StillRunning(LlmstreamError):

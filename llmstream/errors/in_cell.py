@@ -1,26 +1,14 @@
-"""Errors in a notebook: whether there is one, and what it shows: the lines of the person's own code, the message."""
+"""Errors in a notebook, and what it shows of them: the lines of the person's own code, the message."""
 
 from __future__ import annotations
 
-import sys
-import sysconfig
 import traceback
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_NOT_THEIRS = tuple({
-    str(Path(__file__).parents[1]),
-    *(sysconfig.get_paths()[each] for each in ("stdlib", "purelib", "platlib")),
-    *("<frozen", "<string>"),
-})  # fmt: skip
+from llmstream.errors.own_frames import own_frames
+
 _RED, _PLAIN = "\x1b[31m", "\x1b[0m"
-
-
-def in_kernel() -> bool:
-    """True if this code runs in a notebook's kernel, where an output can be changed after it was shown."""
-    shell_of = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return shell_of is not None and getattr(shell_of(), "kernel", None) is not None
 
 
 class ShownInCell:
@@ -48,8 +36,8 @@ def line_of(error: BaseException) -> str:
 
 def _own_lines(trace: TracebackType | None) -> list[str]:
     """The frames of somebody's own code."""
-    frames = [frame for frame in traceback.extract_tb(trace) if not frame.filename.startswith(_NOT_THEIRS)]
-    return [_shown(frame) for frame in frames]
+    own = ((each.tb_frame, each.tb_lineno) for each in own_frames(trace))
+    return [_shown(frame) for frame in traceback.StackSummary.extract(own)]
 
 
 def _shown(frame: traceback.FrameSummary) -> str:

@@ -102,23 +102,22 @@ class Chat:
             hint = {MARKDOWN: f"*{_HINT}*", PLAIN: _HINT}
             display(self._transcript() if self._turns else hint, raw=True)  # type: ignore[no-untyped-call]
             return
+        self._look_for_models()
         bundle = widget_bundle(self._panel.box, _HINT)
         self._display = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     @cached_property
     def _panel(self) -> Panel:
         """The panel, made when it is first shown: a notebook that runs unattended keeps the state of every widget."""
-        if self._chain is None:
-            self._looking = self._loop.create_task(self._look())
         return Panel(self._loop, send=self._ask, stop=self.stop, retry=self._retry, go_on=self._go_on)
 
     async def _send(self, question: str, images: Sequence[Any], shown_in: str) -> Answer:
         if self._busy():
             raise plainly(InvalidRequest("An answer is coming. Wait for it, or stop it with `chat.stop()`."))
         if not isinstance(question, str):
-            raise plainly(InvalidRequest(f"The question is a text, got {type(question).__name__}."))
+            raise plainly(InvalidRequest(f"The question has to be a text, got {type(question).__name__}."))
         if not question.strip():
-            raise plainly(InvalidRequest("The question is empty."))
+            raise plainly(InvalidRequest("The question is empty. Ask something."))
         turn = Turn(question, self.messages, images=images, is_shown=keeps_widgets())
         with interrupts(self.stop):
             await self._begin(turn)
@@ -141,6 +140,8 @@ class Chat:
         self._turns.append(turn)
         if turn.box is not None:
             self._panel.show(turn.box)
+            if not self._panel.offers:
+                self._look_for_models()
         panel = self._panel if turn.box is not None else None
         return self._wait(turn, turn.follow(self._runs, partial(self._arguments, panel)))
 
@@ -188,6 +189,11 @@ class Chat:
         if self.messages and self.messages[0]["role"] == "system":  # in the place of the settings' own
             settings = settings.change(system_prompt=None)
         return arguments | {"settings": settings}
+
+    def _look_for_models(self) -> None:
+        """Look which models there are: when the panel is shown, and with each question until there are some."""
+        if self._chain is None and (self._looking is None or self._looking.done()):
+            self._looking = self._loop.create_task(self._look())
 
     async def _look(self) -> None:
         """Offer the models that there are."""

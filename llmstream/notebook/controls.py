@@ -11,6 +11,7 @@ from IPython.display import display
 from ipywidgets.widgets import widget as registry  # type: ignore[import-untyped]
 
 from llmstream.notebook.kernel import request_id
+from llmstream.notebook.scrolled import Scrolled
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_MODEL = "the default model"
@@ -85,24 +86,33 @@ class Panel:
         picker = {"width": "auto", "max_width": "100%", "align_self": "flex-start", "display": "none"}
         self._models = ipywidgets.Dropdown(options=[DEFAULT_MODEL], layout=picker)
         self._turns = ipywidgets.VBox([])
+        self._scrolled = Scrolled(self._turns, loop)
         row = {"flex_flow": "row wrap", "align_items": "center"}
         self._images = _upload()
         asked = [self._text, self._images, self._send, self._stop, self._continue, self._retry]
         self._asking = ipywidgets.HBox(asked, layout=row)
-        self.box = _controls(ipywidgets.VBox([self._models, self._turns, self._asking]))
+        self.box = _controls(ipywidgets.VBox([self._models, self._scrolled.box, self._asking]))
 
     def model(self) -> str:
         """The picked model."""
         return str(self._models.value)
 
+    @property
+    def offers(self) -> bool:
+        """True if there are models to pick from."""
+        return len(self._models.options) > 1
+
     def offer(self, names: list[str]) -> None:
-        """Offers these models."""
+        """Offers these models; the one that is picked stays so, if it is still there."""
+        picked = self._models.value
         self._models.options = [DEFAULT_MODEL, *names]
-        self._models.layout.display = None
+        self._models.value = picked if picked in self._models.options else DEFAULT_MODEL
+        self._models.layout.display = None if names else "none"
 
     def show(self, turn: ipywidgets.Widget) -> None:
-        """Adds a turn at the end."""
+        """Adds a turn at the end, and goes there."""
         self._turns.children = (*self._turns.children, turn)
+        self._scrolled.to_newest()
 
     def remove(self, turn: ipywidgets.Widget) -> None:
         """Removes a turn."""

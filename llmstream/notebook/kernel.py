@@ -11,7 +11,7 @@ from typing import Any
 
 from IPython.core.getipython import get_ipython
 
-from llmstream.errors.in_cell import in_kernel
+from llmstream.errors.places import in_kernel
 
 # From 7.4 on, ipykernel handles the messages of widgets while a cell awaits something; from 7.0 on it does so for those
 # that JupyterLab sends to a subshell; before, only when the cell has ended.

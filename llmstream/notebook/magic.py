@@ -17,6 +17,7 @@ from IPython.core.error import UsageError
 from IPython.core.getipython import get_ipython
 
 from llmstream.errors import LlmstreamError
+from llmstream.errors.nearest import nearest
 from llmstream.notebook.answer import Answer, answer_in
 from llmstream.notebook.show import show, show_sync
 
@@ -132,9 +133,15 @@ def _fill(question: str, variables: Mapping[str, Any]) -> str:
     try:
         return Formatter().vformat(question, (), variables)
     except KeyError as error:
-        raise UsageError(f"%%llm: there is no variable {error.args[0]!r}. Write {{{{ and }}}} for braces.") from None
+        name = str(error.args[0])
+        what_to_do = nearest(name, variables) or (f" Set it before, as in `{name} = …`." if name.isidentifier() else "")
+        raise _unfilled(f"there is no variable {name!r}.{what_to_do}") from None
     except (ValueError, IndexError, AttributeError, TypeError) as error:
-        raise UsageError(f"%%llm: {{…}} in the question: {error}. Write {{{{ and }}}} for braces.") from None
+        raise _unfilled(f"{error}.") from None
+
+
+def _unfilled(why: str) -> UsageError:
+    return UsageError(f"%%llm: -f puts variables in for {{names}}, and {why} Write {{{{ and }}}} for braces.")
 
 
 def awaiting(lines: list[str]) -> list[str]:

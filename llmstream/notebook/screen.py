@@ -9,7 +9,7 @@ from typing import Any
 
 from IPython.display import display, update_display
 
-from llmstream.errors.in_cell import in_kernel
+from llmstream.errors.places import in_kernel
 from llmstream.events import Event, Reasoning, Token
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import TO_STOP, Place, StopButton

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from llmstream.errors import UpstreamError, UpstreamTimeout
+from llmstream.errors import UpstreamError
 from llmstream.events import json_value
 from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
@@ -68,10 +68,10 @@ async def fetch(
                 return await _fetched(endpoint, path, asked)
             except Disconnected:  # a kept connection that was just being closed
                 return await _fetched(endpoint, path, asked)
-    except TimeoutError as error:
+    except TimeoutError:
         if timeout_s is None:
-            raise unreachable(endpoint) from error
-        raise UpstreamTimeout(f"Ollama at {endpoint.shown_url} did not answer in time. Is it overloaded?") from error
+            raise unreachable(endpoint) from None
+        raise endpoint.server.late(endpoint.shown_url, timeout_s) from None
 
 
 async def _fetched(endpoint: Endpoint, path: str, asked: Mapping[str, Any] | None) -> tuple[int, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,7 +54,9 @@ class Endpoint:
         """The host and port to connect to; raises `UpstreamUnreachable` where the URL is none."""
         address = _address(self.url)
         if address is None:
-            raise UpstreamUnreachable(f"{self.shown_url} is not an address. Set {self.server.variable}.")
+            raise UpstreamUnreachable(
+                f"{self.shown_url} is not an address. Set {self.server.variable} to one, such as http://gpu:11434."
+            )
         return Target(*address, self.tls, self.server)
 
     def head(self, method: str, path: str, size: int) -> bytes:
@@ -90,9 +93,21 @@ def limits_of(settings: Settings, first_token_s: float | None = None) -> dict[st
     }
 
 
-def unreachable(endpoint: Endpoint) -> UpstreamUnreachable:
-    """The error for an address where nothing listens, with what to do."""
-    return endpoint.server.unreachable(endpoint.shown_url)
+def unreachable(endpoint: Endpoint, error: BaseException | None = None) -> UpstreamUnreachable:
+    """The error for an address where nothing answers, with what to do; error: what the connection failed of."""
+    return endpoint.server.unreachable(endpoint.shown_url, _why(error))
+
+
+def _why(error: BaseException | None) -> str:
+    """The reason that a connection failed, where starting a server would not mend it."""
+    match error:
+        case socket.gaierror():
+            return "no host has that name"
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted ({error.verify_message})"
+        case ssl.SSLError():
+            return "it speaks no TLS (https) there"
+    return ""
 
 
 def not_ollama(endpoint: Endpoint) -> UpstreamError:

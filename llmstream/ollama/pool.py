@@ -90,7 +90,7 @@ class _Pool:
         except BaseException as error:
             connecting.add_done_callback(_close_unwanted)
             if isinstance(error, OSError):  # as a TimeoutError is
-                raise unreachable(endpoint) from error
+                raise unreachable(endpoint, error) from None
             raise
         connection.lost.add_done_callback(lambda lost: self._forget(connection), context=contextvars.Context())
         return connection

@@ -36,9 +36,11 @@ def pulling(endpoint: Endpoint, model: str) -> Iterator[ollama.ProgressResponse]
             trust_env=False,  # a proxy of the environment is not for Ollama; the reader takes none either
         )
         yield from client.pull(model, stream=True)
-    except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError) as error:
-        raise unreachable(endpoint) from error
+    except (ConnectionError, httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError):
+        raise unreachable(endpoint) from None
     except ollama.ResponseError as error:
-        raise ModelNotFound(f"Ollama could not pull {model!r}: {error.error}") from error
+        raise ModelNotFound(
+            f"Ollama could not pull {model!r}: {error.error}. https://ollama.com/library has the names."
+        ) from error
     except (httpx.HTTPError, ValueError) as error:
         raise not_ollama(endpoint) from error

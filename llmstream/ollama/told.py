@@ -67,7 +67,9 @@ async def unload(endpoint: Endpoint, model: str) -> None:
 
 def _decoded(endpoint: Endpoint, status: int, body: bytes, decode: Callable[[bytes], T]) -> T:
     if status != 200:
-        raise UpstreamError(f"Ollama answered with status {status}. Its log says more.")
+        raise UpstreamError(
+            f"Ollama at {endpoint.shown_url} can't tell its models: it answers with status {status}. Its log says more."
+        )
     try:
         return decode(body)
     except ValueError as error:  # as msgspec's are

@@ -157,6 +157,14 @@ class Upstream(ABC):
             return None
         return time.monotonic() - began
 
+    async def has(self, model: str) -> bool:
+        """True if the server answers under this name, listed or not."""
+        try:
+            await self.capabilities(model)
+        except ModelNotFound:
+            return False
+        return True
+
     async def once(self, name: str, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The result of `ask`, which is called once for all callers that want it under this name at the same moment."""
         key = asyncio.get_running_loop(), name

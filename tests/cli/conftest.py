@@ -18,6 +18,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     def called(*arguments: str, ollama: str, text: str = "", **variables: str) -> Done:
         for name, value in {"OLLAMA_HOST": ollama, **variables}.items():
             monkeypatch.setenv(name, value)
+        monkeypatch.delenv("PYTEST_CURRENT_TEST", raising=False)  # in which errors name the fixture
         monkeypatch.setattr(sys, "stdin", io.StringIO(text))
         code = main(arguments)
         out, err = capsys.readouterr()

@@ -163,8 +163,9 @@ def test_models_tells_that_the_set_one_is_missing(
     assert "ollama pull nope" in captured.err
 
 
-def test_models_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_without_an_ollama(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One line on stderr, exit code 1; the line says what else there is on a command line, and nothing of Python."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # in which errors name the fixture
     assert 1 == main(["models"])
     captured = capsys.readouterr()
     assert ("", 1) == (captured.out, captured.err.count("\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from llmstream.client import AsyncClient, Client
 from llmstream.demo_ollama import DemoOllama
@@ -15,6 +15,7 @@ from llmstream.errors import (
     ModelNotFound,
     RunCancelled,
     RunNotFound,
+    SettingsError,
     StillRunning,
     Unauthorized,
     UpstreamTruncated,
@@ -153,10 +154,22 @@ def test_following_an_ended_run_from_its_end_is_over_at_once(served: Served) -> 
         assert [] == list(client.follow(run_id, after=last))
 
 
-def test_a_server_that_starts_no_run_is_told_of(serve: Callable[[FastAPI], Served]) -> None:
-    """Another server's answer is an error in words, not a missing key."""
+def test_what_is_not_llmstream_is_told_of(serve: Callable[[FastAPI], Served]) -> None:
+    """Another server, a proxy without one, a login before it: in words, with the address and what to do."""
     other = FastAPI()
     other.state.runs = Runs()
-    other.post("/runs")(lambda: {"id": 1})
-    with Client(serve(other).url) as client, pytest.raises(LlmstreamError, match="Is it llmstream's address"):
-        client.start("x")
+    other.post("/ok/runs")(lambda: {"id": 1})
+    other.post("/{status}/runs")(lambda status: Response("<html>", int(status)))
+    other.post("/{status}/runs/{run}/stop")(lambda status, run: Response("<html>", int(status)))
+    url = serve(other).url
+    told = {"ok": "Check the address", "404": "status 404", "401": "headers=", "500": "Its log", "413": "nginx"}
+    for path, text in (told | {"502": "A proxy at"}).items():
+        with pytest.raises(LlmstreamError, match=text) as caught:
+            Client(f"{url}/{path}").start("x")
+        assert f"{url}/{path}" in str(caught.value)
+    with pytest.raises(UpstreamUnreachable, match="A proxy at"):
+        Client(f"{url}/502").stop("x")
+    with pytest.raises(UpstreamUnreachable, match="no TLS"):
+        Client(url.replace("http:", "https:")).snapshot("x")
+    with pytest.raises(SettingsError, match="such as http"):
+        Client("localhost:8000")

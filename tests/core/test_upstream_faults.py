@@ -230,7 +230,7 @@ async def test_server_down(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
 
     assert [("failed", "upstream_unreachable", True)] == outline(events)
     assert isinstance(events[-1], Failed)
-    assert "Start it with `ollama serve`" in events[-1].message
+    assert "demo_ollama` for a demo in its place, or start it with `ollama serve`" in events[-1].message
     assert "http://127.0.0.1:9" in events[-1].message
 
 

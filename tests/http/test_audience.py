@@ -80,7 +80,7 @@ async def test_others_are_told_plainly(way: str, caplog: pytest.LogCaptureFixtur
             text = await said(app, url, path, **body)
             assert "The model can't be reached. Ask again later." in text, (path, text)
             assert [] == for_developers(text), path
-    assert "Start it with `ollama serve`" in caplog.text
+    assert "or start it with `ollama serve`" in caplog.text
     assert [] == for_developers(await said(app, url, "/models") + await said(app, url, "/health"))
 
 

@@ -19,7 +19,7 @@ import pytest
 from nbconvert.exporters import HTMLExporter
 from playwright.sync_api import Locator, Page, expect
 
-from llmstream.demo_ollama import DemoOllama, Model
+from llmstream.demo_ollama import DemoOllama, Model, Pause
 from tests.support.browser import kept_profile
 from tests.support.hard_texts import HARD_TEXTS
 from tests.support.kernels import new_notebook
@@ -335,6 +335,30 @@ def test_saved_notebook(notebook: Notebook, ollama: DemoOllama) -> None:
     contains(notebook.output(TALK), "I am llmstream's demo")
     contents = [message["content"] for message in ollama.requests[-1].body["messages"]]
     assert ["Hello", "Hi there.", "And now?"] == contents
+
+
+def test_a_long_chat_scrolls_inside(notebook: Notebook, ollama: DemoOllama) -> None:
+    """The field stays on the screen, and the newest text is seen: who has scrolled up sees it when he asks again."""
+    lines = [f"Line {number}.\n\n" for number in range(60)]
+    ollama.answers["Long"] = "".join(lines)
+    ollama.answers["Growing"] = [*lines[:30], Pause(3), *(part for line in lines[30:] for part in (Pause(0.02), line))]
+    panel = notebook.run(TALK)
+    contains(notebook.ask("Long"), "tokens/s")
+    field = panel.get_by_placeholder("Ask something")
+    field.scroll_into_view_if_needed()
+    expect(panel.get_by_text("Line 59.")).to_be_in_viewport(timeout=TIMEOUT_MS)
+    expect(panel.get_by_text("Line 0.", exact=True)).not_to_be_in_viewport()
+    box = panel.bounding_box()
+    assert box is not None
+    assert box["height"] < 900
+    panel.get_by_text("Line 0.", exact=True).scroll_into_view_if_needed()
+    notebook.ask("Growing")
+    expect(panel.get_by_text("Line 29.", exact=True).nth(1)).to_be_in_viewport(timeout=TIMEOUT_MS)
+    expect(panel.get_by_text("tokens/s")).to_have_count(2, timeout=TIMEOUT_MS)
+    expect(panel.get_by_text("Line 59.").nth(1)).to_be_in_viewport(timeout=TIMEOUT_MS)
+    panel.get_by_text("Line 0.", exact=True).nth(0).scroll_into_view_if_needed()
+    contains(notebook.ask("Hello"), "Hi there.")
+    expect(panel.get_by_text("Hi there.")).to_be_in_viewport(timeout=TIMEOUT_MS)
 
 
 def test_fits_the_screen(notebook: Notebook) -> None:

@@ -259,6 +259,25 @@ def test_own_chain(kernel: Kernel) -> None:
     kernel.run("chat.close()")
 
 
+def test_panel_that_was_made_before_ollama_ran(kernel: Kernel) -> None:
+    """Its models can be picked from the next question on, or when it is shown again; what is picked stays picked."""
+    kernel.run("import os\nhere = os.environ['OLLAMA_HOST']\nos.environ['OLLAMA_HOST'] = '127.0.0.1:9'")
+    panel = Panel(kernel)
+    panel.ask("Hello")
+    panel.wait_for("Ollama is not running")
+    panel.wait_ended()
+    kernel.run("os.environ['OLLAMA_HOST'] = here")
+    panel.ask("Hello")
+    panel.wait_for("Hi there.")
+    panel.wait_ended()
+    panel.pick("demo:newlines")
+    kernel.run("chat")
+    panel.ask("Why?")
+    panel.kernel.wait(lambda: any(NEWLINES == bundle.get("text/plain") for bundle in panel.shown()))
+    panel.wait_ended()
+    kernel.run("chat.close()")
+
+
 @pytest.mark.parametrize(
     ("model", "mark"),
     [("demo:stall-3", "Stopped: the answer is not complete."), ("demo:error-line", "The answer is not complete.")],

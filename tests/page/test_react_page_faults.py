@@ -196,7 +196,7 @@ def test_a_frozen_tab_is_right_when_it_thaws(pages: Pages, held: Held) -> None:
 def test_a_model_that_fails(pages: Pages, upstream: DemoOllama) -> None:
     """Each failure is told in words, with what came before it; then the next question is answered."""
     told = {
-        "demo:cut": "This answer is not complete. The answer broke off: the connection to Ollama was cut.",
+        "demo:cut": "This answer is not complete. The answer broke off: the connection to Ollama was cut. Ask again.",
         "demo:error-path": "This answer is not complete. Ollama",
         "demo:forbidden": "No answer. ",
         "demo:html-502": "No answer. ",
