@@ -175,4 +175,4 @@ def test_readme_shows_what_is_wrong(code: str, fault: str, said: Callable[..., s
 def test_the_hook_shows_what_is_wrong() -> None:
     """The README's first way reads the run's error, as the examples beside the hook do."""
     first = next(code for kind, code in BLOCK.findall(README) if kind == "tsx")
-    assert "message.run.error?.message" in first
+    assert 'message.run.error && <strong role="alert">⚠️ {message.run.error.message}' in first

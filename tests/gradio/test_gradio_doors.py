@@ -63,8 +63,11 @@ def test_page_tells_strangers_no_addresses(serve: Callable[[FastAPI], Served]) -
     assert "The model can't be reached. Ask again later." == notice["value"]
 
 
-def test_a_mounted_page_waits_for_its_ollama(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
+def test_a_mounted_page_waits_for_its_ollama(
+    serve: Callable[[FastAPI], Served], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without an Ollama, or a model in it, the box of models and the notice say so; then the models are there."""
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # in which errors name the fixture
     app, port = FastAPI(), free_port()
     app.state.runs = Runs(settings.change(ollama_url=f"http://127.0.0.1:{port}", model=None))
     mount_chat(app, create_chat(runs=app.state.runs))
