@@ -237,12 +237,13 @@ def test_override() -> None:
     assert [None, None, "m"] == [each.model for each in (inner, outer, after)]
 
 
-def test_demo_block() -> None:
+def test_demo_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the block of `demo` every call goes to the demo, whatever the environment says; a traceback names it."""
     with llmstream.demo(tokens_per_s=None) as server:
         server.answers["hi"] = "there"
 
         assert "there" == "".join(llmstream.stream("hi"))
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # in which errors name the fixture
     with pytest.raises(llmstream.LlmstreamError, match="not running") as caught:
         "".join(llmstream.stream("hi"))
     assert "with llmstream.demo():" in "".join(caught.value.__notes__)
