@@ -24,7 +24,7 @@ from tests.support.run_logs import LOGS, MakeLog, Pair, Store, fill
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own."""
-    with RedisServer(tmp_path) as server:
+    with RedisServer(tmp_path, "enable-debug-command local") as server:
         yield server
 
 

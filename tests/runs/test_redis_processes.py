@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -182,45 +179,3 @@ async def test_a_position_in_another_process_that_never_was(process: MakeLog) ->
 def test_errors_of_the_store_may_be_shown() -> None:
     """They are errors like all others, and retryable ones."""
     assert all(issubclass(each, LlmstreamError) and each.retryable for each in (StoreFull, StoreUnavailable))
-
-
-@pytest.mark.parametrize("how", ["killed", "silent", "told to"])
-async def test_a_master_that_goes_is_followed_by_another(tmp_path: Path, process: MakeLog, how: str) -> None:
-    """With Sentinels the next master is found; what the old one had and the next one has not is written again."""
-    with ExitStack() as stack:
-        master = stack.enter_context(RedisServer(tmp_path, "repl-diskless-sync-delay 0"))
-        stack.enter_context(RedisServer(tmp_path, f"replicaof 127.0.0.1 {master.port}"))
-        watch = (
-            f"sentinel monitor main 127.0.0.1 {master.port} 2",
-            "sentinel down-after-milliseconds main 500",
-            "sentinel failover-timeout main 3000",
-        )
-        sentinels = [stack.enter_context(RedisServer(tmp_path, *watch, sentinel=True)) for _ in range(3)]
-
-        async def is_watched() -> bool:
-            states = [sentinel.client.sentinel_master("main") for sentinel in sentinels]
-            return all(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2 for state in states)
-
-        await until(is_watched)
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
-        # A follower waits for the store for five leases; a failover takes three seconds and more.
-        owner, other = (process(redis_url=f"redis+sentinel://{hosts}/main", lease_s=1) for _ in range(2))
-        await owner.start()
-        await owner.create(new())
-        owner.append("r", tokens(1, 50))
-        following = await follow(other)
-        if how == "killed":
-            master.kill()
-        elif how == "silent":  # and a master still, when it comes back
-            master.signal(signal.SIGSTOP)
-        else:
-            sentinels[0].client.sentinel_failover("main")
-        owner.append("r", tokens(51, 100))
-        await asyncio.wait_for(owner.stored(), 40)
-        if how == "silent":
-            master.signal(signal.SIGCONT)
-        owner.append("r", [END])
-        await owner.close("r")
-        assert [*tokens(1, 100), END] == await asyncio.wait_for(following, 40)
-        for log in (owner, other):
-            await log.aclose()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from llmstream.errors import StoreUnavailable
 from llmstream.events import Event, Failed, Finished, Timings, Token, Usage
 from llmstream.runs.log import END_OF_LOST, NewRun
 from llmstream.runs.redis.log import RedisLog
@@ -15,6 +17,8 @@ from tests.support.redis import RedisServer
 
 END = Finished("stop", Usage(), Timings())
 LEASE_S = 0.9
+# What there is of the run "r".
+KEYS = ("llmstream:1:{r}", "llmstream:1:{r}:e")
 MakeLog = Callable[..., RedisLog]
 
 
@@ -43,19 +47,21 @@ async def collect(log: RedisLog, after: int = 0, id: str = "r") -> list[Event]:
 
 async def follow(log: RedisLog, after: int = 0, id: str = "r") -> asyncio.Task[list[Event]]:
     """Collect behind; returns when the first of the events is there."""
-    there = asyncio.Event()
+    first = log.follow(id, after, idle_s=60)
+    try:
+        await asyncio.wait_for(anext(first), 20)
+    except BaseException:
+        first.close()
+        raise
 
     async def collecting() -> list[Event]:
-        first = log.follow(id, after, idle_s=60)
-        await anext(first)
-        there.set()
         try:
             return await collect(log, after, id)
         finally:
             first.close()
 
     task = asyncio.create_task(collecting())
-    await asyncio.wait_for(there.wait(), 20)
+    await asyncio.sleep(0)  # until it has begun
     return task
 
 
@@ -91,3 +97,29 @@ def is_whole(events: list[Event]) -> int:
     assert ("owner_lost", True) == (end.code, end.retryable)
     assert tokens(1, len(before)) == before
     return len(before)
+
+
+async def goes_on(owner: RedisLog, number: int) -> None:
+    """Whoever is with the owner gets what it adds, at once."""
+    behind = owner.follow("r", number, idle_s=60)
+    owner.append("r", tokens(number + 1, number + 10))
+    batch = await asyncio.wait_for(anext(behind), 1)
+    assert tokens(number + 1, number + 10) == list(batch.events)
+    behind.close()
+
+
+async def is_refused(owner: RedisLog) -> None:
+    """Wait until new runs are refused."""
+    numbers = itertools.count()
+
+    async def refused() -> bool:
+        run_id = f"other{next(numbers)}"
+        try:
+            await owner.create(new(run_id))
+        except StoreUnavailable:
+            return True
+        owner.append(run_id, [END])
+        await owner.close(run_id)
+        return False
+
+    await until(refused)

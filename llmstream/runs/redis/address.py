@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
 from llmstream.errors import SettingsError
+from llmstream.runs.redis.sentinels import MasterConnections
 
 _FORMS = (
     "redis://[user:password@]host[:port][/db], rediss:// (TLS), unix:///path, valkey://, "
@@ -63,7 +64,7 @@ def _by_scheme(scheme: str, rest: str, options: dict[str, Any]) -> Any:
     return ConnectionPool(**{**options, **parse_url(f"{scheme}://{rest}")})
 
 
-def _by_sentinel(url: str, options: dict[str, Any]) -> SentinelConnectionPool:
+def _by_sentinel(url: str, options: dict[str, Any]) -> MasterConnections:
     scheme, _, rest = url.partition("://")
     # urlsplit takes one host only.
     match = re.fullmatch(r"(?:(?P<user>[^@/]*)@)?(?P<hosts>[^/@]+)/(?P<path>[^?]+)(?:\?(?P<query>.*))?", rest)
@@ -88,9 +89,7 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> SentinelConnectionPool:
     if scheme.startswith(("rediss", "valkeys")):
         options["ssl"] = True
     sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
-    return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        unquote(service), sentinel, db=int(database or 0), socket_keepalive=True, **options
-    )
+    return MasterConnections(unquote(service), sentinel, db=int(database or 0), socket_keepalive=True, **options)
 
 
 def _host(text: str) -> tuple[str, int]:

@@ -56,7 +56,7 @@ class Link:
         self.on_up: list[Callable[[], None]] = []
         self.on_cut: Callable[[], None] = lambda: None
         self.timeout_s = timeout_s
-        self._connections = connections_to(url, name=name, timeout_s=timeout_s)
+        self.connections = connections_to(url, name=name, timeout_s=timeout_s)
         self._idle: list[Any] = []
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._back = asyncio.Event()
@@ -69,11 +69,15 @@ class Link:
 
     def connection(self) -> Any:
         """A new connection for one caller alone, not yet connected."""
-        return self._connections.make_connection()
+        return self.connections.make_connection()
 
     def patience_s(self, lease_s: float) -> float:
         """The time after the store is back, in seconds, until every other process that lives is back too."""
         return max(lease_s, 2 * self.timeout_s + _LONGEST_PAUSE_S)
+
+    def is_settled(self, lease_s: float) -> bool:
+        """True if every other process that lives is back too, and has written again what the store had lost."""
+        return self.up and asyncio.get_running_loop().time() - self.up_since > self.patience_s(lease_s)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Starts work that nobody waits for, in a context of its own: the caller's would live as long."""
@@ -234,9 +238,7 @@ class Link:
             # Not once only: `asyncio.wait_for` of Python 3.11, with which redis-py asks Sentinels, may swallow it.
             _, tasks = await asyncio.wait(tasks, timeout=0.1)
         await self._drop_idle()
-        if (sentinel := getattr(self._connections, "sentinel_manager", None)) is not None:
-            for client in sentinel.sentinels:
-                await client.aclose()
+        await self.connections.aclose()
 
 
 def reason(error: BaseException) -> str:

@@ -198,7 +198,7 @@ class RemoteRuns:
     def _missing(self, mirror: Mirror) -> None:
         """Handles a run that the store does not know (any more): its owner, if it lives, writes it again."""
         if not mirror.owner:
-            return mirror.fail(RunNotFound())
+            return mirror.fail(self.not_found())
         if not mirror.have:  # it was taken back, or lost with nothing of it: whoever wants it asks again
             return mirror.fail(StoreUnavailable())
         now = self._loop.time()
@@ -209,6 +209,10 @@ class RemoteRuns:
             return mirror.fail(PositionLost("lost"))
         self.order(mirror.owner, f"s {mirror.run_id}")
         return None
+
+    def not_found(self) -> RunNotFound | StoreUnavailable:
+        """The error for a run that the store does not know; just after it was away, the owner may write it again."""
+        return RunNotFound() if self._link.is_settled(self._lease_s) else StoreUnavailable()
 
     async def look(
         self, run_id: str, after: int, *, followed: bool = False, watched: bool = False, count: int = _PAGE_ENTRIES
