@@ -81,6 +81,11 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    @property
+    def is_started(self) -> bool:
+        """False where it was killed, and not started again."""
+        return self._process is not None
+
     def signal(self, number: int) -> None:
         """Send it a signal: SIGSTOP makes it silent, SIGCONT goes on."""
         assert self._process is not None
@@ -90,10 +95,10 @@ class RedisServer:
         """One more client, for a command that is not answered soon, or by whatever it says."""
         return redis.Redis(port=self.port, protocol=2, retry=Retry(NoBackoff(), 0))
 
-    def wait_until_alone(self) -> None:
-        """Fail unless everybody lets go of it."""
+    def wait_until_alone(self, but: str = "nobody") -> None:
+        """Fail unless everybody lets go of it; but: how the names begin of those who may stay."""
         deadline = time.monotonic() + 10
-        while found := self.clients():
+        while found := [name for name in self.clients() if not name.startswith(but)]:
             assert time.monotonic() < deadline, found
             time.sleep(0.02)
 

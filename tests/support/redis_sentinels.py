@@ -31,6 +31,7 @@ class Watched:
             for server in self._servers:
                 if named.count(server.port) > 1:
                     return server
+            time.sleep(0.02)
 
     def other(self, server: RedisServer) -> RedisServer:
         """The one that is not this one."""
@@ -39,6 +40,18 @@ class Watched:
     def fail_over(self) -> None:
         """Have the Sentinels make the replica the master, while the old one lives; refused where that can't be now."""
         self._sentinels[0].client.sentinel_failover("main")
+
+    def restart(self) -> None:
+        """Kill the master, and start it again with what it has written."""
+        master = self.master
+        master.kill()
+        master.start()
+
+    def wait_until_alone(self) -> None:
+        """Fail unless everybody lets go of them, and hears nothing more."""
+        for server in self._servers:
+            server.wait_until_alone("sentinel-")
+            assert [b"__sentinel__:hello"] == server.client.pubsub_channels()
 
     def wait_until_whole(self) -> None:
         """Wait until every Sentinel knows the others and the replica, which has all that the master has."""
@@ -68,7 +81,7 @@ def watched(folder: Path, *options: str, down_after_ms: int = 1000) -> Iterator[
         lines = (
             f"sentinel monitor main 127.0.0.1 {master.port} 2",
             f"sentinel down-after-milliseconds main {down_after_ms}",
-            "sentinel failover-timeout main 1000",
+            "sentinel failover-timeout main 2000",
         )
         sentinels = [stack.enter_context(RedisServer(folder, *lines, sentinel=True)) for _ in range(3)]
         for sentinel in sentinels:
