@@ -123,8 +123,11 @@ async def test_who_waits_for_the_end_of_a_dead_owner_has_it(server: RedisServer,
     assert info.ended
 
 
-async def test_a_watcher_that_is_killed_watches_no_more(server: RedisServer, process: MakeLog) -> None:
-    """A run watched by a process alone ends with that process; as long as it lives, it does not."""
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=lambda fault: fault.name)
+async def test_a_watcher_that_is_gone_watches_no_more(
+    server: RedisServer, process: MakeLog, fault: signal.Signals
+) -> None:
+    """A run watched by a process alone ends with that process, or when it sleeps; as long as it lives, it does not."""
     left: asyncio.Queue[CancelledBy] = asyncio.Queue()
     log = process()
     await log.create(new(grace_s=0.1, on_cancel=left.put_nowait))
@@ -135,7 +138,7 @@ async def test_a_watcher_that_is_killed_watches_no_more(server: RedisServer, pro
         here.close()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(left.get(), 2 * LEASE_S)
-        watcher.kill()
+        watcher.send_signal(fault)
         assert "left" == await asyncio.wait_for(left.get(), 20)
 
 

@@ -21,7 +21,7 @@ from llmstream.settings import Settings
 from tests.support import ROOT
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, LEASE_S, MakeLog, collect, follow, new, tokens, until
+from tests.support.redis_runs import END, KEYS, LEASE_S, MakeLog, collect, follow, new, tokens, until
 
 
 async def test_one_key_in_many_processes_starts_one_run(process: MakeLog) -> None:
@@ -137,11 +137,37 @@ async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, p
         while got < number:
             got += len((await anext(follower)).events)
     follower.close()
-    late = other.follow("here", 29, idle_s=20)
+    late, ahead = (other.follow("here", after, idle_s=20) for after in (29, 30))  # the last one is not stored yet
     assert tokens(30, 30) == (await anext(late)).events
+    owner.append("here", tokens(31, 31))
+    assert tokens(31, 31) == (await anext(ahead)).events
     late.close()
+    ahead.close()
     followed, here = (server.client.xlen(f"llmstream:1:{{{run}}}:e") for run in ("followed", "here"))
     assert here < followed <= 30
+
+
+async def test_many_watchers_elsewhere_cost_one_message(server: RedisServer, process: MakeLog) -> None:
+    """A process is told of each batch once, however many follow there."""
+    owner, other = process(lease_s=60), process(lease_s=60)
+    await owner.create(new())
+    owner.append("r", tokens(1, 1))
+    followers = [other.follow("r", 0, idle_s=20) for _ in range(100)]
+    for follower in followers:
+        assert tokens(1, 1) == (await anext(follower)).events
+    await owner.stored()
+
+    def told() -> tuple[int, int]:
+        return server.client.info("commandstats")["cmdstat_publish"]["calls"], server.client.xlen(KEYS[1])
+
+    messages, batches = told()
+    for number in range(2, 12):
+        owner.append("r", tokens(number, number))
+        for follower in followers:
+            assert tokens(number, number) == (await anext(follower)).events
+    assert (messages + 10, batches + 10) == told()
+    for follower in followers:
+        follower.close()
 
 
 async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:
