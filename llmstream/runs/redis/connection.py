@@ -54,7 +54,7 @@ class Link:
         self.reconnects = 0
         self.probe: Callable[[], Awaitable[object]] = lambda: self.try_all([("PING",)])
         self.on_up: list[Callable[[], None]] = []
-        self.on_cut: Callable[[], None] = lambda: None
+        self.on_cut: list[Callable[[], None]] = []
         self.timeout_s = timeout_s
         self.connections = connections_to(url, name=name, timeout_s=timeout_s)
         self._idle: list[Any] = []
@@ -64,8 +64,7 @@ class Link:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._pause_s = _FIRST_PAUSE_S
-        self._told_at = -_TOLD_EVERY_S
-        self._is_told = False
+        self._told_at, self._is_told = -_TOLD_EVERY_S, False
 
     def connection(self) -> Any:
         """A new connection for one caller alone, not yet connected."""
@@ -149,7 +148,8 @@ class Link:
         except Cut:  # one that was closed while it rested; so are the others
             await self._drop_idle()
             answers = await self.try_all(commands)
-        self.on_cut()
+        for each in self.on_cut:
+            each()
         return answers
 
     async def try_all(self, commands: Sequence[Command]) -> list[Any]:

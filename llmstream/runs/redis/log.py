@@ -84,7 +84,7 @@ class RedisLog(RunLog):
             nodes.on_unwatched, nodes.take_back = self._leaving.unwatched, self._doubts.take_back
             writer.question = lambda run_id: stored(self.local.asked(run_id))
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
-            link.on_cut = writer.compare
+            link.on_cut += [writer.compare, reader.doubt]
             link.on_up += [writer.compare, reader.read_all, self._doubts.clear]
         link.live(nodes.work, subscription.listen, writer.work)
         if isinstance(link.connections, MasterConnections):
