@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -28,6 +29,7 @@ class MasterConnections(SentinelConnectionPool):
         super().__init__(*arguments, **options)  # type: ignore[no-untyped-call]
         self._made: WeakSet[Any] = WeakSet()
         self._asking = asyncio.Lock()
+        self._on_other: Callable[[], None] = lambda: None
 
     def make_connection(self) -> Any:
         connection = super().make_connection()  # type: ignore[no-untyped-call]
@@ -35,17 +37,16 @@ class MasterConnections(SentinelConnectionPool):
         return connection
 
     async def get_master_address(self) -> Any:
+        """The address of the master; cuts the connections to one that is it no more, whoever asks."""
         # redis-py moves the Sentinel that answered to the front of its list; two that do so at once lose another one.
         async with self._asking:
-            return await super().get_master_address()  # type: ignore[no-untyped-call]
-
-    async def leave_old(self) -> bool:
-        """Cuts the connections to servers that are the master no more; True if there were any."""
-        master = await self.get_master_address()
-        old = [each for each in self._made if each.is_connected and (each.host, each.port) != master]
-        for connection in old:
-            await connection.disconnect(nowait=True)
-        return bool(old)
+            master = await super().get_master_address()  # type: ignore[no-untyped-call]
+            old = [each for each in self._made if each.is_connected and (each.host, each.port) != master]
+            for connection in old:
+                await connection.disconnect(nowait=True)
+        if old:
+            self._on_other()
+        return master
 
     async def aclose(self) -> None:
         await super().aclose()
@@ -56,11 +57,16 @@ class MasterConnections(SentinelConnectionPool):
         """Asks for the master again and again, and has everything compared with what another one has."""
         now = asyncio.get_running_loop().time
         link.up_since = now()  # who is missing here may be with another server still
+
+        def compare() -> None:
+            if link.up:  # else that is done when it is back
+                logger.warning("the store at %s has another master", link.address)
+                link.up_since = now()
+                for each in link.on_up:
+                    each()
+
+        self._on_other = compare
         while True:
             await asyncio.sleep(period_s)
             with suppress(RedisError, OSError, TimeoutError):
-                if await self.leave_old() and link.up:  # else that is done when it is back
-                    logger.warning("the store at %s has another master", link.address)
-                    link.up_since = now()
-                    for each in link.on_up:
-                        each()
+                await self.get_master_address()
