@@ -93,7 +93,7 @@ class Settings:
     replay_s: how long an ended run can be read again. drain_s: how long runs may go on after a request to shut down.
     allowed_hosts, allowed_origins, token: who may come in; loopback names and local origins, no token.
     redis_url: the store that several processes share; None keeps all runs in this one's memory.
-    redis_prefix: what all names in that store begin with.
+    redis_prefix: what all names in that store begin with, in braces.
     lease_s, store_timeout_s: how long a silent process of several is waited for, and the store, in seconds.
     demo: whether commands and apps start the demo Ollama where no Ollama answers: auto, never or always.
     """

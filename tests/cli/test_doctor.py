@@ -81,7 +81,7 @@ def test_doctor_tries_the_store(
     """A store that is set must answer; one that does not is named without its password."""
     monkeypatch.setenv("LLMSTREAM_REDIS_URL", redis_server.url)
     with redis_server.client.pubsub() as process:
-        process.subscribe("llmstream:1:n:abc")
+        process.subscribe("{llmstream}:1:n:abc")
         process.get_message(timeout=10)
         assert 0 == main(["doctor"])
     told = re.search(r"^ok +store: redis \S+ answers in \S+ ms, (.*); (.*)$", capsys.readouterr().out, re.MULTILINE)

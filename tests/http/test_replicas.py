@@ -182,7 +182,7 @@ def test_processes_that_end(tmp_path: Path) -> None:
             one.process.wait()
             goes_on(two.url, cut)
             chat.until(lambda exchange: b"owner_lost" in exchange.body)
-            assert 0 < replicas.store.client.pttl(f"llmstream:1:{{{cut}}}:q") <= 600_000
+            assert 0 < replicas.store.client.pttl(f"{{llmstream}}:1:r:{cut}:q") <= 600_000
             there.until(lambda exchange: b"owner_lost" in exchange.body)
         last = messages(there.body)[-1]
         assert (f"{run}-{END_OF_LOST}", 5) == (last.id, json.loads(last.data)["seq"])

@@ -252,4 +252,4 @@ def test_nothing_is_lost_while_servers_die_and_the_store_restarts(tmp_path: Path
         store.wait_until_alone()
         client = store.master.client
         assert {key: left for key in client.scan_iter() if not 0 < (left := client.pttl(key)) <= LONGEST_MS} == {}
-        assert eventually(lambda: not list(client.scan_iter("llmstream:1:n:*")))
+        assert eventually(lambda: not list(client.scan_iter("{llmstream}:1:n:*")))

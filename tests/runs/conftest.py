@@ -19,6 +19,7 @@ from llmstream.settings import Settings
 from tests.support import redis_runs, run_logs
 from tests.support.cut_answers import MakeRuns
 from tests.support.redis import RedisServer
+from tests.support.redis_cluster import RedisCluster
 from tests.support.run_logs import LOGS, MakeLog, Pair, Store, fill
 
 
@@ -27,6 +28,13 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own."""
     with RedisServer(tmp_path, "enable-debug-command local") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A Redis Cluster for the whole session; who harms it mends it."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ async def process(server: RedisServer) -> AsyncGenerator[redis_runs.MakeLog]:
     yield make
     for log in logs:
         await log.aclose()
-    if server.is_started:
+    if server.is_there:
         await asyncio.to_thread(server.wait_until_alone)
         assert [] == server.client.pubsub_channels()
 
@@ -97,7 +105,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
     async def trim(log: RunLog) -> int:
         await fill(log)
         await log.info("r")
-        server.client.xtrim(f"{prefix}:1:{{r}}:e", maxlen=1, approximate=False)
+        server.client.xtrim(f"{{{prefix}}}:1:r:r:e", maxlen=1, approximate=False)
         return 1 if request.param == "redis here" else 6
 
     yield Store(make, trim)

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.support import ROOT
 from tests.support.lacking import lacking
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_runs import END, MakeLog, follow, new, tokens, until
 from tests.support.redis_way import Way
 
@@ -54,18 +57,37 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
     return ca, certificate, key
 
 
+def with_tls(folder: Path) -> tuple[str, list[str]]:
+    """Where a server is that speaks TLS, and whom it shows itself by, and its options for that."""
+    ca, certificate, key = certificates(folder)
+    port = free_port()
+    files = (f"tls-cert-file {certificate}", f"tls-key-file {key}", f"tls-ca-cert-file {ca}")
+    return f"127.0.0.1:{port}?ssl_ca_certs={ca}", [f"tls-port {port}", *files, "tls-auth-clients no"]
+
+
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
 async def test_a_store_with_tls(tmp_path: Path, process: MakeLog, scheme: str) -> None:
     """It is used by who trusts its authority, and by nobody else."""
-    ca, certificate, key = certificates(tmp_path)
-    port = free_port()
-    files = (f"tls-cert-file {certificate}", f"tls-key-file {key}", f"tls-ca-cert-file {ca}")
-    with RedisServer(tmp_path, f"tls-port {port}", *files, "tls-auth-clients no"):
-        url = f"{scheme}://127.0.0.1:{port}"
-        trusting = {"redis_url": f"{url}?ssl_ca_certs={ca}", "store_timeout_s": 10}
+    address, options = with_tls(tmp_path)
+    with RedisServer(tmp_path, *options):
+        trusting = {"redis_url": f"{scheme}://{address}", "store_timeout_s": 10}
         await works(process(**trusting), process(**trusting))
         with pytest.raises(SettingsError, match="can't be used"):
-            await process(redis_url=url).start()
+            await process(redis_url=f"{scheme}://{address.partition('?')[0]}").start()
+
+
+async def test_a_cluster_with_tls_and_few_rights(tmp_path: Path, process: MakeLog) -> None:
+    """One right more than for a server is enough."""
+    address, options = with_tls(tmp_path)
+    with cluster(tmp_path, *options, "tls-cluster yes") as server:
+        server.client.execute_command("ACL", "SETUSER", "us", *RIGHTS, "+cluster|slots")
+
+        async def takes_writes() -> bool:
+            return b"cluster_state:ok" in server.client.execute_command("CLUSTER", "INFO")
+
+        await until(takes_writes)
+        trusting = {"redis_url": f"valkeys+cluster://us:secret@{address}", "store_timeout_s": 10}
+        await works(process(**trusting), process(**trusting))
 
 
 async def test_a_store_behind_a_socket(tmp_path: Path, process: MakeLog) -> None:
@@ -91,43 +113,65 @@ async def test_a_right_that_lacks_is_told_at_the_start(server: RedisServer, proc
 
 async def test_rights_on_other_names(server: RedisServer, process: MakeLog) -> None:
     """A user of another prefix, or one that may hear of nothing, is refused at the start."""
-    for name, wrong, where in (("a", "~llmstream:*", "key"), ("b", "&llmstream:*", "channel")):
+    for name, wrong, where in (("a", "~{llmstream}:*", "key"), ("b", "&{llmstream}:*", "channel")):
         rights = [each for each in RIGHTS if each != wrong]
         server.client.execute_command("ACL", "SETUSER", name, "resetchannels", *rights)
         with pytest.raises(SettingsError, match=where):
             await process(redis_url=f"redis://{name}:secret@127.0.0.1:{server.port}").start()
 
 
-def cluster(folder: Path) -> RedisServer:
+@contextmanager
+def cluster(folder: Path, *options: str, slots: range = range(2**14)) -> Iterator[RedisServer]:
     """A server that is the whole of a cluster."""
-    return RedisServer(folder, "cluster-enabled yes", f"cluster-port {free_port()}")
+    with RedisServer(folder, "cluster-enabled yes", f"cluster-port {free_port()}", *options) as server:
+        if slots:
+            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[-1])
+        yield server
 
 
 @pytest.mark.parametrize("slots", [range(2**14), range(2**13), range(0)], ids=["all of it", "half", "nothing"])
-async def test_a_cluster_is_refused(tmp_path: Path, process: MakeLog, slots: range) -> None:
-    """Whatever it has of the keys, at the start or, where nobody starts a log, before the first run."""
-    with cluster(tmp_path) as server:
-        if slots:
-            server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", slots[0], slots[-1])
+async def test_a_cluster_is_not_reached_as_a_server(tmp_path: Path, process: MakeLog, slots: range) -> None:
+    """Whatever a node has of the keys, at the start or, where nobody starts a log, before the first run."""
+    with cluster(tmp_path, slots=slots) as server:
         log = process(redis_url=server.url)
         for begin in (log.start, lambda: log.create(new())):
-            with pytest.raises(SettingsError, match="is a Redis Cluster, or a proxy to one") as refused:
+            with pytest.raises(SettingsError, match=r"is a node of a Redis Cluster.* redis\+cluster://"):
                 await begin()
-            assert "cluster mode off" in str(refused.value)
-            assert "redis+sentinel://" in str(refused.value)
         await log.aclose()
 
 
-async def test_a_cluster_behind_one_address_is_refused(tmp_path: Path, process: MakeLog) -> None:
-    """A service may hide what it is; that it can't take the keys of several runs at once tells."""
-    with cluster(tmp_path) as server:
-        server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 2**14 - 1)
-        async with Way(server.port) as way:
-            way.say(b"_mode:cluster", b"_mode:service")
-            log = process(redis_url=way.url)
-            with pytest.raises(SettingsError, match="is a Redis Cluster, or a proxy to one"):
-                await log.start()
-            await log.aclose()
+async def test_a_cluster_behind_one_address(redis_cluster: RedisCluster, process: MakeLog) -> None:
+    """A service that hides what it is, and does all that is asked of it, is as good as a server."""
+    async with Way(redis_cluster.of("{llmstream}")[0].port) as way:
+        way.say(b"_mode:cluster", b"_mode:service")
+        await works(process(redis_url=way.url), process(redis_url=way.url))
+
+
+async def test_a_cluster_that_can_not_be_used(server: RedisServer, tmp_path: Path, process: MakeLog) -> None:
+    """It says why: it is none, nobody answers, it has no node for the prefix, a right or the password is another."""
+
+    async def refused(url: str, why: str) -> None:
+        log = process(redis_url=url)
+        with pytest.raises(SettingsError, match=why):
+            await log.start()
+        await log.aclose()
+
+    await refused(f"redis+cluster://127.0.0.1:{server.port}", "cluster support disabled")
+    await refused(f"redis+cluster://127.0.0.1:{free_port()},127.0.0.1:{free_port()}", "connection error")
+    with cluster(tmp_path, slots=range(2)) as half:
+        await refused(f"redis+cluster://127.0.0.1:{half.port}", "no node of the cluster has slot")
+        half.client.execute_command("ACL", "SETUSER", "us", *RIGHTS)
+        seeds = f"127.0.0.1:{free_port()},127.0.0.1:{half.port}"
+        await refused(f"redis+cluster://us:secret@{seeds}", r"cluster\|slots")
+        await refused(f"redis+cluster://us:wrong@{seeds}", "invalid username-password pair")
+
+
+@pytest.mark.parametrize("rest", ["", "h/1", "h?db=1", "h/main", ":7000", "h:x", "u:p@h,u:p@h", "h?no_such=1"])
+@pytest.mark.parametrize("scheme", ["redis+cluster", "redis+proxy", "unix+cluster"])
+def test_what_is_no_address_of_a_cluster(scheme: str, rest: str) -> None:
+    """It is refused with all forms that there are."""
+    with pytest.raises(SettingsError, match=r"redis_url .* must be redis://.* or redis\+cluster://"):
+        RedisLog(Settings(redis_url=f"{scheme}://{rest}"))
 
 
 async def test_a_full_store_can_be_started_with(server: RedisServer, process: MakeLog) -> None:
@@ -148,6 +192,8 @@ async def test_a_full_store_can_be_started_with(server: RedisServer, process: Ma
         "redis://ann:h@hunter2@127.0.0.1:9",
         "rediss://ann:hunter2@127.0.0.1:9",
         "redis+sentinel://ann:hunter2@127.0.0.1:9,127.0.0.1:10/main?sentinel_password=x@hunter2",
+        "redis+cluster://ann:hunter2@127.0.0.1:9,127.0.0.1:10",
+        "redis+cluster://ann:hunter2@127.0.0.1:9,ann:hunter2@127.0.0.1:10",
         "redis://ann:hunter2@127.0.0.1:nine",
         "unix://ann:hunter2@/nowhere",
         "http://ann:hunter2@127.0.0.1",

@@ -42,7 +42,7 @@ async def test_the_clock_of_the_store_is_set(server: RedisServer, process: MakeL
     await owner.create(new())
     owner.append("r", tokens(1, 10))
     following = await follow(other)
-    nodes = [f"llmstream:1:n:{log.node}" for log in (owner, other)]
+    nodes = [f"{{llmstream}}:1:n:{log.node}" for log in (owner, other)]
 
     async def is_renewed() -> bool:
         return all(0 < server.client.pttl(node) <= 1000 * LEASE_S for node in nodes)

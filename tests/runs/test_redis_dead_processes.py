@@ -148,7 +148,7 @@ async def test_an_owner_is_stopped_without_a_message(server: RedisServer, proces
     with child(server, 5) as owner:
         await says(owner, "5")
         await log.info("r")
-        server.client.hset("llmstream:1:{r}", "x", "stop 0")
+        server.client.hset("{llmstream}:1:r:r", "x", "stop 0")
         await asyncio.wait_for(says(owner, "stop"), 20)
 
 

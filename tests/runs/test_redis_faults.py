@@ -192,8 +192,8 @@ async def test_an_old_copy_of_a_run_is_ended_by_its_owner(server: RedisServer, p
     owner.append("r", tokens(1, 5))
     await owner.stored()
     for key in KEYS:
-        server.client.restore(key.replace("{r}", "{old}"), 600_000, server.client.dump(key))
-    server.client.hset("llmstream:1:{old}", "r", followed)
+        server.client.restore(key.replace(":r:r", ":r:old"), 600_000, server.client.dump(key))
+    server.client.hset("{llmstream}:1:r:old", "r", followed)
     assert 5 == is_whole(await asyncio.wait_for(collect(other, id="old"), 20 * LEASE_S))
 
 
@@ -207,8 +207,8 @@ async def test_garbage_ends_its_followers_with_an_error(server: RedisServer, pro
     owner.append("r", tokens(1, 3))
     following = await follow(other)
     await owner.stored()
-    server.client.xadd("llmstream:1:{r}:e", {"e": entry}, id="4-1")
-    server.client.publish(f"llmstream:1:n:{other.node}", b"n\nllmstream:1:{r} 4-1 " + entry)
+    server.client.xadd("{llmstream}:1:r:r:e", {"e": entry}, id="4-1")
+    server.client.publish(f"{{llmstream}}:1:n:{other.node}", b"n\n{llmstream}:1:r:r 4-1 " + entry)
     for found in (await asyncio.wait_for(following, 20), await collect(process())):
         assert isinstance(found[-1], Failed)
         assert (tokens(1, 3), "store_corrupt") == (found[:-1], found[-1].code)
@@ -221,9 +221,9 @@ async def test_garbage_ends_its_followers_with_an_error(server: RedisServer, pro
 NO_NEWS = (
     b"n\n",
     b"n\n\n\xff 1-1 [",
-    b"n\nllmstream:1:{no} 1-1 []",
-    b"n\nllmstream:1:{r} 2-0 ",
-    b"n\nllmstream:1:{r} 3-1 [",
+    b"n\n{llmstream}:1:r:no 1-1 []",
+    b"n\n{llmstream}:1:r:r 2-0 ",
+    b"n\n{llmstream}:1:r:r 3-1 [",
 )
 
 
@@ -235,6 +235,6 @@ async def test_messages_that_are_none_change_nothing(server: RedisServer, proces
     following = await follow(other)
     for message in (b"", b"x", b"x r", b"x r nobody", b"s " + b"\xff" * 300, b"l r", b"s other", b"p p p", *NO_NEWS):
         for log in (owner, other):
-            server.client.publish(f"llmstream:1:n:{log.node}", message)
+            server.client.publish(f"{{llmstream}}:1:n:{log.node}", message)
     owner.append("r", [END])
     assert [*tokens(1, 3), END] == await asyncio.wait_for(following, 20)

@@ -29,7 +29,7 @@ async def test_a_link_is_closed_at_any_moment(server: RedisServer) -> None:
                 await asyncio.sleep(0)
 
     for steps in range(60):
-        link = Link(server.url, name="busy", timeout_s=2)
+        link = Link(server.url, key="", name="busy", timeout_s=2)
         task = link.spawn(busy(link))
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -42,7 +42,7 @@ def test_a_part_that_fails_begins_anew(server: RedisServer, caplog: pytest.LogCa
     """An error of ours is logged, and does not leave a process without a store for ever."""
 
     async def main() -> None:
-        link = Link(server.url, name="failing", timeout_s=2)
+        link = Link(server.url, key="", name="failing", timeout_s=2)
         again = asyncio.Event()
         times = iter(range(2))
 

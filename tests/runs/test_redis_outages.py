@@ -86,7 +86,10 @@ async def test_two_masters_at_once(tmp_path: Path, process: MakeLog) -> None:
 
 
 async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, process: MakeLog) -> None:
-    """Nothing comes any more where news should come, and no error either: it is found out, and nothing is missing."""
+    """Nothing comes any more where news should come, and no error either: it is found out, and nothing is missing.
+
+    The next connection is a good one, and is kept.
+    """
     owner = process()
     await owner.create(new())
     owner.append("r", tokens(1, 10))
@@ -103,6 +106,16 @@ async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, pr
             return other.figures()["store_probe_failures_total"] > 0
 
         await until(is_found_out)
+
+        def probes() -> int:
+            return int(server.client.info("commandstats")["cmdstat_publish"]["calls"])
+
+        async def is_probed_again() -> bool:
+            return probes() >= before + 6  # by two processes
+
+        before = probes()
+        await until(is_probed_again)
+        assert 1 == other.figures()["store_probe_failures_total"]
         await other.aclose()
 
 

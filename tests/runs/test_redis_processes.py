@@ -119,9 +119,9 @@ async def test_who_follows_no_more_is_told_no_more(server: RedisServer, process:
     async def is_left() -> bool:
         owner.append("r", tokens(1, 1))
         await owner.stored()
-        return bool(server.client.hget("llmstream:1:{r}", "r") == b"" == owner.writer.owned["r"].followers)
+        return bool(server.client.hget("{llmstream}:1:r:r", "r") == b"" == owner.writer.owned["r"].followers)
 
-    assert b"" != server.client.hget("llmstream:1:{r}", "r")
+    assert b"" != server.client.hget("{llmstream}:1:r:r", "r")
     await until(is_left)
 
 
@@ -143,7 +143,7 @@ async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, p
     assert tokens(31, 31) == (await anext(ahead)).events
     late.close()
     ahead.close()
-    followed, here = (server.client.xlen(f"llmstream:1:{{{run}}}:e") for run in ("followed", "here"))
+    followed, here = (server.client.xlen(f"{{llmstream}}:1:r:{run}:e") for run in ("followed", "here"))
     assert here < followed <= 30
 
 

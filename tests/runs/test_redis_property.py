@@ -153,7 +153,7 @@ class Histories(RuleBasedStateMachine):
     def reap(self, slot: int, number: int) -> None:
         """Somebody takes a run for lost whose owner may live."""
         run, process = self._run(number), self.world.processes[slot]
-        seen = None if run is None else self.server.client.hget(f"llmstream:1:{{{run.id}}}", "n")
+        seen = None if run is None else self.server.client.hget(f"{{llmstream}}:1:r:{run.id}", "n")
         if run is not None and seen is not None and process.began:
             run.doubted = True
             try:
@@ -181,19 +181,19 @@ class Histories(RuleBasedStateMachine):
     def evict(self, number: int, part: str) -> None:
         """The store makes room."""
         if (run := self._run(number)) is not None:
-            self.server.client.delete(f"llmstream:1:{{{run.id}}}{part}")
+            self.server.client.delete(f"{{llmstream}}:1:r:{run.id}{part}")
             self.world.forget(run)
 
     @rule(number=numbers, part=st.floats(0, 1))
     def tell_again(self, number: int, part: float) -> None:
         """A message comes once more, or too early."""
         if (run := self._run(number)) is not None:
-            meta = f"llmstream:1:{{{run.id}}}"
+            meta = f"{{llmstream}}:1:r:{run.id}"
             if entries := self.server.client.xrange(f"{meta}:e"):
                 id_, fields = entries[int(part * (len(entries) - 1))]
                 news = b"n\n%b %b %b" % (meta.encode(), id_, fields[b"e"])
                 for process in self.world.processes:
-                    self.server.client.publish(f"llmstream:1:n:{process.log.node}", news)
+                    self.server.client.publish(f"{{llmstream}}:1:n:{process.log.node}", news)
 
     @rule(kind=st.sampled_from(["normal", "pubsub"]))
     def cut_all(self, kind: str) -> None:

@@ -143,5 +143,5 @@ def is_master(server: RedisServer) -> bool:
 
 def has_all(server: RedisServer, number: int) -> bool:
     """True if it has more than so many events of every run."""
-    found = [server.client.xrevrange(f"llmstream:1:{{r{each}}}:e", count=1) for each in range(RUNS)]
+    found = [server.client.xrevrange(f"{{llmstream}}:1:r:r{each}:e", count=1) for each in range(RUNS)]
     return all(entry and int(entry[0][0].split(b"-")[0]) > number for entry in found)

@@ -55,4 +55,4 @@ def asked_with(upstream: DemoOllama) -> list[Mapping[str, Any]]:
 
 def key_of(run: Run) -> str:
     """Where the question of a run is in the store."""
-    return f"llmstream:1:{{{run.id}}}:q"
+    return f"{{llmstream}}:1:r:{run.id}:q"

@@ -73,6 +73,11 @@ class RedisServer:
                 assert self._process.poll() is None, (self._folder / "log").read_text()
                 time.sleep(0.02)
 
+    @property
+    def is_there(self) -> bool:
+        """True if it was started, and not killed since."""
+        return self._process is not None
+
     def kill(self) -> None:
         """Take it away without a word."""
         if self._process is not None:
@@ -80,11 +85,6 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
-
-    @property
-    def is_started(self) -> bool:
-        """False where it was killed, and not started again."""
-        return self._process is not None
 
     def signal(self, number: int) -> None:
         """Send it a signal: SIGSTOP makes it silent, SIGCONT goes on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import secrets
 import subprocess
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.redis import RedisServer
 END = Finished("stop", Usage(), Timings())
 LEASE_S = 0.9
 # What there is of the run "r".
-KEYS = ("llmstream:1:{r}", "llmstream:1:{r}:e")
+KEYS = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
 MakeLog = Callable[..., RedisLog]
 
 
@@ -108,18 +108,22 @@ async def goes_on(owner: RedisLog, number: int) -> None:
     behind.close()
 
 
-async def is_refused(owner: RedisLog) -> None:
+async def begins(log: RedisLog) -> bool:
+    """True if a new run begins, which ends at once; False where the store is away."""
+    run_id = secrets.token_hex(4)
+    try:
+        await log.create(new(run_id))
+    except StoreUnavailable:
+        return False
+    log.append(run_id, [END])
+    await log.close(run_id)
+    return True
+
+
+async def is_refused(log: RedisLog) -> None:
     """Wait until new runs are refused."""
-    numbers = itertools.count()
 
     async def refused() -> bool:
-        run_id = f"other{next(numbers)}"
-        try:
-            await owner.create(new(run_id))
-        except StoreUnavailable:
-            return True
-        owner.append(run_id, [END])
-        await owner.close(run_id)
-        return False
+        return not await begins(log)
 
     await until(refused)

@@ -148,7 +148,7 @@ class World:
     def lapse(self, process: Process) -> None:
         """The lease of a process runs out; where it can, it takes another one."""
         process.was_away = True
-        self.client.delete(f"llmstream:1:n:{process.log.node}")
+        self.client.delete(f"{{llmstream}}:1:n:{process.log.node}")
 
     def remember(self) -> None:
         """A copy of everything in the store, as a replica may have it."""

@@ -10,6 +10,6 @@ names          request keys, chats and questions
 elsewhere      other processes' runs that nobody here follows
 remote_watchers, callers       who watches a run in any process, and how many runs a caller has
 uncertain_creates              runs whose creation was sent, and never answered
-address, connection, scripts, keys, codec   how to talk to Redis, and what is in it
+address, cluster, connection, scripts, keys, codec   how to talk to Redis, and what is in it
 start_check, report            whether it can be used, and what `llmstream doctor` tells of it
 """

@@ -1,23 +1,26 @@
-"""The address of a Redis server, and the connections that lead there."""
+"""The address of a Redis server, what may be told of it, and the connections that lead there."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import AskError, AuthenticationError, BusyLoadingError, ResponseError
 
 from llmstream.errors import SettingsError
+from llmstream.runs.redis.cluster import Address, ClusterConnections
 from llmstream.runs.redis.sentinels import MasterConnections
 
 _FORMS = (
     "redis://[user:password@]host[:port][/db], rediss:// (TLS), unix:///path, valkey://, "
-    "or redis+sentinel://[user:password@]host[:26379],host…/service[/db]"
+    "redis+sentinel://[user:password@]host[:26379],host…/service[/db], "
+    "or redis+cluster://[user:password@]host[:6379],host…"
 )
 
 
@@ -30,10 +33,22 @@ def shown(url: str) -> str:
     return f"{scheme}://{address.rpartition('@')[2]}"
 
 
-def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
+def reason(error: BaseException) -> str:
+    """The reason why the store can't be used, in a few words: no address, user or password."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, AskError):
+        return "another node of the cluster has its names now, or soon"
+    if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
+        return str(error)[:200]
+    return f"{type(error).__name__.removesuffix('Error').lower() or 'no'} error"
+
+
+def connections_to(url: str, *, key: str, name: str, timeout_s: float) -> Any:
     """The function that makes connections to the server at `url`; raises `SettingsError` where that is no address.
 
-    Nothing is retried by the client library: every command of ours is repeated by those who know what it does.
+    key: a name that the server must have, for a cluster has several. Nothing is retried by the client library: every
+    command of ours is repeated by those who know what it does.
     """
     options: dict[str, Any] = {
         "client_name": name,
@@ -45,33 +60,39 @@ def connections_to(url: str, *, name: str, timeout_s: float) -> Any:
         "retry": Retry(NoBackoff(), 0),
     }
     scheme, _, rest = url.partition("://")
-    scheme = {"valkey": "redis", "valkeys": "rediss"}.get(scheme.lower(), scheme.lower())
     try:
-        connections = _by_scheme(scheme, rest, options)
+        connections = _by_scheme(scheme.lower(), rest, key, options)
         connections.make_connection()  # connects to nothing, but knows the options that there are
     except (ValueError, TypeError):
         raise SettingsError(f"redis_url (LLMSTREAM_REDIS_URL) must be {_FORMS}.") from None
     return connections
 
 
-def _by_scheme(scheme: str, rest: str, options: dict[str, Any]) -> Any:
-    if scheme in ("redis+sentinel", "rediss+sentinel", "valkey+sentinel", "valkeys+sentinel"):
-        return _by_sentinel(f"{scheme}://{rest}", options)
-    if scheme not in ("redis", "rediss", "unix") or not rest:
+def _by_scheme(scheme: str, rest: str, key: str, options: dict[str, Any]) -> Any:
+    server, _, several = scheme.partition("+")
+    server = {"valkey": "redis", "valkeys": "rediss"}.get(server, server)
+    if not rest or (server not in ("redis", "rediss") and scheme != "unix"):
         raise ValueError
-    if scheme != "unix":
+    if server != "unix":
         options["socket_keepalive"] = True
-    return ConnectionPool(**{**options, **parse_url(f"{scheme}://{rest}")})
-
-
-def _by_sentinel(url: str, options: dict[str, Any]) -> MasterConnections:
-    scheme, _, rest = url.partition("://")
+    if not several:
+        return ConnectionPool(**{**options, **parse_url(f"{server}://{rest}")})
     # urlsplit takes one host only.
-    match = re.fullmatch(r"(?:(?P<user>[^@/]*)@)?(?P<hosts>[^/@]+)/(?P<path>[^?]+)(?:\?(?P<query>.*))?", rest)
-    if match is None:
+    several_hosts = r"(?:(?P<login>[^@/]*)@)?(?P<hosts>[^/@?]+)(?:/(?P<path>[^?]*))?(?:\?(?P<query>.*))?"
+    if (match := re.fullmatch(several_hosts, rest)) is None or several not in ("sentinel", "cluster"):
         raise ValueError
-    hosts = [_host(each) for each in match["hosts"].split(",")]
-    service, _, database = match["path"].partition("/")
+    if several == "sentinel":
+        return _by_sentinel(match, options, tls=server == "rediss")
+    options |= _read(match["login"], dict(parse_qsl(match["query"] or "")))
+    if match["path"] not in (None, "", "0") or options.pop("db", 0):
+        raise ValueError  # a cluster has no other database
+    return ClusterConnections(_addresses(match, 6379), key=key, tls=server == "rediss", options=options)
+
+
+def _by_sentinel(match: re.Match[str], options: dict[str, Any], *, tls: bool) -> MasterConnections:
+    service, _, database = (match["path"] or "").partition("/")
+    if not service:
+        raise ValueError
     query = dict(parse_qsl(match["query"] or ""))
     sentinel_options = {
         "socket_timeout": options["socket_connect_timeout"] / 4,
@@ -81,19 +102,23 @@ def _by_sentinel(url: str, options: dict[str, Any]) -> MasterConnections:
     for name in ("username", "password"):
         if value := query.pop(f"sentinel_{name}", None):
             sentinel_options[name] = value
-    # What else redis-py understands is read by its own rules.
-    options |= parse_url("redis://h/?" + "&".join(f"{k}={v}" for k, v in query.items())) if query else {}
-    options.pop("host", None)
-    user, _, password = (match["user"] or "").partition(":")
-    options |= {name: unquote(value) for name, value in (("username", user), ("password", password)) if value}
-    if scheme.startswith(("rediss", "valkeys")):
+    options |= _read(match["login"], query)
+    if tls:
         options["ssl"] = True
-    sentinel = Sentinel(hosts, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
-    return MasterConnections(unquote(service), sentinel, db=int(database or 0), socket_keepalive=True, **options)
+    sentinel = Sentinel(_addresses(match, 26379), sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
+    return MasterConnections(unquote(service), sentinel, db=int(database or 0), **options)
 
 
-def _host(text: str) -> tuple[str, int]:
-    parts = urlsplit(f"//{text}")
-    if not parts.hostname:
+def _read(login: str | None, query: dict[str, str]) -> dict[str, Any]:
+    """The options in an address, as redis-py understands them."""
+    options: dict[str, Any] = {**parse_url(f"redis://h/?{urlencode(query)}")}
+    del options["host"]
+    user, _, password = (login or "").partition(":")
+    return options | {name: unquote(value) for name, value in (("username", user), ("password", password)) if value}
+
+
+def _addresses(match: re.Match[str], default_port: int) -> list[Address]:
+    parts = [urlsplit(f"//{host}") for host in match["hosts"].split(",")]
+    if not all(each.hostname for each in parts):
         raise ValueError
-    return parts.hostname, parts.port or 26379
+    return [(each.hostname or "", each.port or default_port) for each in parts]

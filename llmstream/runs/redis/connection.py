@@ -10,19 +10,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from hiredis import pack_command
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
 from redis.exceptions import ConnectionError as Cut
+from redis.exceptions import NoScriptError, OutOfMemoryError, RedisError, ResponseError
 
 from llmstream.errors import StoreFull, StoreUnavailable
-from llmstream.runs.redis.address import connections_to, shown
+from llmstream.runs.redis.address import connections_to, reason, shown
+from llmstream.runs.redis.cluster import ELSEWHERE, ClusterConnections
 from llmstream.runs.redis.scripts import SCRIPTS, Script
 
 logger = logging.getLogger("llmstream")
@@ -37,7 +30,7 @@ Command = tuple[Any, ...]
 
 
 class Link:
-    """The connections to the server at `url` and the commands over them; lives in one event loop.
+    """The connections to the server at `url` that has `key`, and the commands over them; lives in one event loop.
 
     up: whether the store answered last; while it does not, everything is refused at once and one probe a second looks
     whether it is back. probe: what is sent for that; it must be a write, for a server may answer and take nothing.
@@ -45,7 +38,7 @@ class Link:
     after connections were cut, perhaps as another server that lacks something.
     """
 
-    def __init__(self, url: str, *, name: str, timeout_s: float) -> None:
+    def __init__(self, url: str, *, key: str, name: str, timeout_s: float) -> None:
         self.address = shown(url)
         self.up = True
         self.up_since = 0.0
@@ -56,7 +49,8 @@ class Link:
         self.on_up: list[Callable[[], None]] = []
         self.on_cut: list[Callable[[], None]] = []
         self.timeout_s = timeout_s
-        self.connections = connections_to(url, name=name, timeout_s=timeout_s)
+        self.connections = connections_to(url, key=key, name=name, timeout_s=timeout_s)
+        self.is_cluster = isinstance(self.connections, ClusterConnections)
         self._idle: list[Any] = []
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._back = asyncio.Event()
@@ -169,7 +163,7 @@ class Link:
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        if any(isinstance(answer, ReadOnlyError) for answer in answers) or self._closed:
+        if any(isinstance(answer, ELSEWHERE) for answer in answers) or self._closed:
             await connection.disconnect(nowait=True)  # no longer the master: ask for its address again
         else:
             self._idle.append(connection)
@@ -238,13 +232,5 @@ class Link:
             # Not once only: `asyncio.wait_for` of Python 3.11, with which redis-py asks Sentinels, may swallow it.
             _, tasks = await asyncio.wait(tasks, timeout=0.1)
         await self._drop_idle()
-        await self.connections.aclose()
-
-
-def reason(error: BaseException) -> str:
-    """The reason why the store can't be used, in a few words: no address, user or password."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    if isinstance(error, ResponseError | AuthenticationError | BusyLoadingError):
-        return str(error)[:200]
-    return f"{type(error).__name__.removesuffix('Error').lower() or 'no'} error"
+        if not self.is_cluster:
+            await self.connections.aclose()

@@ -22,7 +22,7 @@ def is_run_id(run_id: str) -> bool:
 
 
 class Keys:
-    """Names below `prefix`; the keys of one run share a hash tag.
+    """Names below `prefix`, which is their hash tag: a call may name any of them together, also in a cluster.
 
     meta: a hash; its fields are c (caller), o (owner), n (id of the last entry, "0" before the first, and a "+" for
     each change of another field that its owner was not told), s (state: "" active, "end", "lost"), x (who asked it to
@@ -34,7 +34,8 @@ class Keys:
     """
 
     def __init__(self, prefix: str) -> None:
-        self._base = f"{prefix}:{_LAYOUT}"
+        self._base = f"{{{prefix}}}:{_LAYOUT}"
+        self._runs = f"{self._base}:r:"
         # What the names of the processes begin with.
         self.nodes = f"{self._base}:n:"
 
@@ -45,11 +46,11 @@ class Keys:
         return meta, self.log(run.id), self.question(run.id), self.watchers(run.id), key
 
     def meta(self, run_id: str) -> str:
-        return f"{self._base}:{{{run_id}}}"
+        return f"{self._runs}{run_id}"
 
     def run_of(self, meta: bytes) -> str:
         """The id of a run whose meta this is."""
-        return meta[len(self._base) + 2 : -1].decode("ascii", "replace")
+        return meta[len(self._runs) :].decode("ascii", "replace")
 
     def log(self, run_id: str) -> str:
         return f"{self.meta(run_id)}:e"

@@ -53,7 +53,7 @@ class RedisLog(RunLog):
         self.local = MemoryLog(replay_s=settings.replay_s, max_log_bytes=settings.max_log_bytes)
         self.node = secrets.token_hex(8)
         self._settings = settings
-        connections_to(settings.redis_url or "", name="", timeout_s=1)  # raises where that is no address
+        connections_to(settings.redis_url or "", key="", name="", timeout_s=1)  # raises where that is no address
         self._keys = Keys(settings.redis_prefix)
         self._times = Times.of(settings)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,7 +69,8 @@ class RedisLog(RunLog):
             self._loop = asyncio.get_running_loop()
             settings, keys, node, times = self._settings, self._keys, self.node, self._times
             timeout_s = settings.store_timeout_s
-            self.link = link = Link(settings.redis_url or "", name=f"llmstream-{node}", timeout_s=timeout_s)
+            url = settings.redis_url or ""
+            self.link = link = Link(url, key=keys.nodes, name=f"llmstream-{node}", timeout_s=timeout_s)
             self.writer = writer = Writer(link, keys, node, times)
             subscription = Subscription(link, keys.node(node))
             self.reader = reader = RemoteRuns(link, keys, node, subscription, settings)

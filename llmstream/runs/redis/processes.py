@@ -54,14 +54,12 @@ class Nodes:
         self.take_back: Callable[[str], Awaitable[bool]]
         self._link = link
         self._keys = keys
-        self._node = node
-        self._about = about
+        self._node, self._about = node, about
         self._writer = writer
         self._reader = reader
         self._subscription = subscription
         self._times = times
-        self._lease_s = lease_s
-        self._period_s = lease_s / 3
+        self._lease_s, self._period_s = lease_s, lease_s / 3
         self._loop = asyncio.get_running_loop()
         self._beat_at = -float("inf")
         self._heard = True
@@ -69,8 +67,7 @@ class Nodes:
         # Of nodes that were missing: when that was seen first, and the last numbers of their runs then.
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
-        link.probe = self._beat
-        subscription.order = self._hear
+        link.probe, subscription.order = self._beat, self._hear
 
     @property
     def _lease(self) -> tuple[Any, ...]:
@@ -98,6 +95,7 @@ class Nodes:
     def _away(self) -> None:
         now = self._loop.time()
         self._missing.clear()
+        self._heard = True  # for nothing was sent
         self._away_since = self._away_since or now
         if now - self._away_since > _PATIENCE_LEASES * self._lease_s:
             for mirror in list(self._reader.mirrors.values()):
@@ -114,6 +112,10 @@ class Nodes:
         answers = await self._link.commands(
             [(*self._lease, "GET"), ("PUBLISH", node, "p"), *(("EXISTS", self._keys.node(each)) for each in others)]
         )
+        if self._link.is_cluster and self._subscription.connected and not answers[1]:
+            # It listens at another node: that hears everything, but others can't tell that this process is there.
+            await self._subscription.drop()
+            self._heard = True
         if answers[0] is None and self._beat_at - before < self._lease_s * 0.9:
             self._mend()  # the key went before its time, and so may have other things
         self._writer.compare(ended=False)

@@ -17,7 +17,8 @@ async def store_report(settings: Settings) -> str:
     Raises `SettingsError` for a store that can't be used, and `StoreUnavailable`.
     """
     keys = Keys(settings.redis_prefix)
-    link = Link(settings.redis_url or "", name="llmstream-doctor", timeout_s=settings.store_timeout_s)
+    url, timeout_s = settings.redis_url or "", settings.store_timeout_s
+    link = Link(url, key=keys.nodes, name="llmstream-doctor", timeout_s=timeout_s)
     try:
         warning = await check(link, keys, "doctor")
         begun = time.perf_counter()

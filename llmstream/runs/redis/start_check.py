@@ -16,7 +16,8 @@ from redis.exceptions import (
 )
 
 from llmstream.errors import SettingsError, StoreUnavailable
-from llmstream.runs.redis.connection import Link, reason
+from llmstream.runs.redis.address import reason
+from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
 from llmstream.runs.redis.scripts import SCRIPTS, WATCHED
 
@@ -29,8 +30,7 @@ def trial(keys: Keys, node: str) -> list[tuple[Any, ...]]:
     meta, log, watchers = keys.meta(name), keys.log(name), keys.watchers(name)
     return [
         *(("SCRIPT", "LOAD", script.source) for script in SCRIPTS),
-        # Several runs in one call: a cluster with a single address tells by nothing else that it is one.
-        ("EVALSHA", WATCHED.sha, 3, watchers, keys.watchers(f"{name}-2"), keys.watchers(f"{name}-3")),
+        ("EVALSHA", WATCHED.sha, 1, watchers),
         ("HSET", meta, "n", "0"),
         ("HGET", meta, "n"),
         ("HMGET", meta, "n"),
@@ -88,13 +88,12 @@ async def check(link: Link, keys: Keys, node: str) -> str | None:
 
 
 def _check_kind(link: Link, tried: Iterable[object], info: dict[str, str]) -> None:
-    """Raises `SettingsError` for an old server, and for one of a cluster; notes the version in the link."""
+    """Raises `SettingsError` for an old server, and for a cluster's where none is asked for; notes the version."""
     mode = info.get("server_mode") or info.get("redis_mode")  # as Valkey says, and Redis
-    if mode == "cluster" or any(isinstance(each, _OF_CLUSTER) for each in tried):
+    if not link.is_cluster and (mode == "cluster" or any(isinstance(each, _OF_CLUSTER) for each in tried)):
         raise SettingsError(
-            f"The store at {link.address} is a Redis Cluster, or a proxy to one, and spreads its keys over several "
-            "servers; llmstream needs all of them in one. Set redis_url (LLMSTREAM_REDIS_URL) to a server with cluster "
-            "mode off, or to the Sentinels of one with replicas (redis+sentinel://…)."
+            f"The store at {link.address} is a node of a Redis Cluster. Set redis_url (LLMSTREAM_REDIS_URL) to "
+            "redis+cluster://[user:password@]host[:6379],host…, which finds the node that has redis_prefix."
         )
     link.version = info.get("valkey_version") or info.get("redis_version", "")
     if tuple(map(int, info.get("redis_version", "0.0").split(".")[:2])) < (6, 2):
