@@ -102,7 +102,11 @@ class Servers:
 
 
 class Persistent(Client):
-    """Comes back whatever happens, until it has the end."""
+    """Comes back whatever happens, until it has the end, or is told that the answer was lost before it began."""
+
+    lost = False
+    # The store and the owner have lost it.
+    gone = False
 
     def run(self) -> None:
         until = time.monotonic() + PATIENCE_S
@@ -115,8 +119,14 @@ class Persistent(Client):
                     assert time.monotonic() < until
                 except (AssertionError, TimeoutError):
                     raise AssertionError(f"no end in sight: {self}, {exchange.status} {exchange.body!r}") from None
-                assert exchange.status in (0, 200, 201, 503), (exchange.status, exchange.body)
+                assert exchange.status in (0, 200, 201, 404, 503), (exchange.status, exchange.body)
                 self._apply(exchange)
+            if exchange.status == 503 and b'"owner_lost"' in exchange.body:  # before its first event
+                self.lost = True
+                return
+            if exchange.status == 404:
+                self.gone = True
+                return
             if exchange.status in (0, 503):
                 time.sleep(0.1)
 
@@ -154,11 +164,11 @@ def check_same(first: Client, late: Client) -> None:
 class Chaos:
     """Kills a server every 2 s and the store every 10 s, and has the store fail over every 30 s.
 
-    twofold: from when to when there may have been two masters, each time that there was another one.
+    restarts, twofold: from when to when it was started again, and there may have been two masters.
     """
 
     def __init__(self, servers: Servers, store: Watched) -> None:
-        self.restarts = 0
+        self.restarts: list[tuple[float, float]] = []
         self.twofold: list[tuple[float, float]] = []
         self._servers = servers
         self._store = store
@@ -181,8 +191,9 @@ class Chaos:
             self._servers.kill_one()
             if time.monotonic() > restart_at:
                 restart_at += RESTART_EVERY_S
+                begun = time.monotonic()
                 self._store.restart()
-                self.restarts += 1
+                self.restarts.append((begun, time.monotonic() + MOVED_S))
             elif time.monotonic() > fail_over_at and self._fail_over(master):
                 fail_over_at += FAIL_OVER_EVERY_S
             before, master = master, self._store.master
@@ -198,20 +209,20 @@ class Chaos:
             return False
         return eventually(lambda: self._store.master is not old)
 
-    def were_two(self, since: float, until: float) -> bool:
-        """True if there may have been two masters at some moment between these."""
-        return any(begun < until and since < over for begun, over in self.twofold)
+    def might_lose(self, since: float, until: float) -> bool:
+        """True if the store may have lost something at some moment between these."""
+        return any(begun < until and since < over for begun, over in [*self.twofold, *self.restarts])
 
 
 def test_nothing_is_lost_while_servers_die_and_the_store_restarts(tmp_path: Path) -> None:
     """Every client has the whole answer, or its beginning and `owner_lost`; each key started one generation.
 
-    It may start two while there are two masters: what the old one is told then, the new one does not know. Afterwards
-    nothing is left of all that but keys that expire.
+    It may start two while there are two masters: what the old one is told then, the new one does not know. Where its
+    owner dies then, nobody knows the run, and so it is told. Afterwards nothing is left but keys that expire.
     """
     dice = random.Random(SEED)
     ends: Counter[str] = Counter()
-    twice: list[tuple[float, float]] = []
+    odd: list[tuple[float, float]] = []
     cuts = keys = 0
     with (
         DemoOllama(tokens_per_s=300) as upstream,
@@ -227,14 +238,23 @@ def test_nothing_is_lost_while_servers_die_and_the_store_restarts(tmp_path: Path
             since = time.monotonic()
             first = Persistent(proxy.url, question, WAYS[number % 3], f"key-{number}")
             first.run()
-            run = first.last_id.rpartition("-")[0]
+            if first.lost:
+                assert not first.applied
+                return "lost", first.turns - 1
+            run = first.last_id.rpartition("-")[0] or "never"
             late = Persistent(proxy.url, question, "native-get", "", run=run)
             late.run()
-            check_same(first, late)
+            if first.gone or late.gone:
+                odd.append((since, time.monotonic()))
+                return "gone", first.turns + late.turns - 2
+            if late.lost:
+                assert len(first.applied) == 1
+            else:
+                check_same(first, late)
             asked = sum(each.body.get("messages", [{}])[-1].get("content") == question for each in upstream.requests)
             assert asked == 1 or (asked == 0 and not first.text) or asked == 2
             if asked == 2:
-                twice.append((since, time.monotonic()))
+                odd.append((since, time.monotonic()))
             return end_of(first), first.turns + late.turns - 2
 
         with Chaos(servers, store) as chaos:
@@ -243,9 +263,9 @@ def test_nothing_is_lost_while_servers_die_and_the_store_restarts(tmp_path: Path
                     ends[end] += 1
                     cuts += cut
                 keys += 4 * PARALLEL
-        told = f"{keys} runs {dict(ends)}, {len(twice)} twice, {cuts} cuts, {servers.killed} servers killed"
-        print(f"{told}, {chaos.restarts} restarts and {len(chaos.twofold)} failovers of the store")
-        assert all(chaos.were_two(*each) for each in twice)
+        told = f"{keys} runs {dict(ends)}, {len(odd)} odd, {cuts} cuts, {servers.killed} servers killed"
+        print(f"{told}, {len(chaos.restarts)} restarts and {len(chaos.twofold)} failovers of the store")
+        assert all(chaos.might_lose(*each) for each in odd)
         assert upstream.wait_idle()
         assert eventually(lambda: proxy.open == 0)
         servers.end()
