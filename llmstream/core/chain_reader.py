@@ -26,6 +26,9 @@ _NO_TEXT = {
 # In the metadata of a graph that a chain ends in.
 ANSWERS = "llmstream_answers"
 
+# Why an answer ended at a limit, as models say it.
+_CUT = ("length", "max_tokens")
+
 
 @dataclass(eq=False)
 class ChainPart:
@@ -62,6 +65,11 @@ class ChainPart:
         while part is not None and name not in part.metadata:
             part = part.parent
         return part.metadata[name] if part is not None else None
+
+    @property
+    def is_cut(self) -> bool:
+        """True if a model's answer has no end, or ended at a limit."""
+        return self.truncated or self.reason in _CUT
 
     @property
     def is_inner(self) -> bool:
@@ -148,7 +156,7 @@ class Reader:
     def reason(self) -> str:
         """The reason of the answer's end: a part of it that was cut counts before all."""
         reasons = [part.reason for part in self.shown if part.reason]
-        cut = [reason for reason in reasons if reason in ("length", "max_tokens")]
+        cut = [reason for reason in reasons if reason in _CUT]
         return (cut or reasons[-1:] or ["stop"])[0]
 
 

@@ -64,6 +64,7 @@ class ClassicReader(DraftReader):
     def end(self) -> None:
         """Withdraws the text that the chain did not keep."""
         self.settle(self._kept, final=True)
+        self.kept_whole(())
         self.messages.finish()
 
     def _keep(self, text: str, id: str | None = None) -> None:

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage
 from llmstream.core.answer_messages import Message
 from llmstream.core.chain_reader import ChainPart, Reader
 from llmstream.core.emitter import Emitter
+from llmstream.core.think_tags import without_thinking
 
 
 @dataclass(frozen=True)
@@ -101,30 +102,49 @@ class DraftReader(Reader):
                     self.messages.withdraw(draft.message)
 
     def _settle(self, kept: KeptMessage) -> None:
-        if kept.id in self._settled:
-            message, text = self._settled[kept.id]
-            if text != kept.text:
-                self._settled[kept.id] = self._amend(message, text, kept), kept.text
+        message, text = self._settled.get(kept.id, (None, ""))
+        if message is not None and _same(text, kept.text):
             return
-        draft = self._drafts.get(kept.id) or self._by_text(kept.text)
+        draft = (self._drafts.get(kept.id) if message is None else None) or self._by_text(kept.text)
+        self._note_cut(kept.text)
         if draft is None:
-            message = self.messages.tell(kept.text, kept.name)
+            told = self._amend(message, text, kept) if message else self.messages.tell(kept.text, kept.name)
         else:
+            if message is not None:  # another model has said the message anew
+                self.messages.withdraw(message)
             draft.settled = True
             if draft.part is not None:
                 self.shown.append(draft.part)
-            message = draft.message
-            if message.held and message.text == kept.text:
-                self.messages.release(message)
-            elif message.text != kept.text:
-                message = self._amend(message, message.text, kept)
-        self._settled[kept.id] = message, kept.text
+            told = draft.message
+            if not _same(told.text, kept.text):
+                told = self._amend(told, told.text, kept)
+            elif told.held:
+                self.messages.release(told)
+        self._settled[kept.id] = told, kept.text
+
+    def _note_cut(self, text: str) -> None:
+        """Notes the models whose cut text the chain has put into another one, which is then cut as well."""
+        self.shown += [part for part, message in self._cut() if is_made_of(text, message.text)]
+
+    def kept_whole(self, ids: Collection[str | None]) -> None:
+        """Takes in the ids of all that the chain keeps: a message that was cut before its first word has no text."""
+        self.shown += [part for part, _ in self._cut() if _id_of(part) in ids]
+        last = next(reversed(self._drafts.values()), None)
+        if not self.shown and last is not None and last.part is not None and last.part.truncated:
+            self.shown.append(last.part)
+
+    def _cut(self) -> list[tuple[ChainPart, Message]]:
+        """The models whose answer was cut, with their messages."""
+        return [
+            (each.part, each.message) for each in self._drafts.values() if each.part is not None and each.part.is_cut
+        ]
 
     def _amend(self, message: Message, text: str, kept: KeptMessage) -> Message:
         """Gives a draft the text that was kept: the rest is said, or the draft is withdrawn and said anew."""
-        if kept.text.startswith(text) and (message.held or message is self.messages.last_told):
+        said = next((said for said in (text, without_thinking(text)) if kept.text.startswith(said)), None)
+        if said is not None and (message.held or message is self.messages.last_told):
             self.messages.release(message)
-            self.messages.continue_with(message, kept.text[len(text) :])
+            self.messages.continue_with(message, kept.text[len(said) :])
             return message
         self.messages.withdraw(message)
         return self.messages.tell(kept.text, message.name or kept.name)
@@ -138,7 +158,7 @@ class DraftReader(Reader):
     def _by_text(self, text: str) -> _Draft | None:
         """The last draft that a kept text was made of: one that equals the text, or its beginning."""
         for draft in reversed(self._drafts.values()):
-            if not draft.settled and (said := draft.message.text.strip()) and text.strip().startswith(said):
+            if not draft.settled and (said := without_thinking(draft.message.text)) and text.strip().startswith(said):
                 return draft
         return None
 
@@ -148,6 +168,24 @@ class DraftReader(Reader):
             message = self.messages.begin(self.name_of(part), held=not self.may_show(part))
             self._drafts[_id_of(part)] = draft = _Draft(part, message)
         return draft
+
+
+def is_made_of(text: str, piece: str) -> bool:
+    """True if another text begins or ends a line of a text; elsewhere a word or two may stand by chance."""
+    said = without_thinking(piece)
+    start = text.find(said) if said else -1
+    while start >= 0:
+        before, behind = text[start - 1 : start], text[start + len(said) : start + len(said) + 1]
+        begins, ends = before in ("", "\n"), behind in ("", "\n")
+        if (begins or before.isspace()) and (ends or behind.isspace()) and (begins or ends):
+            return True
+        start = text.find(said, start + 1)
+    return False
+
+
+def _same(text: str, other: str) -> bool:
+    """True if two texts are one: nodes strip what their models say, and take their thinking out of it."""
+    return without_thinking(text) == without_thinking(other)
 
 
 def _id_of(part: ChainPart) -> str:

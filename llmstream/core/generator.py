@@ -88,7 +88,7 @@ async def prepare(
     else:
         runnable = _own_chain(chain, model, thinking, options, tools, format)
     told = _merged(thread_config(runnable, thread, caller), config or {})
-    said: Collection[str] = ()
+    said: Collection[str] | None = None
     if resume is not None:
         runnable, value, said = await _resumed(runnable, resume, told)
     else:

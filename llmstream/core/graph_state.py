@@ -10,10 +10,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 
 from llmstream.core.answer_messages import Message
 from llmstream.core.chain_reader import as_messages, text_of
-from llmstream.core.draft_reader import KeptMessage
+from llmstream.core.draft_reader import KeptMessage, is_made_of
 from llmstream.core.item_reader import ANSWER_KEYS
+from llmstream.core.think_tags import without_thinking
 
 _TEXT_KEYS = ("answer", "text")
+# Under these stands an answer, what one is made of by the last node, or what was asked.
+_MATERIAL_KEYS = ("text", "content")
 
 
 class NewMessages:
@@ -57,6 +60,10 @@ class NewMessages:
                 kept.append(KeptMessage(message.id or f"#{place}", text, node or message.name))
         return kept
 
+    def ids(self, state: Any) -> list[str | None]:
+        """The ids of the messages that are new."""
+        return [message.id for message in self._new(state)]
+
     def open_calls(self, state: Any) -> list[str]:
         """The ids of the calls that nothing in the graph has answered."""
         new = self._new(state)
@@ -67,7 +74,7 @@ class NewMessages:
     def _new(self, state: Any) -> list[BaseMessage]:
         known_texts = self._known_texts.copy()
         new = []
-        for message in _said(state):
+        for message in said_in(state):
             key = message.type, text_of(message)
             if message.id and message.id in self._known:
                 continue
@@ -94,35 +101,52 @@ def _last_words(new: Sequence[BaseMessage], state: Any) -> int:
 class Judgement:
     """The answer of a state that has no new messages, found by the state's keys.
 
-    drafts: what models said. is_written: whether the graph wrote pieces of a text by itself, which then is its answer.
+    before: the state that the run began with. written: the keys that it wrote. drafts: what models said. in_pieces:
+    whether the graph wrote pieces of a text by itself, which then is its answer.
     """
 
-    def __init__(self, state: Any, last_update: Any, drafts: Sequence[Message], *, is_written: bool) -> None:
+    def __init__(
+        self,
+        state: Any,
+        last_update: Any,
+        drafts: Sequence[Message],
+        *,
+        before: Mapping[str, Any],
+        written: Collection[str],
+        in_pieces: bool,
+    ) -> None:
         self._state = state
         self._last_update = last_update
         self._drafts = drafts
-        self._is_written = is_written
+        self._before = before
+        self._written = written
+        self._in_pieces = in_pieces
 
     def kept(self) -> list[KeptMessage]:
         """The messages that make up the answer."""
-        said = self._under_answer_keys() if isinstance(self._state, Mapping) else self._returned(self._state)
-        if said and self._is_written and not self._is_draft(said[-1]):
+        last = [] if self._in_pieces or not isinstance(self._state, Mapping | None) else self._last_words()
+        said = self._under_answer_keys(*last) if isinstance(self._state, Mapping) else self._returned(self._state)
+        if said and self._in_pieces and not self._is_draft(said[-1]):
             return []
         standing = self._standing_drafts()
-        last = [] if self._is_written or not isinstance(self._state, Mapping | None) else self._last_words()
-        is_made_of_it = bool(standing and last) and standing[0] in last[0]
-        texts = said or (last if is_made_of_it else standing or last or self._standing_drafts(in_lists=True))
+        is_made_of_them = any(piece in text for text in last for piece in standing) or any(
+            is_made_of(text, draft.text) for text in last for draft in self._drafts
+        )
+        texts = said or (last if is_made_of_them else standing or last or self._standing_drafts(in_lists=True))
         return [KeptMessage(f"={place}", text) for place, text in enumerate(texts)]
 
     def beside_messages(self, draft: Message) -> list[KeptMessage]:
         """The last text of a model, where an answer key holds it beside messages that say something else."""
         said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
-        return [KeptMessage("=", text) for text in said if draft.text.strip() and text.strip() == draft.text.strip()]
+        return [KeptMessage("=", text) for text in said if draft.text.strip() and _stands(draft.text, text)]
 
-    def _under_answer_keys(self) -> list[str]:
+    def _under_answer_keys(self, last: str = "") -> list[str]:
+        """The text under the first answer key that the run has written, or the last text, where it is made of that."""
         for key in ANSWER_KEYS:
-            if text := _text_in(self._state.get(key)):
-                return [text]
+            text, is_material = _text_in(self._state.get(key)), key in _MATERIAL_KEYS
+            is_written = key in self._written and not is_material  # what was asked, in a state that is handed on whole
+            if text and (is_written or self._state[key] != self._before.get(key)):
+                return [last if is_material and text in last else text]
         return []
 
     def _returned(self, value: Any) -> list[str]:
@@ -139,7 +163,7 @@ class Judgement:
         if in_lists:
             values = [each for value in values if isinstance(value, list) for each in value]
         standing = [draft.text for draft in self._drafts if any(_stands(draft.text, value) for value in values)]
-        return standing[-1:]
+        return [without_thinking(text) for text in standing[-1:]]
 
     def _last_words(self) -> list[str]:
         update = self._last_update
@@ -147,7 +171,16 @@ class Judgement:
         return [value for value in values if isinstance(value, str) and value][-1:]
 
     def _is_draft(self, text: str) -> bool:
-        return any(draft.text.strip() and text.strip().startswith(draft.text.strip()) for draft in self._drafts)
+        said = [without_thinking(draft.text) for draft in self._drafts]
+        return any(each and text.strip().startswith(each) for each in said)
+
+
+def given_back(state: Any, private: Collection[str]) -> Any:
+    """A state, or an update of it, as far as its graph gives it back, as it is now: nodes change its lists in place."""
+    if not isinstance(state, Mapping):
+        return state
+    kept = {key: value for key, value in state.items() if key not in private}
+    return {key: list(value) if isinstance(value, list) else value for key, value in kept.items()}
 
 
 def messages_in(state: Any) -> Iterable[BaseMessage]:
@@ -165,12 +198,20 @@ def is_model_dump(value: Any) -> bool:
     return callable(getattr(value, "model_dump", None)) and not isinstance(value, type)
 
 
-def _said(state: Any) -> list[BaseMessage]:
-    """The messages that make up the conversation: those under `messages`, else under the first key that holds some."""
-    fields = state if isinstance(state, Mapping) else vars(state) if is_model_dump(state) else {}
-    if "messages" in fields:
-        return as_messages(fields["messages"])
-    return next((found for value in fields.values() if (found := as_messages(value))), [])
+def said_in(state: Any) -> list[BaseMessage]:
+    """The messages that make up the conversation."""
+    key = said_key(state)
+    return as_messages(_fields(state)[key]) if key is not None else []
+
+
+def said_key(state: Any) -> str | None:
+    """The key of the conversation: `messages`, else the first that holds some."""
+    fields = _fields(state)
+    return "messages" if "messages" in fields else next((key for key in fields if as_messages(fields[key])), None)
+
+
+def _fields(state: Any) -> Mapping[str, Any]:
+    return state if isinstance(state, Mapping) else vars(state) if is_model_dump(state) else {}
 
 
 def _text_in(value: Any) -> str:
@@ -187,4 +228,5 @@ def _text_in(value: Any) -> str:
 
 
 def _stands(text: str, value: Any) -> bool:
-    return bool(text) and (value == text or (isinstance(value, BaseMessage) and text_of(value) == text))
+    found = text_of(value) if isinstance(value, BaseMessage) else value
+    return isinstance(found, str) and without_thinking(found) == without_thinking(text) != ""

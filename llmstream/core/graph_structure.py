@@ -53,7 +53,8 @@ class Structure:
 
 def _structure(chain: Runnable[Any, Any]) -> Structure:
     """The structure of a chain that ends in graphs, one of which answers."""
-    ways = [_of_graph(graph) for graph in last_steps(chain)]
+    graphs = last_steps(chain)
+    ways = [_of_graph(graph) for graph in graphs]
     held = {node for way in ways for node in way.nodes - way.shown}
     return Structure(
         nodes=frozenset(node for way in ways for node in way.nodes),
@@ -61,7 +62,7 @@ def _structure(chain: Runnable[Any, Any]) -> Structure:
         is_rewritten=any(way.is_rewritten for way in ways),
         is_function=any(way.is_function for way in ways),
         own_steps={node: count for way in ways for node, count in way.own_steps.items()},
-        private=frozenset(key for way in ways for key in way.private),
+        private=frozenset(key for way in ways for key in way.private).difference(*map(_given, graphs)),
     )
 
 
@@ -75,12 +76,16 @@ def _of_graph(graph: Any) -> Structure:
         is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
         is_function=builder is None,
         own_steps={str(name): _own_steps(node) for each in reversed(graphs) for name, node in each.nodes.items()},
-        private=_keys(graph, "stream_channels_list") - _keys(graph, "output_channels"),
+        private=_keys(graph, "stream_channels_list") - _given(graph),
     )
 
 
 def _own_steps(node: Any) -> int:
     return len(getattr(node.bound, "steps", None) or [node.bound])
+
+
+def _given(graph: Any) -> frozenset[str]:
+    return _keys(graph, "output_channels")
 
 
 def _keys(graph: Any, channels: str) -> frozenset[str]:

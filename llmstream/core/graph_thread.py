@@ -15,7 +15,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 
 from llmstream.core.chain_reader import text_of
-from llmstream.core.graph_state import messages_in
+from llmstream.core.graph_state import messages_in, said_in, said_key
 from llmstream.core.inspection import unbound
 from llmstream.core.run_guard import chain_failed
 from llmstream.errors import InvalidRequest
@@ -42,7 +42,7 @@ class Thread:
         """
         state = await self.state()
         have = _conversation(state.values)
-        if not have or len(messages) == 1:
+        if not have or len(messages) == 1 or self._is_replaced(said_key(state.values)):
             return list(messages), self._config
         given = [_key(message) for message in messages]
         common, known = _common(have, given[:-1])
@@ -56,6 +56,10 @@ class Thread:
             "This conversation leaves out what its thread has, and the thread has no point to go on from. "
             "Ask on a new thread."
         )
+
+    def _is_replaced(self, key: str | None) -> bool:
+        """True if what is given takes the place of what the thread has: its key of the state has no reducer."""
+        return type(self._graph.channels.get(key)).__name__ == "LastValue"
 
     async def waits_for(self) -> set[str]:
         """The ids of the interrupts that the thread waits for, that of a breakpoint among them."""
@@ -110,8 +114,7 @@ def _conversation(values: Any) -> list[tuple[str, str]]:
 
     A graph gives a human message the name of its node, and clients know it as a part of the answer.
     """
-    messages = values.get("messages", ()) if isinstance(values, Mapping) else ()
-    said = [each for each in [*_answered(messages)][::-1] if text_of(each).strip()]
+    said = [each for each in [*_answered(said_in(values))][::-1] if text_of(each).strip()]
     return [("" if isinstance(each, HumanMessage) and each.name else each.type, _key(each)[1]) for each in said]
 
 

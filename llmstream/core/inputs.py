@@ -14,8 +14,9 @@ from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthr
 from llmstream.core.by_chain import ByChain
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.generator_functions import GeneratorChain
-from llmstream.core.inspection import assigned, first_step, is_classic, second_step, state_types
+from llmstream.core.inspection import assigned, first_step, is_classic, second_step
 from llmstream.core.question import Question
+from llmstream.core.state_types import holds_messages, is_text, state_types
 from llmstream.errors import InvalidRequest
 from llmstream.settings import Settings, Thinking
 
@@ -30,12 +31,13 @@ _QUESTION = ("question", "input", "query")
 class _Takes:
     """The form of a chain's input: messages, a text, or these variables, some of them optional.
 
-    variables: from a name to what stands there; "any" where that can't be told.
+    variables: from a name to what stands there; "any" where that can't be told. conversation: of that for all messages.
     """
 
     kind: Literal["messages", "text", "variables"]
     variables: Mapping[str, Literal["messages", "text", "any"]] = field(default_factory=dict)
     optional: Set[str] = frozenset()
+    conversation: str = "messages"
 
 
 def chain_input(chain: Runnable[Any, Any], question: Question, inputs: Mapping[str, Any]) -> Any:
@@ -67,7 +69,7 @@ def takes_messages(chain: Runnable[Any, Any]) -> bool:
     except InvalidRequest:
         return False
     kinds = [kind for name, kind in takes.variables.items() if name not in _HISTORY]
-    return takes.kind == "messages" or "messages" in (*takes.variables, *kinds)
+    return takes.kind == "messages" or takes.conversation in takes.variables or "messages" in kinds
 
 
 def _what_it_takes(chain: Runnable[Any, Any]) -> _Takes:
@@ -129,14 +131,16 @@ def _hands_on_messages(chain: Runnable[Any, Any], first: Runnable[Any, Any]) -> 
 
 def _of_state(state: Mapping[str, Any]) -> _Takes:
     """The input of a graph's state: its messages, or its question; its other keys are left to the graph."""
-    if "messages" in state:
-        return _Takes("variables", {"messages": "messages"})
-    texts = [name for name, type_ in state.items() if type_ is str]
-    name = next((name for name in (*_QUESTION, *texts, *state) if name in state), None)
+    lists = [name for name, type_ in state.items() if holds_messages(type_)]
+    texts = [name for name, type_ in state.items() if is_text(type_)]
+    first = next((name for name in state if name in (*lists, *texts)), None)
+    name = next((name for name in ("messages", *_QUESTION, first, *state) if name in state), None)
+    if name == "messages" or name in lists:
+        return _Takes("variables", {name: "messages"}, conversation=name)
     variables: dict[str, Literal["messages", "text", "any"]] = {name: "text"} if name is not None else {}
     if "context" in texts and name != "context":
         variables["context"] = "text"
-    return _Takes("variables", variables, frozenset({"context"}))
+    return _Takes("variables", {**variables, **dict.fromkeys(_HISTORY & {*lists}, "messages")}, frozenset({"context"}))
 
 
 def _of_classic(chain: Any) -> _Takes:
@@ -177,7 +181,7 @@ def _fill(takes: _Takes, question: Question, inputs: Mapping[str, Any]) -> dict[
     for name, kind in takes.variables.items():
         if name in inputs:
             continue
-        if name == "messages":
+        if name == takes.conversation:
             values[name] = list(question.messages)
         elif name in _HISTORY:
             values[name] = get_buffer_string(question.history) if kind == "text" else question.history
@@ -194,7 +198,7 @@ def _fill(takes: _Takes, question: Question, inputs: Mapping[str, Any]) -> dict[
 
 
 def _question(left: list[str], takes: _Takes, values: Mapping[str, Any], question: Question) -> dict[str, Any]:
-    if not left and ("messages" in values or not values.keys().isdisjoint(takes.variables)):
+    if not left and (takes.conversation in values or not values.keys().isdisjoint(takes.variables)):
         return {}
     name = next((name for name in _QUESTION if name in left), left[0] if len(left) == 1 else None)
     others = [other for other in left if other != name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import isasyncgenfunction, isgeneratorfunction
 from itertools import takewhile
-from typing import Any, get_type_hints
+from typing import Any
 
 from langchain_core.language_models import BaseLanguageModel
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
@@ -202,19 +202,6 @@ def second_step(chain: Runnable[Any, Any]) -> Runnable[Any, Any] | None:
         return next(filter(None, map(second_step, ways(chain))), None)
     behind = chain.steps[chain.steps.index(first_of(chain)) + 1 :]
     return first_step(behind[0]) if behind else None
-
-
-def state_types(chain: Runnable[Any, Any]) -> Mapping[str, Any] | None:
-    """The keys of what a LangGraph graph takes, each with its type; None for another chain."""
-    chain = unbound(chain)
-    builder = getattr(chain, "builder", None)
-    schema = getattr(builder, "input_schema", None) or getattr(builder, "state_schema", None)
-    if schema is None or not is_graph(chain):
-        return None
-    try:
-        return get_type_hints(schema)
-    except (NameError, TypeError):  # names of a module that is not there any more
-        return dict.fromkeys(getattr(schema, "__annotations__", {}))
 
 
 def is_classic(chain: Runnable[Any, Any]) -> bool:

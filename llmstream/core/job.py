@@ -29,7 +29,7 @@ class Job:
     answer_nodes: Sequence[str] = ()
     has_memory: bool = False  # whether the chain remembers by itself, which makes all callers one
     demanded: DemandedCall | None = None
-    said: Collection[str] = ()  # the ids of messages that an earlier run of the thread has told
+    said: Collection[str] | None = None  # of a run that is resumed: the ids of messages that the thread has told
     kept: Sequence[Event] = ()  # what a run said that was cut, where this one goes on from there
 
     def beginning(self) -> list[Event]:

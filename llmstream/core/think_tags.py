@@ -96,6 +96,13 @@ class ThinkTags:
         return [Token(text, *self._of)] if text else []
 
 
+def without_thinking(text: str) -> str:
+    """A whole text without the thinking that it begins with, and without the space around it."""
+    text = text.strip()
+    _, closing, answer = text.partition(_CLOSING)
+    return answer.strip() if closing and text.startswith(_OPENING) else text
+
+
 def _beginning_of(tag: str, text: str) -> str:
     """The end of a text that a tag may begin with."""
     return next((tag[:size] for size in range(len(tag) - 1, 0, -1) if text.endswith(tag[:size])), "")

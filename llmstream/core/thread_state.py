@@ -13,6 +13,7 @@ from langchain_core.messages import BaseMessage
 
 from llmstream.core.conversation_threads import keepers, takes_only_news, thread_config
 from llmstream.core.generator import as_runnable
+from llmstream.core.graph_state import said_in
 from llmstream.core.graph_thread import Thread
 from llmstream.core.run_guard import chain_failed
 from llmstream.errors import InvalidRequest
@@ -50,11 +51,11 @@ async def thread_state(chain: object, thread: str, caller: str) -> ThreadState |
     except InvalidRequest as error:
         raise chain_failed(error) from error
     state = max(states, key=lambda each: (bool(each.interrupts), bool(each.values)))
-    messages = state.values.get("messages", ()) if isinstance(state.values, Mapping) else ()
+    messages = said_in(state.values)
     if not messages:
         return None
     asked = [Interrupt(id=each.id, value=json_value(each.value)) for each in state.interrupts]
-    return ThreadState([_told(each) for each in messages if isinstance(each, BaseMessage)], asked)
+    return ThreadState([_told(each) for each in messages], asked)
 
 
 def _told(message: BaseMessage) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from tests.support.graphs import node_that_says
-from tests.support.scripted_model import says, see
+from tests.support.graphs import line, node_that_says
+from tests.support.scripted_model import asks, says, see, weather
 
 
 class Graded(TypedDict):
@@ -169,3 +169,87 @@ async def test_sources_go_with_their_draft(found: list[list[str]], sources: list
     """Documents of a draft that was withdrawn are no sources, unless the answer was made of them as well."""
     seen = await see(corrective(found, in_state=in_state))
     assert (f"draft {len(found) - 1}", sources) == (seen.text, seen.sources)
+
+
+async def test_a_second_model_of_a_node() -> None:
+    """One that checks what the first has said is never shown, whatever becomes of that."""
+
+    async def answer(state: MessagesState) -> Any:
+        said = await says("It is blue.").ainvoke(state["messages"])
+        await says(AIMessage("safe", additional_kwargs={"reasoning_content": "is it?"})).ainvoke([said])
+        return {"messages": [said]}
+
+    async def refuse(state: MessagesState) -> Any:
+        await says("It is red.").ainvoke(state["messages"])
+        await says("unsafe").ainvoke("q")
+        return {"messages": [AIMessage("Not that.")]}
+
+    seen = await see(line(MessagesState, answer))
+    assert ("It is blue.", "It is blue.", "", 0) == (seen.text, seen.shown, seen.reasoning, seen.withdrawn)
+    seen = await see(line(MessagesState, refuse))
+    assert ("Not that.", "It is red.Not that.", 1) == (seen.text, seen.shown, seen.withdrawn)
+
+
+async def test_the_rest_of_an_answer_that_was_cut() -> None:
+    """A node that asks again for what is left goes on with the same message."""
+
+    async def answer(state: MessagesState) -> Any:
+        begun, rest = [(await says(text).ainvoke("q")).content for text in ("One two", "three four.")]
+        return {"messages": [AIMessage(f"{begun}\n{rest}")]}
+
+    seen = await see(line(MessagesState, answer))
+    assert ("One two\nthree four.", "One two\nthree four.", 0) == (seen.text, seen.shown, seen.withdrawn)
+
+
+async def test_what_follows_a_tool_in_a_node_streams() -> None:
+    """A loop inside a node answers by the model that reads the result, and a model that takes another's place, too."""
+
+    async def loop(state: MessagesState) -> Any:
+        model = says(asks(city="Rome", text="Let me look."), "It is fine there.")
+        asked = await model.ainvoke("q")
+        result = await weather.ainvoke(asked.tool_calls[0])
+        return {"messages": [asked, result, await model.ainvoke("q")]}
+
+    seen = await see(line(MessagesState, loop))
+    assert ("Let me look.\n\nIt is fine there.", 7, 0) == (seen.text, seen.pieces, seen.withdrawn)
+
+
+async def test_a_message_that_another_model_says_anew() -> None:
+    """Under the same id: it is said once, as it comes."""
+
+    async def answer(state: MessagesState) -> Any:
+        return {"messages": [await says("It is blue.").ainvoke(state["messages"])]}
+
+    async def polish(state: MessagesState) -> Any:
+        said = await says("**It is blue.**").ainvoke("q")
+        return {"messages": [AIMessage(said.content, id=state["messages"][-1].id)]}
+
+    seen = await see(line(MessagesState, answer, polish))
+    assert ("**It is blue.**", "It is blue.**It is blue.**", 1) == (seen.text, seen.shown, seen.withdrawn)
+
+
+async def test_a_model_that_thinks_after_a_message_that_was_held() -> None:
+    """The order is that of the messages, also where the later one begins by thinking."""
+    thinks = AIMessage("Second.", additional_kwargs={"reasoning_content": "hm"})
+    seen = await see(line(MessagesState, node_that_says("First.", "first"), node_that_says(thinks, "second")))
+    assert ("First.\n\nSecond.", "hm") == (seen.text, seen.reasoning)
+
+
+@pytest.mark.parametrize("key", ["messages", "answer", "page"])
+@pytest.mark.parametrize("more", ["", "\n\nSources: none"], ids=["alone", "with sources"])
+async def test_thinking_that_a_node_takes_out(key: str, more: str) -> None:
+    """A model that writes its thinking into its text, and a node that keeps what follows: it is said once."""
+
+    class State(MessagesState):
+        answer: str
+        page: str
+
+    async def answer(state: State) -> Any:
+        said = str((await says("<think>why is it</think>\n\nIt is blue.\n").ainvoke("q")).content)
+        text = said.partition("</think>")[2].strip() + more
+        return {key: [AIMessage(text)] if key == "messages" else text}
+
+    seen = await see(line(State, answer))
+    said = " ".join(f"It is blue.{more}".split())
+    assert (said, said) == (" ".join(seen.text.split()), " ".join(seen.shown.split()))
+    assert ("why is it", 0) == (seen.reasoning, seen.withdrawn)
