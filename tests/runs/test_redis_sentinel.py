@@ -6,12 +6,14 @@ import asyncio
 import signal
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from llmstream.errors import StoreUnavailable
 from llmstream.events import Event
+from llmstream.runs.redis.address import connections_to
 from llmstream.runs.redis.log import RedisLog
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, MakeLog, collect, follow, new, tokens, until
@@ -145,3 +147,20 @@ def has_all(server: RedisServer, number: int) -> bool:
     """True if it has more than so many events of every run."""
     found = [server.client.xrevrange(f"{{llmstream}}:1:r:r{each}:e", count=1) for each in range(RUNS)]
     return all(entry and int(entry[0][0].split(b"-")[0]) > number for entry in found)
+
+
+async def test_a_look_for_the_master_can_be_cancelled_at_any_moment(tmp_path: Path) -> None:
+    """One that went on all the same would keep a process from its end."""
+    with watched(tmp_path) as store:
+        connections = connections_to(store.url, key="", name="", timeout_s=5)
+        try:
+            for turns in count():
+                looking = asyncio.create_task(connections.get_master_address())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                if not looking.cancel():
+                    break  # it was done before
+                with pytest.raises(asyncio.CancelledError):
+                    await looking
+        finally:
+            await connections.aclose()

@@ -226,11 +226,9 @@ class Link:
         """Lets go of all connections."""
         self._closed = True
         tasks = self._tasks - {asyncio.current_task()}
-        while tasks:
-            for task in tasks:
-                task.cancel()
-            # Not once only: `asyncio.wait_for` of Python 3.11, with which redis-py asks Sentinels, may swallow it.
-            _, tasks = await asyncio.wait(tasks, timeout=0.1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._drop_idle()
         if not self.is_cluster:
             await self.connections.aclose()

@@ -40,7 +40,12 @@ class MasterConnections(SentinelConnectionPool):
         """The address of the master; cuts the connections to one that is it no more, whoever asks."""
         # redis-py moves the Sentinel that answered to the front of its list; two that do so at once lose another one.
         async with self._asking:
-            master = await super().get_master_address()  # type: ignore[no-untyped-call]
+            try:
+                master = await super().get_master_address()  # type: ignore[no-untyped-call]
+            finally:
+                # It sends by `asyncio.wait_for`, which in Python 3.11 may swallow a cancellation: nothing would end.
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise asyncio.CancelledError
             old = [each for each in self._made if each.is_connected and (each.host, each.port) != master]
             for connection in old:
                 await connection.disconnect(nowait=True)
