@@ -1,4 +1,4 @@
-"""Three servers that share a store, behind a network that cuts, while servers are killed and the store restarts.
+"""Three servers that share a store, behind a network that cuts, while servers die, the store restarts and fails over.
 
 A few cuts here; `make soak` has many.
 """
@@ -10,23 +10,33 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+
+import redis
 
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.runs.log import END_OF_LOST
 from tests.support.command import Process, served
-from tests.support.faultkit import Proxy
+from tests.support.faultkit import Proxy, eventually
 from tests.support.redis import RedisServer
+from tests.support.redis_sentinels import Watched, watched
 from tests.support.resuming import Client, random_faults
 
 CUTS = int(os.environ.get("LLMSTREAM_TEST_REPLICA_CUTS", "40"))
 SEED = int(os.environ.get("LLMSTREAM_TEST_SEED", "11"))
 REPLICAS, PARALLEL = 3, 8
-KILL_EVERY_S, RESTART_EVERY_S = 2.0, 10.0
+KILL_EVERY_S, RESTART_EVERY_S, FAIL_OVER_EVERY_S = 2.0, 10.0, 30.0
+# When the store is killed first, and when it fails over first.
+FIRST_RESTART_S, FIRST_FAIL_OVER_S = 5.0, 3.0
+# The store comes back in less, as it does where something watches over it, so that its Sentinels do nothing.
+DOWN_AFTER_MS = 3000
+# When every server has left the old master, after the Sentinels named another one.
+MOVED_S = 2.0
+# The longest time that any key stays, in ms: a run may take an hour, and is kept for ten minutes and one more.
+LONGEST_MS = 4_260_000
 LONG = "".join(f"{n}: só 😀 wörd, {n * n};\n" for n in range(40))
 WAYS = ("native-post", "native-get", "native-after")
 # How long a client tries to get the whole of an answer, in seconds.
@@ -36,7 +46,7 @@ PATIENCE_S = 90.0
 class Servers:
     """So many servers; any of them may be killed, and another one takes its place."""
 
-    def __init__(self, upstream: DemoOllama, store: RedisServer, dice: random.Random) -> None:
+    def __init__(self, upstream: DemoOllama, store: Watched, dice: random.Random) -> None:
         self.killed = 0
         self._upstream = upstream
         self._settings = {
@@ -73,6 +83,15 @@ class Servers:
         """The address of one that lives, as far as is known."""
         return self._dice.choice(self._living).url
 
+    def end(self) -> None:
+        """Tell all of them to end, as whoever runs them does; nothing may keep them."""
+        self._over.set()
+        self._pool.shutdown()
+        for process in self._living:
+            process.process.terminate()
+        for process in self._living:
+            process.ends_within(20)
+
     def kill_one(self) -> None:
         """Kill one and start another, unless there would be none left."""
         if len(self._living) > 1:
@@ -83,7 +102,11 @@ class Servers:
 
 
 class Persistent(Client):
-    """Comes back whatever happens, until it has the end."""
+    """Comes back whatever happens, until it has the end, or is told that the answer was lost before it began."""
+
+    lost = False
+    # The store and the owner have lost it.
+    gone = False
 
     def run(self) -> None:
         until = time.monotonic() + PATIENCE_S
@@ -96,8 +119,14 @@ class Persistent(Client):
                     assert time.monotonic() < until
                 except (AssertionError, TimeoutError):
                     raise AssertionError(f"no end in sight: {self}, {exchange.status} {exchange.body!r}") from None
-                assert exchange.status in (0, 200, 201, 503), (exchange.status, exchange.body)
+                assert exchange.status in (0, 200, 201, 404, 503), (exchange.status, exchange.body)
                 self._apply(exchange)
+            if exchange.status == 503 and b'"owner_lost"' in exchange.body:  # before its first event
+                self.lost = True
+                return
+            if exchange.status == 404:
+                self.gone = True
+                return
             if exchange.status in (0, 503):
                 time.sleep(0.1)
 
@@ -132,37 +161,72 @@ def check_same(first: Client, late: Client) -> None:
     assert [(each.id, each.data) for each in one[:shared]] == [(each.id, each.data) for each in two[:shared]]
 
 
-@contextmanager
-def chaos(servers: Servers, store: RedisServer) -> Iterator[None]:
-    """Kill a server every 2 s, and the store every 10 s, until the end of the block."""
-    over = threading.Event()
+class Chaos:
+    """Kills a server every 2 s and the store every 10 s, and has the store fail over every 30 s.
 
-    def kill() -> None:
-        restart_at = time.monotonic() + RESTART_EVERY_S / 2
-        while not over.wait(KILL_EVERY_S):
-            servers.kill_one()
+    restarts, twofold: from when to when it was started again, and there may have been two masters.
+    """
+
+    def __init__(self, servers: Servers, store: Watched) -> None:
+        self.restarts: list[tuple[float, float]] = []
+        self.twofold: list[tuple[float, float]] = []
+        self._servers = servers
+        self._store = store
+        self._over = threading.Event()
+
+    def __enter__(self) -> Chaos:
+        self._pool = ThreadPoolExecutor(1)
+        self._work = self._pool.submit(self._kill)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._pool.shutdown()
+        self._work.result()
+
+    def _kill(self) -> None:
+        master, looked_at = self._store.master, time.monotonic()
+        restart_at, fail_over_at = looked_at + FIRST_RESTART_S, looked_at + FIRST_FAIL_OVER_S
+        while not self._over.wait(KILL_EVERY_S):
+            self._servers.kill_one()
             if time.monotonic() > restart_at:
                 restart_at += RESTART_EVERY_S
-                store.kill()
-                store.start()
+                begun = time.monotonic()
+                self._store.restart()
+                self.restarts.append((begun, time.monotonic() + MOVED_S))
+            elif time.monotonic() > fail_over_at and self._fail_over(master):
+                fail_over_at += FAIL_OVER_EVERY_S
+            before, master = master, self._store.master
+            since, looked_at = looked_at, time.monotonic()
+            if master is not before:
+                self.twofold.append((since, looked_at + MOVED_S))
 
-    with ThreadPoolExecutor(1) as pool:
-        killing = pool.submit(kill)
+    def _fail_over(self, old: RedisServer) -> bool:
+        """Have another master; False where the replica can't be one now."""
         try:
-            yield
-        finally:
-            over.set()
-            killing.result()
+            self._store.fail_over()
+        except redis.ResponseError:
+            return False
+        return eventually(lambda: self._store.master is not old)
+
+    def might_lose(self, since: float, until: float) -> bool:
+        """True if the store may have lost something at some moment between these."""
+        return any(begun < until and since < over for begun, over in [*self.twofold, *self.restarts])
 
 
 def test_nothing_is_lost_while_servers_die_and_the_store_restarts(tmp_path: Path) -> None:
-    """Every client has the whole answer, or its beginning and `owner_lost`; each key started one generation at most."""
+    """Every client has the whole answer, or its beginning and `owner_lost`; each key started one generation.
+
+    It may start two while there are two masters: what the old one is told then, the new one does not know. Where its
+    owner dies then, nobody knows the run, and so it is told. Afterwards nothing is left but keys that expire.
+    """
     dice = random.Random(SEED)
     ends: Counter[str] = Counter()
+    odd: list[tuple[float, float]] = []
     cuts = keys = 0
     with (
         DemoOllama(tokens_per_s=300) as upstream,
-        RedisServer(tmp_path, "appendonly yes") as store,
+        watched(tmp_path, "appendonly yes", down_after_ms=DOWN_AFTER_MS) as store,
         Servers(upstream, store, dice) as servers,
         Proxy(servers.any, random_faults(dice)) as proxy,
         ThreadPoolExecutor(PARALLEL) as pool,
@@ -171,21 +235,41 @@ def test_nothing_is_lost_while_servers_die_and_the_store_restarts(tmp_path: Path
         def one(number: int) -> tuple[str, int]:
             question = f"question {number}"
             upstream.answers[question] = LONG
+            since = time.monotonic()
             first = Persistent(proxy.url, question, WAYS[number % 3], f"key-{number}")
             first.run()
-            run = first.last_id.rpartition("-")[0]
+            if first.lost:
+                assert not first.applied
+                return "lost", first.turns - 1
+            run = first.last_id.rpartition("-")[0] or "never"
             late = Persistent(proxy.url, question, "native-get", "", run=run)
             late.run()
-            check_same(first, late)
+            if first.gone or late.gone:
+                odd.append((since, time.monotonic()))
+                return "gone", first.turns + late.turns - 2
+            if late.lost:
+                assert len(first.applied) == 1
+            else:
+                check_same(first, late)
             asked = sum(each.body.get("messages", [{}])[-1].get("content") == question for each in upstream.requests)
-            assert asked <= 1
+            assert asked == 1 or (asked == 0 and not first.text) or asked == 2
+            if asked == 2:
+                odd.append((since, time.monotonic()))
             return end_of(first), first.turns + late.turns - 2
 
-        with chaos(servers, store):
-            while cuts < CUTS:
+        with Chaos(servers, store) as chaos:
+            while cuts < CUTS or not chaos.twofold:
                 for end, cut in pool.map(one, range(keys, keys + 4 * PARALLEL)):
                     ends[end] += 1
                     cuts += cut
                 keys += 4 * PARALLEL
-        print(f"{keys} runs {dict(ends)}, {cuts} cuts, {servers.killed} servers killed")
-        assert not [key for key in store.client.scan_iter() if store.client.pttl(key) == -1]
+        told = f"{keys} runs {dict(ends)}, {len(odd)} odd, {cuts} cuts, {servers.killed} servers killed"
+        print(f"{told}, {len(chaos.restarts)} restarts and {len(chaos.twofold)} failovers of the store")
+        assert all(chaos.might_lose(*each) for each in odd)
+        assert upstream.wait_idle()
+        assert eventually(lambda: proxy.open == 0)
+        servers.end()
+        store.wait_until_alone()
+        client = store.master.client
+        assert {key: left for key in client.scan_iter() if not 0 < (left := client.pttl(key)) <= LONGEST_MS} == {}
+        assert eventually(lambda: not list(client.scan_iter("{llmstream}:1:n:*")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.support.run_logs import LOGS, MakeLog, Pair, Store, fill
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of the test's own."""
-    with RedisServer(tmp_path) as server:
+    with RedisServer(tmp_path, "enable-debug-command local") as server:
         yield server
 
 
@@ -49,6 +50,9 @@ async def process(server: RedisServer) -> AsyncGenerator[redis_runs.MakeLog]:
     yield make
     for log in logs:
         await log.aclose()
+    if server.is_there:
+        await asyncio.to_thread(server.wait_until_alone)
+        assert [] == server.client.pubsub_channels()
 
 
 @pytest.fixture
@@ -61,6 +65,18 @@ def replica(process: redis_runs.MakeLog, settings: Settings) -> MakeRuns:
     return make
 
 
+@pytest.fixture
+def other_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
 @pytest.fixture(params=LOGS)
 async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
     """Each of them; what was made is closed after the test."""
@@ -68,6 +84,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
         yield Store(MemoryLog, fill)
         return
     server: RedisServer = request.getfixturevalue("redis_server")
+    home = request.getfixturevalue("other_loop") if request.param == "redis in another loop" else None
     prefix, made = secrets.token_hex(4), list[RunLog]()
 
     def make(*, replay_s: float = 600, max_log_bytes: int = 2**28) -> RunLog:
@@ -79,14 +96,17 @@ async def store(request: pytest.FixtureRequest) -> AsyncGenerator[Store]:
             lease_s=run_logs.LEASE_S,
         )
         here = RedisLog(settings)
-        made.append(Pair(here, here if request.param == "redis here" else RedisLog(settings)))
+        there = here if request.param == "redis here" else RedisLog(settings)
+        if home is not None:  # before anybody uses it in this one
+            asyncio.run_coroutine_threadsafe(there.start(), home).result()
+        made.append(Pair(here, there, home))
         return made[-1]
 
     async def trim(log: RunLog) -> int:
         await fill(log)
         await log.info("r")
         server.client.xtrim(f"{{{prefix}}}:1:r:r:e", maxlen=1, approximate=False)
-        return 6 if request.param == "redis elsewhere" else 1
+        return 1 if request.param == "redis here" else 6
 
     yield Store(make, trim)
     for log in made:

@@ -1,9 +1,9 @@
-"""Faults of the store and of the processes that share it: what is told to whom, and what is never lost or doubled."""
+"""A store that forgets, fails for a moment, is full or holds garbage: nothing is lost or doubled, and all is told."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
+from functools import partial
 
 import pytest
 
@@ -11,145 +11,9 @@ from llmstream.errors import (
     StoreFull,
     StoreUnavailable,
 )
-from llmstream.events import CancelledBy, Failed
-from llmstream.runs.log import END_OF_LOST
+from llmstream.events import Failed
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import (
-    END,
-    LEASE_S,
-    MakeLog,
-    child,
-    collect,
-    follow,
-    has,
-    is_whole,
-    new,
-    says,
-    tokens,
-    until,
-)
-
-
-async def test_an_owner_that_is_killed_is_told_to_all(server: RedisServer, process: MakeLog) -> None:
-    """Everybody gets what was stored and one end, also who comes later or had more than was stored; nobody hangs."""
-    first, second = process(), process()
-    with child(server) as owner:
-        await says(owner, "50")
-        followers = [await follow(log) for log in (first, first, second)]
-        await until(lambda: has(second, 50))
-        owner.kill()
-        found = await asyncio.wait_for(asyncio.gather(*followers), 3 * LEASE_S + 5)
-    stored = is_whole(found[0])
-    assert stored >= 50
-    assert [found[0]] * 2 == found[1:]
-    assert found[0] == await collect(process())
-    (end,) = await collect(second, stored + 7)
-    assert isinstance(end, Failed)
-    assert [] == await collect(second, END_OF_LOST)
-    info = await second.info("r")
-    assert info is not None
-    assert (END_OF_LOST, True) == (info.last, info.ended)
-
-
-async def test_who_was_ahead_of_the_store_gets_the_end(server: RedisServer, process: MakeLog) -> None:
-    """A client that holds more than the dead owner stored waits for the end, and is not sent back."""
-    log = process()
-    with child(server, 10) as owner:
-        await says(owner, "10")
-        ahead = log.follow("r", 17, idle_s=60)
-        owner.kill()
-        batch = await asyncio.wait_for(anext(ahead), 20)
-        assert END_OF_LOST == batch.first
-        with pytest.raises(StopAsyncIteration):
-            await anext(ahead)
-        ahead.close()
-
-
-async def test_an_owner_that_slept_is_fenced(server: RedisServer, process: MakeLog) -> None:
-    """A process that is stopped for long is dead to the others; when it wakes, it ends its run and adds nothing."""
-    log = process()
-    with child(server) as owner:
-        await says(owner, "20")
-        following = await follow(log)
-        owner.send_signal(signal.SIGSTOP)
-        found = await asyncio.wait_for(following, 20)
-        is_whole(found)
-        owner.send_signal(signal.SIGCONT)
-        await asyncio.wait_for(says(owner, "lost"), 20)
-    assert found == await collect(log)
-
-
-async def test_an_owner_that_is_cut_off_is_fenced(server: RedisServer, process: MakeLog) -> None:
-    """An owner that alone can't reach the store is dead to the others, and ends its run once it can again."""
-    server.client.execute_command("ACL", "SETUSER", "owner", "on", ">secret", "~*", "&*", "+@all")
-    log = process()
-    with child(server, url=f"redis://owner:secret@127.0.0.1:{server.port}") as owner:
-        await says(owner, "20")
-        following = await follow(log)
-        server.client.execute_command("ACL", "SETUSER", "owner", "off")
-        server.client.execute_command("CLIENT", "KILL", "USER", "owner")
-        is_whole(await asyncio.wait_for(following, 20))
-        server.client.execute_command("ACL", "SETUSER", "owner", "on")
-        await asyncio.wait_for(says(owner, "lost"), 20)
-
-
-async def test_a_run_of_a_dead_owner_ends_when_it_is_asked_for(server: RedisServer, process: MakeLog) -> None:
-    """Who only looks a run up now and then learns of its end too."""
-    log = process()
-    with child(server, 5) as owner:
-        await says(owner, "5")
-        info = await log.info("r")
-        assert info is not None
-        assert not info.ended
-        owner.kill()
-
-    async def has_ended() -> bool:
-        info = await log.info("r")
-        return info is not None and info.ended
-
-    await until(has_ended)
-
-
-async def test_who_waits_for_the_end_of_a_dead_owner_has_it(server: RedisServer, process: MakeLog) -> None:
-    """Who wants to go on with its answer waits until it is over; of an owner that lives nobody waits for anything."""
-    log = process()
-    await log.create(new("here"))
-    with child(server, 5) as owner:
-        await says(owner, "5")
-        for run_id in ("r", "here", "nobody", "no name"):
-            await asyncio.wait_for(log.settle(run_id), LEASE_S)
-        owner.kill()
-        owner.wait()
-        await asyncio.wait_for(log.settle("r"), 3 * LEASE_S + 5)
-    info = await log.info("r")
-    assert info is not None
-    assert info.ended
-
-
-async def test_a_watcher_that_is_killed_watches_no_more(server: RedisServer, process: MakeLog) -> None:
-    """A run watched by a process alone ends with that process; as long as it lives, it does not."""
-    left: asyncio.Queue[CancelledBy] = asyncio.Queue()
-    log = process()
-    await log.create(new(grace_s=0.1, on_cancel=left.put_nowait))
-    here = log.follow("r", 0, idle_s=60)
-    log.append("r", tokens(1, 1))
-    with child(server, 0) as watcher:
-        await says(watcher, "watching")
-        here.close()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(left.get(), 2 * LEASE_S)
-        watcher.kill()
-        assert "left" == await asyncio.wait_for(left.get(), 20)
-
-
-async def test_an_owner_is_stopped_without_a_message(server: RedisServer, process: MakeLog) -> None:
-    """A stop is in the store: it is found by an owner that could not hear of it."""
-    log = process()
-    with child(server, 5) as owner:
-        await says(owner, "5")
-        await log.info("r")
-        server.client.hset("{llmstream}:1:r:r", "x", "stop 0")
-        await asyncio.wait_for(says(owner, "stop"), 20)
+from tests.support.redis_runs import END, KEYS, LEASE_S, MakeLog, collect, follow, is_whole, new, tokens, until
 
 
 async def test_a_store_that_loses_everything_gets_it_again(server: RedisServer, process: MakeLog) -> None:
@@ -181,6 +45,10 @@ async def test_a_store_that_is_killed_and_empty_gets_it_again(server: RedisServe
     assert tokens(101, 200) == list((await anext(behind)).events)
     behind.close()
     server.start()
+    await other.link.wait()
+    for ask in (other.info, partial(other.cancel, by="stop"), partial(collect, other, 0)):
+        with pytest.raises(StoreUnavailable):  # its owner may be about to write it again
+            await ask("nobody")
     owner.append("r", [*tokens(201, 300), END])
     await owner.close("r")
     assert [*tokens(1, 300), END] == await asyncio.wait_for(here, 20)
@@ -230,12 +98,11 @@ async def test_a_lost_tail_is_written_again(server: RedisServer, process: MakeLo
     await owner.create(new())
     owner.append("r", tokens(1, 10))
     await owner.stored()
-    keys = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
-    before = [server.client.dump(key) for key in keys]
+    before = [server.client.dump(key) for key in KEYS]
     owner.append("r", tokens(11, 20))
     following = await follow(other)
     await owner.stored()
-    for key, dump in zip(keys, before, strict=True):
+    for key, dump in zip(KEYS, before, strict=True):
         server.client.restore(key, 600_000, dump, replace=True)
     late = asyncio.create_task(collect(process(), 20))
     owner.append("r", [*tokens(21, 30), END])
@@ -246,17 +113,19 @@ async def test_a_lost_tail_is_written_again(server: RedisServer, process: MakeLo
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "faults",
     [
-        ("CLIENT", "KILL", "TYPE", "pubsub"),
-        ("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
-        ("CLIENT", "PAUSE", "600", "ALL"),
-        ("CLIENT", "PAUSE", "1500", "ALL"),
-        ("SCRIPT", "FLUSH"),
+        ["CLIENT KILL TYPE pubsub"],
+        ["CLIENT KILL TYPE normal SKIPME yes"],
+        ["CLIENT PAUSE 600 ALL"],
+        ["CLIENT PAUSE 1500 ALL"],
+        ["DEBUG SLEEP 1.5"],
+        ["REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"],
+        ["SCRIPT FLUSH"],
     ],
-    ids=" ".join,
+    ids=", ".join,
 )
-async def test_small_faults_are_not_noticed(server: RedisServer, process: MakeLog, fault: tuple[str, ...]) -> None:
+async def test_small_faults_are_not_noticed(server: RedisServer, process: MakeLog, faults: list[str]) -> None:
     """Connections cut, silence, forgotten scripts, again and again: each event once, in order, in every process."""
     owner, others = process(), [process(), process()]
     await owner.create(new())
@@ -268,7 +137,8 @@ async def test_small_faults_are_not_noticed(server: RedisServer, process: MakeLo
             owner.append("r", tokens(number + 1, number + 5))
             number += 5
             await asyncio.sleep(0.002)
-        await asyncio.to_thread(server.client.execute_command, *fault)
+        for fault in faults:
+            await asyncio.to_thread(server.client.execute_command, *fault.split())
     owner.append("r", [END])
     await owner.close("r")
     found = await asyncio.wait_for(asyncio.gather(*following), 30)
@@ -321,8 +191,7 @@ async def test_an_old_copy_of_a_run_is_ended_by_its_owner(server: RedisServer, p
     await owner.create(new())
     owner.append("r", tokens(1, 5))
     await owner.stored()
-    keys = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
-    for key in keys:
+    for key in KEYS:
         server.client.restore(key.replace(":r:r", ":r:old"), 600_000, server.client.dump(key))
     server.client.hset("{llmstream}:1:r:old", "r", followed)
     assert 5 == is_whole(await asyncio.wait_for(collect(other, id="old"), 20 * LEASE_S))

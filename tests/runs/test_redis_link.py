@@ -14,7 +14,7 @@ from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.log import RedisLog
 from tests.support.fast_time import FastLoop
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, MakeLog, collect, new, tokens, until
+from tests.support.redis_runs import END, KEYS, MakeLog, collect, new, tokens, until
 from tests.support.redis_way import Way
 
 
@@ -101,12 +101,11 @@ async def test_an_ended_run_is_repaired_after_a_short_cut(server: RedisServer, p
     await owner.create(new())
     owner.append("r", tokens(1, 10))
     await owner.stored()
-    keys = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
-    before = [server.client.dump(key) for key in keys]
+    before = [server.client.dump(key) for key in KEYS]
     owner.append("r", [*tokens(11, 20), END])
     await owner.close("r")
     await owner.stored()
-    for key, dump in zip(keys, before, strict=True):
+    for key, dump in zip(KEYS, before, strict=True):
         server.client.restore(key, 600_000, dump, replace=True)
     server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 

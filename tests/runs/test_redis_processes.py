@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +21,7 @@ from llmstream.settings import Settings
 from tests.support import ROOT
 from tests.support.ports import free_port
 from tests.support.redis import RedisServer
-from tests.support.redis_runs import END, LEASE_S, MakeLog, collect, follow, new, tokens, until
+from tests.support.redis_runs import END, KEYS, LEASE_S, MakeLog, collect, follow, new, tokens, until
 
 
 async def test_one_key_in_many_processes_starts_one_run(process: MakeLog) -> None:
@@ -140,11 +137,37 @@ async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, p
         while got < number:
             got += len((await anext(follower)).events)
     follower.close()
-    late = other.follow("here", 29, idle_s=20)
+    late, ahead = (other.follow("here", after, idle_s=20) for after in (29, 30))  # the last one is not stored yet
     assert tokens(30, 30) == (await anext(late)).events
+    owner.append("here", tokens(31, 31))
+    assert tokens(31, 31) == (await anext(ahead)).events
     late.close()
+    ahead.close()
     followed, here = (server.client.xlen(f"{{llmstream}}:1:r:{run}:e") for run in ("followed", "here"))
     assert here < followed <= 30
+
+
+async def test_many_watchers_elsewhere_cost_one_message(server: RedisServer, process: MakeLog) -> None:
+    """A process is told of each batch once, however many follow there."""
+    owner, other = process(lease_s=60), process(lease_s=60)
+    await owner.create(new())
+    owner.append("r", tokens(1, 1))
+    followers = [other.follow("r", 0, idle_s=20) for _ in range(100)]
+    for follower in followers:
+        assert tokens(1, 1) == (await anext(follower)).events
+    await owner.stored()
+
+    def told() -> tuple[int, int]:
+        return server.client.info("commandstats")["cmdstat_publish"]["calls"], server.client.xlen(KEYS[1])
+
+    messages, batches = told()
+    for number in range(2, 12):
+        owner.append("r", tokens(number, number))
+        for follower in followers:
+            assert tokens(number, number) == (await anext(follower)).events
+    assert (messages + 10, batches + 10) == told()
+    for follower in followers:
+        follower.close()
 
 
 async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:
@@ -182,45 +205,3 @@ async def test_a_position_in_another_process_that_never_was(process: MakeLog) ->
 def test_errors_of_the_store_may_be_shown() -> None:
     """They are errors like all others, and retryable ones."""
     assert all(issubclass(each, LlmstreamError) and each.retryable for each in (StoreFull, StoreUnavailable))
-
-
-@pytest.mark.parametrize("how", ["killed", "silent", "told to"])
-async def test_a_master_that_goes_is_followed_by_another(tmp_path: Path, process: MakeLog, how: str) -> None:
-    """With Sentinels the next master is found; what the old one had and the next one has not is written again."""
-    with ExitStack() as stack:
-        master = stack.enter_context(RedisServer(tmp_path, "repl-diskless-sync-delay 0"))
-        stack.enter_context(RedisServer(tmp_path, f"replicaof 127.0.0.1 {master.port}"))
-        watch = (
-            f"sentinel monitor main 127.0.0.1 {master.port} 2",
-            "sentinel down-after-milliseconds main 500",
-            "sentinel failover-timeout main 3000",
-        )
-        sentinels = [stack.enter_context(RedisServer(tmp_path, *watch, sentinel=True)) for _ in range(3)]
-
-        async def is_watched() -> bool:
-            states = [sentinel.client.sentinel_master("main") for sentinel in sentinels]
-            return all(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2 for state in states)
-
-        await until(is_watched)
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
-        # A follower waits for the store for five leases; a failover takes three seconds and more.
-        owner, other = (process(redis_url=f"redis+sentinel://{hosts}/main", lease_s=1) for _ in range(2))
-        await owner.start()
-        await owner.create(new())
-        owner.append("r", tokens(1, 50))
-        following = await follow(other)
-        if how == "killed":
-            master.kill()
-        elif how == "silent":  # and a master still, when it comes back
-            master.signal(signal.SIGSTOP)
-        else:
-            sentinels[0].client.sentinel_failover("main")
-        owner.append("r", tokens(51, 100))
-        await asyncio.wait_for(owner.stored(), 40)
-        if how == "silent":
-            master.signal(signal.SIGCONT)
-        owner.append("r", [END])
-        await owner.close("r")
-        assert [*tokens(1, 100), END] == await asyncio.wait_for(following, 40)
-        for log in (owner, other):
-            await log.aclose()

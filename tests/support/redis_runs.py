@@ -17,6 +17,8 @@ from tests.support.redis import RedisServer
 
 END = Finished("stop", Usage(), Timings())
 LEASE_S = 0.9
+# What there is of the run "r".
+KEYS = ("{llmstream}:1:r:r", "{llmstream}:1:r:r:e")
 MakeLog = Callable[..., RedisLog]
 
 
@@ -45,19 +47,21 @@ async def collect(log: RedisLog, after: int = 0, id: str = "r") -> list[Event]:
 
 async def follow(log: RedisLog, after: int = 0, id: str = "r") -> asyncio.Task[list[Event]]:
     """Collect behind; returns when the first of the events is there."""
-    there = asyncio.Event()
+    first = log.follow(id, after, idle_s=60)
+    try:
+        await asyncio.wait_for(anext(first), 20)
+    except BaseException:
+        first.close()
+        raise
 
     async def collecting() -> list[Event]:
-        first = log.follow(id, after, idle_s=60)
-        await anext(first)
-        there.set()
         try:
             return await collect(log, after, id)
         finally:
             first.close()
 
     task = asyncio.create_task(collecting())
-    await asyncio.wait_for(there.wait(), 20)
+    await asyncio.sleep(0)  # until it has begun
     return task
 
 
@@ -66,27 +70,6 @@ async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
         while not await is_so():  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.05)
-
-
-async def begins(log: RedisLog) -> bool:
-    """True if a new run begins, which ends at once; False where the store is away."""
-    run_id = secrets.token_hex(4)
-    try:
-        await log.create(new(run_id))
-    except StoreUnavailable:
-        return False
-    log.append(run_id, [END])
-    await log.close(run_id)
-    return True
-
-
-async def is_refused(log: RedisLog) -> None:
-    """Wait until new runs are refused."""
-
-    async def refused() -> bool:
-        return not await begins(log)
-
-    await until(refused)
 
 
 def child(server: RedisServer, count: int = 10**6, run: str = "r", url: str = "") -> Forked:
@@ -114,3 +97,33 @@ def is_whole(events: list[Event]) -> int:
     assert ("owner_lost", True) == (end.code, end.retryable)
     assert tokens(1, len(before)) == before
     return len(before)
+
+
+async def goes_on(owner: RedisLog, number: int) -> None:
+    """Whoever is with the owner gets what it adds, at once."""
+    behind = owner.follow("r", number, idle_s=60)
+    owner.append("r", tokens(number + 1, number + 10))
+    batch = await asyncio.wait_for(anext(behind), 1)
+    assert tokens(number + 1, number + 10) == list(batch.events)
+    behind.close()
+
+
+async def begins(log: RedisLog) -> bool:
+    """True if a new run begins, which ends at once; False where the store is away."""
+    run_id = secrets.token_hex(4)
+    try:
+        await log.create(new(run_id))
+    except StoreUnavailable:
+        return False
+    log.append(run_id, [END])
+    await log.close(run_id)
+    return True
+
+
+async def is_refused(log: RedisLog) -> None:
+    """Wait until new runs are refused."""
+
+    async def refused() -> bool:
+        return not await begins(log)
+
+    await until(refused)

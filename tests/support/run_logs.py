@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,15 +41,23 @@ async def fill(log: RunLog) -> int:
 class Pair(RunLog):
     """Two processes with one store: the first owns all runs, and everybody else is with the second.
 
-    They may be one. What was appended is stored before it is asked for, and so is the end of a run.
+    They may be one. What was appended is stored before it is asked for, and so is the end of a run. `home` is the loop
+    in which the second one lives, if not this one.
     """
 
-    def __init__(self, owner: RedisLog, other: RedisLog) -> None:
+    def __init__(self, owner: RedisLog, other: RedisLog, home: asyncio.AbstractEventLoop | None = None) -> None:
         self.owner = owner
         self._other = other
+        self._home = home
+
+    async def _at_home(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._home is None:
+            await work
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._home))
 
     async def create(self, run: NewRun) -> str:
-        await self._other.start()  # in this loop, which outlives those of the threads
+        await self._at_home(self._other.start())  # in a loop that outlives those of the threads
         return await self.owner.create(run)
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:
@@ -82,11 +91,11 @@ class Pair(RunLog):
         return await self._other.named(caller, chat)
 
     async def aclose(self) -> None:
-        await self._other.aclose()
+        await self._at_home(self._other.aclose())
         await self.owner.aclose()
 
 
-LOGS = ("memory", "redis here", "redis elsewhere")
+LOGS = ("memory", "redis here", "redis elsewhere", "redis in another loop")
 
 
 def new(id: str = "r", **fields: Any) -> NewRun:

@@ -22,11 +22,14 @@ _DEAR = (
     "tests/cli/test_in_a_pipe.py",  # waits
     "tests/docs/test_docs.py",
     "tests/runs/test_redis_faults.py",  # waits
+    "tests/runs/test_redis_dead_processes.py",  # waits
+    "tests/runs/test_redis_sentinel.py",  # waits
     "tests/http/test_workers.py",
     "tests/core/test_core_twins.py",
     "tests/clients/test_npm_compression.py",
     "tests/clients/test_npm_agents.py",
     "kernels",
+    "tests/runs/test_redis_refusals.py",  # waits
     "tests/runs/test_redis_outages.py",  # waits
     "tests/page/test_react_client.py",
     "tests/http/test_replicas.py",

@@ -9,12 +9,13 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import AskError, AuthenticationError, BusyLoadingError, ResponseError
 
 from llmstream.errors import SettingsError
 from llmstream.runs.redis.cluster import Address, ClusterConnections
+from llmstream.runs.redis.sentinels import MasterConnections
 
 _FORMS = (
     "redis://[user:password@]host[:port][/db], rediss:// (TLS), unix:///path, valkey://, "
@@ -88,7 +89,7 @@ def _by_scheme(scheme: str, rest: str, key: str, options: dict[str, Any]) -> Any
     return ClusterConnections(_addresses(match, 6379), key=key, tls=server == "rediss", options=options)
 
 
-def _by_sentinel(match: re.Match[str], options: dict[str, Any], *, tls: bool) -> SentinelConnectionPool:
+def _by_sentinel(match: re.Match[str], options: dict[str, Any], *, tls: bool) -> MasterConnections:
     service, _, database = (match["path"] or "").partition("/")
     if not service:
         raise ValueError
@@ -105,9 +106,7 @@ def _by_sentinel(match: re.Match[str], options: dict[str, Any], *, tls: bool) ->
     if tls:
         options["ssl"] = True
     sentinel = Sentinel(_addresses(match, 26379), sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
-    return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        unquote(service), sentinel, db=int(database or 0), **options
-    )
+    return MasterConnections(unquote(service), sentinel, db=int(database or 0), **options)
 
 
 def _read(login: str | None, query: dict[str, str]) -> dict[str, Any]:

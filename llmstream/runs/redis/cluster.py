@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -37,8 +38,7 @@ class ClusterConnections:
         self._slot = key_slot(key.encode())
         self._options = options
         # As for Sentinels: a node that is silent must leave time for others.
-        timeout_s = options["socket_connect_timeout"] / 4
-        self._asking = {**options, "socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+        self._timeout_s = options["socket_connect_timeout"] / 4
         self._to_node = SSLConnection if tls else Connection
         self._to_master = _TlsMasterConnection if tls else _MasterConnection
 
@@ -54,7 +54,7 @@ class ClusterConnections:
         for node in nodes:
             try:
                 ranges = await self._ranges(*node)
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, TimeoutError) as error:
                 errors.append(error)
                 continue
             self._known = {address for _, _, addresses in ranges for address in addresses}
@@ -67,11 +67,12 @@ class ClusterConnections:
 
     async def _ranges(self, host: str, port: int) -> list[tuple[int, int, list[Address]]]:
         """The ranges of slots as a node knows them: first, last, the addresses of the master and of its replicas."""
-        connection = self._to_node(host=host, port=port, **self._asking)
+        connection = self._to_node(host=host, port=port, **self._options)
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_command("CLUSTER", "SLOTS", check_health=False)
-            ranges = await connection.read_response()
+            async with asyncio.timeout(self._timeout_s):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await connection.send_command("CLUSTER", "SLOTS", check_health=False)
+                ranges = await connection.read_response()
         finally:
             await connection.disconnect(nowait=True)
         # A node that does not know its own name leaves that out.

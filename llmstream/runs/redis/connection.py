@@ -47,10 +47,10 @@ class Link:
         self.reconnects = 0
         self.probe: Callable[[], Awaitable[object]] = lambda: self.try_all([("PING",)])
         self.on_up: list[Callable[[], None]] = []
-        self.on_cut: Callable[[], None] = lambda: None
+        self.on_cut: list[Callable[[], None]] = []
         self.timeout_s = timeout_s
-        self._connections = connections_to(url, key=key, name=name, timeout_s=timeout_s)
-        self.is_cluster = isinstance(self._connections, ClusterConnections)
+        self.connections = connections_to(url, key=key, name=name, timeout_s=timeout_s)
+        self.is_cluster = isinstance(self.connections, ClusterConnections)
         self._idle: list[Any] = []
         self._places = asyncio.Semaphore(_CONNECTIONS)
         self._back = asyncio.Event()
@@ -58,16 +58,19 @@ class Link:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
         self._pause_s = _FIRST_PAUSE_S
-        self._told_at = -_TOLD_EVERY_S
-        self._is_told = False
+        self._told_at, self._is_told = -_TOLD_EVERY_S, False
 
     def connection(self) -> Any:
         """A new connection for one caller alone, not yet connected."""
-        return self._connections.make_connection()
+        return self.connections.make_connection()
 
     def patience_s(self, lease_s: float) -> float:
         """The time after the store is back, in seconds, until every other process that lives is back too."""
         return max(lease_s, 2 * self.timeout_s + _LONGEST_PAUSE_S)
+
+    def is_settled(self, lease_s: float) -> bool:
+        """True if every other process that lives is back too, and has written again what the store had lost."""
+        return self.up and asyncio.get_running_loop().time() - self.up_since > self.patience_s(lease_s)
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Starts work that nobody waits for, in a context of its own: the caller's would live as long."""
@@ -139,7 +142,8 @@ class Link:
         except Cut:  # one that was closed while it rested; so are the others
             await self._drop_idle()
             answers = await self.try_all(commands)
-        self.on_cut()
+        for each in self.on_cut:
+            each()
         return answers
 
     async def try_all(self, commands: Sequence[Command]) -> list[Any]:
@@ -222,12 +226,9 @@ class Link:
         """Lets go of all connections."""
         self._closed = True
         tasks = self._tasks - {asyncio.current_task()}
-        while tasks:
-            for task in tasks:
-                task.cancel()
-            # Not once only: `asyncio.wait_for` of Python 3.11, with which redis-py asks Sentinels, may swallow it.
-            _, tasks = await asyncio.wait(tasks, timeout=0.1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._drop_idle()
-        if (sentinel := getattr(self._connections, "sentinel_manager", None)) is not None:
-            for client in sentinel.sentinels:
-                await client.aclose()
+        if not self.is_cluster:
+            await self.connections.aclose()

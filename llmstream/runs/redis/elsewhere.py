@@ -33,6 +33,8 @@ class Elsewhere:
         """The facts known of a run; sees to it that it gets its end if its owner died."""
         found = await self._reader.look(run_id, 0, count=0)
         if found is None:
+            with suppress(RunNotFound):
+                raise self._reader.not_found()
             return None
         caller, owner, last, state, first, _ = found
         if state and last and not first:
@@ -45,7 +47,7 @@ class Elsewhere:
         """Asks the owner to end a run; False where it had ended, or somebody else asked before."""
         owner = await self._link.run(ASK, [self._keys.meta(run_id)], f"{by} {secrets.token_hex(4)}")
         if owner is None:
-            raise RunNotFound
+            raise self._reader.not_found()
         if owner == 0:
             return False
         self._nodes.asked(run_id, owner.decode())

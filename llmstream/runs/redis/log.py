@@ -10,6 +10,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from llmstream.errors import KeyConflict, RunNotFound, StoreUnavailable, TooManyRuns
@@ -26,6 +27,7 @@ from llmstream.runs.redis.owned import Owned
 from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.reader import RemoteRuns
 from llmstream.runs.redis.remote_watchers import Leaving
+from llmstream.runs.redis.sentinels import MasterConnections
 from llmstream.runs.redis.start_check import check, reach
 from llmstream.runs.redis.subscription import Subscription
 from llmstream.runs.redis.uncertain_creates import Doubts
@@ -83,9 +85,11 @@ class RedisLog(RunLog):
             nodes.on_unwatched, nodes.take_back = self._leaving.unwatched, self._doubts.take_back
             writer.question = lambda run_id: stored(self.local.asked(run_id))
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
-            link.on_cut = writer.compare
+            link.on_cut += [writer.compare, reader.doubt]
             link.on_up += [writer.compare, reader.read_all, self._doubts.clear]
         link.live(nodes.work, subscription.listen, writer.work)
+        if isinstance(link.connections, MasterConnections):
+            link.live(partial(link.connections.follow, link, settings.lease_s / 3))
 
     async def _at_home(self, work: Coroutine[Any, Any, T]) -> T:
         """Calls a function in the loop in which the log lives."""

@@ -202,7 +202,7 @@ class Nodes:
 
     async def _look_at_missing(self, missing: set[str]) -> None:
         now = self._loop.time()
-        healthy = self._link.up and now - self._link.up_since > self._link.patience_s(self._lease_s)
+        healthy = self._link.is_settled(self._lease_s)
         known = {node: seen for node, seen in self._missing.items() if node in missing and healthy}
         self._missing = {}
         for node in missing if healthy else ():

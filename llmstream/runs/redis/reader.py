@@ -44,6 +44,7 @@ class RemoteRuns:
         self._lease_s = settings.lease_s
         self._lock = threading.Lock()
         self._loop = asyncio.get_running_loop()
+        self._in_doubt_until = 0.0
         self._reads = asyncio.Semaphore(_READS)
         self._reading: dict[Mirror, bool] = {}
         subscription.begun, subscription.news = self.read_all, Told(link, keys, node, self.mirrors, self.read).hear
@@ -198,7 +199,7 @@ class RemoteRuns:
     def _missing(self, mirror: Mirror) -> None:
         """Handles a run that the store does not know (any more): its owner, if it lives, writes it again."""
         if not mirror.owner:
-            return mirror.fail(RunNotFound())
+            return mirror.fail(self.not_found())
         if not mirror.have:  # it was taken back, or lost with nothing of it: whoever wants it asks again
             return mirror.fail(StoreUnavailable())
         now = self._loop.time()
@@ -209,6 +210,15 @@ class RemoteRuns:
             return mirror.fail(PositionLost("lost"))
         self.order(mirror.owner, f"s {mirror.run_id}")
         return None
+
+    def not_found(self) -> RunNotFound | StoreUnavailable:
+        """The error for a run that the store does not know; just after it was away, the owner may write it again."""
+        is_sure = self._link.is_settled(self._lease_s) and self._loop.time() > self._in_doubt_until
+        return RunNotFound() if is_sure else StoreUnavailable()
+
+    def doubt(self) -> None:
+        """Notes that the store may lack for a while what it had, although it answers."""
+        self._in_doubt_until = self._loop.time() + self._link.patience_s(self._lease_s)
 
     async def look(
         self, run_id: str, after: int, *, followed: bool = False, watched: bool = False, count: int = _PAGE_ENTRIES

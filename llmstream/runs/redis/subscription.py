@@ -60,6 +60,7 @@ class Subscription:
 
     async def drop(self) -> None:
         """Drops a connection over which nothing comes, so that a new one is made."""
+        # First, or a probe would be sent that the next connection comes too late for, and be dropped for that.
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
