@@ -23,7 +23,7 @@ from llmstream.core.conversation_threads import asking_graph, new_messages, thre
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import fast_way, read_fast
 from llmstream.core.emitter import Emitter, Sink
-from llmstream.core.generator_functions import check_parameters, generator_chain
+from llmstream.core.generator_functions import generator_chain, returning_chain
 from llmstream.core.graph_in_chain import with_readable_graphs
 from llmstream.core.graph_thread import Thread
 from llmstream.core.images import check_images, with_images
@@ -171,8 +171,8 @@ def as_runnable(chain: object) -> Runnable[Any, Any]:
         return chain
     if (generator := generator_chain(chain)) is not None:
         return generator
-    if callable(chain):
-        check_parameters(chain)
+    if callable(chain) and (returning := returning_chain(chain)) is not None:
+        return returning
     try:
         runnable: Runnable[Any, Any] = coerce_to_runnable(cast("Any", chain))
     except TypeError:

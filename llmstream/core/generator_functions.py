@@ -75,19 +75,31 @@ def generator_chain(chain: object) -> GeneratorChain | None:
     return GeneratorChain(chain)
 
 
-def check_parameters(function: Callable[..., Any]) -> None:
-    """Raises `InvalidRequest` for a function that returns its answer and wants more than the question."""
+def returning_chain(function: Callable[..., Any]) -> GeneratorChain | None:
+    """The chain of a function that returns its answer, and takes all messages or more than the question; else None."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # one that tells no signature
-        return
+        return None
     _check_takes_anything(function, "return")
     more = [each.name for each in parameters[1:] if each.kind in _NAMED and each.default is each.empty]
-    if missing := [name for name in more if name not in _GIVEN]:
-        raise InvalidRequest(
-            f"{_name(function)!r} returns its answer, and such a function is given the question alone, "
-            f"not {', '.join(map(repr, missing))}. Have it yield the answer: a generator is given these by their names."
-        )
+    if parameters[0].name != "messages" and not set(more) - _GIVEN:
+        return None
+    return GeneratorChain(_yielding(function))
+
+
+def _yielding(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A generator function of the one answer that a function returns."""
+
+    @functools.wraps(function)
+    def answer(**values: Any) -> Generator[Any]:
+        yield function(**values)
+
+    @functools.wraps(function)
+    async def answer_async(**values: Any) -> AsyncGenerator[Any, None]:
+        yield await function(**values)
+
+    return answer_async if _is_of(function, inspect.iscoroutinefunction) else answer
 
 
 def _check_takes_anything(function: Callable[..., Any], gives: str) -> None:

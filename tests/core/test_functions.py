@@ -156,18 +156,31 @@ async def test_images_for_a_function_that_takes_text_are_refused() -> None:
     assert "image_url" == await joined(answer, asked)
 
 
-def test_a_function_that_wants_more_than_the_question() -> None:
-    """One that returns its answer, as Gradio's do, is refused; what has a default is not given."""
+async def test_a_function_that_wants_more_than_the_question() -> None:
+    """One that returns its answer is given by name what it asks for; what has a default is not given."""
+    asked = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Why?"},
+    ]
 
     def answer(message: str, history: list[Any]) -> str:
-        raise AssertionError
+        return f"{message} after {history[-1]['content']}"
+
+    async def answer_async(message: str, history: list[Any]) -> str:
+        return answer(message, history)
+
+    def roles(messages: list[Any]) -> str:
+        return " ".join(each["role"] for each in messages)
 
     def brief(message: str, config: RunnableConfig, length: int = 2) -> str:
         return message[:length]
 
-    with pytest.raises(InvalidRequest, match=r"'answer' returns its answer.*not 'history'.*yield"):
-        as_runnable(answer)
-    assert "Wh" == "".join(stream("Why?", chain=brief))
+    assert "Why? after Hello." == await joined(answer, asked) == await joined(answer_async, asked)
+    assert "user assistant user" == await joined(roles, asked)
+    assert "Wh" == await joined(brief, asked)
+    with pytest.raises(InvalidRequest, match="{tenant}"):
+        await joined(lambda question, tenant: question, asked)
 
 
 @pytest.mark.parametrize("is_async", [True, False])
