@@ -179,7 +179,7 @@ async def test_a_function_that_wants_more_than_the_question() -> None:
     assert "Why? after Hello." == await joined(answer, asked) == await joined(answer_async, asked)
     assert "user assistant user" == await joined(roles, asked)
     assert "Wh" == await joined(brief, asked)
-    with pytest.raises(InvalidRequest, match="{tenant}"):
+    with pytest.raises(InvalidRequest, match=r"wants \{tenant\}"):
         await joined(lambda question, tenant: question, asked)
 
 
