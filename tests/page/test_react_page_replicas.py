@@ -1,0 +1,70 @@
+"""Several servers with one store, and a real Chromium: what is cut at one of them goes on at another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.page import NETWORK, Pages
+from tests.support.replicas import Replicas, moving, replicated, started
+from tests.support.serving import generations
+
+MODEL = "demo:tokens-200"
+TEXT = "".join(f" {number}" for number in range(1, 201))
+
+
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
+    """Three servers that no test harms."""
+    with replicated(tmp_path_factory.mktemp("replicas")) as replicas:
+        yield replicas
+
+
+FOLLOWED = """url => new Promise((resolve) => {
+  const source = new EventSource(url);
+  const found = [];
+  for (const name of ["started", "status", "token", "failed", "cancelled", "reset", "finished"]) {
+    source.addEventListener(name, ({ type, data, lastEventId }) => found.push([type, data, lastEventId]));
+  }
+  source.addEventListener("error", () => {
+    found.push(source.readyState);
+    if (source.readyState === EventSource.CLOSED) resolve(found);
+  });
+})"""
+
+
+def test_an_event_source_goes_on_at_another_server(pages: Pages, replicas: Replicas) -> None:
+    """Cut off at one that does not own the run, it comes back to a second one: each event once, in order, one end.
+
+    Nobody closes it: then it asks once more, and is told that there is nothing.
+    """
+    one, two, three = replicas.urls
+    run = started(one, MODEL)
+    connecting, closed = 0, 2
+    pages.expected = NETWORK
+    page = pages.open(f"{one}/health").page  # which says nothing of where it may connect to
+    with moving(two, three) as way:
+        found = page.evaluate(FOLLOWED, f"{way.url}/runs/{run}/events")
+    events = [each for each in found if isinstance(each, list)]
+    assert [connecting, connecting, closed] == [each for each in found if not isinstance(each, list)]
+    assert found.index(connecting) < found.index(events[-1])
+    assert [f"{run}-{number + 1}" for number in range(202)] == [last_id for _, _, last_id in events]
+    assert ["started", *["token"] * 200, "finished"] == [name for name, _, _ in events]
+    assert TEXT == "".join(json.loads(data).get("text", "") for _, data, _ in events)
+
+
+def test_the_page_goes_on_at_another_server(pages: Pages, replicas: Replicas) -> None:
+    """The client of the React hook follows elsewhere, is cut, and goes on at a third server: the exact text, once."""
+    one, two, three = replicas.urls
+    pages.expected = NETWORK
+    before = generations(replicas.upstream)
+    chat = pages.open(one)
+    chat.pick(MODEL)
+    with moving(two, three) as way:
+        chat.page.route("**/events*", lambda route: route.continue_(url=route.request.url.replace(one, way.url)))
+        chat.ask().ends()
+        assert 2 == way.connections
+    assert TEXT == chat.copied()
+    assert before + 1 == generations(replicas.upstream)
