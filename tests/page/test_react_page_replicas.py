@@ -11,7 +11,6 @@ from tests.support.page import NETWORK, Pages
 from tests.support.replicas import Replicas, moving, replicated, started
 from tests.support.serving import generations
 
-MODEL = "demo:tokens-200"
 TEXT = "".join(f" {number}" for number in range(1, 201))
 
 
@@ -19,6 +18,7 @@ TEXT = "".join(f" {number}" for number in range(1, 201))
 def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
     """Three servers that no test harms."""
     with replicated(tmp_path_factory.mktemp("replicas")) as replicas:
+        replicas.upstream.answers["q"] = TEXT
         yield replicas
 
 
@@ -41,7 +41,7 @@ def test_an_event_source_goes_on_at_another_server(pages: Pages, replicas: Repli
     Nobody closes it: then it asks once more, and is told that there is nothing.
     """
     one, two, three = replicas.urls
-    run = started(one, MODEL)
+    run = started(one, "demo")
     connecting, closed = 0, 2
     pages.expected = NETWORK
     page = pages.open(f"{one}/health").page  # which says nothing of where it may connect to
@@ -61,10 +61,9 @@ def test_the_page_goes_on_at_another_server(pages: Pages, replicas: Replicas) ->
     pages.expected = NETWORK
     before = generations(replicas.upstream)
     chat = pages.open(one)
-    chat.pick(MODEL)
     with moving(two, three) as way:
         chat.page.route("**/events*", lambda route: route.continue_(url=route.request.url.replace(one, way.url)))
-        chat.ask().ends()
+        chat.ask("q").ends()
         assert 2 == way.connections
     assert TEXT == chat.copied()
     assert before + 1 == generations(replicas.upstream)

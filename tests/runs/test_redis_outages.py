@@ -121,7 +121,7 @@ async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, pr
 
 async def test_who_reads_too_slowly_reads_what_it_missed(server: RedisServer, process: MakeLog) -> None:
     """A store that drops a listener for what it has not read yet takes nothing away from it."""
-    server.client.config_set("client-output-buffer-limit", "pubsub 8192 8192 1")
+    server.client.config_set("client-output-buffer-limit", "pubsub 4096 4096 1")
     owner, other = process(), process()
     await owner.create(new())
     owner.append("r", tokens(1, 1))
