@@ -139,7 +139,7 @@ async def test_what_is_followed_elsewhere_is_told_at_once(server: RedisServer, p
     follower.close()
     owner.append("here", tokens(31, 32))
     late, ahead = (other.follow("here", after, idle_s=20) for after in (31, 32))
-    coming = asyncio.create_task(anext(ahead))
+    coming = asyncio.ensure_future(anext(ahead))
     assert int(server.client.hget("{llmstream}:1:r:here", "n").partition(b"-")[0]) <= 30  # they are ahead of the store
     assert tokens(32, 32) == (await anext(late)).events
     owner.append("here", tokens(33, 33))
