@@ -20,10 +20,10 @@ from llmstream.events import Cancelled, Continued, Failed, Finished, Token
 from llmstream.runs.log import END_OF_LOST
 from tests.support import ROOT
 from tests.support.command import COMMAND, environment
-from tests.support.faultkit import Exchange, eventually
+from tests.support.faultkit import Exchange, Fault, Proxy, eventually
 from tests.support.golden import golden, normal
 from tests.support.nginx import nginx
-from tests.support.replicas import LEASE_S, Replicas, followed, moving, replicated, started
+from tests.support.replicas import LEASE_S, Replicas, followed, replicated, started
 from tests.support.serving import get, messages, native_events, plain_answer, post
 
 
@@ -70,7 +70,8 @@ def test_our_client_that_is_cut_goes_on_at_another_server(replicas: Replicas) ->
     """Cut off in the middle from one that does not own the run, it comes back to a second one, and has all of it."""
     one, two, three = replicas.urls
     run = started(one, "demo:tokens-200")
-    with moving(two, three) as way:
+    urls = iter([two, three])
+    with Proxy(lambda: next(urls), iter([Fault(cut_down=5000)])) as way:  # some events, and a part of one
         assert followed(one, run) == followed(way.url, run)
         assert 2 == way.connections
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.browser import CuttingProxy
 from tests.support.page import NETWORK, Pages
-from tests.support.replicas import Replicas, moving, replicated, started
+from tests.support.replicas import Replicas, replicated, started
 from tests.support.serving import generations
 
 TEXT = "".join(f" {number}" for number in range(1, 201))
@@ -22,17 +23,21 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
         yield replicas
 
 
-FOLLOWED = """url => new Promise((resolve) => {
+def moving(first: str, then: str) -> CuttingProxy:
+    """A way to a server that is cut in the middle of an answer, once that is shown, and leads to another one then."""
+    return CuttingProxy(first, before=r"id: \w+-101\n", hold=True, then=then)
+
+
+FOLLOW = """url => {
   const source = new EventSource(url);
-  const found = [];
+  const found = window.found = [];
   for (const name of ["started", "status", "token", "failed", "cancelled", "reset", "finished"]) {
     source.addEventListener(name, ({ type, data, lastEventId }) => found.push([type, data, lastEventId]));
   }
   source.addEventListener("error", () => {
     found.push(source.readyState);
-    if (source.readyState === EventSource.CLOSED) resolve(found);
   });
-})"""
+}"""
 
 
 def test_an_event_source_goes_on_at_another_server(pages: Pages, replicas: Replicas) -> None:
@@ -46,10 +51,14 @@ def test_an_event_source_goes_on_at_another_server(pages: Pages, replicas: Repli
     pages.expected = NETWORK
     page = pages.open(f"{one}/health").page  # which says nothing of where it may connect to
     with moving(two, three) as way:
-        found = page.evaluate(FOLLOWED, f"{way.url}/runs/{run}/events")
+        page.evaluate(FOLLOW, f"http://127.0.0.1:{way.port}/runs/{run}/events")
+        page.wait_for_function("found.length === 100")
+        way.cut.set()
+        page.wait_for_function("found.at(-1) === EventSource.CLOSED")
+        found = page.evaluate("found")
     events = [each for each in found if isinstance(each, list)]
     assert [connecting, connecting, closed] == [each for each in found if not isinstance(each, list)]
-    assert found.index(connecting) < found.index(events[-1])
+    assert 100 == found.index(connecting)
     assert [f"{run}-{number + 1}" for number in range(202)] == [last_id for _, _, last_id in events]
     assert ["started", *["token"] * 200, "finished"] == [name for name, _, _ in events]
     assert TEXT == "".join(json.loads(data).get("text", "") for _, data, _ in events)
@@ -62,8 +71,11 @@ def test_the_page_goes_on_at_another_server(pages: Pages, replicas: Replicas) ->
     before = generations(replicas.upstream)
     chat = pages.open(one)
     with moving(two, three) as way:
-        chat.page.route("**/events*", lambda route: route.continue_(url=route.request.url.replace(one, way.url)))
-        chat.ask("q").ends()
-        assert 2 == way.connections
+        url = f"http://127.0.0.1:{way.port}"
+        chat.page.route("**/events*", lambda route: route.continue_(url=route.request.url.replace(one, url)))
+        chat.ask("q").shows(r" 99\s*$")
+        way.cut.set()
+        chat.ends()
+        assert way.has_cut
     assert TEXT == chat.copied()
     assert before + 1 == generations(replicas.upstream)

@@ -6,20 +6,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain, repeat
 from pathlib import Path
 
 from llmstream.client import Client
 from llmstream.demo_ollama import DemoOllama
 from llmstream.events import Event
 from tests.support.command import Process, served
-from tests.support.faultkit import Fault, Proxy
 from tests.support.redis import RedisServer
 from tests.support.serving import post
 
 LEASE_S = "1"
-# In bytes: behind the head of an answer and some of its events, and in the middle of one.
-CUT_AFTER = 5000
 
 
 @dataclass
@@ -70,9 +66,3 @@ def followed(url: str, run: str, after: int = 0) -> list[Event]:
     """All events of a run, as our own client reads them."""
     with Client(url) as client:
         return list(client.follow(run, after))
-
-
-def moving(first: str, then: str) -> Proxy:
-    """A way to a server that is cut in the middle of an answer, and leads to another one from then on."""
-    urls = chain([first], repeat(then))
-    return Proxy(lambda: next(urls), iter([Fault(cut_down=CUT_AFTER)]))
