@@ -197,8 +197,8 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            target = self._servers[self.has_cut]
-            server = socket.create_connection((target.hostname, target.port))
+            place = self._servers[self.has_cut]
+            server = socket.create_connection((place.hostname, place.port))
             self._sockets += [client, server]
             for target in (self._to_server, self._to_client):
                 thread = threading.Thread(target=target, args=(client, server), daemon=True)
