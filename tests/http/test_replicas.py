@@ -8,62 +8,23 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from llmstream.client import Client
 from llmstream.demo_ollama import DemoOllama, Pause
-from llmstream.events import Cancelled, Continued, Event, Failed, Finished, Token
+from llmstream.events import Cancelled, Continued, Failed, Finished, Token
 from llmstream.runs.log import END_OF_LOST
 from tests.support import ROOT
-from tests.support.command import COMMAND, Process, environment, served
-from tests.support.faultkit import Exchange, eventually
+from tests.support.command import COMMAND, environment
+from tests.support.faultkit import Exchange, Fault, Proxy, eventually
+from tests.support.golden import golden, normal
 from tests.support.nginx import nginx
-from tests.support.redis import RedisServer
+from tests.support.replicas import LEASE_S, Replicas, followed, replicated, started
 from tests.support.serving import get, messages, native_events, plain_answer, post
-
-LEASE_S = "1"
-
-
-@dataclass
-class Replicas:
-    """Several servers, and what they share."""
-
-    processes: list[Process]
-    store: RedisServer
-    upstream: DemoOllama
-
-    @property
-    def urls(self) -> list[str]:
-        """Their addresses."""
-        return [process.url for process in self.processes]
-
-
-@contextmanager
-def replicated(folder: Path, count: int = 3) -> Iterator[Replicas]:
-    """So many servers with a store and an Ollama of their own."""
-    with (
-        DemoOllama(tokens_per_s=None, scenarios=True) as upstream,
-        RedisServer(folder) as store,
-        ExitStack() as stack,
-        ThreadPoolExecutor(count) as pool,
-    ):
-        settings = {
-            "redis_url": store.url,
-            "lease_s": LEASE_S,
-            "store_timeout_s": "1",
-            "drain_s": "0.2",
-            "grace_s": "2",
-        }
-        starting = [served(upstream, **settings) for _ in range(count)]
-        for server in starting:
-            stack.push(server)
-        yield Replicas(list(pool.map(lambda server: server.__enter__(), starting)), store, upstream)
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +32,6 @@ def replicas(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
     """Three servers that no test harms."""
     with replicated(tmp_path_factory.mktemp("replicas")) as replicas:
         yield replicas
-
-
-def started(url: str, model: str, **fields: object) -> str:
-    """A run's id."""
-    response = post(f"{url}/runs", {"question": "q", "model": model, **fields})
-    assert 201 == response.status_code
-    run: str = response.json()["run_id"]
-    return run
-
-
-def followed(url: str, run: str, after: int = 0) -> list[Event]:
-    """All events of a run, as our own client reads them."""
-    with Client(url) as client:
-        return list(client.follow(run, after))
 
 
 def test_start_here_follow_there_stop_from_a_third(replicas: Replicas) -> None:
@@ -117,6 +64,16 @@ def test_who_comes_back_elsewhere_misses_nothing(replicas: Replicas) -> None:
     rest = [post(f"{url}/stream-with-post", {"question": "q"}, headers={"last-event-id": f"{run}-150"}) for url in urls]
     assert rest[0].content == rest[1].content == rest[2].content
     assert plain_answer(rest[0].content).endswith(" 299 300")
+
+
+def test_our_client_that_is_cut_goes_on_at_another_server(replicas: Replicas) -> None:
+    """Cut off in the middle from one that does not own the run, it comes back to a second one, and has all of it."""
+    one, two, three = replicas.urls
+    run = started(one, "demo:tokens-200")
+    urls = iter([two, three])
+    with Proxy(lambda: next(urls), iter([Fault(cut_down=5000)])) as way:  # some events, and a part of one
+        assert followed(one, run) == followed(way.url, run)
+        assert 2 == way.connections
 
 
 def test_one_key_everywhere_at_once_starts_one_generation(replicas: Replicas) -> None:
@@ -181,7 +138,8 @@ def test_processes_that_end(tmp_path: Path) -> None:
             one.process.kill()
             one.process.wait()
             goes_on(two.url, cut)
-            chat.until(lambda exchange: b"owner_lost" in exchange.body)
+            chat.until(lambda exchange: exchange.ended)
+            golden("native_owner_lost", normal(chat.body, cut), fixed=True)
             assert 0 < replicas.store.client.pttl(f"{{llmstream}}:1:r:{cut}:q") <= 600_000
             there.until(lambda exchange: b"owner_lost" in exchange.body)
         last = messages(there.body)[-1]

@@ -13,10 +13,9 @@ from llmstream.settings import Settings
 from tests.support.browser import CuttingProxy
 from tests.support.faultkit import eventually
 from tests.support.npm import NOBODY
-from tests.support.page import ANSWER, HALF, QUESTION, Held, Pages, site
+from tests.support.page import ANSWER, HALF, NETWORK, QUESTION, Held, Pages, site
 from tests.support.serving import generations, serving
 
-NETWORK = r"net::ERR_|NetworkError"  # what Chromium writes into the console itself when a connection is cut
 LONG = "word " * 300
 
 

@@ -142,14 +142,49 @@ async def test_a_watcher_that_is_gone_watches_no_more(
         assert "left" == await asyncio.wait_for(left.get(), 20)
 
 
-async def test_an_owner_is_stopped_without_a_message(server: RedisServer, process: MakeLog) -> None:
-    """A stop is in the store: it is found by an owner that could not hear of it."""
-    log = process()
-    with child(server, 5) as owner:
+def deafen(server: RedisServer) -> None:
+    """Cut all subscriptions; the user "owner" gets none any more."""
+    server.client.execute_command("ACL", "SETUSER", "owner", "-subscribe")
+    server.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+def hears(server: RedisServer) -> bool:
+    """True if the owner of the run would get a message."""
+    node = server.client.hget(KEYS[0], "o").decode()
+    ((_, count),) = server.client.pubsub_numsub(f"{{llmstream}}:1:n:{node}")
+    return bool(count)
+
+
+async def test_an_owner_that_hears_nothing_is_stopped(server: RedisServer, process: MakeLog) -> None:
+    """A stop is in the store: an owner whose subscription is cut, and stays so, finds it when it looks around.
+
+    One that says something finds it at once, in the answer to that.
+    """
+    url = f"redis://owner:secret@127.0.0.1:{server.port}"
+    server.client.execute_command("ACL", "SETUSER", "owner", "on", ">secret", "~*", "&*", "+@all")
+    other = process()
+    with child(server, 5, url=url) as owner:
         await says(owner, "5")
-        await log.info("r")
-        server.client.hset("{llmstream}:1:r:r", "x", "stop 0")
-        await asyncio.wait_for(says(owner, "stop"), 20)
+        await until(lambda: has(other, 5))
+        assert hears(server)
+        deafen(server)
+        assert await other.cancel("r", "stop")
+        await asyncio.wait_for(says(owner, "stop"), LEASE_S + 5)
+        assert not hears(server)
+
+    stopped: asyncio.Queue[CancelledBy] = asyncio.Queue()
+    log = process(redis_url=url, lease_s=600)  # it looks around every 200 s
+    server.client.flushall()
+    server.client.execute_command("ACL", "SETUSER", "owner", "+subscribe")
+    await log.create(new(on_cancel=stopped.put_nowait))
+    log.append("r", tokens(1, 1))
+    await log.stored()
+    deafen(server)
+    assert await other.cancel("r", "stop")
+    assert stopped.empty()
+    log.append("r", tokens(2, 2))
+    assert "stop" == await asyncio.wait_for(stopped.get(), 5)
+    assert not hears(server)
 
 
 async def test_a_run_that_store_and_owner_have_lost(server: RedisServer, process: MakeLog) -> None:

@@ -33,6 +33,27 @@ async def test_a_store_that_loses_everything_gets_it_again(server: RedisServer, 
     assert "r" == await other.find("", "k", "f")
 
 
+async def test_chats_that_the_store_lost_have_their_last_runs_again(server: RedisServer, process: MakeLog) -> None:
+    """FLUSHALL, after runs of two processes: each chat has its last one, whoever writes first, with its note."""
+    first, second = process(), process()
+    for log, run in ((first, "a"), (second, "b"), (first, "c")):
+        await log.create(new(run))
+        log.append(run, tokens(1, 3))
+        await log.stored()
+    await first.swap("ann", "one", "a", "old")
+    assert "a" == await second.swap("ann", "one", "b", "new")
+    await second.swap("ann", "two", "b", "asked")
+    assert await first.succeed("ann", "two", "b", "c")
+    for logs in ((first, second), (second, first)):
+        server.client.flushall()
+        for log in logs:
+            log.writer.compare()
+            await log.stored()
+        for chat, last in (("one", ("b", "new")), ("two", ("c", "asked"))):
+            assert [last] * 2 == [await log.named("ann", chat) for log in (first, second)]
+    assert await first.named("ann", "three") is None
+
+
 async def test_a_store_that_is_killed_and_empty_gets_it_again(server: RedisServer, process: MakeLog) -> None:
     """Redis without persistence dies and comes back: the local follower has no pause, the others miss nothing."""
     owner, other = process(), process()

@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from llmstream.runs.redis.log import RedisLog
 from llmstream.runs.redis.scripts import LOOK
 from tests.support.redis import RedisServer
 from tests.support.redis_runs import END, MakeLog, collect, follow, goes_on, is_refused, is_whole, new, tokens, until
@@ -119,13 +120,19 @@ async def test_a_connection_that_went_deaf_is_made_again(server: RedisServer, pr
         await other.aclose()
 
 
+def _listening(server: RedisServer, log: RedisLog) -> list[str]:
+    """The connections on which a process listens."""
+    return [each["id"] for each in server.client.client_list("pubsub") if each["name"].endswith(log.node)]
+
+
 async def test_who_reads_too_slowly_reads_what_it_missed(server: RedisServer, process: MakeLog) -> None:
     """A store that drops a listener for what it has not read yet takes nothing away from it."""
-    server.client.config_set("client-output-buffer-limit", "pubsub 8192 8192 1")
+    server.client.config_set("client-output-buffer-limit", "pubsub 4096 4096 1")
     owner, other = process(), process()
     await owner.create(new())
     owner.append("r", tokens(1, 1))
     elsewhere = await follow(other)
+    before = _listening(server, other)
     number = 1
     for _ in range(30):
         owner.append("r", tokens(number + 1, number + 2000))
@@ -134,6 +141,7 @@ async def test_who_reads_too_slowly_reads_what_it_missed(server: RedisServer, pr
     owner.append("r", [END])
     await owner.close("r")
     assert [*tokens(1, number), END] == await asyncio.wait_for(elsewhere, 30)
+    assert before != _listening(server, other)  # it was dropped indeed
 
 
 async def test_many_runs_go_on_after_all_connections_were_cut(server: RedisServer, process: MakeLog) -> None:

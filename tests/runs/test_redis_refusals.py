@@ -60,6 +60,13 @@ def _rotated(server: RedisServer) -> Callable[[], object]:
     return lambda: server.client.execute_command("ACL", "SETUSER", "us", ">secret")
 
 
+def _closed(server: RedisServer) -> Callable[[], object]:
+    """A password is asked for from now on, and those who came without one are cut off."""
+    server.client.config_set("requirepass", "secret")
+    server.client.execute_command("CLIENT", "KILL", "USER", "default")
+    return lambda: server.client.config_set("requirepass", "")
+
+
 def _forbidden(server: RedisServer) -> Callable[[], object]:
     """It answers whoever asks whether it is there, and refuses all else."""
     server.client.execute_command("ACL", "SETUSER", "us", "-evalsha")
@@ -75,6 +82,7 @@ def _forbidden(server: RedisServer) -> Callable[[], object]:
         pytest.param(_busy, id="BUSY"),
         pytest.param(_stopped, id="silent"),
         pytest.param(_rotated, id="another password"),
+        pytest.param(_closed, id="requirepass"),
         pytest.param(_forbidden, id="NOPERM"),
     ],
 )
@@ -89,7 +97,7 @@ async def test_a_store_that_refuses_is_as_one_that_is_away(
     Each process says so once, and once that it is over.
     """
     server.client.execute_command("ACL", "SETUSER", "us", "on", ">secret", "~*", "&*", "+@all")
-    url = f"redis://us:secret@127.0.0.1:{server.port}"
+    url = server.url if refuse is _closed else f"redis://us:secret@127.0.0.1:{server.port}"
     owner, other = (process(redis_url=url, store_timeout_s=0.5) for _ in range(2))
     await owner.create(new())
     owner.append("r", tokens(1, 10))

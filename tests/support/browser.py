@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, sync_playwright
 from starlette.datastructures import Headers
@@ -151,11 +152,11 @@ class CuttingProxy:
         before: What to cut before; the first answer that holds it is cut, the next ones are left alone.
         hold: Wait for `cut` to be set first. A browser drops what a broken stream still holds, so who wants a part
             of the answer to be seen has to look for it before the cut.
+        then: The server to which it leads after the cut, if that is another one.
     """
 
-    def __init__(self, url: str, before: str, *, hold: bool = False) -> None:
-        host, _, port = url.rpartition("//")[2].partition(":")
-        self._server = (host, int(port))
+    def __init__(self, url: str, before: str, *, hold: bool = False, then: str = "") -> None:
+        self._servers = [urlsplit(each or url) for each in (url, then)]
         self._before: re.Pattern[bytes] | None = re.compile(before.encode(), re.DOTALL)
         self.cut = threading.Event()
         if not hold:
@@ -196,7 +197,8 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(self._server)
+            place = self._servers[self.has_cut]
+            server = socket.create_connection((place.hostname, place.port))
             self._sockets += [client, server]
             for target in (self._to_server, self._to_client):
                 thread = threading.Thread(target=target, args=(client, server), daemon=True)

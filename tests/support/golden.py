@@ -14,6 +14,7 @@ from tests.support import DATA
 from tests.support.serving import Served, post
 
 WIRE = DATA / "wire"
+RUN = "0" * 32
 # What differs from one run to the next: ids, times, and what was measured.
 _VARIABLE = [
     (re.compile(r"[0-9a-f]{32}"), "RUN"),
@@ -35,6 +36,13 @@ def golden(name: str, body: bytes, *, fixed: bool = False) -> None:
     if os.environ.get("LLMSTREAM_TEST_UPDATE"):
         path.write_bytes(text.encode())
     assert path.read_bytes().decode() == text
+
+
+def normal(body: bytes, run: str) -> bytes:
+    """A body without what differs from run to run: its id, the times, the ids of calls."""
+    body = body.replace(run.encode(), RUN.encode())
+    body = re.sub(rb'("created_at"|"[a-z_]+_s"):[0-9.e-]+', rb"\1:0.5", body)
+    return re.sub(rb'"call_[0-9a-z]+"', b'"call_0"', body)
 
 
 def stopped(served: Served, path: str, body: Mapping[str, Any]) -> bytes:

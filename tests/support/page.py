@@ -27,6 +27,8 @@ PAGE = Path(llmstream.__file__).parent / "page" / "index.html"
 TIMEOUT_MS = 30_000
 QUESTION = "Why is the sky blue?"
 HALF = "times 9"
+# What Chromium writes into the console itself when a connection is cut.
+NETWORK = "net::ERR_|NetworkError"
 # Long enough to be in the middle of, and with what a resume could lose: spaces, newlines, signs of several code points.
 ANSWER = (
     "  The **sky** is blue — naïve café, 日本語, 👩\u200d👩\u200d👧 — because:\n\n"

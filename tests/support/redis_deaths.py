@@ -23,9 +23,11 @@ async def live(settings: Settings, run_id: str, dice: random.Random) -> None:
     log = RedisLog(settings)
     await log.create(NewRun(id=run_id, grace_s=600, on_cancel=lambda by: None))
     client = asyncio.create_task(read(log, run_id))
-    for number in range(1, dice.randint(20, 60)):
+    last = dice.randint(20, 60)
+    for number in range(1, last):
         log.append(run_id, [Token(str(number))])
         await asyncio.sleep(0.005)
+    log.append(run_id, [Token(str(last))])
     asyncio.get_running_loop().call_later(dice.uniform(0, 0.02), os.kill, os.getpid(), signal.SIGKILL)
     await client
 

@@ -52,6 +52,12 @@ const EXPECTED: Record<string, Partial<RunState>> = {
     phase: "finished",
     text: "a\nb\r\nc\rd\n\n\n e\u2028f\u2029g\u0085h\u000bi\fj\u001ck\u001dl\u001em\n",
   },
+  owner_lost: {
+    phase: "failed",
+    text: "One, two",
+    seq: 5,
+    error: expect.objectContaining({ code: "owner_lost", retryable: true }),
+  },
   one_chunk: { phase: "finished", text: SENTENCE, model: "demo:one-chunk", reason: "stop" },
   prompt_cut: { phase: "finished", text: SENTENCE, usage: { input_tokens: 8192, output_tokens: 15 } },
   queued: { phase: "finished", text: " 1 2", seq: 5 },

@@ -77,13 +77,14 @@ class RedisLog(RunLog):
             about = f"{os.getpid()} {socket.gethostname()}"
             self.nodes = nodes = Nodes(link, keys, node, about, writer, reader, subscription, times, settings.lease_s)
             self._doubts = Doubts(link, keys, node)
-            self._names = Names(link, keys, times.ttl)
+            self._names = Names(link, keys, times.ttl, writer.owned)
             self._callers = Callers(link, keys, times.ttl)
             self._leaving = Leaving(link, self.local, writer, nodes)
             self._elsewhere = Elsewhere(link, keys, nodes, reader, settings.lease_s)
             reader.order = nodes.order
             nodes.on_unwatched, nodes.take_back = self._leaving.unwatched, self._doubts.take_back
             writer.question = lambda run_id: stored(self.local.asked(run_id))
+            writer.name_again = self._names.again
             writer.on_stored = lambda owned: self._callers.dismiss(owned.new)
             link.on_cut += [writer.compare, reader.doubt]
             link.on_up += [writer.compare, reader.read_all, self._doubts.clear]

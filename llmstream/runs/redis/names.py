@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from llmstream.errors import KeyConflict
 from llmstream.runs.redis.connection import Link
 from llmstream.runs.redis.keys import Keys
+from llmstream.runs.redis.owned import Owned
 from llmstream.runs.redis.scripts import SUCCEED
 from llmstream.runs.stored_question import MOST_BYTES
 
 
 class Names:
-    """The names in the store. ttl: of a chat's, in ms."""
+    """The names in the store. ttl: of a chat's, in ms. owned: the runs of this process."""
 
-    def __init__(self, link: Link, keys: Keys, ttl: int) -> None:
+    def __init__(self, link: Link, keys: Keys, ttl: int, owned: Mapping[str, Owned]) -> None:
         self._link = link
         self._keys = keys
         self._ttl = ttl
+        self._owned = owned
 
     async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
         """The run that a caller's key belongs to; raises `KeyConflict` where that is another request's."""
@@ -34,12 +38,24 @@ class Names:
     async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
         """Makes a run the last one of a chat; the id of the one before."""
         key = self._keys.chat(caller, chat)
-        before = await self._link.command("SET", key, f"{run_id} {note}", "PX", self._ttl, "GET")
-        return None if before is None else before.decode().partition(" ")[0]
+        found = await self._link.command("SET", key, f"{run_id} {note}", "PX", self._ttl, "GET")
+        before = None if found is None else found.decode().partition(" ")[0]
+        if (owned := self._owned.get(run_id)) is not None:
+            owned.chats[key] = (before or "", note)
+        return before
 
     async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
         """Makes a run the last one of a chat, if the cut one is that still."""
-        return bool(await self._link.run(SUCCEED, [self._keys.chat(caller, chat)], cut, run_id, self._ttl))
+        key = self._keys.chat(caller, chat)
+        note = await self._link.run(SUCCEED, [key], cut, run_id, self._ttl)
+        if note is not None and (owned := self._owned.get(run_id)) is not None:
+            owned.chats[key] = (cut, note.decode())
+        return note is not None
+
+    async def again(self, owned: Owned) -> None:
+        """Makes a run that the store lost the last one of its chats again, where no later one is that."""
+        for key, (before, note) in list(owned.chats.items()):
+            await self._link.run(SUCCEED, [key], before, owned.new.id, self._ttl, note)
 
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
         """The last run of a chat, and its note."""

@@ -50,7 +50,7 @@ class Owned:
     stored: the number up to which the store has them, and `known` the same as it stands in the store; ended_at: when it
     had all of them, in `time.monotonic`. question_stored: whether the store has what it was asked.
     followers: the processes to which its events are told, as the store has them; watched_elsewhere: whether somebody
-    there wants it to go on.
+    there wants it to go on. chats: of which it is or was the last run, by their keys: the one before it, and its note.
     """
 
     new: NewRun
@@ -64,6 +64,7 @@ class Owned:
     question_stored: bool = False
     followers: bytes = b""
     watched_elsewhere: bool = False
+    chats: dict[str, tuple[str, str]] = field(default_factory=dict)
     answered_at: float = field(default_factory=awake_and_asleep)
 
     @property

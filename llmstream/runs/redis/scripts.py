@@ -222,13 +222,13 @@ return 1
 """
 )
 
-# KEYS chat; ARGV cut run ttl → 1 | 0: another run is the last one
+# KEYS chat; ARGV cut run ttl note? → its note | nil: another run is the last one. note: where nobody knows the chat
 SUCCEED = Script("""
 local last, note = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (.*)$')
-if last == ARGV[2] then return 1 end
-if last ~= ARGV[1] then return 0 end
+if last ~= ARGV[2] and last ~= ARGV[1] and (last or not ARGV[4]) then return false end
+if last ~= ARGV[2] then note = ARGV[4] or note end
 redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. note, 'PX', ARGV[3])
-return 1
+return note
 """)
 
 # KEYS callers; ARGV run limit ttl → {} where it may begin, else the active runs

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast, get_args
 
 from llmstream.errors import KeyConflict, StoreFull, StoreUnavailable
@@ -45,6 +45,7 @@ class Writer:
         self.repairs = 0
         self.lost = 0
         self.on_stored: Callable[[Owned], None] = lambda owned: None
+        self.name_again: Callable[[Owned], Awaitable[None]]
         self.question: Callable[[str], bytes | None] = lambda run_id: None
         self._link = link
         self._keys = keys
@@ -206,6 +207,7 @@ class Writer:
 
     async def _begin_again(self, owned: Owned) -> None:
         """Writes a run that the store lost again, from its first event on."""
+        await self.name_again(owned)
         self.repairs += 1
         owned.note_stored(b"0")
         owned.answered_at = awake_and_asleep()
