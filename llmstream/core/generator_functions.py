@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage, convert_to_openai_messages
 from langchain_core.runnables import RunnableGenerator
 
-from llmstream.errors import InvalidRequest
+from llmstream.errors import ChainFailed, InvalidRequest
 from llmstream.logger import logger
 
 # Not a value of the question's: LangChain's config of the run, as its own functions get it.
@@ -20,8 +20,8 @@ _CONFIG = "config"
 # What LangChain gives to a function beside its input.
 _GIVEN = frozenset((_CONFIG, "run_manager"))
 
-# So many pieces that each begin with the one before are no chance any more.
-_REPEATED = 3
+# So many pieces that each begin with the one before are hardly chance; so many characters said again are none.
+_REPEATED, _SAID_AGAIN = 3, 40
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -44,27 +44,28 @@ class GeneratorChain(RunnableGenerator[Mapping[str, Any], Any]):
 
 
 class _Repeating:
-    """A look at the first pieces of an answer, which tells of a function that yields the whole text each time."""
+    """A look at the first pieces of an answer, which ends that of a function that yields the whole text each time."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._last: str | None = ""
-        self._count = 0
+        self._count = self._said_again = 0
 
     def look(self, piece: object) -> None:
+        """Raises `ChainFailed` once it is certain: the answer would look complete, and say everything many times."""
         if self._last is None:
             return
         if not isinstance(piece, str) or len(piece) <= len(self._last) or not piece.startswith(self._last):
             self._last = None
             return
-        self._count += bool(self._last)
+        self._count += bool(self._last.strip())
+        self._said_again += len(self._last.strip())
         self._last = piece
+        told = f"`{self._name}` yields the text so far again each time: have it yield only what is new."
         if self._count == _REPEATED:
-            self._last = None
-            logger.warning(
-                "%r yields the text so far again each time, so the answer repeats itself: yield only what is new.",
-                self._name,
-            )
+            logger.warning(told)
+        if self._count >= _REPEATED and self._said_again > _SAID_AGAIN:
+            raise ChainFailed(told)
 
 
 def generator_chain(chain: object) -> GeneratorChain | None:

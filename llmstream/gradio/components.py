@@ -91,7 +91,7 @@ def settings_panel(settings: Settings, *, embed: bool) -> list[Any]:
             gr.Markdown("### Settings")
         system = gr.Textbox(
             label="System prompt",
-            placeholder="None",
+            placeholder="The model's own",
             lines=4,
             max_lines=12,
             visible=settings.system_prompt is None,  # the operator's own is nobody else's to see

@@ -10,7 +10,7 @@ Message = dict[str, Any]
 
 # What a person asks, in the form of Gradio's MultimodalTextbox: {"text": …, "files": […]}.
 Asked = dict[str, Any]
-TRY_AGAIN, CONTINUE = "Try again", "Continue"
+CONTINUE = "Continue"
 
 # The option that has the person change the arguments of a call, in the message box.
 EDIT = "edit"
@@ -168,7 +168,7 @@ def chosen_option(event: Any, history: Any) -> tuple[Asked | Cut, Any]:
     """The question that an offered option asks, and the conversation before it; or the answer it goes on with."""
     if event.value == CONTINUE:
         return _cut(list(history or ())) or asked_of(""), history
-    return last_question(history) if event.value == TRY_AGAIN else (asked_of(event.value), history)
+    return asked_of(event.value), history
 
 
 def _cut(messages: list[Any]) -> Cut | None:

@@ -11,13 +11,19 @@ from llmstream.gradio.whitespace_script import KEEP_TEXT
 _OUTWEIGHING = ":not(#none)"
 
 
+# Gradio's own grey for less important words is too pale to be read in most of its themes.
+_QUIET = "color-mix(in srgb, var(--body-text-color) 75%, var(--background-fill-primary))"
+
+
 def _of_every_chat(style: str) -> str:
+    style = style.replace("$quiet", _QUIET)
     return re.sub(r"\.llmstream-[a-z-]+", lambda found: found[0] + _OUTWEIGHING, style)
 
 
 STYLE = _of_every_chat("""
 .llmstream-title h1 { font-size: 1.35rem; margin: 0; }
-.llmstream-title p { margin: 0.25rem 0 0; color: var(--body-text-color-subdued); }
+.llmstream-title p { margin: 0.25rem 0 0; color: $quiet; }
+.llmstream-box textarea::placeholder, .llmstream-panel textarea::placeholder { color: $quiet; }
 .llmstream-notice { background: color-mix(in srgb, #f0b429 20%, var(--body-background-fill)); }
 .llmstream-notice { border-radius: 6px; padding: 8px 12px; }
 /* Gradio gives a component's classes to what is around it, too. */
@@ -27,7 +33,8 @@ STYLE = _of_every_chat("""
 .llmstream-chat { --llmstream: 1; border-style: none !important; background: none; }
 .llmstream-chat .bubble-wrap { background: none; padding-inline: 0; }
 /* Gradio lays the button that empties the conversation over its messages. */
-.llmstream-chat .top-panel { position: static; align-self: flex-end; flex: none; }
+.llmstream-chat .top-panel { position: static; align-self: flex-end; flex: none; margin-bottom: 8px; }
+.llmstream-chat .top-panel { border: 1px solid var(--border-color-primary); border-radius: var(--radius-sm); }
 /* Gradio scrolls before the buttons below the last message are there: who stands at the end stays there. */
 .llmstream-chat .bubble-wrap > * { overflow-anchor: none; }
 .llmstream-chat .bubble-wrap::after { content: ""; display: block; height: 1px; margin-top: -1px; }
@@ -46,7 +53,7 @@ STYLE = _of_every_chat("""
 /* A strip of its own for the button that copies a block of code: it lay over the code. */
 .llmstream-chat .code_wrap pre { padding-top: 26px; }
 .llmstream-chat .code_wrap { margin-block: 8px; }
-.llmstream-chat .token.comment { color: var(--body-text-color-subdued); }
+.llmstream-chat .token.comment { color: $quiet; }
 .llmstream-chat .message.bot { border: none; background: none; padding-inline: 0; box-shadow: none; }
 /* Notes (thinking, tools, sources, errors) have nothing to copy. */
 .llmstream-chat .message-row:has(.thought-group) + .message-buttons button:first-child { display: none; }
@@ -56,6 +63,9 @@ STYLE = _of_every_chat("""
 .llmstream-chat .scroll-down-button-container button { border: 1px solid var(--border-color-primary) !important; }
 .llmstream-chat .scroll-down-button-container button { background: var(--background-fill-secondary) !important; }
 .llmstream-chat .thought-group { padding-inline-end: 14px; }
+/* Gradio pales what stands in messages, in notes twice. */
+.llmstream-chat .message-content, .llmstream-chat .message .prose { opacity: 1; }
+.llmstream-chat .thought-group :is(.duration, .message-content *) { color: $quiet; }
 .llmstream-chat hr { margin-block: 16px; }
 .llmstream-chat .placeholder { text-align: center; text-wrap: balance; }
 /* An answer has one row of thumbs, at its end. */
@@ -67,7 +77,7 @@ STYLE = _of_every_chat("""
 .llmstream-chat .options { display: flex; flex-wrap: wrap; justify-content: flex-start; }
 .llmstream-chat .options { margin: 0; padding: 8px 0; gap: 8px; }
 .llmstream-chat .option { width: auto; padding: 8px 16px; border-style: solid; }
-.llmstream-line, .llmstream-line * { font-size: 0.8rem; color: var(--body-text-color-subdued); min-height: 1.2rem; }
+.llmstream-line, .llmstream-line * { font-size: 0.8rem; color: $quiet; min-height: 1.2rem; }
 .llmstream-under-box { align-items: center; flex-wrap: nowrap; }
 .llmstream-model { flex: 0 1 280px; margin: 0 !important; }
 .llmstream-theme { flex: none; margin-left: auto; font-weight: normal; }

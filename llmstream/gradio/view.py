@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from llmstream.events import Failed, Interrupted, Terminal
-from llmstream.gradio.messages import CONTINUE, EDIT, QUESTION, TRY_AGAIN, Message, message, note
+from llmstream.events import Interrupted, Terminal
+from llmstream.gradio.messages import CONTINUE, EDIT, QUESTION, Message, message, note
 from llmstream.runs.continuing import can_continue
 from llmstream.view.interrupts import actions_of
 from llmstream.view.progress import Part, Progress
@@ -59,8 +59,5 @@ def _options(ended: Terminal | None, text: str, goes_on: bool) -> list[dict[str,
         actions = [action for each in ended.interrupts for action in actions_of(each)]
         offered = [kind for kind in _BUTTONS if actions and all(kind in each.allowed for each in actions)]
         return [{"value": kind, "label": kind.capitalize()} for kind in offered] or None
-    offers = {
-        CONTINUE: goes_on and text.strip() and can_continue(ended),
-        TRY_AGAIN: isinstance(ended, Failed) and ended.retryable,
-    }
-    return [{"value": kind, "label": kind} for kind, offered in offers.items() if offered] or None
+    offers = goes_on and text.strip() and can_continue(ended)  # Gradio has a button to retry under every answer
+    return [{"value": CONTINUE, "label": CONTINUE}] if offers else None

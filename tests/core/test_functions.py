@@ -17,7 +17,7 @@ from llmstream import astream, astream_events, stream
 from llmstream.chain import StrictChatOllama
 from llmstream.core.generator import as_runnable
 from llmstream.demo_ollama import DemoOllama
-from llmstream.errors import InvalidRequest, LlmstreamError
+from llmstream.errors import ChainFailed, InvalidRequest, LlmstreamError
 from llmstream.settings import Settings
 
 PROMPT = ChatPromptTemplate.from_template("{language}: {question}")
@@ -185,7 +185,7 @@ async def test_a_function_that_wants_more_than_the_question() -> None:
 
 @pytest.mark.parametrize("is_async", [True, False])
 def test_a_function_that_yields_all_of_the_text_each_time(is_async: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """As functions for Gradio's ChatInterface do, it is warned of once; one whose first pieces look alike is not."""
+    """As functions for Gradio's ChatInterface do, its answer is no complete one, and a short one is warned of."""
 
     def growing(question: str) -> Iterator[str]:
         yield from (question[:end] for end in range(1, len(question) + 1))
@@ -194,14 +194,31 @@ def test_a_function_that_yields_all_of_the_text_each_time(is_async: bool, caplog
         for piece in growing(question):
             yield piece
 
-    def laughing(question: str) -> Iterator[str]:
-        yield from ("", "ha", "haha", " ", " \n", " \n\n", " \n\n\n")
+    chain = growing_async if is_async else growing
+    with pytest.raises(ChainFailed, match=r"`growing.*yield only what is new"):
+        "".join(stream("How much is it?", chain=chain))
+    assert 1 == len(caplog.messages)
+    assert "HHoHow" == "".join(stream("How", chain=chain))
+    assert 1 == len(caplog.messages)
+    "".join(stream("How?!", chain=chain))
+    assert 2 == len(caplog.messages)
 
-    "".join(stream("How much?", chain=laughing))
-    assert not caplog.messages
-    "".join(stream("How much?", chain=growing_async if is_async else growing))
-    (told,) = [message for message in caplog.messages if "yield" in message]
-    assert "yield only what is new" in told
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("", "ha", "haha", " ", " \n", " \n\n", " \n\n\n"),
+        ("\n" * 20, *("\n" * length for length in range(21, 25)), "Now."),
+        ("a", "ab", "abc", "abcd", ", and so on: ", "a" * 50, "a" * 60, "a" * 70, "a" * 80),
+    ],
+)
+def test_pieces_that_look_alike(pieces: tuple[str, ...]) -> None:
+    """By chance, they are an answer as any other."""
+
+    def alike(question: str) -> Iterator[str]:
+        yield from pieces
+
+    assert "".join(pieces) == "".join(stream("Why?", chain=alike))
 
 
 def test_a_runnable_is_itself() -> None:

@@ -98,7 +98,7 @@ def test_waiting_says_for_what(events: list[Event], title: str) -> None:
 
 
 def test_error_keeps_the_text_before_it() -> None:
-    """A failed answer keeps its text, says what is wrong in words, and offers to go on, or to try again."""
+    """A failed answer keeps its text, says what is wrong in words, and offers to go on."""
     view = ChatView()
     view.put([Token("The sky"), Failed("upstream_stalled", "Ollama stopped sending.", retryable=True)])
     said, error = view.messages()
@@ -107,7 +107,7 @@ def test_error_keeps_the_text_before_it() -> None:
         error["metadata"],
         error["content"][0]["text"],
     )
-    assert ["Continue", "Try again"] == [option["value"] for option in error["options"]]
+    assert ["Continue"] == [option["value"] for option in error["options"]]
 
 
 def test_stopped_answer_is_marked() -> None:

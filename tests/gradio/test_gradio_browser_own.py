@@ -13,8 +13,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.gradio import Like, create_chat
+from llmstream.gradio.style import SWITCH_THEME
 from llmstream.ollama_server.backend import Model
 from llmstream.settings import Settings
+from tests.support.axe import too_pale
 from tests.support.faultkit import eventually
 from tests.support.gradio_browser import TIMEOUT_MS, Chat, launched
 
@@ -83,12 +85,16 @@ def test_an_image_is_asked_about(page: Page, settings: Settings, upstream: DemoO
 
 
 def test_a_chat_beside_other_components(page: Page, settings: Settings, upstream: DemoOllama) -> None:
-    """In a row it stands beside the rest, as high as was said, without a title; a thumb is told; its inputs count."""
+    """In a row it stands beside the rest, as high as was said, without a title; a thumb is told.
+
+    Every word can be read in Gradio's own theme, light and dark.
+    """
     likes: list[Like] = []
     with gradio.Blocks() as demo, gradio.Row():
         gradio.Textbox(label="Notes")
-        create_chat(settings=settings, height=320, on_like=likes.append)
-    upstream.answers["Why?"] = "Because."
+        create_chat(settings=settings, height=320, on_like=likes.append, description="Some words.")
+    upstream.answers["Why?"] = "Because.\n\n```python\nx = 1  # a comment\n```"
+    upstream.models["demo:error-line"] = Model("demo:error-line")
     with launched(demo) as url:
         chat = Chat(page)
         page.set_viewport_size({"width": 1280, "height": 800})
@@ -105,7 +111,16 @@ def test_a_chat_beside_other_components(page: Page, settings: Settings, upstream
         chat.ends()
         page.get_by_role("log").get_by_role("button", name=re.compile("^like$", re.IGNORECASE)).click()
         assert eventually(lambda: bool(likes))
-    assert (True, "Why?", "Because.") == (likes[0].liked, likes[0].question, likes[0].text)
+        for _ in ("light", "dark"):
+            assert [] == too_pale(page, ".llmstream-title", ".llmstream-chat", ".llmstream-line")
+            page.evaluate(SWITCH_THEME)
+        chat.pick("demo:error-line")
+        page.locator(".llmstream-box textarea").fill("And now?")
+        page.locator(".llmstream-box textarea").press("Enter")
+        chat.shows("The answer is not complete")
+        chat.ends()
+        assert [] == too_pale(page, ".llmstream-chat")
+    assert (True, "Why?", upstream.answers["Why?"]) == (likes[0].liked, likes[0].question, likes[0].text)
 
 
 def test_two_chats_on_a_page(page: Page, settings: Settings) -> None:

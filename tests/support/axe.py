@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
+from playwright.sync_api import Page
+
 from tests.support.lacking import lacking
 from tests.support.page import Chat
 from tests.support.react_app import APP
@@ -12,10 +16,22 @@ _RUN = "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violat
 
 def with_axe(chat: Chat) -> Chat:
     """The page with axe in it."""
+    _add_axe(chat.page)
+    return chat
+
+
+def _add_axe(page: Page) -> None:
     if not _AXE.is_file():
         lacking("axe-core", "run `npm ci` in apps/react")
-    chat.page.evaluate(_AXE.read_text())
-    return chat
+    page.evaluate(_AXE.read_text())
+
+
+def too_pale(page: Page, *within: str) -> list[str]:
+    """The parts of a page, in what these selectors name, that have too little contrast to be read."""
+    _add_axe(page)
+    run = f"axe.run({json.dumps(within)}, {{ runOnly: ['color-contrast'] }})"
+    found = page.evaluate(f"{run}.then(({{ violations }}) => violations.flatMap(({{ nodes }}) => nodes))")
+    return [node["html"] for node in found]
 
 
 def check_by_axe(chat: Chat, what: str) -> None:
