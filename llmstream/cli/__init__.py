@@ -13,6 +13,7 @@ from typing import Any
 
 from llmstream import __version__
 from llmstream.cli.log_lines import log_to_stderr
+from llmstream.cli.parser import Parser
 from llmstream.errors import LlmstreamError, SettingsError
 
 INTERRUPTED = 130
@@ -76,9 +77,7 @@ def _open_missing() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="llmstream", description="Stream an LLM's answer from Ollama to people.", allow_abbrev=False
-    )
+    parser = Parser(prog="llmstream", description="Stream an LLM's answer from Ollama to people.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"llmstream {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
 

@@ -41,7 +41,7 @@ _EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check; `needed` where `llmstream ask` does not work without it."""
+    """The result of one check; `needed` where without it no model but the demo can answer."""
 
     ok: bool
     text: str
@@ -49,7 +49,7 @@ class Finding:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints a line for each check; returns 1 where something that `llmstream ask` needs is missing."""
+    """Prints a line for each check; returns 1 where something is missing without which at most the demo answers."""
     missing = False
     for finding in examine():
         missing |= finding.needed and not finding.ok
@@ -104,7 +104,10 @@ def _ollama(ollama: Ollama, settings: Settings) -> Iterator[Finding]:
     except LlmstreamError:
         how = "start it with `ollama serve`" if shutil.which("ollama") else "install it: https://ollama.com/download"
         yield Finding(
-            False, f"Ollama: none answers at {address}; {how}. Without it only the demo answers.", needed=True
+            False,
+            f"Ollama: none answers at {address}; {how}; or start a demo in its place with `llmstream demo`. "
+            "Without an Ollama only the demo answers.",
+            needed=True,
         )
         return
     try:

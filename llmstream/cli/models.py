@@ -13,7 +13,7 @@ from llmstream.cli.answer_json import print_error, print_json
 from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.errors import LlmstreamError
 from llmstream.ollama.models import NO_MODEL
-from llmstream.ollama.names import same_model
+from llmstream.ollama.names import how_to_get, same_model
 from llmstream.ollama.upstream import ServedModel
 from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.settings import Settings
@@ -53,7 +53,7 @@ def _show(wanted: Settings, models: Collection[Able], chosen: str, is_there: boo
     if not is_there:
         print_stderr(
             f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there."
-            + (" Set it to one of these." if wanted.upstream else f" Get it with `ollama pull {chosen}`.")
+            + (" Set it to one of these." if wanted.upstream else f" {how_to_get(chosen)}")
         )
 
 

@@ -15,6 +15,7 @@ from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.errors import InvalidRequest, LlmstreamError, SettingsError
 from llmstream.events import Event, Failed, failed
 from llmstream.ollama.models import Ollama
+from llmstream.ollama.names import is_fault
 from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.manager import Runs
 from llmstream.runs.memory import MemoryLog
@@ -81,7 +82,7 @@ class Source:
         """True if the model was missing and has been pulled now, because the person at the terminal wanted it."""
         model = self.model or self._fallback.settings.model
         upstream = concurrency.run(upstream_of(self._fallback.settings))
-        if failure.code != "model_not_found" or not model or not isinstance(upstream, Ollama):
+        if failure.code != "model_not_found" or not model or is_fault(model) or not isinstance(upstream, Ollama):
             return False
         if not is_wanted(f"The model {one_line(model)} is not there. Pull it now?"):
             return False

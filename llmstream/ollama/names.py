@@ -31,6 +31,18 @@ def nearest_model(name: str, there: Iterable[str]) -> str:
     return f" Did you mean `{found.removesuffix(':latest')}`?" if found else ""
 
 
+def how_to_get(name: str) -> str:
+    """A sentence with the command that pulls a model; a fault of the demo's can't be pulled."""
+    if is_fault(name):
+        return "Names with `demo:` are faults for tests, under the fixture `demo_ollama`: docs/testing.md lists them."
+    return f"Get it with `ollama pull {name}`."
+
+
+def is_fault(name: str) -> bool:
+    """True if a model's name is one that the demo has for tests, or would be if it had such a fault."""
+    return tagged(name.lower()) != "demo:latest" and name.lower().startswith("demo:")
+
+
 def is_cloud(name: str) -> bool:
     """True if a model's name says that it runs on somebody else's machine."""
     return any(each.endswith(("-cloud", ":cloud")) for each in (name, name.rpartition("@")[0]))  # `@` pins a host

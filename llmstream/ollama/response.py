@@ -17,6 +17,7 @@ from llmstream.errors import (
 )
 from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text
 from llmstream.ollama.endpoint import Endpoint
+from llmstream.ollama.names import how_to_get
 from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.waiting import Waiting
 
@@ -241,5 +242,5 @@ def _status_error(status: int, body: bytes, model: str) -> UpstreamError | Model
 
 
 def model_not_found(model: str, near: str = "") -> ModelNotFound:
-    """The error for a model that has not been pulled, with the command that pulls it; near: of `nearest_model`."""
-    return ModelNotFound(f"The model {model!r} is not there.{near} Get it with `ollama pull {model}`.")
+    """The error for a model that has not been pulled, with how to get it; near: of `nearest_model`."""
+    return ModelNotFound(f"The model {model!r} is not there.{near} {how_to_get(model)}")

@@ -72,6 +72,7 @@ def test_doctor_without_an_ollama(capsys: pytest.CaptureFixture[str]) -> None:
     found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MISSING")]
     assert 1 == len(found)
     assert "none answers at http://127.0.0.1:9" in found[0]
+    assert "`llmstream demo`" in found[0]
 
 
 @pytest.mark.usefixtures("with_ollama")

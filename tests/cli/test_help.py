@@ -54,6 +54,28 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "invalid choice: 'sing'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "command", "told"),
+    [
+        ("ask --modle a", " ask", "unrecognized arguments: --modle. Did you mean '--model'?"),
+        ("serve --prot=3", " serve", "unrecognized arguments: --prot=3. Did you mean '--port'?"),
+        ("--versoin", "", "unrecognized arguments: --versoin. Did you mean '--version'?"),
+        ("ask --zzzzzz", " ask", "unrecognized arguments: --zzzzzz"),
+        ("aks hi", "", "'doctor', 'help'). Did you mean 'ask'?"),
+        ("help srve", " help", "'doctor', 'help'). Did you mean 'serve'?"),
+        ("sing", "", "'doctor', 'help')"),
+    ],
+)
+def test_misspelt_names(words: str, command: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The nearest option of the command, or the nearest command, is told; where none is near, none."""
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert 2 == ended.value.code
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"llmstream{command}: error: ")
+    assert last.endswith(told)
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     """The version is the package's."""
     with pytest.raises(SystemExit):

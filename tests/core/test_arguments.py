@@ -74,13 +74,25 @@ async def test_value_of_the_wrong_kind(name: str, value: Any, told: str | None) 
     assert told == caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("dmo", "Get it with `ollama pull dmo`."),
+        (
+            "demo:gone",
+            "Names with `demo:` are faults for tests, under the fixture `demo_ollama`: docs/testing.md lists them.",
+        ),
+    ],
+)
 @pytest.mark.usefixtures("ollama")
-async def test_misspelt_model() -> None:
-    """The nearest of the models that are there is told, as code, as the command is: it is for who runs the server."""
+async def test_misspelt_model(model: str, told: str) -> None:
+    """The nearest of the models that are there is told, as code, as the command is: it is for who runs the server.
+
+    A fault of the demo's can't be pulled.
+    """
     with pytest.raises(ModelNotFound) as caught:
-        await anext(astream("Why?", model="dmo"))
-    told = "The model 'dmo' is not there. Did you mean `demo`? Get it with `ollama pull dmo`."
-    assert told == caught.value.message
+        await anext(astream("Why?", model=model))
+    assert f"The model {model!r} is not there. Did you mean `demo`? {told}" == caught.value.message
 
 
 @pytest.mark.parametrize(
