@@ -9,8 +9,8 @@ import ipywidgets  # type: ignore[import-untyped]
 DRAWN = "llmstream-drawn"
 _SCROLLED, _TO_END = "llmstream-scrolled", "llmstream-to-end"
 
-# Browsers keep a place that is snapped to its end there while it grows, and leave one alone that is farther from it than
-# a third of what the padding spares. JupyterLab takes away what an Output shows before it draws the next: for that
+# Browsers keep a place that is snapped to its end there while it grows, and leave it alone farther from the end than a
+# third of what the padding spares. JupyterLab takes away what an Output shows before it draws the next: for that
 # moment it is as high as can be, or the place would be too low for where its reader is. Should nothing be drawn, the
 # moment ends by itself.
 _STYLE = f"""<style>
