@@ -13,7 +13,7 @@ _SCROLLED, _TO_END = "llmstream-scrolled", "llmstream-to-end"
 # third of what the padding spares. JupyterLab takes away what an Output shows before it draws the next: for that
 # moment it is as high as can be, or the place would be too low for where its reader is. Should nothing be drawn, the
 # moment ends by itself.
-_STYLE = f"""<style>
+STYLE = f"""<style>
 .{_SCROLLED} {{ scroll-snap-type: y proximity; scroll-padding-top: 60%; overflow-anchor: none; }}
 .{_SCROLLED}.{_TO_END} {{ scroll-snap-type: y mandatory; }}
 .{_SCROLLED}::after {{ content: ""; flex: 0 0 1px; scroll-snap-align: end; }}
@@ -34,7 +34,7 @@ class Scrolled:
     def __init__(self, widget: ipywidgets.Widget, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         widget.layout.flex, widget.layout.overflow = "0 0 auto", "visible"
-        style = ipywidgets.HTML(_STYLE, layout={"display": "none"})
+        style = ipywidgets.HTML(STYLE, layout={"display": "none"})
         self.box = ipywidgets.VBox([widget, style], layout={"max_height": "45vh", "overflow": "hidden auto"})
         self.box.add_class(_SCROLLED)
 
