@@ -11,7 +11,7 @@ from IPython.display import display
 from ipywidgets.widgets import widget as registry  # type: ignore[import-untyped]
 
 from llmstream.notebook.kernel import request_id
-from llmstream.notebook.scrolled import Scrolled
+from llmstream.notebook.scrolled import DRAWN, Scrolled
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 DEFAULT_MODEL = "the default model"
@@ -191,7 +191,11 @@ class Place:
 
     def put(self, bundle: Mapping[str, Any]) -> None:
         """Shows a bundle in place of the one before."""
+        if not any(bundle.values()):
+            self.widget.remove_class(DRAWN)
         self.widget.outputs = ({"output_type": "display_data", "data": dict(bundle), "metadata": {}},)
+        if any(bundle.values()):
+            self.widget.add_class(DRAWN)
 
     def waits(self, waiting: bool) -> None:
         """Marks what is shown as of no worth once the kernel has ended."""

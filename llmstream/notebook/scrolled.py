@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 import ipywidgets  # type: ignore[import-untyped]
 
-_FROM_BELOW = {"flex_flow": "column-reverse", "justify_content": "flex-start"}
-_BELOW_ALONE = {"flex_flow": "column", "justify_content": "flex-end"}
+DRAWN = "llmstream-drawn"
+_SCROLLED, _TO_END = "llmstream-scrolled", "llmstream-to-end"
+
+# Browsers keep a place that is snapped to its end there while it grows, and leave it alone farther from the end than a
+# third of what the padding spares. JupyterLab takes away what an Output shows before it draws the next: for that
+# moment it is as high as can be, or the place would be too low for where its reader is. Should nothing be drawn, the
+# moment ends by itself.
+STYLE = f"""<style>
+.{_SCROLLED} {{ scroll-snap-type: y proximity; scroll-padding-top: 60%; overflow-anchor: none; }}
+.{_SCROLLED}.{_TO_END} {{ scroll-snap-type: y mandatory; }}
+.{_SCROLLED}::after {{ content: ""; flex: 0 0 1px; scroll-snap-align: end; }}
+.{_SCROLLED} .{DRAWN}:has(:is(.jp-OutputArea, .jp-RenderedMarkdown):empty) {{ animation: llmstream-drawing 0.3s; }}
+@keyframes llmstream-drawing {{ from, to {{ min-height: 100000px; }} }}
+</style>"""
 
 # How long a page may take to lay something out.
 _LAID_OUT_S = 0.3
 
 
 class Scrolled:
-    """A place with a height of its own, so that what stands below stays where it is; it shows its newest text.
+    """A place with a height of its own, so that what stands below stays where it is.
 
-    What is laid out from the lower end up stays there while it grows: browsers do so by themselves, and keep the
-    distance to that end of who has scrolled up. To be at the lower end again it is for a moment laid out such that
-    there is no other place to be.
+    It follows its newest text; who has scrolled up stays where he is until he is back at the end.
     """
 
     def __init__(self, widget: ipywidgets.Widget, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         widget.layout.flex, widget.layout.overflow = "0 0 auto", "visible"
-        look = {"max_height": "60vh", "overflow": "hidden auto", **_FROM_BELOW}
-        self.box = ipywidgets.Box([widget], layout=look)
+        style = ipywidgets.HTML(STYLE, layout={"display": "none"})
+        self.box = ipywidgets.VBox([widget, style], layout={"max_height": "45vh", "overflow": "hidden auto"})
+        self.box.add_class(_SCROLLED)
 
     def to_newest(self) -> None:
-        """Scrolls to the lower end."""
-        self._lay_out(_BELOW_ALONE)
-        self._loop.call_later(_LAID_OUT_S, self._lay_out, _FROM_BELOW)
+        """Scrolls to the lower end: for a moment there is no other place to be."""
+        self.box.add_class(_TO_END)
+        self._loop.call_later(_LAID_OUT_S, self._let_go)
 
-    def _lay_out(self, look: Mapping[str, str]) -> None:
-        if self.box.layout.comm is not None:  # it was closed meanwhile
-            with self.box.layout.hold_sync():
-                for name, value in look.items():
-                    setattr(self.box.layout, name, value)
+    def _let_go(self) -> None:
+        if self.box.comm is not None:  # it was closed meanwhile
+            self.box.remove_class(_TO_END)

@@ -361,6 +361,32 @@ def test_a_long_chat_scrolls_inside(notebook: Notebook, ollama: DemoOllama) -> N
     expect(panel.get_by_text("Hi there.")).to_be_in_viewport(timeout=TIMEOUT_MS)
 
 
+def test_who_has_scrolled_up_stays_there(notebook: Notebook, ollama: DemoOllama) -> None:
+    """While an answer comes, its reader stays where he has scrolled, and follows it again from its end."""
+    lines = [f"Row {row}.\n\n" for row in range(1000)]
+    ollama.answers["Rows"] = [*lines[:40], *(part for line in lines[40:] for part in (Pause(0.1), line))]
+    panel = notebook.run(TALK)
+    rows, end = notebook.ask("Rows").get_by_text(re.compile(r"^Row \d+\.$")), panel.get_by_text("last text at")
+
+    def expect_growth() -> None:
+        expect(rows.nth(rows.count() + 10)).to_be_attached(timeout=TIMEOUT_MS)
+
+    contains(panel, "Row 50.")
+    expect(end).to_be_in_viewport()
+    scrolled, read = panel.locator(".llmstream-scrolled"), panel.get_by_text("Row 18.", exact=True)
+    scrolled.evaluate("each => { each.scrollTop = 500; }")
+    expect_growth()
+    expect(read).to_be_in_viewport()
+    expect(end).not_to_be_in_viewport()
+    scrolled.hover()
+    notebook.page.mouse.wheel(0, 1_000_000)
+    expect(end).to_be_in_viewport(timeout=TIMEOUT_MS)
+    expect_growth()
+    expect(end).to_be_in_viewport()
+    panel.get_by_role("button", name="Stop").click()
+    contains(panel, "Stopped: the answer is not complete.")
+
+
 def test_fits_the_screen(notebook: Notebook) -> None:
     """On a phone and on a desk, light and dark: no line of an answer or of the chat is cut off."""
     contains(notebook.run(LARGE), "tokens/s")

@@ -11,6 +11,7 @@ import pytest
 from llmstream.demo_ollama import DemoOllama, Model
 from llmstream.demo_ollama.scenarios import NEWLINES, SENTENCE
 from llmstream.notebook.controls import WITHOUT_KERNEL
+from llmstream.notebook.scrolled import STYLE
 from tests.support.kernels import Kernel
 from tests.support.notebook_panel import Panel
 
@@ -125,7 +126,7 @@ def test_nothing_of_people_or_models_is_html(panel: Panel) -> None:
     assert EVIL == panel.shown()[1]["text/plain"]
     assert "&lt;img src=x onerror=alert(1)>" == panel.shown()[1]["text/markdown"]
     html = {state["value"] for state in panel.kernel.widgets.values() if state.get("_model_name") == "HTMLModel"}
-    assert {WITHOUT_KERNEL} == html  # our own, the same in every panel
+    assert {WITHOUT_KERNEL, STYLE} == html  # our own, the same in every panel
 
 
 def test_blank_question_is_not_asked(panel: Panel) -> None:
