@@ -97,7 +97,7 @@ def test_error_before_the_answer(kernel: Kernel, call: str) -> None:
     cell = kernel.run(f"{call}('Why?', model='demo:none')")
     assert 1 == len(cell.outputs)
     assert ["\x1b[31mModelNotFound\x1b[0m: " + cell.errors[0]["evalue"]] == cell.errors[0]["traceback"]
-    assert "ollama pull" in cell.errors[0]["evalue"]
+    assert "`demo:`" in cell.errors[0]["evalue"]
 
 
 @pytest.mark.parametrize("call", ["await show", "show_sync"])
