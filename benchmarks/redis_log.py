@@ -102,7 +102,7 @@ async def _appends(redis: Redis, events: int, repeats: int) -> dict[str, float]:
 
 
 def _used(redis: Redis) -> int:
-    return sum(int(redis.client.memory_usage(key, samples=0) or 0) for key in redis.client.scan_iter("memory:*"))
+    return sum(int(redis.client.memory_usage(key, samples=0) or 0) for key in redis.client.scan_iter("{memory}:*"))
 
 
 async def _memory(redis: Redis, runs: int, tokens: int) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -22,7 +22,7 @@ class Subscription:
 
     def __init__(self, link: Link, channel: str) -> None:
         self.begun: Callable[[], None] = lambda: None
-        self.news: Callable[[bytes], None] = lambda news: None
+        self.news: Callable[[bytes], Awaitable[None]]
         self.order: Callable[[bytes], None] = lambda order: None
         self._link = link
         self._channel = channel
@@ -49,7 +49,7 @@ class Subscription:
                     if kind != b"message":
                         self.begun()
                     elif message.startswith(b"n\n"):
-                        self.news(message[2:])
+                        await self.news(message[2:])
                     else:
                         self.order(message)
             except (RedisError, OSError, TimeoutError):
