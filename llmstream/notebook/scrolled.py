@@ -21,8 +21,8 @@ STYLE = f"""<style>
 @keyframes llmstream-drawing {{ from, to {{ min-height: 100000px; }} }}
 </style>"""
 
-# How long a page may take to lay something out.
-_LAID_OUT_S = 0.3
+# How long a busy page may take until a question, and the first words of its answer, are laid out.
+_LAID_OUT_S = 2.0
 
 
 class Scrolled:
