@@ -26,7 +26,7 @@ logger = logging.getLogger("llmstream")
 
 # So often at most, in seconds: a token for somebody elsewhere is late by that at most, and a call costs as much as ten
 # tokens, so that a store for many servers gets at most 110 calls a second from each.
-_FLUSH_S = 0.0092
+_FLUSH_S = 0.0095
 # How long text that nobody elsewhere follows waits for more of it, in seconds: some tokens as one entry cost as much as
 # one alone. A process that is killed takes with it what waits.
 _UNFOLLOWED_S = 0.1
