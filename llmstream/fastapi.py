@@ -75,19 +75,10 @@ def create_router(
     Origins are checked here too, and hosts where `allowed_hosts` is set; the token and CORS are the app's own affair
     (`create_app` does them).
     """
-    if isinstance(protocols, str):
-        raise SettingsError(f'protocols takes a list, such as ["openai"], got {protocols!r}.')
-    if unknown := sorted(set(protocols) - set(PROTOCOLS)):
-        raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
-    if prepare is not None and chain is None:
-        raise SettingsError("prepare belongs to a chain of your own: give one, or leave prepare out.")
     runs = _runs(runs, settings, on_end)
-    own = None if chain is None else as_runnable(chain)
-    service = Service(runs, own, name=name, identify=identify, answer_nodes=answer_nodes, prepare=prepare)
+    service = _service(chain, runs, name=name, identify=identify, answer_nodes=answer_nodes, prepare=prepare)
     router = APIRouter(lifespan=_lifespan(service))
-    for dialect in DIALECTS:
-        if dialect.name in protocols:
-            dialect.add(router, service)
+    _add_routes(router, service, protocols)
     return router
 
 
@@ -110,16 +101,18 @@ def create_app(
     if chain is None:
         fallback = Fallback(lambda: settings or runs.settings, partial(setattr, runs, "settings"))
 
+    service = _service(chain, runs, name=name, answer_nodes=answer_nodes, prepare=prepare)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
-        async with fallback or nullcontext():
+        async with fallback or nullcontext(), _lifespan(service)(app):
             yield
 
     app = FastAPI(title="llmstream", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.runs = runs
     app.state.fallback = fallback
-    router = create_router(chain, runs=runs, protocols=protocols, name=name, answer_nodes=answer_nodes, prepare=prepare)
-    app.include_router(router)
+    # Not included: FastAPI looks at all routes of an included router twice a request.
+    _add_routes(app.router, service, protocols)
     pages.add_pages(app, lambda: fallback.notice if fallback else None)
     app.add_middleware(
         CORSMiddleware,
@@ -140,6 +133,22 @@ def _runs(runs: Runs | None, settings: Settings | None, on_end: OnEnd | None) ->
     if on_end is not None:
         raise SettingsError("on_end belongs to the runs: give it to Runs(on_end=…), which are shared here.")
     return runs
+
+
+def _service(chain: object, runs: Runs, *, prepare: Prepare | None, **options: Any) -> Service:
+    if prepare is not None and chain is None:
+        raise SettingsError("prepare belongs to a chain of your own: give one, or leave prepare out.")
+    return Service(runs, None if chain is None else as_runnable(chain), prepare=prepare, **options)
+
+
+def _add_routes(router: APIRouter, service: Service, protocols: Sequence[str]) -> None:
+    if isinstance(protocols, str):
+        raise SettingsError(f'protocols takes a list, such as ["openai"], got {protocols!r}.')
+    if unknown := sorted(set(protocols) - set(PROTOCOLS)):
+        raise SettingsError(f"protocols takes some of {', '.join(PROTOCOLS)}, got {', '.join(unknown)}.")
+    for dialect in DIALECTS:
+        if dialect.name in protocols:
+            dialect.add(router, service)
 
 
 def _lifespan(service: Service) -> Callable[[Any], Any]:
