@@ -213,7 +213,7 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     given: list[Fields] = [
         {"role": "user", "type": "human", "content": [{"type": "text", "text": "What is it?"}, image]},
         {"type": "ai", "content": said, "tool_calls": [call]},
-        {"type": "tool", "tool_call_id": "c1", "content": "Blue."},
+        {"type": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "Blue."}, image]},
         {"role": "system", "content": "Be brief."},
         {"type": "human", "content": "And?"},
     ]
@@ -230,7 +230,8 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     with streaming(served) as events:
         until(events, "completed")
     assert ["human", "ai", "tool", "system", "human"] == [each.type for each in got]
-    assert f"data:image/png;base64,{PIXEL}" in str(got[0].content)
+    shown = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    assert [True, True] == [shown in got[place].content for place in (0, 2)]
     assert ("So.", "look", {"at": "sky"}) == (
         got[1].content,
         got[1].tool_calls[0]["name"],

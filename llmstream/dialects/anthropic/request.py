@@ -20,7 +20,7 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     parts_of,
     result_of,
     text_part,
@@ -94,17 +94,14 @@ class InputMessage(BaseModel):
 def _answer(blocks: Sequence[Mapping[str, Any]], *, is_current: bool) -> Message:
     texts = [str(block.get("text") or "") for block in blocks if block.get("type") == "text"]
     thoughts = [str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"]
-    calls = [
-        call_of(str(block.get("id") or ""), str(block.get("name") or ""), block.get("input"))
-        for block in blocks
-        if block.get("type") == "tool_use"
-    ]
+    uses = [block for block in blocks if block.get("type") == "tool_use"]
+    calls = [call_of(block.get("id"), block.get("name"), block.get("input")) for block in uses]
     return answer_of("\n".join(texts), calls, "\n".join(thoughts) if is_current else "")
 
 
 def _result(block: Mapping[str, Any], *, is_current: bool) -> Message:
-    result = result_of(str(block.get("tool_use_id") or ""), "")
-    return {**result, "content": content_of(parts_of(block.get("content")), _part, is_current=is_current)}
+    content = content_of(parts_of(block.get("content")), _part, is_current=is_current)
+    return result_of(block.get("tool_use_id"), content)
 
 
 def _part(block: Any) -> Message | None:
@@ -146,12 +143,8 @@ class Prompt(BaseModel):
     def read(self) -> list[Message]:
         """The messages as the core takes them; raises `InvalidRequest` for what can't be read."""
         system = [text_part(self.system)] if isinstance(self.system, str) else self.system or []
-        turn = last_user([_speaker(message) for message in self.messages])
-        said = [
-            each
-            for place, message in enumerate(self.messages)
-            for each in message.to_messages(is_current=place >= turn)
-        ]
+        turns = in_turns(self.messages, _speaker)
+        said = [each for message, is_current in turns for each in message.to_messages(is_current=is_current)]
         text = content_of(system, _part, is_current=True)
         return [*([{"role": "system", "content": text}] if text else ()), *said]
 

@@ -21,7 +21,7 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     result_of,
     text_part,
     unreadable_part,
@@ -154,9 +154,9 @@ class RunStart(_Run):
     def ask(self, thread: str, messages: Sequence[Mapping[str, Any]]) -> Ask:
         """The question with these messages of the thread; raises `InvalidRequest` for what can't be done."""
         found = self.configurable
-        turn = last_user(["user" if each["type"] == "human" else "" for each in messages])
+        turns = in_turns(messages, lambda message: _ROLES.get(message["type"]))
         return Ask(
-            messages=[_read(each, is_current=place >= turn) for place, each in enumerate(messages)],
+            messages=[_read(message, is_current=is_current) for message, is_current in turns],
             model=found.model,
             thinking=found.thinking,
             options=found.options,
@@ -201,9 +201,7 @@ def _read(message: Mapping[str, Any], *, is_current: bool) -> Message:
     kind = message["type"]
     if kind == "ai":
         texts = [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
-        calls = [
-            call_of(str(each.get("id") or ""), each["name"], each["args"]) for each in message.get("tool_calls", ())
-        ]
+        calls = [call_of(each.get("id"), each["name"], each["args"]) for each in message.get("tool_calls", ())]
         return answer_of("".join(texts), calls)
     content = content_of(parts, _part, is_current=is_current)
     if kind == "tool":

@@ -20,7 +20,7 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     result_of,
     text_part,
     unreadable_part,
@@ -88,9 +88,9 @@ class ChatMessage(BaseModel):
         content = content_of(parts, _part, is_current=is_current)
         match self.role:
             case "tool":
-                return {**result_of(self.tool_call_id, ""), "content": content}
+                return result_of(self.tool_call_id, content)
             case "function":  # as tools were called before they had ids
-                return {**result_of(self.name, ""), "content": content}
+                return result_of(self.name, content)
             case "assistant":
                 return answer_of(content, self._calls(), self._thoughts() if is_current else "")
             case "system" | "developer":
@@ -191,9 +191,9 @@ class CompletionRequest(BaseModel):
         check_unknown(self.model_extra or {})
         check_absent(self, _NOT_HERE)
         tools, must_call = chosen_tools(self.tools or (), self.tool_choice)
-        turn = last_user([message.role for message in self.messages])
+        turns = in_turns(self.messages, lambda message: message.role)
         return Ask(
-            messages=[message.to_message(is_current=place >= turn) for place, message in enumerate(self.messages)],
+            messages=[message.to_message(is_current=is_current) for message, is_current in turns],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
             options=self._options(),
