@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from llmstream.dialects.ai_sdk.encoder import ONE_OF_SEVERAL
 from llmstream.dialects.openai.request import thinking_of
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest
 from llmstream.http.parts import (
     Message,
     answer_of,
@@ -220,7 +220,7 @@ class AiSdkRequest(BaseModel):
     def ask(self) -> Ask:
         """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         # A page's own switches, switched off.
-        check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
+        check_rest({name: value for name, value in (self.model_extra or {}).items() if value is not False})
         turns = in_turns(self.ui_messages(), lambda message: message.role)
         messages = [each for message, is_current in turns for each in message.to_messages(is_current=is_current)]
         answer = self._last_answer()

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest
 from llmstream.http.parts import (
     Message,
     answer_of,
@@ -131,7 +131,7 @@ class Input(BaseModel):
 
     def kept(self) -> list[dict[str, Any]]:
         """The messages as their thread keeps them; raises `InvalidRequest` for other input."""
-        check_unknown(self.model_extra or {})
+        check_rest(self.model_extra)
         return [each.kept() for each in self.messages]
 
 

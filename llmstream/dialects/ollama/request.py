@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, asks_nothing, check_unknown
+from llmstream.http.ask import Ask, asks_nothing, check_rest
 from llmstream.http.parts import Message, answer_of, call_of, image_part, in_turns, result_of, text_part
 from llmstream.ollama_server.backend import ChatRequest
 from llmstream.settings import Thinking
@@ -32,7 +32,7 @@ def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]
     takes_think: whether `think` means something to what answers. left_out: options that it is not told of.
     """
     # False and 0 are what leaving a field of Ollama's out says.
-    check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
+    check_rest({name: value for name, value in request.body.items() if name not in _KNOWN and value})
     messages = list(request.messages)
     if request.is_generate and (images := request.body.get("images")):
         messages[-1:] = [{**message, "images": images} for message in messages[-1:]]
