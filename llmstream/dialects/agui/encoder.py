@@ -29,11 +29,11 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, cannot_continue, dumps, frame
+from llmstream.http.encoder import Encoder, cannot_continue, dumps, frame
 from llmstream.view.interrupts import actions_of, answer_schema, calls_of, in_words
 
 
-class AguiEncoder:
+class AguiEncoder(Encoder):
     """The `Encoder` of AG-UI; fed from the first event, because a message is open or not by what came before.
 
     thread_id, agent_run_id: what the client calls the conversation and the run. tools: the names of the client's own.
@@ -41,7 +41,6 @@ class AguiEncoder:
     """
 
     numbered = True
-    heartbeat = HEARTBEAT
 
     def __init__(
         self,
@@ -53,7 +52,6 @@ class AguiEncoder:
         tools: Collection[str] = (),
         asked: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.start = 0
         self._run_id = run_id
         self._head = f"id: {run_id}-"
         self._after = after
