@@ -32,15 +32,15 @@ class Chats:
         note: str = "",
         **options: Any,
     ) -> Run:
-        """Starts a run in a chat; `note` is kept with it.
+        """Starts a run in a chat, unless this request has before; `note` is kept with it.
 
         An answer to what the chain has asked replaces no run: what goes on may come of somebody else's answer.
         """
-        log = self._service.runs.log
-        is_new = key is None or await log.find(caller, key, options["fingerprint"]) is None
-        if is_new and ask.resume is None:
+        log, named = self._service.runs.log, self._named(chat)
+        if (earlier := await self._service.runs.earlier(caller, key, options["fingerprint"])) is not None:
+            return earlier
+        if ask.resume is None:
             await self.stop(caller, chat, "replaced")
-        named = self._named(chat)
         run = await self._service.start(ask, caller=caller, request=request, key=key, chat=named, **options)
         before = await log.swap(caller, named, run.id, note)
         if before is not None and before != run.id:  # another message may have come in the meantime

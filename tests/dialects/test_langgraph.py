@@ -62,6 +62,17 @@ def test_stream_stays_open_for_the_next_run(served: Served, upstream: DemoOllama
     assert contents(state(served)) == ["Why?", "Because.", "And?", "So."]
 
 
+def test_request_that_comes_again(serve: Serve, settings: Settings) -> None:
+    """With its key it is the same run, which goes on, also where another has replaced it meanwhile."""
+    served, key = serve(create_app(settings, chain=forever)), {"idempotency-key": "k"}
+    first, again = (start(served, headers=key)["result"]["run_id"] for _ in range(2))
+    assert (first, "running") == (again, get(f"{served.url}/runs/{first}").json()["state"])
+    other = start(served, "And?")["result"]["run_id"]
+    assert first == start(served, headers=key)["result"]["run_id"]
+    states = [get(f"{served.url}/runs/{run}").json()["state"] for run in (first, other)]
+    assert ["cancelled", "running"] == states
+
+
 def test_continued_answer_is_the_thread_s(served: Served, upstream: DemoOllama) -> None:
     """Where an answer of the thread was cut and continued, the next question is asked after the whole of it."""
     upstream.answers["And?"] = "So."

@@ -68,8 +68,8 @@ class _LangGraph:
         self, request: Request, thread: Thread, body: CommandBody, key: IdempotencyKey = None
     ) -> JSONResponse:
         """A command's result; what refuses it is in the body, where its client reads it."""
-        options = {"request": request, "key": key, "fingerprint": fingerprint_of(body, exclude={"id"})}
-        caller = request.scope[CALLER]
+        caller, fingerprint = request.scope[CALLER], fingerprint_of(body, exclude={"id"})
+        options: dict[str, Any] = {"request": request, "key": key, "fingerprint": fingerprint}
         try:
             if body.method == "run.start":
                 run = await self._threads.start(caller, thread, _params(RunStart, body), **options)

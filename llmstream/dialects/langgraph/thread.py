@@ -69,8 +69,13 @@ class Threads:
         kept = await thread_state(self.service.chain, thread, caller)
         return None if kept is None else State(kept.messages, kept.interrupts)
 
-    async def start(self, caller: str, thread: str, params: RunStart, **options: Any) -> Run:
-        """Starts a run with what is new in a thread; one that goes on is replaced."""
+    async def start(
+        self, caller: str, thread: str, params: RunStart, *, key: str | None, fingerprint: str, **options: Any
+    ) -> Run:
+        """Starts a run with what is new in a thread, unless this request has before; one that goes on is replaced."""
+        if (earlier := await self.service.runs.earlier(caller, key, fingerprint)) is not None:
+            return earlier
+        options |= {"key": key, "fingerprint": fingerprint}
         given = params.input.kept()
         if params.multitask_strategy in ("reject", "enqueue"):
             await self._check_idle(caller, thread, params.multitask_strategy)
