@@ -10,7 +10,7 @@ from starlette.requests import HTTPConnection
 from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.dialects.ollama.request import HARDWARE, LIMITS, ask_of
 from llmstream.errors import LlmstreamError, ModelNotFound
-from llmstream.http.audience import CALLER
+from llmstream.http.asker import Asker
 from llmstream.http.errors import status_of
 from llmstream.http.service import Service
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress
@@ -57,7 +57,7 @@ class ChainBackend:
             else:
                 left_out = HARDWARE | LIMITS  # the limits hold for any answer that goes through here
             ask = ask_of(request, takes_think=takes_think, left_out=left_out)
-            run = await self._service.start(ask, caller=self._request.scope[CALLER], request=self._request, grace_s=0)
+            run = await self._service.start(ask, Asker.of(self._request), grace_s=0)
             follower = run.follower()
             try:
                 encoder = OllamaEncoder(truncate=request.truncate)
