@@ -35,8 +35,7 @@ def _error(error: LlmstreamError, status: int) -> bytes:
 
 # Anthropic's clients ask again after 409, 429 and 5xx unless told not to.
 _ERRORS = ErrorForm(_error, object_schema(type=TEXT, error=object_schema(type=TEXT, message=TEXT)), says_retry=True)
-_ANSWER = schemas.json_response("One message, or its blocks as server-sent events", {"type": "object"})
-_ANSWER["content"] |= schemas.stream("", {"type": "object"})["content"]
+_ANSWER = schemas.json_or_stream("One message, or its blocks as server-sent events", {"type": "object"})
 _COUNT = schemas.json_response("About how many tokens it takes", object_schema(input_tokens={"type": "integer"}))
 
 

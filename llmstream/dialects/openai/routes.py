@@ -55,8 +55,7 @@ OPENAI_ERRORS = ErrorForm(
     object_schema(error=object_schema(message=TEXT, type=TEXT, param=_NULLABLE, code=_NULLABLE)),
     says_retry=True,
 )
-_ANSWER = schemas.json_response("One body, or chunks as server-sent events", {"type": "object"})
-_ANSWER["content"] |= schemas.stream("")["content"]  # JSON in each message, and `[DONE]` in the last one
+_ANSWER = schemas.json_or_stream("One body, or chunks as server-sent events", None)  # the last of which is `[DONE]`
 
 
 class _OpenAI:

@@ -28,8 +28,7 @@ from llmstream.runs.run import Run
 Body = Annotated[ResponseRequest, Depends(JsonBody(ResponseRequest))]
 
 _WHOLE = schemas.json_response("The response", {"type": "object"})
-_ANSWER = schemas.json_response("The response, or its events", {"type": "object"})
-_ANSWER["content"] |= schemas.stream("", {"type": "object"})["content"]
+_ANSWER = schemas.json_or_stream("The response, or its events", {"type": "object"})
 _DELETED = schemas.json_response("It is gone", object_schema(id=TEXT, object=TEXT, deleted={"type": "boolean"}))
 
 
