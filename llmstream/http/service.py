@@ -205,22 +205,20 @@ class Service:
         hold_s = limits.hold_s if hold else 0
         return EventStream(run, encoder, settings=limits, hold_s=hold_s, after=after, form=form, headers=headers)
 
-    async def resume(self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm) -> Response:
-        """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`."""
-        match = _EVENT_ID.fullmatch(last_event_id)
-        if match is None:
-            return lost_response(make("", 0), "invalid")
-        return await self.go_on(await self.runs.get(match[1], caller=caller), int(match[2]), make, form)
-
-    async def resume_run(
-        self, run_id: str, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm
+    async def resume(
+        self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm, *, run_id: str | None = None
     ) -> Response:
-        """The rest of one run, by a `Last-Event-ID` that may be another's; raises `RunNotFound`."""
-        run = await self.runs.get(run_id, caller=caller)
+        """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`.
+
+        run_id: of the one run that it may be, where the client asks for one.
+        """
         match = _EVENT_ID.fullmatch(last_event_id)
-        if match is None or match[1] != run_id:
-            return lost_response(make(run_id, 0), "invalid" if match is None else "other_run")
-        return await self.go_on(run, int(match[2]), make, form)
+        asked = run_id or (match[1] if match else "")
+        if asked:
+            run = await self.runs.get(asked, caller=caller)
+            if match is not None and match[1] == asked:
+                return await self.go_on(run, int(match[2]), make, form)
+        return lost_response(make(asked, 0), "invalid" if match is None else "other_run")
 
     async def go_on(self, run: Run, after: int, make: MakeEncoder, form: ErrorForm) -> Response:
         """The events after number `after` of a run, as a stream; 204 once there is nothing more."""

@@ -72,7 +72,7 @@ class RunRoutes:
             return Response(headers=HEADERS)
         if last_event_id is not None:
             caller = request.scope[CALLER]
-            return await self._service.resume_run(run_id, last_event_id, caller, NativeEncoder, errors.NATIVE)
+            return await self._service.resume(last_event_id, caller, NativeEncoder, errors.NATIVE, run_id=run_id)
         return await self._service.go_on(await self._find(request, run_id), after or 0, NativeEncoder, errors.NATIVE)
 
     async def stop(self, request: Request, run_id: str) -> Response:
