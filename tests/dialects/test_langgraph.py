@@ -252,6 +252,19 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     assert [each["content"] for each in given] == [each["content"] for each in told[:-1]]
 
 
+@pytest.mark.parametrize("more", [[], [{"type": "human", "content": "And?"}]])
+def test_thoughts_before_a_call(served: Served, upstream: DemoOllama, more: list[Fields]) -> None:
+    """A model that called a tool gets back what it thought before, and not once its turn is over."""
+    said = [{"type": "reasoning", "reasoning": "Hm."}]
+    call = {"id": "c1", "name": "look", "args": {}}
+    asked = {"type": "ai", "content": said, "tool_calls": [call]}
+    start(served, [*BEFORE, asked, {"type": "tool", "tool_call_id": "c1", "content": "Blue."}, *more])
+    with streaming(served) as events:
+        until(events, "completed")
+    told = upstream.requests[-1].body["messages"][1]
+    assert ("assistant", None if more else "Hm.") == (told["role"], told.get("thinking"))
+
+
 def test_conversation_has_a_limit(serve: Serve, settings: Settings) -> None:
     """A thread that outgrows what a request may hold is refused, and goes on to be readable."""
     served = serve(create_app(settings.change(model="demo", max_body_bytes=3000)))

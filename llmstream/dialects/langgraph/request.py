@@ -202,7 +202,10 @@ def _read(message: Mapping[str, Any], *, is_current: bool) -> Message:
     if kind == "ai":
         texts = [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
         calls = [call_of(each.get("id"), each["name"], each["args"]) for each in message.get("tool_calls", ())]
-        return answer_of("".join(texts), calls)
+        thoughts = (
+            [str(part.get("reasoning") or "") for part in parts if isinstance(part, Mapping)] if is_current else []
+        )
+        return answer_of("".join(texts), calls, "\n".join(filter(None, thoughts)))
     content = content_of(parts, _part, is_current=is_current)
     if kind == "tool":
         return result_of(message.get("tool_call_id"), content)
