@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import Any
@@ -63,6 +64,15 @@ def mended(data: bytes) -> bytes:
     if b"\\u" not in data or _STAND_IN in data:  # no JSON holds a NUL
         return data
     return _HALF.sub(rb"\\ufffd", data.replace(_BACKSLASH, _STAND_IN)).replace(_STAND_IN, _BACKSLASH)
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """The JSON object in these bytes; an empty one where there is none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def check_numbers(value: Any, where: str) -> None:

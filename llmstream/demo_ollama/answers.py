@@ -14,6 +14,7 @@ from llmstream.demo_ollama.scripted_answers import AnswerPart, Answers, Pause, T
 from llmstream.events import well_formed
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress, ToolCall
 from llmstream.ollama_server.checks import full_name
+from llmstream.ollama_server.stop_sequences import limited
 
 DEMO = Model("demo:latest")
 DEMO_THINKING = Model("demo-thinking:latest", capabilities=("completion", "thinking"))
@@ -83,8 +84,11 @@ class DemoBackend:
         """The listed or hidden model of that full name."""
         return self.listed.get(name) or self._find_hidden(name)
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
-        """Streams the answer, after a thought if the request wants one, at the demo's pace."""
+    def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
+        """The answer, after a thought if the request wants one, at the demo's pace."""
+        return limited(self._chunks(request), request.options)
+
+    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
         question = well_formed(request.question)
         parts = self._answers.find(request, question)
         if parts is None:
@@ -102,6 +106,7 @@ class DemoBackend:
                 await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
                 yield chunk
         await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+        yield AnswerChunk(done_reason="stop")
 
     def answer(self, question: str) -> str:
         """Small talk, the passage that answers, or what the demo says of itself."""

@@ -13,6 +13,7 @@ from llmstream.demo_ollama.scenarios import ARGUMENTS, SCENARIOS, Call, find_sce
 from llmstream.demo_ollama.scenarios.scenario import ScenarioModel
 from llmstream.ollama_server.checks import read_chat
 from llmstream.ollama_server.loaded import LoadedModels
+from llmstream.untrusted_json import json_object
 
 _GENERATING = ("/api/chat", "/api/generate", openai.COMPLETIONS)
 
@@ -53,7 +54,7 @@ class Front:
         data = await _read_body(receive)
         if data is None:
             return  # the client left before its request was whole
-        record = RequestRecord(scope["method"], scope["path"], openai.json_object(data))
+        record = RequestRecord(scope["method"], scope["path"], json_object(data))
         self._activity.requests.append(record)
         send = _noting(record, send)
         if record.path in openai.ENDPOINTS:
@@ -71,7 +72,7 @@ class Front:
                 record.closed = not record.finished
 
     async def _answer(self, scope: Scope, data: bytes, receive: Receive, send: Send) -> None:
-        found = self.find(str(openai.json_object(data).get("model"))) if scope["path"] in _GENERATING else None
+        found = self.find(str(json_object(data).get("model"))) if scope["path"] in _GENERATING else None
         if found is None:
             await self._app(scope, _replaying(data, receive), send)
             return

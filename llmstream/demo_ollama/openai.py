@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import Message, Send
 
 from llmstream.ollama_server.lines import merged_lines
+from llmstream.untrusted_json import json_object
 
 COMPLETIONS, MODELS = "/v1/chat/completions", "/v1/models"
 # Ollama's endpoint for each.
@@ -171,12 +172,3 @@ def _error(text: str) -> dict[str, Any]:
 
 def _event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value)}\n\n"
-
-
-def json_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in these bytes; an empty one where there is none."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel
+
 from llmstream.errors import InvalidRequest
+from llmstream.http.ignored import note_ignored
 from llmstream.http.parts import Message
 from llmstream.settings import Thinking
 from llmstream.untrusted_json import check_numbers
@@ -42,6 +45,8 @@ class Ask:
             raise InvalidRequest(f"There are more than {_MESSAGES} messages. Leave out the oldest ones.")
         for name in ("options", "tools", "format", "inputs"):
             check_numbers(getattr(self, name), name)
+        if self.must_call and not self.tools:
+            raise InvalidRequest("tool_choice demands a call of a tool that the request does not have.")
 
     def demanded(self) -> list[str]:
         """The wishes without which the answer would be useless: its form, a call."""
@@ -84,11 +89,11 @@ def _texts(message: Message) -> list[str]:
     return [text for part in parts or () if isinstance(text := part.get("text"), str)]
 
 
-# By these a client finds its requests again, and how long a model is held is the server's affair (`keep_alive`); they
-# say nothing about the answer.
-TRACING = frozenset((
+# By these a client finds its requests again, tells its provider what to cache and whom to blame; and how long a model
+# is held is the server's affair (`keep_alive`). They say nothing about the answer.
+_BESIDE = frozenset((
     "user", "metadata", "id", "chat_id", "session_id", "message_id", "parent_id", "conversation_id", "trace_id",
-    "keep_alive",
+    "keep_alive", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "betas",
 ))  # fmt: skip
 
 
@@ -100,8 +105,29 @@ def asks_nothing(value: object) -> bool:
     return all(part is False or asks_nothing(part) for part in parts)
 
 
-def check_unknown(fields: Mapping[str, Any]) -> None:
-    """Raises `InvalidRequest` for an unknown field that asks for something."""
-    for name, value in fields.items():
-        if name not in TRACING and not asks_nothing(value):
+def check_rest(
+    fields: Mapping[str, Any] | None,
+    *,
+    harmless: Mapping[str, Sequence[Any]] | None = None,
+    advice: Collection[str] = (),
+) -> None:
+    """Raises `InvalidRequest` for a field that asks for something, of those that a dialect does not read.
+
+    harmless: the values that say no more than a field's absence would, by its name. advice: the fields that an answer
+    can do without; the client is told that they were ignored.
+    """
+    for name, value in (fields or {}).items():
+        if name in _BESIDE or asks_nothing(value) or value in (harmless or {}).get(name, ()):
+            continue
+        if name not in advice:
             raise InvalidRequest(f"The field {name[:40]!r} is not supported here.")
+        note_ignored([name])
+
+
+def options_of(body: BaseModel, names: Mapping[str, str]) -> dict[str, Any]:
+    """The options that a body asks for; names: from its fields to Ollama's, the later of two for one option holds."""
+    asked = {name: getattr(body, name) for name in names}
+    options = {names[name]: value for name, value in asked.items() if not asks_nothing(value)}
+    if isinstance(options.get("stop"), str):
+        options["stop"] = [options["stop"]]
+    return options

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
-
-from starlette.requests import HTTPConnection
 
 from llmstream.errors import RunNotFound
 from llmstream.events import CancelledBy, Interrupt
 from llmstream.http.ask import Ask
+from llmstream.http.asker import Asker
 from llmstream.http.service import Service
-from llmstream.runs.run import Run
+from llmstream.runs.run import OnLeave, Run
 
 
 class Chats:
@@ -21,27 +19,17 @@ class Chats:
         self._service = service
         self._dialect = dialect
 
-    async def start(
-        self,
-        chat: str,
-        ask: Ask,
-        *,
-        caller: str,
-        request: HTTPConnection,
-        key: str | None,
-        note: str = "",
-        **options: Any,
-    ) -> Run:
-        """Starts a run in a chat; `note` is kept with it.
+    async def start(self, chat: str, ask: Ask, asker: Asker, *, note: str = "", on_leave: OnLeave = "cancel") -> Run:
+        """Starts a run in a chat, unless this request has before; `note` is kept with it.
 
         An answer to what the chain has asked replaces no run: what goes on may come of somebody else's answer.
         """
-        log = self._service.runs.log
-        is_new = key is None or await log.find(caller, key, options["fingerprint"]) is None
-        if is_new and ask.resume is None:
+        log, caller, named = self._service.runs.log, asker.caller, self._named(chat)
+        if (earlier := await self._service.runs.earlier(caller, asker.key, asker.fingerprint)) is not None:
+            return earlier
+        if ask.resume is None:
             await self.stop(caller, chat, "replaced")
-        named = self._named(chat)
-        run = await self._service.start(ask, caller=caller, request=request, key=key, chat=named, **options)
+        run = await self._service.start(ask, asker, chat=named, on_leave=on_leave)
         before = await log.swap(caller, named, run.id, note)
         if before is not None and before != run.id:  # another message may have come in the meantime
             with suppress(RunNotFound):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from llmstream.errors import CapabilityMissing, InvalidRequest
 from llmstream.untrusted_json import check_numbers
 
 Message = dict[str, Any]
+Sent = TypeVar("Sent")
 
 # Beside text/*: files that a model can read as they are.
 _TEXT_TYPES = frozenset(
@@ -21,9 +22,13 @@ _TEXT_TYPES = frozenset(
 _TEXT_ENDS = ("+json", "+xml", "+yaml")
 
 
-def last_user(roles: Sequence[str]) -> int:
-    """The place of the last message that a user wrote; with it the current turn begins."""
-    return max((place for place, role in enumerate(roles) if role == "user"), default=0)
+def in_turns(messages: Sequence[Sent], role_of: Callable[[Sent], object]) -> Iterator[tuple[Sent, bool]]:
+    """Each message, and whether it is of the current turn, which begins with the last one that a user wrote.
+
+    role_of: the role of a message as its client sends it, "user" for a user's.
+    """
+    turn = max((place for place, each in enumerate(messages) if role_of(each) == "user"), default=0)
+    return ((each, place >= turn) for place, each in enumerate(messages))
 
 
 def parts_of(content: object) -> Sequence[Any]:
@@ -108,7 +113,7 @@ def _decoded(data: str, *, is_base64: bool, name: str) -> str:
         raise InvalidRequest(f"The file {name[:80]!r} can't be read: its text is not UTF-8 in base64.") from None
 
 
-def call_of(id: str, name: str, arguments: object) -> Message:
+def call_of(id: object, name: object, arguments: object) -> Message:
     """A call that an earlier answer made; arguments: an object or its JSON, nothing where there are none.
 
     Raises `InvalidRequest` for arguments that are something else.
@@ -122,17 +127,23 @@ def call_of(id: str, name: str, arguments: object) -> Message:
     if value is None:
         value = {}
     if not isinstance(value, Mapping):
-        raise InvalidRequest(f"The arguments of the call of {name[:80]!r} must be a JSON object.")
+        raise InvalidRequest(f"The arguments of the call of {str(name)[:80]!r} must be a JSON object.")
     check_numbers(value, "A tool call")
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": json.dumps(value)}}
+    function = {"name": str(name or ""), "arguments": json.dumps(value)}
+    return {"id": str(id or ""), "type": "function", "function": function}
 
 
-def result_of(id: str | None, output: object) -> Message:
+def result_of(id: object, content: str | list[Message]) -> Message:
     """The result of a tool; id: of the call, None where its client does not say, or sends the call no more."""
-    if not isinstance(output, str):
-        check_numbers(output, "A tool's result")
-        output = json.dumps(output, ensure_ascii=False)  # a model reads letters, not their numbers
-    return {"role": "tool", "tool_call_id": id or "", "content": output}
+    return {"role": "tool", "tool_call_id": str(id or ""), "content": content}
+
+
+def written(value: object) -> str:
+    """A value that a tool gave, as the model reads it: a text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    check_numbers(value, "A tool's result")
+    return json.dumps(value, ensure_ascii=False)  # a model reads letters, not their numbers
 
 
 def answer_of(text: object, calls: Sequence[Message] = (), thoughts: str = "") -> Message:

@@ -61,6 +61,12 @@ def json_response(description: str, schema: Mapping[str, Any] | type) -> dict[st
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
+def json_or_stream(description: str, data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The OpenAPI response of one JSON object or of server-sent events, as the request asks; data: as of `stream`."""
+    response = json_response(description, {"type": "object"})
+    return {**response, "content": response["content"] | stream("", data)["content"]}
+
+
 NOTHING: dict[int | str, dict[str, Any]] = {204: {"description": "Nothing more to give"}}
 
 

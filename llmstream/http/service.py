@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from fastapi import Response
-from pydantic import BaseModel
-from starlette.requests import HTTPConnection
 
 from llmstream.core.demanded_call import DemandedCall
 from llmstream.core.direct import can_go_on
@@ -18,6 +15,7 @@ from llmstream.core.images import may_take_images
 from llmstream.core.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
+from llmstream.http.asker import Asker
 from llmstream.http.audience import is_public
 from llmstream.http.encoder import Encoder
 from llmstream.http.errors import ErrorForm
@@ -92,31 +90,27 @@ class Service:
     async def start(
         self,
         ask: Ask,
+        asker: Asker,
         *,
-        caller: str,
-        request: HTTPConnection | None,
-        key: str | None = None,
-        fingerprint: str = "",
         grace_s: float | None = None,
         on_leave: OnLeave = "cancel",
         chat: str = "",
     ) -> Run:
         """Starts a run for a request; raises what makes it impossible.
 
-        A chain of somebody's own is asked without what it can't be told; see `_for_chain`. request: for `prepare`; None
-        where the run is no request's, as in a Gradio page, whose service prepares nothing.
+        A chain of somebody's own is asked without what it can't be told; see `_for_chain`.
         """
         settings = self.runs.settings
-        with plain_errors(public := is_public(settings, None if request is None else request.scope)):
+        with plain_errors(public := is_public(settings, asker.scope)):
             ask = ask if self.chain is None else self._for_chain(ask)
             call = DemandedCall(ask.tools) if ask.must_call else None
-            arguments = await self._arguments(ask, call, request)
+            arguments = await self._arguments(ask, call, asker)
             arguments["settings"] = settings
             return await self.runs.start(
                 None if ask.resume is not None else ask.messages if call is None else ask.after(call.instruction),
-                caller=caller,
-                request_key=key,
-                fingerprint=fingerprint,
+                caller=asker.caller,
+                request_key=asker.key,
+                fingerprint=asker.fingerprint,
                 grace_s=grace_s,
                 on_leave=on_leave,
                 is_public=public,
@@ -124,20 +118,18 @@ class Service:
                 **arguments,
             )
 
-    async def continue_run(
-        self, run_id: str, *, caller: str, request: HTTPConnection | None, key: str | None = None
-    ) -> Run:
-        """Starts a run that goes on with one that was cut; see `Runs.continue_run`. request: as of `start`."""
-        with plain_errors(public := is_public(self.runs.limits, None if request is None else request.scope)):
+    async def continue_run(self, run_id: str, asker: Asker) -> Run:
+        """Starts a run that goes on with one that was cut; see `Runs.continue_run`."""
+        with plain_errors(public := is_public(self.runs.limits, asker.scope)):
             return await self.runs.continue_run(
-                run_id, caller=caller, request_key=key, is_public=public, chain=self.chain
+                run_id, caller=asker.caller, request_key=asker.key, is_public=public, chain=self.chain
             )
 
-    async def _arguments(self, ask: Ask, call: DemandedCall | None, request: HTTPConnection | None) -> Arguments:
+    async def _arguments(self, ask: Ask, call: DemandedCall | None, asker: Asker) -> Arguments:
         """The arguments of the generator, checked against the settings; call: one that the answer has to be."""
         check(self.runs.limits, texts=[*ask.last_texts, ask.context or ""], model=ask.model, options=ask.options)
         check_conversation(self.runs.limits, ask.texts)
-        made = await self._prepared(ask, request)
+        made = await self._prepared(ask, asker)
         arguments: Arguments = {
             "context": ask.context,
             "model": ask.model,
@@ -156,12 +148,12 @@ class Service:
             arguments["answer_nodes"] = self.answer_nodes
         return arguments
 
-    async def _prepared(self, ask: Ask, request: HTTPConnection | None) -> Prepared:
+    async def _prepared(self, ask: Ask, asker: Asker) -> Prepared:
         """The values that the chain is given with this request; raises `InvalidRequest` for some that nobody reads."""
         if self._prepare is not None:
-            if request is None:
+            if asker.request is None:
                 raise LlmstreamError("This chain is prepared for each request, and there is none.")
-            return await prepared(self._prepare, request, ask)
+            return await prepared(self._prepare, asker.request, ask)
         if ask.inputs:
             raise InvalidRequest("This server takes no inputs: its chain is asked without any.")
         return {}
@@ -213,30 +205,23 @@ class Service:
         hold_s = limits.hold_s if hold else 0
         return EventStream(run, encoder, settings=limits, hold_s=hold_s, after=after, form=form, headers=headers)
 
-    async def resume(self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm) -> Response:
-        """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`."""
-        match = _EVENT_ID.fullmatch(last_event_id)
-        if match is None:
-            return lost_response(make("", 0), "invalid")
-        return await self.go_on(await self.runs.get(match[1], caller=caller), int(match[2]), make, form)
-
-    async def resume_run(
-        self, run_id: str, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm
+    async def resume(
+        self, last_event_id: str, caller: str, make: MakeEncoder, form: ErrorForm, *, run_id: str | None = None
     ) -> Response:
-        """The rest of one run, by a `Last-Event-ID` that may be another's; raises `RunNotFound`."""
-        run = await self.runs.get(run_id, caller=caller)
+        """The rest of the run that `Last-Event-ID` names; raises `RunNotFound`.
+
+        run_id: of the one run that it may be, where the client asks for one.
+        """
         match = _EVENT_ID.fullmatch(last_event_id)
-        if match is None or match[1] != run_id:
-            return lost_response(make(run_id, 0), "invalid" if match is None else "other_run")
-        return await self.go_on(run, int(match[2]), make, form)
+        asked = run_id or (match[1] if match else "")
+        if asked:
+            run = await self.runs.get(asked, caller=caller)
+            if match is not None and match[1] == asked:
+                return await self.go_on(run, int(match[2]), make, form)
+        return lost_response(make(asked, 0), "invalid" if match is None else "other_run")
 
     async def go_on(self, run: Run, after: int, make: MakeEncoder, form: ErrorForm) -> Response:
         """The events after number `after` of a run, as a stream; 204 once there is nothing more."""
         if run.found is not None and (run.found.ended, run.found.last) == (True, after):  # it has just been looked for
             return Response(status_code=204)
         return self.follow(run, make(run.id, after), form, hold=False, after=after)
-
-
-def fingerprint_of(body: BaseModel, *, exclude: set[str] | None = None) -> str:
-    """A digest of a request: the same text for the same request."""
-    return hashlib.sha256(body.model_dump_json(exclude=exclude).encode()).hexdigest()

@@ -36,9 +36,6 @@ class Model:
     name: str
     capabilities: tuple[str, ...] = ("completion",)
     context_length: int = 8192
-    family: str = "llmstream"
-    parameter_size: str = "0"
-    quantization_level: str = "none"
     size_bytes: int = 0
     modified_at: str = "2026-01-01T00:00:00Z"
     is_strict: bool = True
@@ -58,11 +55,11 @@ class ToolCall:
 
 
 class AnswerChunk(msgspec.Struct, frozen=True):
-    """A chunk of an answer: text, thought or tool calls; the last one may say how and after how many tokens it ended.
+    """A chunk of an answer: text, thought or tool calls; the last one says how and after how many tokens it ended.
 
-    done_reason: `stop` or `length` on the last chunk, empty before; a generator may leave the last chunk out.
-    prompt_tokens: tokens of the prompt, if the backend counted them (last chunk only). answer_tokens: tokens of the
-    answer, hidden ones included, if the backend counted them (last chunk only).
+    done_reason: `stop` or `length` on the last chunk, which holds nothing else; empty before. prompt_tokens: tokens of
+    the prompt, if the backend counted them (last chunk only). answer_tokens: tokens of the answer, hidden ones
+    included, if the backend counted them (last chunk only).
     """
 
     content: str = ""
@@ -129,7 +126,7 @@ class Backend(Protocol):
         """The model of a full name (`demo:latest`, letters in lower case), listed or not."""
 
     def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
-        """The answer, chunk by chunk. Closed as soon as the client leaves.
+        """The answer, chunk by chunk, within the limits of the request's options. Closed as soon as the client leaves.
 
         Raises `OllamaError`, which the client is told instead of the (rest of the) answer.
         """

@@ -41,21 +41,18 @@ _CHAT_FIELDS: dict[str, tuple[type, str]] = {
     "top_logprobs": _NUMBER,
 }
 
-_OPTION_TYPES = {
-    "integer": "num_keep seed num_predict top_k repeat_last_n num_ctx num_batch num_gpu main_gpu num_thread",
-    "float32": "top_p min_p typical_p temperature repeat_penalty presence_penalty frequency_penalty",
-    "boolean": "use_mmap",
-    "array": "stop",
-}
-
-_OPTIONS = {name: kind for kind, names in _OPTION_TYPES.items() for name in names.split()}
-
-_PYTHON_TYPES: dict[str, tuple[type, ...]] = {
-    "integer": (int, float),
-    "float32": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-}
+# Ollama's name of a type, Python's types of such JSON, and the options that have it.
+_OPTION_TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    (
+        "integer",
+        (int, float),
+        "num_keep seed num_predict top_k repeat_last_n num_ctx num_batch num_gpu main_gpu num_thread",
+    ),
+    ("float32", (int, float), "top_p min_p typical_p temperature repeat_penalty presence_penalty frequency_penalty"),
+    ("boolean", (bool,), "use_mmap"),
+    ("array", (list,), "stop"),
+)
+_OPTIONS = {name: (kind, types) for kind, types, names in _OPTION_TYPES for name in names.split()}
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
 _THINK_RULE = '"high", "medium", "low", "max", true, or false)'
@@ -125,7 +122,7 @@ def read_chat(data: bytes, *, is_generate: bool) -> ChatRequest:
         _check_type(value, _CHAT_FIELDS[name], f"{go_type}.{name}")
     if not 0 <= fields.get("top_logprobs", 0) <= 20:
         raise OllamaError("top_logprobs must be between 0 and 20", status=400)
-    return ChatRequest(
+    chat = ChatRequest(
         model=fields.get("model", ""),
         messages=_prompt_messages(fields) if is_generate else _messages(fields.get("messages", [])),
         think=_think(body.get("think")),
@@ -137,6 +134,13 @@ def read_chat(data: bytes, *, is_generate: bool) -> ChatRequest:
         is_generate=is_generate,
         body=body,
     )
+    if not chat.model:
+        raise (
+            OllamaError("model '' not found", status=404)
+            if is_generate
+            else OllamaError("model is required", status=400)
+        )
+    return chat
 
 
 def _check_type(value: Any, expected: tuple[type, str], field: str) -> None:
@@ -190,10 +194,10 @@ def check_options(options: dict[str, Any]) -> None:
     Raises `OllamaError` with status 500 (Ollama's own choice): an option of the wrong type.
     """
     for name, value in options.items():
-        kind = _OPTIONS.get(name)
-        if kind is None or value is None:
+        if name not in _OPTIONS or value is None:
             continue
-        if type(value) not in _PYTHON_TYPES[kind]:
+        kind, types = _OPTIONS[name]
+        if type(value) not in types:
             raise OllamaError(f'option "{name}" must be of type {kind}')
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
             raise OllamaError(f'option "{name}" must be of an array of strings')

@@ -12,16 +12,16 @@ _DEFAULT_KEEP_ALIVE_S = 300.0
 _FOR_EVER_S = 100 * 365 * 86_400.0
 
 
-def details_json(model: Model) -> dict[str, Any]:
-    """The `details` of a model, as in `/api/tags`, `/api/ps` and `/api/show`."""
-    return {
-        "parent_model": "",
-        "format": "gguf",
-        "family": model.family,
-        "families": [model.family],
-        "parameter_size": model.parameter_size,
-        "quantization_level": model.quantization_level,
-    }
+FAMILY = "llmstream"
+# Of every model, as in `/api/tags`, `/api/ps` and `/api/show`: none is a file of weights.
+DETAILS = {
+    "parent_model": "",
+    "format": "gguf",
+    "family": FAMILY,
+    "families": [FAMILY],
+    "parameter_size": "0",
+    "quantization_level": "none",
+}
 
 
 class LoadedModels:
@@ -57,7 +57,7 @@ def _entry_json(model: Model, context_length: int, expires_at: float) -> dict[st
         "model": model.name,
         "size": model.size_bytes,
         "digest": model.digest,
-        "details": details_json(model),
+        "details": DETAILS,
         "expires_at": rfc3339(int(expires_at * 1e9)),
         "size_vram": 0,
         "context_length": context_length,

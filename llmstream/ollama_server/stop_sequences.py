@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -45,14 +46,15 @@ def _overlap(text: str, stop: str) -> int:
 
 
 async def limited(
-    chunks: AsyncGenerator[AnswerChunk, None], *, num_predict: int, stops: Sequence[str]
+    chunks: AsyncGenerator[AnswerChunk, None], options: Mapping[str, Any]
 ) -> AsyncGenerator[AnswerChunk, None]:
-    """Passes the chunks on, and always a last one with `done_reason` and `answer_tokens`.
+    """The chunks up to where the request wants the answer ended, and a last one that counts the answer's tokens.
 
-    chunks: the answer; closed at the end. num_predict: most chunks to pass on, thoughts included; no limit if zero or
-    negative. stops: sequences that end the answer; they are not passed on.
+    chunks: of an answer that keeps to no limit itself; closed at the end. options: Ollama's, of which `num_predict` is
+    the most chunks to pass on, thoughts included, and `stop` has the sequences, which are not passed on.
     """
-    search, count, last = StopSearch(stops), 0, AnswerChunk()
+    limit, stops = int(options.get("num_predict") or -1), options.get("stop") or ()
+    search, count, last = StopSearch(stops), 0, None
     async with aclosing(chunks):
         async for chunk in chunks:
             if chunk.done_reason:
@@ -62,16 +64,11 @@ async def limited(
             shown = replace(chunk, content=search.feed(chunk.content)) if chunk.content and stops else chunk
             if shown.content or shown.thinking or shown.tool_calls:
                 yield shown
-            if search.found or count == num_predict:
+            if search.found or count == limit:
+                last = AnswerChunk(done_reason="stop" if search.found else "length")
                 break
     if held := search.flush():
         yield AnswerChunk(content=held)
-    yield _ended(last, count, is_cut=count == num_predict and not search.found)
-
-
-def _ended(last: AnswerChunk, count: int, *, is_cut: bool) -> AnswerChunk:
-    """The last chunk with what the backend left out: how the answer ended, and after how many tokens."""
-    # The token that ends an answer counts too.
-    tokens = count if is_cut else count + 1
-    reason = last.done_reason or ("length" if is_cut else "stop")
-    return replace(last, done_reason=reason, answer_tokens=tokens if last.answer_tokens is None else last.answer_tokens)
+    if last is not None:  # the token that ends an answer by itself counts too
+        made = count if last.done_reason == "length" else count + 1
+        yield replace(last, answer_tokens=made if last.answer_tokens is None else last.answer_tokens)

@@ -9,6 +9,7 @@ from typing import Any
 from llmstream.errors import ModelNotFound, UpstreamBusy, UpstreamError
 from llmstream.ollama.response import PromptTooLong
 from llmstream.ollama.server_kinds import OPENAI
+from llmstream.untrusted_json import json_object
 
 # Texts that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (
@@ -40,11 +41,8 @@ def error_of(error: object) -> UpstreamError:
 
 def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
     """The error for a status that is none of an answer."""
-    try:
-        fields = json.loads(body)
-        error = fields if fields.get("object") == "error" else fields["error"]  # an older vLLM's is the body itself
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        error = None
+    fields = json_object(body)
+    error = fields if fields.get("object") == "error" else fields.get("error")  # an older vLLM's is the body itself
     if status in (401, 403):
         return UpstreamError(f"The model server refused the key (status {status}). Set LLMSTREAM_UPSTREAM_KEY.")
     if status in (429, 503) and error is not None:

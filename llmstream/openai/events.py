@@ -40,7 +40,7 @@ class _Choice(msgspec.Struct, gc=False):
 
     delta: _Delta | None = None
     message: _Delta | None = None
-    finish_reason: str | None = None
+    finish_reason: str | None = None  # some servers say "" until the end
     index: int | None = 0
     logprobs: dict[str, Any] | None = None
 
@@ -54,12 +54,16 @@ class _Progress(msgspec.Struct, gc=False):
 
 
 class _Event(msgspec.Struct, gc=False):
-    """One event's data."""
+    """One event's data: pieces of answers, and what the server tells beside them."""
 
     choices: list[_Choice] | None = None
     usage: dict[str, Any] | None = None
     error: Any = None
     prompt_progress: _Progress | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    service_tier: str | None = None
+    timings: dict[str, Any] | None = None
 
 
 class _Text(ChunkMessage, gc=False):
@@ -85,15 +89,6 @@ class _TextEvent(msgspec.Struct, gc=False):
     usage: None = None
     error: None = None
     prompt_progress: None = None
-
-
-class _About(msgspec.Struct, gc=False):
-    """The fields of an event beside the answer; read of the last ones only."""
-
-    model: str | None = None
-    system_fingerprint: str | None = None
-    service_tier: str | None = None
-    timings: dict[str, Any] | None = None
 
 
 class LastEvent(LastChunk, gc=False, omit_defaults=True):
@@ -153,17 +148,17 @@ class Events:
             chunks += found
             return error
         try:
-            event, about = _decode(value)
+            event = _decode(value)
         except (ValueError, RecursionError):  # msgspec's and json's errors are ValueErrors
             return OPENAI.protocol("an event that is not one of its chunks")
-        return self._event(event, about, chunks)
+        return self._event(event, chunks)
 
-    def _event(self, event: _Event, about: _About, chunks: list[Chunk]) -> UpstreamError | None:
+    def _event(self, event: _Event, chunks: list[Chunk]) -> UpstreamError | None:
         if event.error is not None:
             return error_of(event.error)
         if event.choices is None and event.usage is None:
             return OPENAI.protocol("an event without a choice")
-        self._learn(event.usage, about)
+        self._learn(event)
         if (read := event.prompt_progress) is not None:
             done, total = max(read.processed - read.cache, 0), read.total - read.cache
             chunks.append(Chunk(ChunkMessage(), prompt_eval_completed=done, prompt_eval_total=total))
@@ -187,18 +182,18 @@ class Events:
             return UpstreamTruncated("The answer broke off: the model server gave it up.")
         if choice.finish_reason == "error":
             return error_of(None)
-        if choice.finish_reason is not None:
+        if choice.finish_reason:
             self._reason = choice.finish_reason
             if calls := self._calls.whole(cut=self._reason == "length"):
                 chunks.append(Chunk(ChunkMessage(tool_calls=calls)))
         return None
 
-    def _learn(self, usage: dict[str, Any] | None, about: _About) -> None:
-        last, timings = self._last, about.timings or {}
-        last.usage = usage or last.usage
-        last.model = about.model or last.model
-        last.system_fingerprint = about.system_fingerprint or last.system_fingerprint
-        last.service_tier = about.service_tier or last.service_tier
+    def _learn(self, event: _Event) -> None:
+        last, timings = self._last, event.timings or {}
+        last.usage = event.usage or last.usage
+        last.model = event.model or last.model
+        last.system_fingerprint = event.system_fingerprint or last.system_fingerprint
+        last.service_tier = event.service_tier or last.service_tier
         if isinstance(ms := timings.get("predicted_ms"), int | float):  # of llama.cpp's server
             last.eval_duration = ms * 1e6
         if isinstance(ms := timings.get("prompt_ms"), int | float):
@@ -229,13 +224,12 @@ def _texts(lines: bytes) -> list[Chunk] | None:
     return chunks
 
 
-def _decode(data: bytes) -> tuple[_Event, _About]:
+def _decode(data: bytes) -> _Event:
     try:
-        return _decode_event(data), msgspec.json.decode(data, type=_About)
+        return _decode_event(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Invalid UTF-8 becomes U+FFFD; a lone surrogate may find its other half in the next chunk.
-        fields = json.loads(data.decode("utf-8", "replace"))
-        return msgspec.convert(fields, _Event), msgspec.convert(fields, _About)
+        return msgspec.convert(json.loads(data.decode("utf-8", "replace")), _Event)
 
 
 def _count(usage: Mapping[str, Any], name: str) -> int | None:

@@ -24,6 +24,7 @@ from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
 from llmstream.settings import Settings
+from llmstream.untrusted_json import json_object
 
 # What `owned_by` of a model says of the server.
 _KINDS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "me": "llama-cpp-python", "library": "Ollama"}
@@ -81,8 +82,13 @@ class OpenAIServer(Upstream):
     async def models(self) -> list[ServedModel]:
         """The models in the server's order."""
         models = await self._list()
-        size = _context(await self._properties()) if any(_owner(each) == "llamacpp" for each in models) else None
-        return [ServedModel(each["id"], _bytes(each), True, size or _length(each)) for each in models]
+        told = await self._properties() if any(_owner(each) == "llamacpp" for each in models) else {}
+        length = _number(told, "default_generation_settings", "n_ctx")
+        # llama.cpp's server tells the size of each model and one length of the context, vLLM the length of each.
+        return [
+            ServedModel(each["id"], _number(each, "meta", "size"), True, length or _number(each, "max_model_len"))
+            for each in models
+        ]
 
     async def loaded(self, name: str) -> bool:
         """True: what these servers list they serve; from now on it is known, too, of which kind this one is."""
@@ -170,10 +176,9 @@ class OpenAIServer(Upstream):
         root = dataclasses.replace(self.endpoint, url=self.endpoint.url.removesuffix("/v1"))
         try:
             status, body = await fetch(root, "/props")
-            fields = json.loads(body)
-        except (UpstreamError, ValueError, RecursionError):
+        except UpstreamError:
             return {}
-        return fields if status == 200 and isinstance(fields, dict) else {}
+        return json_object(body) if status == 200 else {}
 
 
 def _kind_of(models: Iterable[Mapping[str, Any]]) -> str:
@@ -185,31 +190,24 @@ def _owner(model: Mapping[str, Any]) -> str:
     return owner if isinstance(owner, str) else ""
 
 
-def _length(model: Mapping[str, Any]) -> int | None:
-    """The context length in tokens that a model of vLLM tells."""
-    return value if isinstance(value := model.get("max_model_len"), int) else None
+def _at(value: Any, *names: str) -> Any:
+    """The value that these names lead to in what a server told; None where they lead nowhere."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
-def _bytes(model: Mapping[str, Any]) -> int | None:
-    """The size in bytes that a model of llama.cpp's server tells."""
-    about = model.get("meta")
-    return value if isinstance(about, dict) and isinstance(value := about.get("size"), int) else None
-
-
-def _context(properties: Mapping[str, Any]) -> int | None:
-    settings = properties.get("default_generation_settings")
-    value = settings.get("n_ctx") if isinstance(settings, dict) else None
-    return value if isinstance(value, int) else None
+def _number(value: Mapping[str, Any], *names: str) -> int | None:
+    return number if isinstance(number := _at(value, *names), int) else None
 
 
 def _abilities(properties: Mapping[str, Any]) -> frozenset[str]:
     """The abilities that llama.cpp's server tells, by Ollama's names."""
-    modalities, able = properties.get("modalities"), properties.get("chat_template_caps")
     template = str(properties.get("chat_template", ""))
     told = {
         "completion": bool(properties),
-        "vision": isinstance(modalities, dict) and bool(modalities.get("vision")),
-        "tools": isinstance(able, dict) and bool(able.get("supports_tools")),
+        "vision": bool(_at(properties, "modalities", "vision")),
+        "tools": bool(_at(properties, "chat_template_caps", "supports_tools")),
         "thinking": "enable_thinking" in template or "<think>" in template,
     }
     return frozenset(name for name, has in told.items() if has)

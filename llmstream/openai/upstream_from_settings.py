@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import time
 from collections.abc import Sequence
 
@@ -15,6 +14,7 @@ from llmstream.ollama.models import Ollama
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.models import OpenAIServer
 from llmstream.settings import Settings
+from llmstream.untrusted_json import json_object
 
 # How long a server may take to tell what it is, and how soon one that did not is asked again.
 _TELL_S = _AGAIN_S = 2
@@ -77,18 +77,10 @@ async def _speaks_openai(settings: Settings, url: str) -> bool | None:
     ollama, server = Ollama.of(settings, url), OpenAIServer.of(settings, f"{url}/v1")
     try:
         status, body = await fetch(ollama.endpoint, "/api/version")
-        told = _fields(body)
+        told = json_object(body)
         if status in _REFUSED or "version" in told:
             return isinstance(told.get("error"), dict)  # as OpenAI has it, and llama.cpp's server; Ollama's is a text
         status, body = await fetch(server.endpoint, "/models")
     except UpstreamError:
         return None
-    return status in _REFUSED or "data" in _fields(body)
-
-
-def _fields(body: bytes) -> dict[str, object]:
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
+    return status in _REFUSED or "data" in json_object(body)

@@ -89,7 +89,7 @@ class Runs:
         arguments are those of `astream`.
         Raises `Busy`, `ServerShutdown`, and what makes an answer impossible before it begins.
         """
-        if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
+        if (earlier := await self.earlier(caller, request_key, fingerprint)) is not None:
             return earlier
         self._check_open()
         check_values(arguments)
@@ -101,6 +101,11 @@ class Runs:
             told = None if self._ending is None else question
             asked = Asked.of(job, told, arguments, self._grace_s(on_leave, grace_s), is_public, chat)
             return await self._begin(job, asked, caller, request_key, fingerprint, held)
+
+    async def earlier(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
+        """The run that a caller's request has started before; raises `KeyConflict` where its key was another's."""
+        found = None if key is None else await self.log.find(caller, key, fingerprint)
+        return None if found is None else Run(self.log, found, self)
 
     async def continue_run(
         self,
@@ -117,7 +122,7 @@ class Runs:
         Raises `RunNotFound`, `StillRunning`, `InvalidRequest` with why it can't be continued, and what `start` raises.
         """
         fingerprint = f"continue {run_id}"
-        if (earlier := await self._find(caller, request_key, fingerprint)) is not None:
+        if (earlier := await self.earlier(caller, request_key, fingerprint)) is not None:
             return earlier
         if not await (cut := await self.get(run_id, caller=caller)).has_ended():
             raise StillRunning("This run still goes on. Follow it, or stop it before you continue it.")
@@ -138,7 +143,7 @@ class Runs:
         self, job: Job, asked: Asked, caller: str, key: str | None, fingerprint: str, held: ExitStack
     ) -> Run:
         """Starts a job, unless another request with the same key was faster; held: what nobody may answer meanwhile."""
-        if (earlier := await self._find(caller, key, fingerprint)) is not None:
+        if (earlier := await self.earlier(caller, key, fingerprint)) is not None:
             return earlier  # it was started meanwhile, and must not count twice
         # Nothing is awaited between these checks and taking the place: others start runs at the same time.
         self._check_open()
@@ -201,11 +206,6 @@ class Runs:
         self.closing = False
         warn_of_processes(self.limits)
         await self.log.start()
-
-    async def _find(self, caller: str, key: str | None, fingerprint: str) -> Run | None:
-        if key is None or (found := await self.log.find(caller, key, fingerprint)) is None:
-            return None
-        return Run(self.log, found, self)
 
     def _cancel(self, run_id: str, event: Terminal) -> None:
         if (running := self._running.get(run_id)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from llmstream.events import Event, ToolCall, ToolResult, Withdrawn
+from llmstream.events import Event, Interrupted, ToolCall, ToolResult, Withdrawn
 
 
 class ClientCalls:
@@ -19,7 +19,7 @@ class ClientCalls:
         self._count = 0
 
     def note(self, event: Event) -> None:
-        """Takes in an event that may be a call, a result, or a message taken back with its calls."""
+        """Takes in an event that may be a call, a result, a message taken back with its calls, or the end."""
         if isinstance(event, ToolCall):
             self._count += 1
             self._open[event.id or f"{self._count}"] = event
@@ -27,6 +27,8 @@ class ClientCalls:
             self._open.pop(event.id, None)
         elif isinstance(event, Withdrawn):
             self._open = {key: call for key, call in self._open.items() if call.message != event.message}
+        elif isinstance(event, Interrupted):  # the calls that a graph waits with are not the client's
+            self._open = {}
 
     def by_id(self, run_id: str) -> Mapping[str, ToolCall]:
         """The calls by their ids; one without an id of its own gets one that is the same whenever it is asked for."""

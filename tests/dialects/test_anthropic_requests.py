@@ -15,7 +15,7 @@ from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.dialects.anthropic.encoder import MessagesEncoder
 from llmstream.dialects.anthropic.message import message_body
-from llmstream.events import Event, Finished, Started, Timings, ToolCall, Usage
+from llmstream.events import Event, Finished, Started, Timings, ToolCall, ToolResult, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.anthropic_messages import WEATHER, ask, send
@@ -99,6 +99,14 @@ def test_one_call_at_a_time() -> None:
     whole = message_body("0" * 32, "m", events, max_calls=1)
     assert ["a"] == [block["id"] for block in whole["content"]]
     assert b'"name":"g"' not in MessagesEncoder("0" * 32, model="m", max_calls=1).encode(1, events)
+
+
+def test_reason_is_no_call_that_was_made_here() -> None:
+    """A client that is left with no call is not told to make one, whatever the model ended with."""
+    calls: list[Event] = [ToolCall("a", "f", {}), ToolResult("a", 1), Finished("tool_calls", Usage(), Timings())]
+    events = [Started("m", 1.5), *calls]
+    assert "end_turn" == message_body("0" * 32, "m", events)["stop_reason"]
+    assert b'"stop_reason":"end_turn"' in MessagesEncoder("0" * 32, model="m").encode(1, events)
 
 
 def test_tokens_are_counted_roughly(claude: anthropic.Anthropic) -> None:

@@ -8,7 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from llmstream.demo_ollama import DemoOllama
+from llmstream.ollama_server.backend import Model
 from tests.support.histories import HI, LINES, RESULT, Sent, openai_body, ui
+from tests.support.pixel import PIXEL
 
 ASK = {"role": "user", "content": "What time is it?"}
 
@@ -62,6 +65,31 @@ async def test_result_whose_call_was_cut_off(path: str, body: Any, sent: Sent) -
     """A client that sends only the last messages may send a result without its call; the model reads it."""
     found = await sent(path, body)
     assert [("tool", "12:00"), ("user", "hi")] == [(each["role"], each["content"]) for each in found]
+
+
+SEEN = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+AGUI_SEEN = {"type": "image", "source": {"type": "data", "value": PIXEL, "mimeType": "image/png"}}
+TEXT = LINES[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", openai_body(
+            ASK, called("{}"), {**RESULT, "content": [TEXT, SEEN]}, model="seer")),
+        ("/ollama/api/chat", openai_body(
+            ASK, {**called({}), "content": ""}, {**RESULT, "content": "one", "images": [PIXEL]}, model="seer")),
+        ("/agui", {"threadId": "t", "runId": "r", "forwardedProps": {"model": "seer"}, "messages": [
+            {"id": "1", **HI},
+            {"id": "2", "role": "assistant", "toolCalls": [{"id": "c", "function": {"name": "now"}}]},
+            {"id": "3", "role": "tool", "toolCallId": "c", "content": [TEXT, AGUI_SEEN]}]}),
+    ],
+)  # fmt: skip
+async def test_picture_in_a_result(path: str, body: Any, sent: Sent, upstream: DemoOllama) -> None:
+    """A picture that a tool gave is shown to the model as one, in every dialect whose results may hold one."""
+    upstream.models["seer:latest"] = Model("seer:latest", ("completion", "tools", "vision"))
+    found = (await sent(path, body))[-1]
+    assert ("tool", "one", [PIXEL]) == (found["role"], found["content"].strip(), found.get("images"))
 
 
 async def test_function_call_of_old(sent: Sent) -> None:

@@ -62,6 +62,17 @@ def test_stream_stays_open_for_the_next_run(served: Served, upstream: DemoOllama
     assert contents(state(served)) == ["Why?", "Because.", "And?", "So."]
 
 
+def test_request_that_comes_again(serve: Serve, settings: Settings) -> None:
+    """With its key it is the same run, which goes on, also where another has replaced it meanwhile."""
+    served, key = serve(create_app(settings, chain=forever)), {"idempotency-key": "k"}
+    first, again = (start(served, headers=key)["result"]["run_id"] for _ in range(2))
+    assert (first, "running") == (again, get(f"{served.url}/runs/{first}").json()["state"])
+    other = start(served, "And?")["result"]["run_id"]
+    assert first == start(served, headers=key)["result"]["run_id"]
+    states = [get(f"{served.url}/runs/{run}").json()["state"] for run in (first, other)]
+    assert ["cancelled", "running"] == states
+
+
 def test_continued_answer_is_the_thread_s(served: Served, upstream: DemoOllama) -> None:
     """Where an answer of the thread was cut and continued, the next question is asked after the whole of it."""
     upstream.answers["And?"] = "So."
@@ -213,7 +224,7 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     given: list[Fields] = [
         {"role": "user", "type": "human", "content": [{"type": "text", "text": "What is it?"}, image]},
         {"type": "ai", "content": said, "tool_calls": [call]},
-        {"type": "tool", "tool_call_id": "c1", "content": "Blue."},
+        {"type": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "Blue."}, image]},
         {"role": "system", "content": "Be brief."},
         {"type": "human", "content": "And?"},
     ]
@@ -230,7 +241,8 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     with streaming(served) as events:
         until(events, "completed")
     assert ["human", "ai", "tool", "system", "human"] == [each.type for each in got]
-    assert f"data:image/png;base64,{PIXEL}" in str(got[0].content)
+    shown = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    assert [True, True] == [shown in got[place].content for place in (0, 2)]
     assert ("So.", "look", {"at": "sky"}) == (
         got[1].content,
         got[1].tool_calls[0]["name"],
@@ -238,6 +250,19 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
     )
     told = state(served)["values"]["messages"]
     assert [each["content"] for each in given] == [each["content"] for each in told[:-1]]
+
+
+@pytest.mark.parametrize("more", [[], [{"type": "human", "content": "And?"}]])
+def test_thoughts_before_a_call(served: Served, upstream: DemoOllama, more: list[Fields]) -> None:
+    """A model that called a tool gets back what it thought before, and not once its turn is over."""
+    said = [{"type": "reasoning", "reasoning": "Hm."}]
+    call = {"id": "c1", "name": "look", "args": {}}
+    asked = {"type": "ai", "content": said, "tool_calls": [call]}
+    start(served, [*BEFORE, asked, {"type": "tool", "tool_call_id": "c1", "content": "Blue."}, *more])
+    with streaming(served) as events:
+        until(events, "completed")
+    told = upstream.requests[-1].body["messages"][1]
+    assert ("assistant", None if more else "Hm.") == (told["role"], told.get("thinking"))
 
 
 def test_conversation_has_a_limit(serve: Serve, settings: Settings) -> None:

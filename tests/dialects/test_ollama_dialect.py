@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -16,10 +16,14 @@ import pytest
 
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.answers import DemoBackend
 from llmstream.demo_ollama.scenarios import SENTENCE
+from llmstream.demo_ollama.scripted_answers import Answers
 from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.events import Event, Reasoning, Started, Token, ToolCall, ToolResult
 from llmstream.fastapi import create_app
+from llmstream.ollama_server.app import create_ollama_app
+from llmstream.ollama_server.backend import AnswerChunk, ChatRequest
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange
 from tests.support.golden import forever, golden
@@ -272,3 +276,28 @@ def test_silence_is_no_end(serve: Serve, settings: Settings) -> None:
             later.until(lambda exchange: b": ping\n" in exchange.body)
             beaten.set()
         assert "One two" == answer.result().json()["message"]["content"]
+
+
+def test_limit_is_the_model_s_to_keep(serve: Serve) -> None:
+    """An answer that the model ended at `num_predict` is told with the model's own counts, not with guesses."""
+    with DemoOllama(tokens_per_s=20) as paced:  # slow enough that each token comes alone
+        paced.answers["Why?"] = "One two three four"
+        served = serve(create_app(Settings(ollama_url=paced.url, model="demo", system_prompt="Be brief. " * 50)))
+        whole, cut = (chat(served, options={"num_predict": limit}, stream=False).json() for limit in (-1, 3))
+    assert ("length", "One two three") == (cut["done_reason"], cut["message"]["content"])
+    assert (whole["prompt_eval_count"], 3) == (cut["prompt_eval_count"], cut["eval_count"])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_answer_without_an_end_is_not_complete(stream: bool) -> None:
+    """Where what answers stops without saying how it ended, the client is told that the answer broke off."""
+
+    class Broken(DemoBackend):
+        async def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
+            yield AnswerChunk("The sky")
+
+    app = create_ollama_app(Broken(tokens_per_s=None, docs=None, answers=Answers()))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
+        answer = await client.post("/api/chat", json=ask(stream=stream))
+    assert stream == answer.is_success
+    assert {"error": "the answer broke off"} == json.loads(answer.text.splitlines()[-1])

@@ -69,6 +69,7 @@ def test_options_reach_the_model(served: Served, upstream: DemoOllama) -> None:
         {"input": [{"type": "item_reference", "id": "msg_0_1"}]},
         {"input": [{"type": "item_reference"}]},
         {"tools": [WEATHER], "tool_choice": {"type": "function", "name": "gone"}},
+        {"tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {}}}]},
         {"tool_choice": "required"},
         {"text": {"format": {"type": "poem"}}},
         {"previous_response_id": "resp_0"},

@@ -54,6 +54,10 @@ ANSWERS: dict[str, tuple[bytes, Outline]] = {
     "no newline at its end": (stream(WORDS, END, DONE.strip()), [SKY, STOP]),
     "after the end": (stream(WORDS, END, piece(content="more"), DONE, piece(content="yet more")), [SKY, STOP]),
     "reason with the last piece": (stream(piece("stop", content="blue"), DONE), [("token", "blue"), STOP]),
+    "an empty reason in each piece": (
+        stream(piece("", content="blue "), piece("", content="sky"), END, DONE), [("token", "blue sky"), STOP]
+    ),
+    "an empty reason and no other": (stream(piece("", content="blue"), DONE), [("token", "blue"), TRUNCATED]),
     "length": (stream(WORDS, piece("length"), DONE), [SKY, ("finished", "length")]),
     "filtered": (stream(WORDS, piece("content_filter"), DONE), [SKY, ("finished", "content_filter")]),
     "aborted": (stream(WORDS, piece("abort"), DONE), [SKY, TRUNCATED]),

@@ -27,13 +27,14 @@ from llmstream.events import (
     Token,
     ToolCall,
     ToolResult,
+    Usage,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, cannot_continue, dumps, frame
+from llmstream.http.encoder import Encoder, cannot_continue, dumps, frame
 from llmstream.view.interrupts import actions_of, answer_schema, calls_of, in_words
 
 
-class AguiEncoder:
+class AguiEncoder(Encoder):
     """The `Encoder` of AG-UI; fed from the first event, because a message is open or not by what came before.
 
     thread_id, agent_run_id: what the client calls the conversation and the run. tools: the names of the client's own.
@@ -41,7 +42,6 @@ class AguiEncoder:
     """
 
     numbered = True
-    heartbeat = HEARTBEAT
 
     def __init__(
         self,
@@ -53,7 +53,6 @@ class AguiEncoder:
         tools: Collection[str] = (),
         asked: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self.start = 0
         self._run_id = run_id
         self._head = f"id: {run_id}-"
         self._after = after
@@ -154,11 +153,19 @@ class AguiEncoder:
             return frame("RUN_ERROR", message=event.message, code=event.code)
         if isinstance(event, Cancelled):
             return frame("RUN_FINISHED", **self._run, outcome={"type": "cancelled"})
+        result: dict[str, Any] = {"timings": msgspec.to_builtins(event.timings)}
         if isinstance(event, Interrupted):
             asks = [_interrupt(each, self._said.open_calls) for each in event.interrupts]
-            outcome = {"type": "interrupt", "interrupts": asks}
-            return frame("RUN_FINISHED", **self._run, **_measured(event, self._model), outcome=outcome)
-        return frame("RUN_FINISHED", **self._run, **_finished_fields(event, self._model))
+            outcome: dict[str, Any] = {"type": "interrupt", "interrupts": asks}
+        else:
+            # Which calls are left to it every client sees by itself, and older ones refuse an outcome that says it.
+            outcome = {"type": "success"}
+            result = {"finishReason": event.reason, **result}
+            if event.prompt_truncated:
+                result["promptTruncated"] = True
+        return frame(
+            "RUN_FINISHED", **self._run, result=result, usage=[_usage(event.usage, self._model)], outcome=outcome
+        )
 
     def lost(self, reason: str) -> bytes:
         """An error frame: the client would have to ask again."""
@@ -203,21 +210,9 @@ def _interrupt(interrupt: Interrupt, calls: Collection[ToolCall]) -> dict[str, A
     return fields
 
 
-def _finished_fields(event: Finished, model: str) -> dict[str, Any]:
-    """The fields that an end of an answer has: how it ended, how long it took, the tokens.
-
-    Which calls are left to the client every client sees by itself, and older ones refuse an outcome that says it.
-    """
-    fields = _measured(event, model)
-    fields["result"] = {"finishReason": event.reason, **fields["result"]}
-    if event.prompt_truncated:
-        fields["result"]["promptTruncated"] = True
-    return {**fields, "outcome": {"type": "success"}}
-
-
-def _measured(event: Finished | Interrupted, model: str) -> dict[str, Any]:
-    read, made = event.usage.input_tokens, event.usage.output_tokens
+def _usage(usage: Usage, model: str) -> dict[str, Any]:
+    """The tokens that a model took; a count that is not known is left out."""
+    read, made = usage.input_tokens, usage.output_tokens
     total = None if read is None or made is None else read + made
     counts = {"inputTokens": read, "outputTokens": made, "totalTokens": total}
-    usage = {"model": model, **{name: count for name, count in counts.items() if count is not None}}
-    return {"result": {"timings": msgspec.to_builtins(event.timings)}, "usage": [usage]}
+    return {"model": model, **{name: count for name, count in counts.items() if count is not None}}

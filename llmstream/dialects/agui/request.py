@@ -20,7 +20,7 @@ from llmstream.http.parts import (
     call_of,
     content_of,
     file_part,
-    last_user,
+    in_turns,
     result_of,
     text_part,
     tool_of,
@@ -179,12 +179,11 @@ class AguiRequest(_Model):
         )
 
     def _messages(self) -> list[Message]:
-        turn = last_user([each.role for each in self.messages])
         messages, thoughts = [], ""
-        for place, each in enumerate(self.messages):
+        for each, is_current in in_turns(self.messages, lambda message: message.role):
             if each.role == "reasoning":
                 thoughts = each.text
             elif each.role != "activity":
-                messages.append(each.to_message(thoughts=thoughts, is_current=place >= turn))
+                messages.append(each.to_message(thoughts=thoughts, is_current=is_current))
                 thoughts = ""
         return messages

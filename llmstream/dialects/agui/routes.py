@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.agui.request import AguiRequest
 from llmstream.http import schemas
-from llmstream.http.audience import CALLER
+from llmstream.http.asker import Asker
 from llmstream.http.body import JsonBody
 from llmstream.http.chat_runs import Chats
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import NATIVE, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 
 Body = Annotated[AguiRequest, Depends(JsonBody(AguiRequest))]
 
@@ -40,20 +40,13 @@ class _Agui:
         self, request: Request, body: Body, key: IdempotencyKey = None, last_event_id: LastEventId = None
     ) -> Response:
         """Answers the last message of a thread; with `Last-Event-ID`, goes on with the answer that this names."""
-        caller = request.scope[CALLER]
+        asker = Asker.of(request, key, body)
         tools = {tool.name for tool in body.tools or ()}
         make = partial(AguiEncoder, thread_id=body.thread_id, agent_run_id=body.run_id, tools=tools, asked=body.sent())
         if last_event_id is not None:
-            return await self._service.resume(last_event_id, caller, make, _ERRORS)
-        asked = await self._threads.asked(caller, body.thread_id) if body.resume else []
-        run = await self._threads.start(
-            body.thread_id,
-            body.ask(asked),
-            caller=caller,
-            request=request,
-            key=key,
-            fingerprint=fingerprint_of(body),
-        )
+            return await self._service.resume(last_event_id, asker.caller, make, _ERRORS)
+        asked = await self._threads.asked(asker.caller, body.thread_id) if body.resume else []
+        run = await self._threads.start(body.thread_id, body.ask(asked), asker)
         return self._service.follow(run, make(run.id, 0), _ERRORS)
 
 

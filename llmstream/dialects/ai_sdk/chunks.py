@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmstream.dialects.ai_sdk.frames import DONE
 from llmstream.events import Event
-from llmstream.http.encoder import Encoder
+from llmstream.http.encoder import DONE, Encoder
 
 # By the one it knows which run to come back to, by the other which chunk it was given where it counts from the end.
 RUN_HEADER = "x-workflow-run-id"
@@ -24,14 +23,10 @@ def chunk_count(encoder: Encoder, events: Sequence[Event]) -> int:
     return body.count(_END) - body.endswith(DONE.encode())
 
 
-class FromChunk:
+class FromChunk(Encoder):
     """The `Encoder` of a stream that leaves out its first chunks, `skipped` of them."""
 
-    numbered = False
-
     def __init__(self, whole: Encoder, skipped: int) -> None:
-        self.start = whole.start
-        self.heartbeat = whole.heartbeat
         self._whole = whole
         self._skipped = skipped
 

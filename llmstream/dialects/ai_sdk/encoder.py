@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii as escape
 
 import msgspec
 
-from llmstream.dialects.ai_sdk.frames import DONE, broken, data_frames, measured, numbers
+from llmstream.dialects.ai_sdk.frames import broken, data_frames, measured, numbers
 from llmstream.events import (
     Cancelled,
     Data,
@@ -27,7 +27,7 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, cannot_continue, frame
+from llmstream.http.encoder import DONE, Encoder, cannot_continue, frame
 from llmstream.view.interrupts import calls_of, is_batch
 
 # By this header assistant-ui knows the stream.
@@ -41,18 +41,14 @@ ONE_OF_SEVERAL = "#"
 _REASONS = {"stop": "stop", "length": "length", "content_filter": "content-filter", "other": "other"}
 
 
-class AiSdkEncoder:
+class AiSdkEncoder(Encoder):
     """The `Encoder` of the AI SDK; fed from the first event and replaying all: the client begins anew too.
 
     message_id: of the message that this answer goes on with; None makes one of the run's id. calls: the ids of the
     calls that stand in it.
     """
 
-    numbered = False
-    heartbeat = HEARTBEAT
-
     def __init__(self, run_id: str, *, message_id: str | None = None, calls: Collection[str] = ()) -> None:
-        self.start = 0
         self._run_id = run_id
         self._message_id = message_id or run_id
         self._model = ""

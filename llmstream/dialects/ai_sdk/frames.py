@@ -10,8 +10,6 @@ import msgspec
 from llmstream.events import Data, Finished, Interrupted
 from llmstream.http.encoder import frame
 
-DONE = "data: [DONE]\n\n"
-
 
 def broken(text: str) -> str:
     """The frames of a failure; without a finish, as the SDK's own streams have one, some transports would ask again."""

@@ -14,18 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from llmstream.dialects.ai_sdk.encoder import ONE_OF_SEVERAL
 from llmstream.dialects.openai.request import thinking_of
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest
 from llmstream.http.parts import (
     Message,
     answer_of,
     call_of,
     content_of,
     file_part,
-    last_user,
+    in_turns,
     result_of,
     text_part,
     tool_of,
     unreadable_part,
+    written,
 )
 from llmstream.settings import Thinking
 
@@ -112,10 +113,11 @@ def _step(parts: list[dict[str, Any]], *, is_current: bool) -> list[Message]:
         output = part.get("output") if part.get("state") == "output-available" else part.get("errorText")
         if part.get("state") not in ("output-available", "output-error", "output-denied"):
             continue
-        call_id, kind = str(part.get("toolCallId", "")), str(part["type"])
-        name = str(part.get("toolName", "")) if kind == "dynamic-tool" else kind.removeprefix("tool-")
+        call_id, kind = part.get("toolCallId"), str(part["type"])
+        name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
         calls.append(call_of(call_id, name, part.get("input")))
-        results.append(result_of(call_id, "The call was denied." if part["state"] == "output-denied" else output))
+        denied = part["state"] == "output-denied"
+        results.append(result_of(call_id, "The call was denied." if denied else written(output)))
     if not text and not calls:
         return []
     return [answer_of(text, calls, thoughts if is_current else ""), *results]
@@ -218,10 +220,9 @@ class AiSdkRequest(BaseModel):
     def ask(self) -> Ask:
         """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         # A page's own switches, switched off.
-        check_unknown({name: value for name, value in (self.model_extra or {}).items() if value is not False})
-        shown = self.ui_messages()
-        turn = last_user([each.role for each in shown])
-        messages = [m for place, each in enumerate(shown) for m in each.to_messages(is_current=place >= turn)]
+        check_rest({name: value for name, value in (self.model_extra or {}).items() if value is not False})
+        turns = in_turns(self.ui_messages(), lambda message: message.role)
+        messages = [each for message, is_current in turns for each in message.to_messages(is_current=is_current)]
         answer = self._last_answer()
         resume = {**(_decided(answer.parts) if answer else {}), **(self.resume or {})}
         if not messages and not resume:

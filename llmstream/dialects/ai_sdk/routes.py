@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +17,7 @@ from llmstream.errors import InvalidRequest, RunNotFound
 from llmstream.events import Continued as Seam
 from llmstream.events import Event, is_terminal
 from llmstream.http import schemas
+from llmstream.http.asker import Asker
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.chat_runs import Chats
@@ -24,7 +25,7 @@ from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.encoder import Encoder
 from llmstream.http.errors import TEXT, ErrorForm
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 from llmstream.runs.log import PositionLost
 from llmstream.runs.run import Run
 
@@ -61,21 +62,14 @@ class _AiSdk:
         """Answers the last message of a chat; a run that still goes on in that chat is replaced."""
         if last_event_id is not None:
             raise InvalidRequest("This stream has no event ids. Come back by GET /api/chat/{id}/stream.")
-        caller, continued = request.scope[CALLER], body.continued()
+        asker, continued = Asker.of(request, key, body), body.continued()
         note = msgspec.json.encode(continued).decode()
-        options: dict[str, Any] = {
-            "caller": caller,
-            "request": request,
-            "key": key,
-            "fingerprint": fingerprint_of(body),
-            "on_leave": body.on_leave,
-        }
         if body.id is None:
-            run = await self._service.start(body.ask(), **options)
+            run = await self._service.start(body.ask(), asker, on_leave=body.on_leave)
         else:
-            run = await self._chats.start(body.id, body.ask(), note=note, **options)
+            run = await self._chats.start(body.id, body.ask(), asker, note=note, on_leave=body.on_leave)
         if body.id is None or continued is not None:
-            await self._chats.keep(caller, run, note)
+            await self._chats.keep(asker.caller, run, note)
         return self._follow(body.id or run.id, run, _encoder(run, continued))
 
     async def resume(self, request: Request, chat: str, start_index: StartIndex = None) -> Response:

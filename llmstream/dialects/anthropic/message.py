@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from llmstream.events import Event, Finished, Interrupted, Timings, ToolCall, Usage
-from llmstream.view.answer import AnswerText, whole_text
-from llmstream.view.client_calls import ClientCalls
-from llmstream.view.interrupts import ASK_ELSEWHERE
+from llmstream.events import Event, Finished, Interrupted, ToolCall, Usage
+from llmstream.view.client_answer import WholeAnswer, finish_reason
 
-_REASONS = {"stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
+_REASONS = {
+    "stop": "end_turn", "length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use",
+    "other": "end_turn",
+}  # fmt: skip
 _TYPES = {
     400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
     413: "request_too_large", 429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error",
@@ -19,21 +20,14 @@ _TYPES = {
 
 def message_body(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    open_calls, answer = ClientCalls(max_calls), AnswerText()
-    answer.put(events)
-    last: Finished | Interrupted = Finished("other", Usage(), Timings())
-    for event in events:
-        open_calls.note(event)
-        if isinstance(event, Finished | Interrupted):
-            last = event
-    calls = open_calls.by_id(run_id) if isinstance(last, Finished) else {}
+    answer = WholeAnswer.of(run_id, events, max_calls)
     blocks: list[dict[str, Any]] = []
-    if answer.reasoning:
-        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": ""})
-    if text := whole_text(events, ASK_ELSEWHERE):
-        blocks.append({"type": "text", "text": text})
-    blocks += [call_block(call_id, call, call.arguments) for call_id, call in calls.items()]
-    return message(run_id, model, blocks, reason_of(last, calls), last.usage)
+    if answer.thinking:
+        blocks.append({"type": "thinking", "thinking": answer.thinking, "signature": ""})
+    if answer.text:
+        blocks.append({"type": "text", "text": answer.text})
+    blocks += [call_block(call_id, call, call.arguments) for call_id, call in answer.calls.items()]
+    return message(run_id, model, blocks, reason_of(answer.end, answer.calls), answer.end.usage)
 
 
 def error_body(message: str, status: int) -> dict[str, Any]:
@@ -60,11 +54,9 @@ def call_block(id: str, call: ToolCall, arguments: object) -> dict[str, Any]:
     return {"type": "tool_use", "id": id, "name": call.name, "input": arguments}
 
 
-def reason_of(event: Finished | Interrupted, calls: object) -> str:
+def reason_of(end: Finished | Interrupted, calls: Collection[str]) -> str:
     """The `stop_reason` of an answer with these calls for the client."""
-    if calls:
-        return "tool_use"
-    return "end_turn" if isinstance(event, Interrupted) else _REASONS.get(event.reason, "end_turn")
+    return _REASONS[finish_reason(end, calls)]
 
 
 def usage_of(usage: Usage) -> dict[str, int]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest, options_of
 from llmstream.http.ignored import note_ignored
 from llmstream.http.parts import (
     Message,
@@ -20,7 +20,7 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     parts_of,
     result_of,
     text_part,
@@ -30,10 +30,17 @@ from llmstream.http.parts import (
 from llmstream.settings import Thinking
 
 # Anthropic's name → Ollama's.
-_OPTIONS = {"max_tokens": "num_predict", "temperature": "temperature", "top_p": "top_p", "top_k": "top_k"}
+_OPTIONS = {
+    "max_tokens": "num_predict",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop_sequences": "stop",
+}
 
 # What an answer can do without: where it is made, what is cached, how its own service trims a long conversation.
 _ADVICE = ("cache_control", "container", "context_management", "inference_geo", "mcp_servers", "service_tier", "speed")
+_HARMLESS = {"service_tier": ("auto", "standard_only")}
 
 _EFFORTS: dict[str, Thinking] = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max"}
 
@@ -94,17 +101,14 @@ class InputMessage(BaseModel):
 def _answer(blocks: Sequence[Mapping[str, Any]], *, is_current: bool) -> Message:
     texts = [str(block.get("text") or "") for block in blocks if block.get("type") == "text"]
     thoughts = [str(block.get("thinking") or "") for block in blocks if block.get("type") == "thinking"]
-    calls = [
-        call_of(str(block.get("id") or ""), str(block.get("name") or ""), block.get("input"))
-        for block in blocks
-        if block.get("type") == "tool_use"
-    ]
+    uses = [block for block in blocks if block.get("type") == "tool_use"]
+    calls = [call_of(block.get("id"), block.get("name"), block.get("input")) for block in uses]
     return answer_of("\n".join(texts), calls, "\n".join(thoughts) if is_current else "")
 
 
 def _result(block: Mapping[str, Any], *, is_current: bool) -> Message:
-    result = result_of(str(block.get("tool_use_id") or ""), "")
-    return {**result, "content": content_of(parts_of(block.get("content")), _part, is_current=is_current)}
+    content = content_of(parts_of(block.get("content")), _part, is_current=is_current)
+    return result_of(block.get("tool_use_id"), content)
 
 
 def _part(block: Any) -> Message | None:
@@ -139,24 +143,17 @@ class Prompt(BaseModel):
     thinking: ThinkingConfig | None = None
     output_config: OutputConfig | None = None
     output_format: dict[str, Any] | None = None
-    cache_control: JsonValue = None
-    context_management: JsonValue = None
-    mcp_servers: JsonValue = None
 
     def read(self) -> list[Message]:
         """The messages as the core takes them; raises `InvalidRequest` for what can't be read."""
         system = [text_part(self.system)] if isinstance(self.system, str) else self.system or []
-        turn = last_user([_speaker(message) for message in self.messages])
-        said = [
-            each
-            for place, message in enumerate(self.messages)
-            for each in message.to_messages(is_current=place >= turn)
-        ]
+        turns = in_turns(self.messages, _speaker)
+        said = [each for message, is_current in turns for each in message.to_messages(is_current=is_current)]
         text = content_of(system, _part, is_current=True)
         return [*([{"role": "system", "content": text}] if text else ()), *said]
 
     def chosen_tools(self) -> tuple[list[Message], bool]:
-        """The tools that may be called, and whether one must be; raises `InvalidRequest` for a choice of none."""
+        """The tools that may be called, and whether one must be."""
         found = [tool for tool in self.tools or () if tool.input_schema is not None]
         note_ignored(f"tools_{tool.name}" for tool in self.tools or () if tool.input_schema is None)
         choice = self.tool_choice
@@ -165,8 +162,6 @@ class Prompt(BaseModel):
         if choice is not None and choice.type == "tool":
             found = [tool for tool in found if tool.name == choice.name]
         must_call = choice is not None and choice.type in ("any", "tool")
-        if must_call and not found:
-            raise InvalidRequest("tool_choice demands a call of a tool that the request does not have.")
         return [tool_of(tool.name, tool.description, tool.input_schema) for tool in found], must_call
 
 
@@ -177,7 +172,7 @@ def _speaker(message: InputMessage) -> str:
 
 
 class MessagesRequest(Prompt):
-    """The body. `metadata` and `betas` say nothing about the answer."""
+    """The body."""
 
     max_tokens: int | None = Field(None, ge=1)
     stream: bool = False
@@ -185,11 +180,6 @@ class MessagesRequest(Prompt):
     top_p: float | None = None
     top_k: int | None = None
     stop_sequences: list[str] | None = None
-    betas: list[str] | None = None
-    container: JsonValue = None
-    inference_geo: JsonValue = None
-    service_tier: str | None = None
-    speed: str | None = None
 
     @property
     def max_calls(self) -> int | None:
@@ -198,15 +188,13 @@ class MessagesRequest(Prompt):
 
     def ask(self) -> Ask:
         """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
-        check_unknown(self.model_extra or {})
-        note_ignored(name for name in _ADVICE if getattr(self, name) not in (None, [], {}, "auto", "standard_only"))
+        check_rest(self.model_extra, harmless=_HARMLESS, advice=_ADVICE)
         tools, must_call = self.chosen_tools()
-        options = {_OPTIONS[name]: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
         return Ask(
             messages=self.read(),
             model=self.model,
             thinking=self._thinking(),
-            options={**options, **({"stop": self.stop_sequences} if self.stop_sequences else {})},
+            options=options_of(self, _OPTIONS),
             tools=tools,
             must_call=must_call,
             format=self._format(),

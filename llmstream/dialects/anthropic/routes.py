@@ -14,12 +14,12 @@ from llmstream.dialects.anthropic.message import error_body, message_body
 from llmstream.dialects.anthropic.request import MessagesRequest, Prompt
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.http import schemas
-from llmstream.http.audience import CALLER
+from llmstream.http.asker import Asker
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 from llmstream.http.stream import all_events
 
 Body = Annotated[MessagesRequest, Depends(JsonBody(MessagesRequest))]
@@ -35,8 +35,7 @@ def _error(error: LlmstreamError, status: int) -> bytes:
 
 # Anthropic's clients ask again after 409, 429 and 5xx unless told not to.
 _ERRORS = ErrorForm(_error, object_schema(type=TEXT, error=object_schema(type=TEXT, message=TEXT)), says_retry=True)
-_ANSWER = schemas.json_response("One message, or its blocks as server-sent events", {"type": "object"})
-_ANSWER["content"] |= schemas.stream("", {"type": "object"})["content"]
+_ANSWER = schemas.json_or_stream("One message, or its blocks as server-sent events", {"type": "object"})
 _COUNT = schemas.json_response("About how many tokens it takes", object_schema(input_tokens={"type": "integer"}))
 
 
@@ -64,14 +63,7 @@ class _Anthropic:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
             raise InvalidRequest("A message can't be resumed. Ask again without Last-Event-ID.")
-        run = await self._service.start(
-            body.ask(),
-            caller=request.scope[CALLER],
-            request=request,
-            key=key,
-            fingerprint=fingerprint_of(body),
-            grace_s=0,
-        )
+        run = await self._service.start(body.ask(), Asker.of(request, key, body), grace_s=0)
         if body.stream:
             encoder = MessagesEncoder(run.id, model=body.model, max_calls=body.max_calls)
             return self._service.follow(run, encoder, _ERRORS)

@@ -29,22 +29,20 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import HEARTBEAT, STOPPED, cannot_continue
+from llmstream.http.encoder import STOPPED, Encoder, cannot_continue
 
 _TAKEN_BACK = "The message was taken back."
 
 
-class RunEncoder:
+class RunEncoder(Encoder):
     """The `Encoder` of a thread's run; fed from the first event, as all that was said goes into every `values`.
 
     before: the thread's messages up to this run, with its question. wanted: what the client listens to.
     """
 
     numbered = True
-    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, before: Sequence[Mapping[str, Any]] = (), *, wanted: Wanted = ALL) -> None:
-        self.start = 0
         self.transcript = Transcript(run_id, before)
         self._frames = Frames(run_id, wanted)
         self._open = OpenMessage(self._frames, self.transcript)

@@ -12,20 +12,18 @@ from llmstream.dialects.langgraph.frames import Wanted, error_frame
 from llmstream.dialects.langgraph.thread import Threads
 from llmstream.errors import RunNotFound
 from llmstream.events import Event, is_terminal
-from llmstream.http.encoder import HEARTBEAT
+from llmstream.http.encoder import Encoder
 from llmstream.runs.log import Batch, Follower, PositionLost
 
 # After how long it is noticed that another process started a run, or that this one is going down.
 _LOOK_S = 0.5
 
 
-class ThreadStream:
+class ThreadStream(Encoder):
     """A caller's thread as `Service.follow` takes a run, and the encoder of whichever of its runs is shown."""
 
     id = ""  # of no run in particular
-    start = 0
     numbered = True
-    heartbeat = HEARTBEAT
 
     def __init__(self, threads: Threads, caller: str, thread: str, wanted: Wanted) -> None:
         self._threads = threads

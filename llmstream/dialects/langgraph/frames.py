@@ -9,7 +9,7 @@ from typing import Any
 
 from llmstream.dialects.langgraph.messages import Transcript
 from llmstream.events import Started
-from llmstream.http.encoder import dumps
+from llmstream.http.encoder import dumps, frame
 
 # Where an event is told under another name than its own.
 _CHANNELS = {"input.requested": "input"}
@@ -93,5 +93,4 @@ class Frames:
 
 def error_frame(message: str) -> bytes:
     """An error of the stream itself."""
-    fields = {"type": "error", "id": None, "error": "unknown_error", "message": message}
-    return f"data: {dumps(fields)}\n\n".encode("ascii")
+    return frame("error", id=None, error="unknown_error", message=message).encode("ascii")

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.errors import CapabilityMissing, InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest
 from llmstream.http.parts import (
     Message,
     answer_of,
@@ -21,7 +21,7 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     result_of,
     text_part,
     unreadable_part,
@@ -131,7 +131,7 @@ class Input(BaseModel):
 
     def kept(self) -> list[dict[str, Any]]:
         """The messages as their thread keeps them; raises `InvalidRequest` for other input."""
-        check_unknown(self.model_extra or {})
+        check_rest(self.model_extra)
         return [each.kept() for each in self.messages]
 
 
@@ -154,9 +154,9 @@ class RunStart(_Run):
     def ask(self, thread: str, messages: Sequence[Mapping[str, Any]]) -> Ask:
         """The question with these messages of the thread; raises `InvalidRequest` for what can't be done."""
         found = self.configurable
-        turn = last_user(["user" if each["type"] == "human" else "" for each in messages])
+        turns = in_turns(messages, lambda message: _ROLES.get(message["type"]))
         return Ask(
-            messages=[_read(each, is_current=place >= turn) for place, each in enumerate(messages)],
+            messages=[_read(message, is_current=is_current) for message, is_current in turns],
             model=found.model,
             thinking=found.thinking,
             options=found.options,
@@ -201,10 +201,11 @@ def _read(message: Mapping[str, Any], *, is_current: bool) -> Message:
     kind = message["type"]
     if kind == "ai":
         texts = [part if isinstance(part, str) else str(part.get("text") or "") for part in parts]
-        calls = [
-            call_of(str(each.get("id") or ""), each["name"], each["args"]) for each in message.get("tool_calls", ())
-        ]
-        return answer_of("".join(texts), calls)
+        calls = [call_of(each.get("id"), each["name"], each["args"]) for each in message.get("tool_calls", ())]
+        thoughts = (
+            [str(part.get("reasoning") or "") for part in parts if isinstance(part, Mapping)] if is_current else []
+        )
+        return answer_of("".join(texts), calls, "\n".join(filter(None, thoughts)))
     content = content_of(parts, _part, is_current=is_current)
     if kind == "tool":
         return result_of(message.get("tool_call_id"), content)

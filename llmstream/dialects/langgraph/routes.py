@@ -16,12 +16,13 @@ from llmstream.dialects.langgraph.thread import State, Threads
 from llmstream.errors import CapabilityMissing, InvalidRequest, LlmstreamError, NotFound
 from llmstream.events import Started
 from llmstream.http import schemas
+from llmstream.http.asker import Asker
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody, unreadable
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, object_schema
 from llmstream.http.route import IdempotencyKey
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 from llmstream.runs.run import Run
 
 CommandBody = Annotated[Command, Depends(JsonBody(Command))]
@@ -68,13 +69,12 @@ class _LangGraph:
         self, request: Request, thread: Thread, body: CommandBody, key: IdempotencyKey = None
     ) -> JSONResponse:
         """A command's result; what refuses it is in the body, where its client reads it."""
-        options = {"request": request, "key": key, "fingerprint": fingerprint_of(body, exclude={"id"})}
-        caller = request.scope[CALLER]
+        asker = Asker.of(request, key, body, exclude={"id"})
         try:
             if body.method == "run.start":
-                run = await self._threads.start(caller, thread, _params(RunStart, body), **options)
+                run = await self._threads.start(thread, _params(RunStart, body), asker)
             elif body.method == "input.respond":
-                run = await self._threads.answer(caller, thread, _params(InputRespond, body), **options)
+                run = await self._threads.answer(thread, _params(InputRespond, body), asker)
             elif body.method in _UNSUPPORTED:
                 raise CapabilityMissing(f"{body.method} is not supported here.")
             else:

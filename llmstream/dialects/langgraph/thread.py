@@ -21,6 +21,7 @@ from llmstream.dialects.langgraph.request import InputRespond, RunStart
 from llmstream.errors import CapabilityMissing, InvalidRequest, RunNotFound
 from llmstream.events import Event, Interrupt, Interrupted, is_terminal, json_value
 from llmstream.http.ask import Ask
+from llmstream.http.asker import Asker
 from llmstream.http.chat_runs import Chats
 from llmstream.http.service import Service
 from llmstream.runs.log import PositionLost
@@ -69,9 +70,11 @@ class Threads:
         kept = await thread_state(self.service.chain, thread, caller)
         return None if kept is None else State(kept.messages, kept.interrupts)
 
-    async def start(self, caller: str, thread: str, params: RunStart, **options: Any) -> Run:
-        """Starts a run with what is new in a thread; one that goes on is replaced."""
-        given = params.input.kept()
+    async def start(self, thread: str, params: RunStart, asker: Asker) -> Run:
+        """Starts a run with what is new in a thread, unless this request has before; one that goes on is replaced."""
+        if (earlier := await self.service.runs.earlier(asker.caller, asker.key, asker.fingerprint)) is not None:
+            return earlier
+        given, caller = params.input.kept(), asker.caller
         if params.multitask_strategy in ("reject", "enqueue"):
             await self._check_idle(caller, thread, params.multitask_strategy)
         await self._end(caller, thread)
@@ -79,19 +82,19 @@ class Threads:
         messages = [*(before.messages if before else ()), *given]
         # Beside one new message, a graph is shown the conversation, to know from where it goes on.
         news = given if len(given) == 1 and remembers_conversations(self.service.chain) else messages
-        return await self._begin(caller, thread, params.ask(thread, news), messages, **options)
+        return await self._begin(thread, params.ask(thread, news), messages, asker)
 
-    async def answer(self, caller: str, thread: str, params: InputRespond, **options: Any) -> Run:
+    async def answer(self, thread: str, params: InputRespond, asker: Asker) -> Run:
         """Goes on with the answers to what a thread waits for."""
-        before = await self.state(caller, thread)
-        return await self._begin(caller, thread, params.ask(thread), before.messages if before else (), **options)
+        before = await self.state(asker.caller, thread)
+        return await self._begin(thread, params.ask(thread), before.messages if before else (), asker)
 
-    async def _begin(self, caller: str, thread: str, ask: Ask, messages: Messages, **options: Any) -> Run:
+    async def _begin(self, thread: str, ask: Ask, messages: Messages, asker: Asker) -> Run:
         note = msgspec.json.encode(json_value(messages))
         if len(note) > (limit := self.service.runs.limits.max_body_bytes):
             raise InvalidRequest(f"The conversation is larger than {limit} bytes. Begin a new thread.")
-        run = await self._chats.start(thread, ask, caller=caller, note=note.decode(), on_leave="continue", **options)
-        for waiting in self._waiting.get((caller, thread), ()):
+        run = await self._chats.start(thread, ask, asker, note=note.decode(), on_leave="continue")
+        for waiting in self._waiting.get((asker.caller, thread), ()):
             waiting.set()
         return run
 

@@ -8,15 +8,14 @@ from typing import Any
 
 from llmstream import sse
 from llmstream.events import Event, Reasoning, Reset, Started, Token, to_dict
-from llmstream.http.encoder import HEARTBEAT, RETRY, dumps
+from llmstream.http.encoder import RETRY, Encoder, dumps
 from llmstream.runs.log import END_OF_LOST
 
 
-class NativeEncoder:
+class NativeEncoder(Encoder):
     """The `Encoder` of typed events."""
 
     numbered = True
-    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, after: int = 0) -> None:
         self.start = after

@@ -11,29 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llmstream import sse
-from llmstream.events import (
-    Cancelled,
-    Event,
-    Failed,
-    Finished,
-    Interrupted,
-    Reasoning,
-    Started,
-    Terminal,
-    Token,
-)
-from llmstream.http.encoder import HEARTBEAT, RETRY, cannot_continue, why_incomplete
+from llmstream.events import TERMINAL, Event, Finished, Interrupted, Reasoning, Started, Terminal, Token
+from llmstream.http.encoder import RETRY, Encoder, cannot_continue, why_incomplete
 from llmstream.view.answer import OneText
 
 
-class PlainEncoder:
+class PlainEncoder(Encoder):
     """The `Encoder` of plain text; fed from the first event, because what is held back depends on what came before."""
 
     numbered = True
-    heartbeat = HEARTBEAT
 
     def __init__(self, run_id: str, after: int = 0) -> None:
-        self.start = 0
         self._run_id = run_id
         self._head = f"id: {run_id}-"
         self._after = after
@@ -66,7 +54,7 @@ class PlainEncoder:
             # An id before the first piece: who is cut while the model loads comes back to this run, too.
             return f"{RETRY}id: {self._id(0)}\n\n"
         text = self._answer.rare(event)
-        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+        if isinstance(event, TERMINAL):
             return self._frame(seq - 1, self._held + text) + self._end(seq, event)
         return ""
 

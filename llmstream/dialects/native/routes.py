@@ -19,7 +19,7 @@ from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.origins import check_destination, check_starter
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service
+from llmstream.http.service import MakeEncoder, Service
 from llmstream.http.stream import HEADERS, all_events
 from llmstream.runs.run import Snapshot
 from llmstream.view.answer import whole_text
@@ -68,16 +68,14 @@ class _Asking:
         self, request: Request, body: RunBody, last_event_id: LastEventId = None, key: IdempotencyKey = None
     ) -> Response:
         """Starts a run and follows it: typed events. With `Last-Event-ID`, goes on with the run that this names."""
-        if last_event_id is not None:
-            return await self._service.resume(last_event_id, request.scope[CALLER], NativeEncoder, errors.NATIVE)
-        run = await start_run(self._service, request, body, key)
-        return self._service.follow(run, NativeEncoder(run.id), errors.NATIVE)
+        return await self._stream(NativeEncoder, request, body, last_event_id, key)
 
     async def stream_with_post(
         self, request: Request, body: QuestionBody, last_event_id: LastEventId = None, key: IdempotencyKey = None
     ) -> Response:
         """Starts a run and follows it: plain text, one piece of the answer a message, `done` at the end."""
-        return await self._plain(request, body.question, last_event_id, key)
+        asked = RunRequest(question=body.question)
+        return await self._stream(PlainEncoder, request, asked, last_event_id, key)
 
     async def stream_with_get(
         self, request: Request, question: Annotated[str, Query(min_length=1)], last_event_id: LastEventId = None
@@ -88,18 +86,20 @@ class _Asking:
             if request.method == "HEAD":
                 return Response(headers=HEADERS)
             check_starter(request.scope, self._service.runs.limits.allowed_origins)
-        return await self._plain(request, question, last_event_id, None)
+        return await self._stream(PlainEncoder, request, RunRequest(question=question), last_event_id, None)
 
     async def nostream(self, request: Request, body: QuestionBody) -> dict[str, str]:
         """The whole answer at once; leaving stops the run."""
         run = await start_run(self._service, request, RunRequest(question=body.question), None, grace_s=0)
         return {"answer": whole_text(await all_events(run, request))}
 
-    async def _plain(self, request: Request, question: str, last_event_id: str | None, key: str | None) -> Response:
+    async def _stream(
+        self, make: MakeEncoder, request: Request, body: RunRequest, last_event_id: str | None, key: str | None
+    ) -> Response:
         if last_event_id is not None:
-            return await self._service.resume(last_event_id, request.scope[CALLER], PlainEncoder, errors.NATIVE)
-        run = await start_run(self._service, request, RunRequest(question=question), key)
-        return self._service.follow(run, PlainEncoder(run.id), errors.NATIVE)
+            return await self._service.resume(last_event_id, request.scope[CALLER], make, errors.NATIVE)
+        run = await start_run(self._service, request, body, key)
+        return self._service.follow(run, make(run.id, 0), errors.NATIVE)
 
 
 NATIVE = Dialect("native", add_native)

@@ -13,11 +13,12 @@ from starlette.types import Scope
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.request import RunRequest
 from llmstream.http import errors
+from llmstream.http.asker import Asker
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.origins import check_destination
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 from llmstream.http.stream import HEADERS
 from llmstream.runs.run import Run
 
@@ -29,16 +30,8 @@ async def start_run(
     service: Service, request: Request, body: RunRequest, key: str | None, *, grace_s: float | None = None
 ) -> Run:
     """Starts the run that a request asks for."""
-    key = key or body.request_id
-    return await service.start(
-        body.ask(),
-        caller=request.scope[CALLER],
-        request=request,
-        key=key,
-        fingerprint=fingerprint_of(body, exclude={"request_id"}) if key else "",
-        on_leave=body.on_leave,
-        grace_s=grace_s,
-    )
+    asker = Asker.of(request, key or body.request_id, body, exclude={"request_id"})
+    return await service.start(body.ask(), asker, on_leave=body.on_leave, grace_s=grace_s)
 
 
 class RunRoutes:
@@ -58,7 +51,7 @@ class RunRoutes:
         self, request: Request, response: Response, run_id: str, key: IdempotencyKey = None
     ) -> dict[str, str]:
         """Starts a run that begins with what this one said, which was cut, and goes on from there."""
-        run = await self._service.continue_run(run_id, caller=request.scope[CALLER], request=request, key=key)
+        run = await self._service.continue_run(run_id, Asker.of(request, key))
         return _told(run, _seen_path(request.scope).removesuffix(f"/{run_id}/continue"), response)
 
     async def get(self, request: Request, run_id: str) -> Response:
@@ -79,7 +72,7 @@ class RunRoutes:
             return Response(headers=HEADERS)
         if last_event_id is not None:
             caller = request.scope[CALLER]
-            return await self._service.resume_run(run_id, last_event_id, caller, NativeEncoder, errors.NATIVE)
+            return await self._service.resume(last_event_id, caller, NativeEncoder, errors.NATIVE, run_id=run_id)
         return await self._service.go_on(await self._find(request, run_id), after or 0, NativeEncoder, errors.NATIVE)
 
     async def stop(self, request: Request, run_id: str) -> Response:

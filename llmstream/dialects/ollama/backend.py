@@ -10,11 +10,12 @@ from starlette.requests import HTTPConnection
 from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.dialects.ollama.request import HARDWARE, LIMITS, ask_of
 from llmstream.errors import LlmstreamError, ModelNotFound
-from llmstream.http.audience import CALLER
+from llmstream.http.asker import Asker
 from llmstream.http.errors import status_of
 from llmstream.http.service import Service
 from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, OllamaError, PullProgress
 from llmstream.ollama_server.checks import full_name
+from llmstream.ollama_server.stop_sequences import limited
 from llmstream.openai.upstream_from_settings import upstream_of
 from llmstream.runs.request_limits import check_model
 
@@ -47,17 +48,21 @@ class ChainBackend:
             return None
         return Model(name, tuple(sorted(able)), context_length=_CONTEXT)
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
+    def chat(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
         """The answer, chunk by chunk; closing this stops the run, because this client can't come back."""
+        chunks = self._chunks(request)
+        return chunks if self._service.chain is None else limited(chunks, request.options)
+
+    async def _chunks(self, request: ChatRequest) -> AsyncGenerator[AnswerChunk, None]:
         try:
             model = await self.find(full_name(request.model))
             takes_think = model is not None and ("thinking" in model.capabilities or not model.is_strict)
             if self._service.chain is None:
                 left_out = HARDWARE - set(self._service.runs.limits.allowed_options)
             else:
-                left_out = HARDWARE | LIMITS  # the limits hold for any answer that goes through here
+                left_out = HARDWARE | LIMITS  # which `limited` keeps
             ask = ask_of(request, takes_think=takes_think, left_out=left_out)
-            run = await self._service.start(ask, caller=self._request.scope[CALLER], request=self._request, grace_s=0)
+            run = await self._service.start(ask, Asker.of(self._request), grace_s=0)
             follower = run.follower()
             try:
                 encoder = OllamaEncoder(truncate=request.truncate)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, asks_nothing, check_unknown
-from llmstream.http.parts import Message, answer_of, call_of, image_part, last_user, result_of, text_part
+from llmstream.http.ask import Ask, asks_nothing, check_rest
+from llmstream.http.parts import Message, answer_of, call_of, image_part, in_turns, result_of, text_part
 from llmstream.ollama_server.backend import ChatRequest
 from llmstream.settings import Thinking
 
@@ -32,16 +32,16 @@ def ask_of(request: ChatRequest, *, takes_think: bool, left_out: Collection[str]
     takes_think: whether `think` means something to what answers. left_out: options that it is not told of.
     """
     # False and 0 are what leaving a field of Ollama's out says.
-    check_unknown({name: value for name, value in request.body.items() if name not in _KNOWN and value})
+    check_rest({name: value for name, value in request.body.items() if name not in _KNOWN and value})
     messages = list(request.messages)
     if request.is_generate and (images := request.body.get("images")):
         messages[-1:] = [{**message, "images": images} for message in messages[-1:]]
-    reader, turn = _Messages(), last_user([str(message.get("role")) for message in messages])
+    reader, turns = _Messages(), in_turns(messages, lambda message: message.get("role"))
     shape = request.body.get("format") or None
     if shape is not None and shape != "json" and not isinstance(shape, Mapping):
         raise InvalidRequest('The format is "json" or a JSON schema.')
     return Ask(
-        messages=[reader.read(message, is_current=place >= turn) for place, message in enumerate(messages)],
+        messages=[reader.read(message, is_current=is_current) for message, is_current in turns],
         model=request.model,
         thinking=_thinking(request, shape) if takes_think else None,
         options={
@@ -74,20 +74,16 @@ class _Messages:
 
     def read(self, message: Mapping[str, Any], *, is_current: bool) -> Message:
         """The message as the core takes it; is_current: True if it belongs to the current turn."""
-        role, content = message.get("role"), str(message.get("content") or "")
-        if role in ("tool", "function"):
-            return result_of(self._answered(message), content)
+        role, text = message.get("role"), str(message.get("content") or "")
         if role == "assistant":
             thoughts = message.get("thinking") if is_current else ""
-            asked = message.get("tool_calls") or []
-            if not isinstance(asked, list):
-                raise InvalidRequest("The tool calls are a list.")
-            calls = [self._call(call) for call in asked]
-            return answer_of(content, calls, str(thoughts or ""))
-        if images := message.get("images"):
-            if not isinstance(images, list):
-                raise InvalidRequest("The images are a list of base64 texts.")
-            return {"role": role, "content": [text_part(content), *(_image(image) for image in images)]}
+            calls = [self._call(call) for call in _list_of(message, "tool_calls")]
+            return answer_of(text, calls, str(thoughts or ""))
+        # The type of an image is not said, and nobody looks: Ollama reads it from the bytes.
+        images = [image_part(f"data:image/png;base64,{each}") for each in _list_of(message, "images")]
+        content = [text_part(text), *images] if images else text
+        if role in ("tool", "function"):
+            return result_of(self._answered(message), content)
         return {"role": role, "content": content}
 
     def _call(self, call: object) -> Message:
@@ -95,9 +91,9 @@ class _Messages:
         if not isinstance(call, Mapping) or not isinstance(function, Mapping):
             raise InvalidRequest("A tool call needs its function.")
         self._count += 1
-        call_id, name = str(call.get("id") or f"call_{self._count}"), str(function.get("name") or "")
-        self._open.append((call_id, name))
-        return call_of(call_id, name, function.get("arguments"))
+        made = call_of(call.get("id") or f"call_{self._count}", function.get("name"), function.get("arguments"))
+        self._open.append((made["id"], made["function"]["name"]))
+        return made
 
     def _answered(self, message: Mapping[str, Any]) -> str | None:
         """The id of the call that a message answers; None where the client sends that call no more."""
@@ -111,6 +107,8 @@ class _Messages:
         return call[0]
 
 
-def _image(image: object) -> Message:
-    # The type is not said, and nobody looks: Ollama reads it from the bytes.
-    return image_part(f"data:image/png;base64,{image}")
+def _list_of(message: Mapping[str, Any], field: str) -> list[Any]:
+    given = message.get(field) or []
+    if not isinstance(given, list):
+        raise InvalidRequest(f"The field {field!r} of a message is a list.")
+    return given

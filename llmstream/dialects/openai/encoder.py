@@ -10,54 +10,32 @@ from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
-from llmstream.events import (
-    Cancelled,
-    Event,
-    Failed,
-    Finished,
-    Interrupted,
-    Reasoning,
-    Started,
-    Timings,
-    Token,
-    ToolCall,
-    Usage,
-)
-from llmstream.http.encoder import HEARTBEAT, cannot_continue, dumps, why_incomplete
-from llmstream.view.answer import AnswerText, OneText, whole_text
-from llmstream.view.client_calls import ClientCalls
-from llmstream.view.interrupts import ASK_ELSEWHERE
+from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Started, Token, ToolCall, Usage
+from llmstream.http.encoder import DONE, Encoder, cannot_continue, dumps, why_incomplete
+from llmstream.view.client_answer import ClientAnswer, WholeAnswer, finish_reason
 
-DONE = "data: [DONE]\n\n"
-
-_REASONS = {"stop": "stop", "length": "length", "content_filter": "content_filter"}
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
-class OpenAIEncoder:
+class OpenAIEncoder(Encoder):
     """The `Encoder` of chat completions; fed from the first event: a call is told once nobody here answered it.
 
     model: the name the client used. include_usage: whether the client wants the usage in the end. max_calls: how many
     calls it takes at once; None for any number.
     """
 
-    numbered = False
-    heartbeat = HEARTBEAT
-
     def __init__(self, run_id: str, *, model: str, include_usage: bool = False, max_calls: int | None = None) -> None:
-        self.start = 0
         self._run_id = run_id
         self._model = model
         self._include_usage = include_usage
         self._head = ""
-        self._calls = ClientCalls(max_calls)
-        self._answer, self._thinking = OneText(ASK_ELSEWHERE), OneText()
+        self._answer = ClientAnswer(max_calls)
 
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The chunks for these events."""
         frames: list[str] = []
         content, reasoning = self._around()
-        answer, thinking = self._answer, self._thinking
+        answer, thinking = self._answer.texts[Token], self._answer.texts[Reasoning]
         for event in events:
             if type(event) is Token:
                 text = event.text if event.message is answer.message else answer.text_of(event)
@@ -83,29 +61,21 @@ class OpenAIEncoder:
         return f'{self._head},"choices":[{dumps(choice)}]}}\n\n'
 
     def _rare(self, event: Event) -> str:
-        self._calls.note(event)
-        self._thinking.rare(event)
         text = self._answer.rare(event)
-        said = self._chunk({"content": text}) if text else ""
-        if isinstance(event, Interrupted):  # the calls it waits with are not the client's
-            return said + self._end(event.usage, "stop")
-        if isinstance(event, Finished):
-            return said + self._finish(event)
+        if isinstance(event, Finished | Interrupted):
+            return (self._chunk({"content": text}) if text else "") + self._finish(event)
         if isinstance(event, Failed | Cancelled):
             code, status = (event.code, 500) if isinstance(event, Failed) else ("cancelled", 409)
             return f"data: {dumps(error_body(why_incomplete(event), code, status))}\n\n{DONE}"
         return ""
 
-    def _finish(self, event: Finished) -> str:
-        calls = calls_body(self._calls.by_id(self._run_id))
-        frames = [self._chunk({"tool_calls": [{"index": n, **call}]}) for n, call in enumerate(calls)]
-        return "".join([*frames, self._end(event.usage, _reason(event, calls))])
-
-    def _end(self, usage: Usage, reason: str) -> str:
-        end = self._chunk({}, reason)
+    def _finish(self, event: Finished | Interrupted) -> str:
+        calls = self._answer.calls(self._run_id)
+        frames = [self._chunk({"tool_calls": [{"index": n, **call}]}) for n, call in enumerate(calls_body(calls))]
+        frames.append(self._chunk({}, _reason(event, calls)))
         if self._include_usage:
-            end += f'{self._head},"choices":[],"usage":{dumps(usage_body(usage))}}}\n\n'
-        return end + DONE
+            frames.append(f'{self._head},"choices":[],"usage":{dumps(usage_body(event.usage))}}}\n\n')
+        return "".join([*frames, DONE])
 
     def lost(self, reason: str) -> bytes:
         """An error chunk: a client of this dialect never comes back."""
@@ -131,37 +101,27 @@ def calls_body(calls: Mapping[str, ToolCall]) -> list[dict[str, Any]]:
 
 def completion(run_id: str, model: str, events: Sequence[Event], *, max_calls: int | None = None) -> dict[str, Any]:
     """The one body of an answer that is complete, or asks something."""
-    calls, created, last = ClientCalls(max_calls), 0, Finished("other", Usage(), Timings())
-    answer = AnswerText()
-    answer.put(events)
-    for event in events:
-        calls.note(event)
-        if isinstance(event, Started):
-            created = int(event.created_at)
-        elif isinstance(event, Finished):
-            last = event
-        elif isinstance(event, Interrupted):
-            last, calls = Finished("stop", event.usage, event.timings), ClientCalls()
-    text, thinking = whole_text(events, ASK_ELSEWHERE), answer.reasoning
-    made = calls_body(calls.by_id(run_id))
-    message: dict[str, Any] = {"role": "assistant", "content": text if text or not made else None}
-    if thinking:
-        message |= {"reasoning_content": thinking, "reasoning": thinking}
-    if made:
-        message["tool_calls"] = made
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _reason(last, made)}
+    answer = WholeAnswer.of(run_id, events, max_calls)
+    text: str | None = answer.text if answer.text or not answer.calls else None
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    if answer.thinking:
+        message |= {"reasoning_content": answer.thinking, "reasoning": answer.thinking}
+    if answer.calls:
+        message["tool_calls"] = calls_body(answer.calls)
+    reason = _reason(answer.end, answer.calls)
     return {
         "id": f"chatcmpl-{run_id}",
         "object": "chat.completion",
-        "created": created,
+        "created": int(answer.created_at),
         "model": model,
-        "choices": [choice],
-        "usage": usage_body(last.usage),
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
+        "usage": usage_body(answer.end.usage),
     }
 
 
-def _reason(event: Finished, calls: Sequence[object]) -> str:
-    return "tool_calls" if calls else _REASONS.get(event.reason, "stop")
+def _reason(end: Finished | Interrupted, calls: Mapping[str, ToolCall]) -> str:
+    reason = finish_reason(end, calls)
+    return "stop" if reason == "other" else reason
 
 
 def usage_body(usage: Usage) -> dict[str, int]:

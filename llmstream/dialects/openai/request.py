@@ -5,14 +5,14 @@ Source: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from llmstream.dialects.openai.tools import Call, CalledFunction, Tool, chosen_tools
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest, options_of
 from llmstream.http.parts import (
     Message,
     answer_of,
@@ -20,7 +20,7 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     result_of,
     text_part,
     unreadable_part,
@@ -41,29 +41,27 @@ _OPTIONS = {
     "min_p": "min_p",
     "repeat_penalty": "repeat_penalty",
     "repetition_penalty": "repeat_penalty",
+    "stop": "stop",
 }
 
 _EFFORTS: dict[str, Thinking] = {
     "none": False, "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "max",
 }  # fmt: skip
 
-# Asked for in vain: (field, what may stand there all the same).
-_NOT_HERE: dict[str, tuple[Any, ...]] = {
+# What may stand in fields whose other values ask for what is not here.
+_HARMLESS: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "logprobs": (False,),
     "top_logprobs": (0,),
-    "logit_bias": ({},),
     "store": (False, True),  # for OpenAI's own pages
     "modalities": (["text"],),
     "service_tier": ("auto", "default"),
-    "functions": ([],),
     "function_call": ("none", "auto"),
     "verbosity": ("medium",),
-    "audio": (),
-    "prediction": (),
-    "web_search_options": (),
 }
 
+# In tokens; -1 is no limit, as some clients say it.
+_Limit = Annotated[int | None, Field(ge=-1), AfterValidator(lambda limit: None if limit == -1 else limit)]
 
 # The types of parts that hold what a model thought.
 _THOUGHTS = ("thinking", "reasoning")
@@ -88,9 +86,9 @@ class ChatMessage(BaseModel):
         content = content_of(parts, _part, is_current=is_current)
         match self.role:
             case "tool":
-                return {**result_of(self.tool_call_id, ""), "content": content}
+                return result_of(self.tool_call_id, content)
             case "function":  # as tools were called before they had ids
-                return {**result_of(self.name, ""), "content": content}
+                return result_of(self.name, content)
             case "assistant":
                 return answer_of(content, self._calls(), self._thoughts() if is_current else "")
             case "system" | "developer":
@@ -139,7 +137,7 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """The body. `prompt_cache_key` and `safety_identifier` say nothing about the answer."""
+    """The body."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -150,8 +148,8 @@ class CompletionRequest(BaseModel):
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
-    max_tokens: int | None = Field(None, ge=-1)
-    max_completion_tokens: int | None = Field(None, ge=-1)
+    max_tokens: _Limit = None
+    max_completion_tokens: _Limit = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     top_k: int | None = None
@@ -164,22 +162,6 @@ class CompletionRequest(BaseModel):
     tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: str | None = None
-    safety_identifier: str | None = None
-    n: int | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    logit_bias: dict[str, float] | None = None
-    store: bool | None = None
-    modalities: list[str] | None = None
-    service_tier: str | None = None
-    functions: list[JsonValue] | None = None
-    function_call: JsonValue = None
-    verbosity: str | None = None
-    audio: JsonValue = None
-    prediction: JsonValue = None
-    web_search_options: JsonValue = None
 
     @property
     def include_usage(self) -> bool:
@@ -188,29 +170,18 @@ class CompletionRequest(BaseModel):
 
     def ask(self) -> Ask:
         """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
-        check_unknown(self.model_extra or {})
-        check_absent(self, _NOT_HERE)
-        tools, must_call = chosen_tools(self.tools or (), self.tool_choice)
-        turn = last_user([message.role for message in self.messages])
+        check_rest(self.model_extra, harmless=_HARMLESS)
+        tools, must_call = chosen_tools([tool.to_tool() for tool in self.tools or ()], self.tool_choice)
+        turns = in_turns(self.messages, lambda message: message.role)
         return Ask(
-            messages=[message.to_message(is_current=place >= turn) for place, message in enumerate(self.messages)],
+            messages=[message.to_message(is_current=is_current) for message, is_current in turns],
             model=self.model,
             thinking=thinking_of(self.reasoning_effort),
-            options=self._options(),
+            options=options_of(self, _OPTIONS),
             tools=tools,
             must_call=must_call,
             format=format_of(self.response_format, "response_format"),
         )
-
-    def _options(self) -> dict[str, Any]:
-        given = {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
-        for name in ("max_tokens", "max_completion_tokens"):
-            if given.get(name) == -1:  # no limit, as some clients say it
-                del given[name]
-        options = {_OPTIONS[name]: value for name, value in given.items()}
-        if self.stop:
-            options["stop"] = [self.stop] if isinstance(self.stop, str) else self.stop
-        return options
 
 
 def format_of(asked: Mapping[str, Any] | None, name: str) -> str | dict[str, Any] | None:
@@ -223,11 +194,3 @@ def format_of(asked: Mapping[str, Any] | None, name: str) -> str | dict[str, Any
         case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
             return schema
     raise InvalidRequest(f"{name} takes the types text, json_object and json_schema with its schema.")
-
-
-def check_absent(body: BaseModel, fields: Mapping[str, Sequence[Any]]) -> None:
-    """Raises `InvalidRequest` for a field that asks for what is not here; fields: each with what may stand there."""
-    for name, harmless in fields.items():
-        value = getattr(body, name)
-        if value is not None and value not in harmless:
-            raise InvalidRequest(f"The parameter {name!r} is not supported here.")

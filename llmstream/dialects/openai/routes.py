@@ -12,12 +12,12 @@ from llmstream.dialects.openai.encoder import OpenAIEncoder, completion, error_b
 from llmstream.dialects.openai.request import CompletionRequest
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound, NotFound
 from llmstream.http import schemas
-from llmstream.http.audience import CALLER
+from llmstream.http.asker import Asker
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, ErrorForm, error_response, object_schema
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 from llmstream.http.stream import all_events
 from llmstream.ollama.names import same_model
 from llmstream.runs.request_limits import check_model
@@ -55,8 +55,7 @@ OPENAI_ERRORS = ErrorForm(
     object_schema(error=object_schema(message=TEXT, type=TEXT, param=_NULLABLE, code=_NULLABLE)),
     says_retry=True,
 )
-_ANSWER = schemas.json_response("One body, or chunks as server-sent events", {"type": "object"})
-_ANSWER["content"] |= schemas.stream("")["content"]  # JSON in each message, and `[DONE]` in the last one
+_ANSWER = schemas.json_or_stream("One body, or chunks as server-sent events", None)  # the last of which is `[DONE]`
 
 
 class _OpenAI:
@@ -69,14 +68,7 @@ class _OpenAI:
         """An answer, streamed or whole; a client of this dialect can't come back, so leaving stops it."""
         if last_event_id is not None:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
-        run = await self._service.start(
-            body.ask(),
-            caller=request.scope[CALLER],
-            request=request,
-            key=key,
-            fingerprint=fingerprint_of(body),
-            grace_s=0,
-        )
+        run = await self._service.start(body.ask(), Asker.of(request, key, body), grace_s=0)
         max_calls = 1 if body.parallel_tool_calls is False else None
         if body.stream:
             encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage, max_calls=max_calls)

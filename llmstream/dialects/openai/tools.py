@@ -26,6 +26,10 @@ class Tool(BaseModel):
     type: Literal["function"]
     function: Function
 
+    def to_tool(self) -> Message:
+        """The tool as the core takes it."""
+        return tool_of(self.function.name, self.function.description, self.function.parameters)
+
 
 class CalledFunction(BaseModel):
     """The function that a call names, with its arguments as JSON text."""
@@ -42,30 +46,31 @@ class Call(BaseModel):
     function: CalledFunction
 
 
-def chosen_tools(tools: Sequence[Tool], choice: str | dict[str, Any] | None) -> tuple[list[Message], bool]:
-    """The tools that may be called, and True if one must be; raises `InvalidRequest` for another choice."""
-    names, must_call = {tool.function.name for tool in tools}, False
+def chosen_tools(tools: Sequence[Message], choice: str | dict[str, Any] | None) -> tuple[Sequence[Message], bool]:
+    """The tools that may be called, and True if one must be; raises `InvalidRequest` for another choice.
+
+    choice: as chat completions have it, or as Responses do, where a function has its name beside its type.
+    """
     match choice:
         case None | "auto":
-            pass
+            return tools, False
         case "none":
             return [], False
         case "required" | "any":
-            must_call = True
-        case {"function": {"name": str(name)}}:
-            names, must_call = {name}, True
-        case {"allowed_tools": {"mode": "auto" | "required" as mode, "tools": list(allowed)}}:
+            return tools, True
+        case {"allowed_tools": {"mode": "auto" | "required" as mode, "tools": list(allowed)}} | {
+            "type": "allowed_tools",
+            "mode": "auto" | "required" as mode,
+            "tools": list(allowed),
+        }:
             names, must_call = {_name(tool) for tool in allowed}, mode == "required"
         case _:
-            raise InvalidRequest("tool_choice is 'auto', 'none', 'required', or names a function.")
-    found = [tool.function for tool in tools if tool.function.name in names]
-    if must_call and not found:
-        raise InvalidRequest("tool_choice demands a call of a tool that the request does not have.")
-    return [tool_of(each.name, each.description, each.parameters) for each in found], must_call
+            names, must_call = {_name(choice)}, True
+    return [tool for tool in tools if tool["function"]["name"] in names], must_call
 
 
 def _name(tool: object) -> str:
     match tool:
-        case {"function": {"name": str(name)}}:
+        case {"function": {"name": str(name)}} | {"type": "function", "name": str(name)}:
             return name
-    raise InvalidRequest("tool_choice names the allowed tools as functions.")
+    raise InvalidRequest("tool_choice is 'auto', 'none', 'required', or names functions.")

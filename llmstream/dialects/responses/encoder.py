@@ -12,34 +12,27 @@ from typing import Any
 from llmstream.dialects.responses.output import TextItem, call_item
 from llmstream.dialects.responses.resource import RepeatedFields, resource, status_of
 from llmstream.events import TERMINAL, Event, Finished, Interrupted, Reasoning, Started, Terminal, Token, ToolCall
-from llmstream.http.encoder import HEARTBEAT, dumps
-from llmstream.view.answer import OneText
-from llmstream.view.client_calls import ClientCalls
-from llmstream.view.interrupts import ASK_ELSEWHERE
+from llmstream.http.encoder import Encoder, dumps, named_frame
+from llmstream.view.client_answer import ClientAnswer
 
 # How a response that has ended is told; one that was stopped has no event of its own.
 _ENDS = {"completed": "completed", "incomplete": "incomplete", "failed": "failed", "cancelled": "failed"}
 
 
-class ResponsesEncoder:
+class ResponsesEncoder(Encoder):
     """The `Encoder` of Responses; fed from the first event, so that an event's number is the same whenever it is told.
 
     said: what of the request the response repeats. after: the number of the last event that the client has.
     """
 
-    numbered = False
-    heartbeat = HEARTBEAT
-
     def __init__(self, run_id: str, said: RepeatedFields | None = None, *, after: int = -1) -> None:
-        self.start = 0
         self._run_id = run_id
         self._said = said or RepeatedFields()
         self._after = after
         self._number = -1
         self._started = Started("", 0)
         self._end: Terminal | None = None
-        self._calls = ClientCalls(self._said.max_calls)
-        self._texts = {Token: OneText(ASK_ELSEWHERE), Reasoning: OneText()}
+        self._answer = ClientAnswer(self._said.max_calls)
         self._output: list[dict[str, Any]] = []
         self._open: TextItem | None = None
         self._delta = ""
@@ -54,10 +47,10 @@ class ResponsesEncoder:
     def encode(self, first: int, events: Sequence[Event]) -> bytes:
         """The messages for these events."""
         frames: list[str] = []
+        texts = self._answer.texts
         for place, event in enumerate(events, first):
             if type(event) is Token or type(event) is Reasoning:
-                text = self._texts[type(event)].text_of(event)
-                frames.append(self._say(place, type(event), text))
+                frames.append(self._say(place, type(event), texts[type(event)].text_of(event)))
             else:
                 frames.append(self._rare(place, event))
         return "".join(frames).encode("ascii")
@@ -71,9 +64,7 @@ class ResponsesEncoder:
         return f'{begun}{self._delta}{number},"delta":{escape(text)}}}\n\n' if number > self._after else begun
 
     def _rare(self, place: int, event: Event) -> str:
-        self._calls.note(event)
-        self._texts[Reasoning].rare(event)
-        text = self._texts[Token].rare(event)
+        text = self._answer.rare(event)
         said = self._say(place, Token, text) if text else ""
         if isinstance(event, Started):
             self._started = event
@@ -102,12 +93,10 @@ class ResponsesEncoder:
 
     def _finish(self, place: int, end: Terminal) -> str:
         self._end = end
-        frames = []
+        frames: list[str] = []
         if isinstance(end, Finished | Interrupted):  # the text of one that failed is not done
-            frames.append(self._close(status_of(end)))
-        if isinstance(end, Finished):  # the calls that a graph waits with are not the client's
-            calls = self._calls.by_id(self._run_id).items()
-            frames += [self._call(number, *each) for number, each in enumerate(calls, place)]
+            calls = self._answer.calls(self._run_id).items()
+            frames = [self._close(status_of(end)), *(self._call(n, *each) for n, each in enumerate(calls, place))]
         if self._number + 1 < self._after:
             return self.lost("future").decode()
         return "".join([*frames, self._frame(f"response.{_ENDS[status_of(end)]}", response=self.response)])
@@ -131,11 +120,10 @@ class ResponsesEncoder:
         self._number += 1
         if self._number <= self._after:
             return ""
-        return f"event: {kind}\ndata: {dumps({'type': kind, 'sequence_number': self._number, **fields})}\n\n"
+        return named_frame(kind, sequence_number=self._number, **fields)
 
     def lost(self, reason: str) -> bytes:
         """An error, as both official clients raise it."""
         error = {"type": "invalid_request_error", "code": "run_not_found", "param": None}
         error["message"] = f"This response can't be continued from there ({reason}). Ask for it from its start."
-        fields = {"type": "error", "sequence_number": self._number + 1, "error": error}
-        return f"event: error\ndata: {dumps(fields)}\n\n".encode("ascii")
+        return named_frame("error", sequence_number=self._number + 1, error=error).encode("ascii")

@@ -16,11 +16,12 @@ from llmstream.http.parts import (
     content_of,
     file_part,
     image_part,
-    last_user,
+    in_turns,
     parts_of,
     result_of,
     text_part,
     unreadable_part,
+    written,
 )
 
 Item = Mapping[str, Any]
@@ -35,11 +36,9 @@ def messages_of(items: Sequence[Item]) -> list[Message]:
     What an answer is made of (thoughts, text, calls) comes item by item, and is one message. Of an earlier turn,
     items that can't be read are left out.
     """
-    turn = last_user([str(item.get("role") or "") for item in items])
     answer = _Answer()
     made: list[Message] = []
-    for place, item in enumerate(items):
-        is_current = place >= turn
+    for item, is_current in in_turns(items, lambda item: item.get("role")):
         if answer.takes(item, is_current=is_current):
             continue
         made += answer.end()
@@ -62,8 +61,7 @@ class _Answer:
             case {"type": "reasoning"} if self._content is None and not self._calls:
                 self._thoughts += _thoughts(item) if is_current else []
             case {"type": "function_call"}:
-                name = str(item.get("name") or "")
-                self._calls.append(call_of(str(item.get("call_id") or ""), name, item.get("arguments")))
+                self._calls.append(call_of(item.get("call_id"), item.get("name"), item.get("arguments")))
             case {"role": "assistant"} if self._content is None and not self._calls:
                 self._content = _content(item.get("content"), is_current=is_current)
             case _:
@@ -81,10 +79,8 @@ def _message(item: Item, *, is_current: bool) -> list[Message]:
     match item:
         case {"type": "function_call_output"}:
             output = "" if item.get("output") is None else item["output"]
-            result = result_of(str(item.get("call_id") or ""), output)
-            return [
-                {**result, "content": _content(output, is_current=is_current)} if isinstance(output, list) else result
-            ]
+            content = _content(output, is_current=is_current) if isinstance(output, list) else written(output)
+            return [result_of(item.get("call_id"), content)]
         case {"role": str(role)} if role in _ROLES and item.get("type") in (None, "message"):
             return [{"role": _ROLES[role], "content": _content(item.get("content"), is_current=is_current)}]
     if is_current:

@@ -10,15 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from llmstream.dialects.openai.request import check_absent, format_of, thinking_of
-from llmstream.dialects.openai.tools import Function, chosen_tools
-from llmstream.dialects.openai.tools import Tool as FunctionTool
+from llmstream.dialects.openai.request import format_of, thinking_of
+from llmstream.dialects.openai.tools import chosen_tools
 from llmstream.dialects.responses.items import REFERENCE, Item, messages_of
 from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.errors import InvalidRequest
-from llmstream.http.ask import Ask, check_unknown
+from llmstream.http.ask import Ask, check_rest, options_of
 from llmstream.http.ignored import note_ignored
-from llmstream.http.parts import Message
+from llmstream.http.parts import Message, tool_of
 
 # OpenAI's name → Ollama's.
 _OPTIONS = {
@@ -29,19 +28,16 @@ _OPTIONS = {
     "frequency_penalty": "frequency_penalty",
 }
 
-# What an answer can do without, and what says no more of it than its absence would.
-_ADVICE: dict[str, tuple[Any, ...]] = {
-    "client_metadata": (),
-    "context_management": (),
-    "include": (),
-    "max_tool_calls": (),
-    "moderation": (),
+# What an answer can do without.
+_ADVICE = (
+    "client_metadata", "context_management", "include", "max_tool_calls", "moderation", "service_tier", "truncation",
+)  # fmt: skip
+# What may stand in fields whose other values are ignored, or ask for what is not here.
+_HARMLESS: dict[str, tuple[Any, ...]] = {
     "service_tier": ("auto", "default"),
+    "top_logprobs": (0,),
     "truncation": ("disabled",),
 }
-
-# Asked for in vain: (field, what may stand there all the same).
-_NOT_HERE: dict[str, tuple[Any, ...]] = {"prompt": (), "top_logprobs": (0,)}
 _NO_CONVERSATION = (
     "The parameter 'conversation' is not kept here; send the whole conversation as `input`, with `store: false` in the "
     "AI SDK."
@@ -77,7 +73,7 @@ class TextConfig(BaseModel):
 
 
 class ResponseRequest(BaseModel):
-    """The body. `prompt_cache_key`, `safety_identifier` and their like say nothing about the answer."""
+    """The body. `stream_options` says how a stream is written, and nothing about the answer."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -100,19 +96,6 @@ class ResponseRequest(BaseModel):
     tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
-    client_metadata: JsonValue = None
-    context_management: JsonValue = None
-    include: list[str] | None = None
-    max_tool_calls: int | None = None
-    moderation: JsonValue = None
-    prompt: JsonValue = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: JsonValue = None
-    prompt_cache_retention: str | None = None
-    safety_identifier: str | None = None
-    service_tier: str | None = None
-    top_logprobs: int | None = None
-    truncation: str | None = None
 
     def said(self) -> RepeatedFields:
         """The fields of the request that the response repeats."""
@@ -133,15 +116,14 @@ class ResponseRequest(BaseModel):
 
         found: the items that are referred to, by their ids. thread: on which the chain goes on.
         """
-        check_unknown(self.model_extra or {})
         self._check()
-        tools, must_call = chosen_tools(self._functions(), _choice(self.tool_choice))
+        tools, must_call = chosen_tools(self._functions(), self.tool_choice)
         items = [found[str(item.get("id"))] if item.get("type") == REFERENCE else item for item in self.items]
         return Ask(
             messages=self._messages(items),
             model=self.model,
             thinking=thinking_of(self.reasoning.effort if self.reasoning else None),
-            options={_OPTIONS[name]: value for name in _OPTIONS if (value := getattr(self, name)) is not None},
+            options=options_of(self, _OPTIONS),
             tools=tools,
             must_call=must_call,
             format=self._format(),
@@ -149,10 +131,9 @@ class ResponseRequest(BaseModel):
         )
 
     def _check(self) -> None:
-        check_absent(self, _NOT_HERE)
+        check_rest(self.model_extra, harmless=_HARMLESS, advice=_ADVICE)
         if self.conversation is not None:
             raise InvalidRequest(_NO_CONVERSATION)
-        note_ignored(name for name in _ADVICE if getattr(self, name) not in (None, [], {}, *_ADVICE[name]))
         if self.text is not None and self.text.verbosity not in (None, "medium"):
             note_ignored(["verbosity"])
 
@@ -165,30 +146,14 @@ class ResponseRequest(BaseModel):
         note_ignored(["instructions"] if self.instructions else ())  # the thread began with some
         return said
 
-    def _functions(self) -> list[FunctionTool]:
-        known = [tool for tool in self.tools or () if tool.type == "function" and tool.name]
+    def _functions(self) -> list[Message]:
         others = [tool for tool in self.tools or () if tool.type != "function"]
         note_ignored(f"tools_{(tool.name or tool.type)[:40]}" for tool in others)
-        fields = [
-            Function(name=each.name or "", description=each.description, parameters=each.parameters) for each in known
-        ]
-        return [FunctionTool(type="function", function=each) for each in fields]
+        functions = [tool for tool in self.tools or () if tool.type == "function"]
+        if not all(tool.name for tool in functions):
+            raise InvalidRequest("A tool of the type function has its name beside the type, not in `function`.")
+        return [tool_of(tool.name or "", tool.description, tool.parameters) for tool in functions]
 
     def _format(self) -> str | dict[str, Any] | None:
         asked = self.text.format if self.text else None
         return format_of(asked and {**asked, "json_schema": asked}, "text.format")
-
-
-def _choice(choice: Any) -> Any:
-    """As chat completions have it, where a function is an object of its own."""
-    match choice:
-        case {"type": "function", "name": str(name)}:
-            return {"function": {"name": name}}
-        case {"type": "allowed_tools", "tools": list(tools)}:
-            return {
-                "allowed_tools": {
-                    **choice,
-                    "tools": [_choice(tool) if isinstance(tool, dict) else tool for tool in tools],
-                }
-            }
-    return choice

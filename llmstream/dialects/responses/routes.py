@@ -14,21 +14,21 @@ from llmstream.dialects.responses.kept import KeptResponses, Note, whole
 from llmstream.dialects.responses.request import ResponseRequest
 from llmstream.errors import InvalidRequest
 from llmstream.http import schemas
+from llmstream.http.asker import Asker
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.errors import TEXT, object_schema
 from llmstream.http.origins import check_destination
 from llmstream.http.route import IdempotencyKey, LastEventId
-from llmstream.http.service import Service, fingerprint_of
+from llmstream.http.service import Service
 from llmstream.http.stream import all_events
 from llmstream.runs.run import Run
 
 Body = Annotated[ResponseRequest, Depends(JsonBody(ResponseRequest))]
 
 _WHOLE = schemas.json_response("The response", {"type": "object"})
-_ANSWER = schemas.json_response("The response, or its events", {"type": "object"})
-_ANSWER["content"] |= schemas.stream("", {"type": "object"})["content"]
+_ANSWER = schemas.json_or_stream("The response, or its events", {"type": "object"})
 _DELETED = schemas.json_response("It is gone", object_schema(id=TEXT, object=TEXT, deleted={"type": "boolean"}))
 
 
@@ -59,10 +59,7 @@ class _Responses:
         thread = await self._thread(body, caller)
         run = await self._service.start(
             body.ask(await self._kept.items(body.references(), caller), thread),
-            caller=caller,
-            request=request,
-            key=key,
-            fingerprint=fingerprint_of(body),
+            Asker.of(request, key, body),
             on_leave="continue" if body.background else "cancel",
             grace_s=None if body.background else 0,
         )
