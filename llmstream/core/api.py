@@ -10,7 +10,7 @@ from llmstream import concurrency
 from llmstream.concurrency import pulled
 from llmstream.core.arguments import check_names, check_values
 from llmstream.core.emitter import Sink
-from llmstream.core.generator import generate, prepare
+from llmstream.core.generator import generate, make_job
 from llmstream.core.inputs import Arguments, Input
 from llmstream.errors import LlmstreamError
 from llmstream.errors.own_frames import shortened
@@ -79,7 +79,7 @@ async def _event_lists(
     """All events of an answer, in lists of those that came together; the error it ends with goes into `failure`."""
     try:
         check_values(arguments)
-        job = await prepare(question, **arguments)
+        job = await make_job(question, **arguments)
     except LlmstreamError as error:
         failure.append(error)
         yield [failed(error)]

@@ -1,6 +1,6 @@
 """The generator: (chain, question) → events.
 
-`prepare` checks everything that can be refused before an answer begins; `generate` runs the chain and hands its events
+`make_job` checks everything that can be refused before an answer begins; `generate` runs the chain and hands its events
 to a sink, ending with exactly one terminal event.
 
 A chain that `direct` can read is read straight from Ollama; every other one goes through `langchain_runner`.
@@ -49,7 +49,7 @@ WAITING_AFTER_S = 1.0
 
 
 @raising_shortened
-async def prepare(
+async def make_job(
     question: Input,
     *,
     chain: object = None,

@@ -109,6 +109,7 @@ class KeyConflict(LlmstreamError):
     """A request key was used again with another request."""
 
     code = "key_conflict"
+    text = "This request key was used with another request. Send a new key with a new request."
 
 
 class RunCancelled(LlmstreamError):
@@ -241,8 +242,7 @@ class ChainFailed(LlmstreamError):
     cause_is_theirs = True
 
 
-_CLASSES = [each for each in globals().values() if isinstance(each, type) and issubclass(each, LlmstreamError)]
-_BY_CODE = {each.code: each for each in _CLASSES}
+_BY_CODE = {it.code: it for it in [*globals().values()] if isinstance(it, type) and issubclass(it, LlmstreamError)}
 
 
 def error_from_code(code: str, message: str) -> LlmstreamError:

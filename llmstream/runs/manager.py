@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any, Unpack
 
 from llmstream.core.arguments import check_values
-from llmstream.core.generator import prepare
+from llmstream.core.generator import make_job
 from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
 from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, StillRunning, TooManyRuns
@@ -96,7 +96,7 @@ class Runs:
         arguments.setdefault("settings", self.settings)
         thread, resume = arguments.get("thread") or "", arguments.get("resume") or ()
         with self._answering.hold([(caller, thread, interrupt) for interrupt in resume], request_key) as held:
-            job = await prepare(question, caller=caller, **arguments)
+            job = await make_job(question, caller=caller, **arguments)
             warn_of(job)
             told = None if self._ending is None else question
             asked = Asked.of(job, told, arguments, self._grace_s(on_leave, grace_s), is_public, chat)

@@ -65,7 +65,7 @@ class MemoryLog(RunLog):
         if known is None:
             return None
         if known[1] != fingerprint:
-            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
+            raise KeyConflict
         return known[0]
 
     def append(self, run_id: str, events: Sequence[Event]) -> None:

@@ -24,7 +24,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_ollama import ChatOllama
 
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generator import prepare
+from llmstream.core.generator import make_job
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.events import Finished
@@ -161,7 +161,7 @@ async def test_same_events_either_way(
     with DemoOllama(tokens_per_s=None, scenarios=True) as other:  # a scenario may count its requests
         straight = STRAIGHT[kind](ChatOllama(**fields))
         around = listened_to(STRAIGHT[kind](StrictChatOllama(base_url=other.url, **fields)))
-        jobs = [await prepare("hi", chain=straight), await prepare("hi", chain=around)]
+        jobs = [await make_job("hi", chain=straight), await make_job("hi", chain=around)]
         told = [await events_of(chain=straight), await events_of(chain=around)]
 
         assert [True, False] == [job.fast is not None for job in jobs]
@@ -197,7 +197,7 @@ async def test_a_callback_before_the_model_hears_its_own_step(ollama: DemoOllama
     heard = Finder()
     chain = {"question": rewritten().with_config(callbacks=[heard])} | PROMPT | usual()
 
-    assert (await prepare("hi", chain=chain)).fast is not None
+    assert (await make_job("hi", chain=chain)).fast is not None
     assert [("token", SENTENCE), ("finished", "stop")] == outline(await events_of(chain=chain))
     assert 1 == heard.models
 
@@ -209,7 +209,7 @@ async def test_config_reaches_what_comes_before() -> None:
         return {"question": config["metadata"]["tenant"]}
 
     chain = (RunnableLambda(tenant) | PROMPT | usual()).with_config(metadata={"tenant": "ann"})
-    job = await prepare("hi", chain=chain)
+    job = await make_job("hi", chain=chain)
 
     assert job.fast is not None
     assert [("token", SENTENCE), ("finished", "stop")] == outline(await events_of(chain=chain))

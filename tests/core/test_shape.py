@@ -15,7 +15,7 @@ from langchain_ollama import ChatOllama
 
 import llmstream.chain
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generator import prepare
+from llmstream.core.generator import make_job
 from llmstream.demo_ollama import DemoOllama, Model
 from tests.support.answering import CLOSE, PROMPT, events_of, listened_to
 
@@ -65,7 +65,7 @@ AROUND: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("kind", AROUND)
 async def test_goes_through_langchain(kind: str) -> None:
     """Where somebody listens, or a part of a chain does more than hand on, LangChain runs it."""
-    assert (await prepare("hi", chain=AROUND[kind]())).fast is None
+    assert (await make_job("hi", chain=AROUND[kind]())).fast is None
 
 
 @pytest.mark.parametrize(("excepted", "straight"), [("", False), ("127.0.0.1", True)])
@@ -74,7 +74,7 @@ async def test_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, excepte
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", excepted)
 
-    assert straight == ((await prepare("hi", chain=PROMPT | usual())).fast is not None)
+    assert straight == ((await make_job("hi", chain=PROMPT | usual())).fast is not None)
 
 
 async def test_the_same_request(ollama: DemoOllama) -> None:
@@ -97,7 +97,7 @@ async def test_images_go_along(ollama: DemoOllama) -> None:
     image = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
     question = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
     ollama.models["seeing:latest"] = Model("seeing:latest", ("completion", "vision"))
-    job = await prepare(question, chain=usual("seeing"))
+    job = await make_job(question, chain=usual("seeing"))
 
     assert job.fast is not None
     assert job.fast.body is not None

@@ -22,7 +22,7 @@ from langsmith import tracing_context
 
 import llmstream
 from llmstream.chain import StrictChatOllama
-from llmstream.core.generator import prepare
+from llmstream.core.generator import make_job
 from llmstream.demo_ollama import DemoOllama
 from llmstream.events import Event, Started, Status, Token
 from llmstream.settings import Settings
@@ -36,16 +36,16 @@ pytestmark = pytest.mark.usefixtures("ollama")
 async def test_default_chain_is_read_straight(ollama: DemoOllama, thinking: bool | None) -> None:
     """The default chain, and prompt and model, go the fast way; a listener or another part leads through LangChain."""
     straight = [
-        await prepare("hi", model="demo-thinking", thinking=thinking),
-        await prepare("hi", chain=strict("demo")),
-        await prepare("hi", chain=StrictChatOllama(model="demo")),
-        await prepare("hi", chain=PROMPT | StrictChatOllama(model="demo").bind(stop=["x"])),
-        await prepare("hi", chain=own("demo", ollama.url)),
+        await make_job("hi", model="demo-thinking", thinking=thinking),
+        await make_job("hi", chain=strict("demo")),
+        await make_job("hi", chain=StrictChatOllama(model="demo")),
+        await make_job("hi", chain=PROMPT | StrictChatOllama(model="demo").bind(stop=["x"])),
+        await make_job("hi", chain=own("demo", ollama.url)),
     ]
     around = [
-        await prepare("hi", chain=strict("demo", callbacks=[BaseCallbackHandler()])),
-        await prepare("hi", chain=listened_to(strict("demo"))),
-        await prepare("hi", chain=listened_to(own("demo", ollama.url))),
+        await make_job("hi", chain=strict("demo", callbacks=[BaseCallbackHandler()])),
+        await make_job("hi", chain=listened_to(strict("demo"))),
+        await make_job("hi", chain=listened_to(own("demo", ollama.url))),
     ]
 
     assert [True] * 5 == [job.fast is not None for job in straight]
@@ -74,13 +74,13 @@ def debugging() -> Iterator[None]:
 )
 async def test_whoever_listens_hears_the_call(ollama: DemoOllama, listening: Any) -> None:
     """Where something around the call listens, by any of LangChain's ways, the chain goes through LangChain."""
-    assert (await prepare("hi", chain=strict("demo"))).fast is not None
+    assert (await make_job("hi", chain=strict("demo"))).fast is not None
     with listening():
-        assert (await prepare("hi", chain=strict("demo"))).fast is None
-    assert (await prepare("hi", chain=strict("demo", verbose=True))).fast is None
+        assert (await make_job("hi", chain=strict("demo"))).fast is None
+    assert (await make_job("hi", chain=strict("demo", verbose=True))).fast is None
 
     async def within(question: str) -> bool:
-        return (await prepare(question, chain=strict("demo"))).fast is None
+        return (await make_job(question, chain=strict("demo"))).fast is None
 
     assert not await RunnableLambda(within).ainvoke("hi")
     assert await RunnableLambda(within).ainvoke("hi", {"callbacks": [BaseCallbackHandler()]})

@@ -28,7 +28,7 @@ class Names:
             return None
         run_id, _, asked = known.decode().partition(" ")
         if asked != fingerprint:
-            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
+            raise KeyConflict
         return str(run_id)
 
     async def question(self, run_id: str) -> bytes | None:

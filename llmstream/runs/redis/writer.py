@@ -116,7 +116,7 @@ class Writer:
             self._times.ttl, followers,
         )  # fmt: skip
         if answer == b"conflict":
-            raise KeyConflict("This request key was used with another request. Send a new key with a new request.")
+            raise KeyConflict
         if answer != b"run":
             raise StoreUnavailable
         return str(run_id.decode())
