@@ -82,7 +82,7 @@ describe("a cut", () => {
 describe("silence", () => {
   it("is taken for a cut", async () => {
     const served = await serve({ events: [stuck(body(ANSWER.slice(0, 2))), rest] });
-    expect(await collect(hasty(served.url, { silenceMs: 50 }))).toEqual(ANSWER);
+    expect(await collect(hasty(served.url, { silenceMs: 500 }))).toEqual(ANSWER);
     expect(served.asked.map(({ after }) => after)).toEqual([0, 2]);
   });
 
