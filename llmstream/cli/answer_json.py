@@ -26,6 +26,7 @@ from llmstream.events import (
     to_dict,
 )
 from llmstream.view.answer import AnswerText
+from llmstream.view.ending import why_incomplete
 
 
 def print_answer(events: Generator[Event, None, None]) -> int:
@@ -46,7 +47,7 @@ def print_answer(events: Generator[Event, None, None]) -> int:
     except LlmstreamError as error:
         end, code = failed(error), exit_code(error)
     print_json(_fields(answer, model, end))
-    return code if code is not None else 0 if isinstance(end, Finished) else 1
+    return code if code is not None else 1 if why_incomplete(end) else 0
 
 
 def print_error(error: LlmstreamError) -> int:

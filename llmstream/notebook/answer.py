@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from llmstream.errors import LlmstreamError, error_from_code
 from llmstream.errors.in_cell import line_of
-from llmstream.events import Cancelled, Failed, Finished, Interrupt, Interrupted, Timings, Usage
+from llmstream.events import Cancelled, Failed, Finished, FinishReason, Interrupt, Interrupted, Timings, Usage
 from llmstream.notebook.kernel import request_id
 from llmstream.notebook.markdown import answer_bundle
+from llmstream.view.ending import why_incomplete
 from llmstream.view.progress import Progress
 
 
@@ -23,6 +24,7 @@ class Answer:
     and times in seconds; None unless it is finished, or asks something. run_id: of its run. state: whether it is
     complete, was stopped, waits for a person, or failed; then `error` says why. interrupts: what a person is asked,
     each with `id` and `value`; show the rest by `await show(None, chain=…, thread=…, resume={id: answer})`.
+    reason: why the model ended, `stop`, `length` …; None unless it is finished. complete: whether nothing is missing.
     """
 
     text: str
@@ -34,13 +36,10 @@ class Answer:
     error: LlmstreamError | None = None
     interrupts: Sequence[Interrupt] = ()
     output: Any = None
+    reason: FinishReason | None = None
+    complete: bool = False
     _bundle: dict[str, str] = field(default_factory=dict, repr=False)
     _shown_in: str = field(default="", repr=False)
-
-    @property
-    def complete(self) -> bool:
-        """True if the model came to its end."""
-        return self.state == "finished"
 
     def __str__(self) -> str:
         return self.text
@@ -77,6 +76,8 @@ def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
         state=_STATES.get(type(end), "failed"),
         interrupts=end.interrupts if isinstance(end, Interrupted) else (),
         output=progress.output,
+        reason=end.reason if isinstance(end, Finished) else None,
+        complete=end is not None and not why_incomplete(end),
         error=error_from_code(end.code, end.message) if isinstance(end, Failed) else None,
         _bundle=answer_bundle(progress),
         _shown_in=shown_in,
