@@ -29,4 +29,4 @@ def why_incomplete(end: Terminal) -> str:
             return STOPPED[end.by]
         case Finished():
             return _UNFINISHED.get(end.reason, "")
-    return "The answer waits for a person."
+    return "The answer waits for you."

@@ -75,7 +75,7 @@ describe("a run", () => {
     ["cancelled", CANCELLED, "The answer was stopped."],
     ["cancelled", { ...CANCELLED, by: "left" }, "The answer was stopped: nobody was reading it."],
     ["cancelled", { ...CANCELLED, by: "replaced" }, "The answer was replaced by a newer question."],
-    ["interrupted", INTERRUPTED, "An answer from you is needed.", "The answer waits for a person."],
+    ["interrupted", INTERRUPTED, "An answer from you is needed.", "The answer waits for you."],
   ] as [string, Fact, string, string?][])(
     "that is %s is told to be what it is",
     async (phase, last, said, why = said) => {

@@ -29,7 +29,7 @@ export function whyIncomplete({ phase, reason, error, cancelledBy, stopping }: R
       if (stopping) return "The answer was stopped while the server could not be reached.";
       return STOPPED[cancelledBy ?? ""] ?? "The answer was stopped.";
     case "interrupted":
-      return "The answer waits for a person.";
+      return "The answer waits for you.";
     default:
       return (reason && UNFINISHED[reason]) ?? "";
   }
