@@ -26,16 +26,14 @@ from llmstream.events import (
     Interrupt,
     Interrupted,
     Reasoning,
-    Started,
     Terminal,
     Token,
-    is_terminal,
     well_formed,
 )
 from llmstream.ollama.models import PROMPT_TRUNCATED
 from llmstream.runs.continuing import can_continue
 from llmstream.view.answer import BETWEEN_MESSAGES, AnswerText
-from llmstream.view.ending import why_incomplete
+from llmstream.view.ending import NOTHING, why_incomplete
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.stats_line import stats_line
@@ -188,21 +186,16 @@ def _asked_for(interrupts: Sequence[Interrupt]) -> str:
 
 
 def _show(events: Generator[Event, None, None]) -> Outcome:
-    text = AnswerText()
-    model, end = "", None
+    answer = AnswerText()
     try:
         # The model is stopped before what came is laid out.
         with interrupt_once(), open_view() as view, closing(events):
             for event in events:
                 view.show(event)
-                text.put([event])
-                if isinstance(event, Started):
-                    model = event.model
-                elif is_terminal(event):
-                    end = event
+                answer.put([event])
     except KeyboardInterrupt:
-        end = None
-    return Outcome(text.text, text.output, model, end)  # type: ignore[arg-type]
+        answer.end = None
+    return Outcome(answer.text, answer.output, answer.model, answer.end)
 
 
 def _tell_finished(finished: Finished, outcome: Outcome) -> None:
@@ -214,4 +207,4 @@ def _tell_finished(finished: Finished, outcome: Outcome) -> None:
     if why := why_incomplete(finished):
         complain(why)
     elif not outcome.text.strip() and outcome.output is None:
-        complain("The model ended without an answer. Ask again, or in other words.")
+        complain(NOTHING)

@@ -115,7 +115,7 @@ class AsyncClient:
 
     async def snapshot(self, run_id: str) -> dict[str, Any]:
         """A run as it is now: `run_id`, `state`, `text`, `last_id`, `model`, `usage`, `timings`, `error`,
-        `interrupts`.
+        `interrupts`, `reason`.
         """
         async with self._once("GET", f"/runs/{run_id}") as got:
             return await self._object(got)

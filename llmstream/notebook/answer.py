@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from llmstream.errors import LlmstreamError, error_from_code
 from llmstream.errors.in_cell import line_of
-from llmstream.events import Cancelled, Failed, Finished, FinishReason, Interrupt, Interrupted, Timings, Usage
+from llmstream.events import Failed, Finished, FinishReason, Interrupt, Interrupted, Timings, Usage
 from llmstream.notebook.kernel import request_id
 from llmstream.notebook.markdown import answer_bundle
-from llmstream.view.ending import why_incomplete
+from llmstream.view.ending import EndState, end_state, why_incomplete
 from llmstream.view.progress import Progress
 
 
@@ -32,7 +32,7 @@ class Answer:
     usage: Usage | None
     timings: Timings | None
     run_id: str
-    state: Literal["finished", "failed", "cancelled", "interrupted"]
+    state: EndState
     error: LlmstreamError | None = None
     interrupts: Sequence[Interrupt] = ()
     output: Any = None
@@ -53,13 +53,6 @@ class Answer:
             raise NotImplementedError  # which for IPython means: go on with _repr_mimebundle_
 
 
-_STATES: dict[type[Any], Literal["finished", "cancelled", "interrupted"]] = {
-    Finished: "finished",
-    Cancelled: "cancelled",
-    Interrupted: "interrupted",
-}
-
-
 def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
     """The answer that a run has come to.
 
@@ -73,7 +66,7 @@ def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
         usage=told.usage if told else None,
         timings=told.timings if told else None,
         run_id=run_id,
-        state=_STATES.get(type(end), "failed"),
+        state=end_state(end) if end else "failed",
         interrupts=end.interrupts if isinstance(end, Interrupted) else (),
         output=progress.output,
         reason=end.reason if isinstance(end, Finished) else None,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Literal
 
 from llmstream.events import Cancelled, CancelledBy, Failed, Finished, FinishReason, Terminal
+
+EndState = Literal["finished", "failed", "cancelled", "interrupted"]
 
 # Why an answer was stopped, for those who read a failure as text.
 STOPPED: Mapping[CancelledBy, str] = {
@@ -13,11 +16,19 @@ STOPPED: Mapping[CancelledBy, str] = {
     "replaced": "The answer was replaced by a newer question.",
 }
 
+NOTHING = "The model answered nothing."
+
 _UNFINISHED: Mapping[FinishReason, str] = {
     "length": "The answer was cut at its length limit.",
     "content_filter": "The answer was cut by a content filter.",
     "tool_calls": "The model asks for a tool, and nothing here calls it.",
 }
+
+
+def end_state(end: Terminal) -> EndState:
+    """The state of a run that has ended so."""
+    state: Any = end.__struct_config__.tag
+    return state  # type: ignore[no-any-return]
 
 
 def why_incomplete(end: Terminal) -> str:

@@ -27,7 +27,7 @@ from llmstream.events import (
 )
 from llmstream.ollama.forecast import about
 from llmstream.view.answer import AnswerText, parsed
-from llmstream.view.ending import why_incomplete
+from llmstream.view.ending import NOTHING, why_incomplete
 from llmstream.view.interrupts import in_words
 from llmstream.view.markdown import escape, fenced, source_list
 from llmstream.view.stats_line import stats_line
@@ -176,7 +176,7 @@ class Progress:
     def _finish_without_text(self) -> None:
         """Shows the objects that a chain gave as its answer, as one; else says that there is none."""
         if self.output is None:
-            return self._end_with("Empty answer", "The model answered nothing.")
+            return self._end_with("Empty answer", NOTHING)
         self.parts[:] = [part for part in self.parts if not any(part is each for each in self._objects)]
         self._object().pieces.append(fenced(self.output).rstrip())
 
