@@ -205,6 +205,7 @@ def test_a_model_that_fails(pages: Pages, upstream: DemoOllama) -> None:
     odd = {
         "demo:length": (cut, cut),
         "demo:empty": ("The model answered nothing.", "The answer is complete."),
+        "demo:thinking-only": ("The model answered nothing.", "The answer is complete."),
     }
     pages.expected = "status of 404"
     for name in (*told, *odd):

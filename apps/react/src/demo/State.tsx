@@ -24,6 +24,7 @@ export function State({ run }: { run: RunState }) {
     );
   }
   if (why !== "") return <p className="state">{why}</p>;
-  if (run.phase === "finished" && run.parts.length === 0) return <p className="state">The model answered nothing.</p>;
+  if (run.phase === "finished" && !run.parts.some(({ kind }) => kind === "text" || kind === "data"))
+    return <p className="state">The model answered nothing.</p>;
   return null;
 }
