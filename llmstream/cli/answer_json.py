@@ -18,35 +18,28 @@ from llmstream.events import (
     Failed,
     Finished,
     Interrupted,
-    Started,
     Terminal,
     failed,
-    is_terminal,
     json_value,
-    to_dict,
 )
 from llmstream.view.answer import AnswerText
+from llmstream.view.ending import end_state, why_incomplete
 
 
 def print_answer(events: Generator[Event, None, None]) -> int:
     """Prints the answer that the events make, whatever came of it; the exit code is that of an answer for people."""
-    answer, model = AnswerText(), ""
-    end: Any = Cancelled("stop")
-    code = None
+    answer, code = AnswerText(), None
     try:
         with interrupt_once(), closing(events):
             for event in events:
                 answer.put([event])
-                if isinstance(event, Started):
-                    model = event.model
-                elif is_terminal(event):
-                    end = event
     except KeyboardInterrupt:
         code = INTERRUPTED
     except LlmstreamError as error:
-        end, code = failed(error), exit_code(error)
-    print_json(_fields(answer, model, end))
-    return code if code is not None else 0 if isinstance(end, Finished) else 1
+        answer.end, code = failed(error), exit_code(error)
+    end = answer.end or Cancelled("stop")
+    print_json(_fields(answer, end))
+    return code if code is not None else 1 if why_incomplete(end) else 0
 
 
 def print_error(error: LlmstreamError) -> int:
@@ -60,15 +53,15 @@ def print_json(value: Any) -> None:
     print(json.dumps(json_value(value)), flush=True)
 
 
-def _fields(answer: AnswerText, model: str, end: Terminal) -> dict[str, Any]:
+def _fields(answer: AnswerText, end: Terminal) -> dict[str, Any]:
     """The answer's fields; null for what there is none of."""
     ended = end if isinstance(end, Finished | Interrupted) else None
     return {
-        "state": str(to_dict(end)["type"]),
+        "state": end_state(end),
         "text": answer.text,
         "reasoning": answer.reasoning,
         "output": answer.output,
-        "model": model or None,
+        "model": answer.model or None,
         "reason": end.reason if isinstance(end, Finished) else None,
         "usage": msgspec.to_builtins(ended.usage) if ended else None,
         "timings": msgspec.to_builtins(ended.timings) if ended else None,

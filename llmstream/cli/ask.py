@@ -26,15 +26,14 @@ from llmstream.events import (
     Interrupt,
     Interrupted,
     Reasoning,
-    Started,
     Terminal,
     Token,
-    is_terminal,
     well_formed,
 )
 from llmstream.ollama.models import PROMPT_TRUNCATED
 from llmstream.runs.continuing import can_continue
 from llmstream.view.answer import BETWEEN_MESSAGES, AnswerText
+from llmstream.view.ending import NOTHING, why_incomplete
 from llmstream.view.interrupts import arguments_to_edit, typed_answers
 from llmstream.view.safe import one_line, print_stderr
 from llmstream.view.stats_line import stats_line
@@ -47,18 +46,22 @@ _QUIET_S = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a question: the answer's text, its model and its terminal event, None where Ctrl-C ended it."""
+    """The result of a question: the answer's text, the object that it is, if any, its model and its terminal event.
+
+    end: None where Ctrl-C ended it.
+    """
 
     text: str
+    output: Any
     model: str
     end: Terminal | None
 
     @property
     def exit_code(self) -> int:
-        """The exit code: 0 for an answer, 1 for one that failed, was stopped or waits for a person, 130 for Ctrl-C."""
+        """The exit code: 0 for a complete answer, 1 for any other, 130 for Ctrl-C."""
         if self.end is None:
             return INTERRUPTED
-        return 0 if isinstance(self.end, Finished) else 1
+        return 1 if why_incomplete(self.end) else 0
 
     @property
     def is_cut(self) -> bool:
@@ -163,16 +166,14 @@ def _tell_end(outcome: Outcome) -> None:
     match outcome.end:
         case Interrupted():
             print_stderr("llmstream: The answer waits for a person. Ask again on a terminal, and answer there.")
-        case Failed() as failure:
-            complain(failure.message)
         case Finished() as finished:
             _tell_finished(finished, outcome)
         case None if on_terminal(sys.stderr):
             print_stderr("llmstream: Stopped; the answer is not complete.")
         case None:
             pass  # who reads a pipe has the exit code
-        case _:
-            print_stderr("llmstream: The answer was stopped by somebody else; it is not complete.")
+        case end:
+            complain(why_incomplete(end))
 
 
 def _asked_for(interrupts: Sequence[Interrupt]) -> str:
@@ -185,21 +186,16 @@ def _asked_for(interrupts: Sequence[Interrupt]) -> str:
 
 
 def _show(events: Generator[Event, None, None]) -> Outcome:
-    text = AnswerText()
-    model, end = "", None
+    answer = AnswerText()
     try:
         # The model is stopped before what came is laid out.
         with interrupt_once(), open_view() as view, closing(events):
             for event in events:
                 view.show(event)
-                text.put([event])
-                if isinstance(event, Started):
-                    model = event.model
-                elif is_terminal(event):
-                    end = event
+                answer.put([event])
     except KeyboardInterrupt:
-        end = None
-    return Outcome(text.text, model, end)  # type: ignore[arg-type]
+        answer.end = None
+    return Outcome(answer.text, answer.output, answer.model, answer.end)
 
 
 def _tell_finished(finished: Finished, outcome: Outcome) -> None:
@@ -208,9 +204,7 @@ def _tell_finished(finished: Finished, outcome: Outcome) -> None:
         console.print(Text(one_line(stats_line(finished, outcome.model)), style="dim"))
     if finished.prompt_truncated:
         print_stderr(f"llmstream: {PROMPT_TRUNCATED} (LLMSTREAM_NUM_CTX)")
-    if finished.reason == "length":
-        print_stderr(
-            "llmstream: The answer was cut at the model's limit of tokens. Raise LLMSTREAM_NUM_CTX, or ask for less."
-        )
-    elif not outcome.text.strip() and finished.reason != "tool_calls":
-        print_stderr("llmstream: The model ended without an answer. Ask again, or in other words.")
+    if why := why_incomplete(finished):
+        complain(why)
+    elif not outcome.text.strip() and outcome.output is None:
+        complain(NOTHING)

@@ -115,23 +115,28 @@ class AsyncClient:
 
     async def snapshot(self, run_id: str) -> dict[str, Any]:
         """A run as it is now: `run_id`, `state`, `text`, `last_id`, `model`, `usage`, `timings`, `error`,
-        `interrupts`.
+        `interrupts`, `reason`.
         """
         async with self._once("GET", f"/runs/{run_id}") as got:
             return await self._object(got)
 
     async def stream_events(self, question: Question, **fields: Any) -> AsyncGenerator[Event, None]:
-        """Starts a run and follows it; closing this before its end stops the run. Arguments as for `start`."""
+        """Starts a run and follows it as `stream_run` does. Arguments as for `start`."""
         async with aclosing(self.stream_run(await self.start(question, **fields))) as events:
             async for event in events:
                 yield event
 
     async def stream_run(self, run_id: str) -> AsyncGenerator[Event, None]:
-        """Follows a run; closing this before its end stops the run."""
+        """Follows a run; closing this before its end stops the run.
+
+        Raises what `follow` raises, and `UpstreamTruncated` in place of its `Reset`.
+        """
         ended = False
         try:
             async with aclosing(self.follow(run_id)) as events:
                 async for event in events:
+                    if isinstance(event, Reset):
+                        raise faults.forgotten()
                     ended = is_terminal(event)
                     yield event
         finally:

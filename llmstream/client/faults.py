@@ -48,6 +48,11 @@ def lost(url: str, error: Exception | None) -> UpstreamTruncated:
     )
 
 
+def forgotten() -> UpstreamTruncated:
+    """The error for a run that the server can't go on with from where it was cut."""
+    return UpstreamTruncated("The server does not know how to go on with this answer. Ask again.")
+
+
 def not_llmstream(url: str, what: str) -> LlmstreamError:
     """The error for an answer that llmstream does not give; what: what came."""
     return LlmstreamError(f"Expected llmstream at {shown_url(url)}, got {what}. {_ADDRESS}")

@@ -8,7 +8,7 @@ from typing import Any, Self
 from llmstream import concurrency
 from llmstream.client.async_client import AsyncClient, Question
 from llmstream.errors import RunCancelled, error_from_code
-from llmstream.events import Cancelled, Event, Failed, Reset, Token
+from llmstream.events import Cancelled, Event, Failed, Token
 from llmstream.view.answer import OneText
 
 
@@ -64,7 +64,7 @@ class Client:
                     yield text.text_of(event)
                 case Failed():
                     raise error_from_code(event.code, event.message)
-                case Cancelled() | Reset():
+                case Cancelled():
                     raise RunCancelled
                 case _ if rest := text.rare(event):
                     yield rest

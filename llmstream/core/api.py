@@ -22,8 +22,9 @@ def astream(question: Input, **arguments: Unpack[Arguments]) -> AsyncGenerator[s
     """The answer, piece by piece as the model makes it; the pieces joined are the answer.
 
     question: text, messages (LangChain's, or dicts with role and content), or a dict that is the chain's own input.
-    Raises `LlmstreamError` where the answer can't begin, and where it breaks off: an iteration that ends without an
-    error is a complete answer. Close the generator to stop the model.
+    Raises `LlmstreamError` where the answer can't begin, and where it breaks off. Without one the model came to its
+    end, or to its limit of tokens: `astream_events` tells which, by `Finished.reason`. Close the generator to stop the
+    model.
     """
     check_names("astream", arguments)
     return _texts(question, arguments)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from uuid import UUID
 
+from llmstream.core.answer.finish_reasons import is_cut
+
 # In the metadata of a graph that a chain ends in.
 ANSWERS = "llmstream_answers"
-
-# Why an answer ended at a limit, as models say it.
-CUT_REASONS = ("length", "max_tokens")
 
 
 @dataclass(eq=False)
@@ -53,8 +52,8 @@ class ChainPart:
 
     @property
     def is_cut(self) -> bool:
-        """True if a model's answer has no end, or ended at a limit."""
-        return self.truncated or self.reason in CUT_REASONS
+        """True if a model's answer has no end, or was cut at a limit or by a filter."""
+        return self.truncated or is_cut(self.reason)
 
     @property
     def is_inner(self) -> bool:

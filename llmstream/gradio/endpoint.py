@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from llmstream.events import Failed, Interrupted
+from llmstream.events import Cancelled, Failed, Finished, Interrupted, Terminal
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.options import Options
 from llmstream.gradio.request import connection, session
 from llmstream.gradio.view import ChatView
+from llmstream.view.ending import why_incomplete
 from llmstream.view.interrupts import in_words
 
 Said = list[dict[str, str]]
@@ -54,11 +55,14 @@ class _Endpoint:
         fields: dict[str, Any] = {"messages": said, "answer": text} if self._turns.asked(who) else {"messages": asked}
         if self._labels:
             fields["inputs"] = dict(zip(self._labels, values, strict=True))
+        end: Terminal | None = None
         async with aclosing(self._turns.answer(who, fields, connection(request))) as views:
             async for view in views:
-                if isinstance(view.ended, Failed):
-                    raise gr.Error(view.ended.message, print_exception=False)
-                yield _text(view), [*asked, {"role": "assistant", "content": _text(view)}]
+                end = view.ended
+                if not isinstance(end, Failed | Cancelled):
+                    yield _text(view), [*asked, {"role": "assistant", "content": _text(view)}]
+        if not isinstance(end, Finished | Interrupted):  # without an end this client has asked something else
+            raise gr.Error(why_incomplete(end or Cancelled("replaced")), print_exception=False)
 
 
 def _text(view: ChatView) -> str:

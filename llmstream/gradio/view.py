@@ -46,7 +46,7 @@ class ChatView(Progress):
             return message("assistant", part.text, said_in or None)
         if part.kind == "question":
             return message("assistant", part.text, QUESTION)
-        if part.kind == "error":
+        if part.kind == "ending":
             return note(part.title, part.text, **said_in)
         if part.pending:
             return note(part.title, part.text, status="pending")

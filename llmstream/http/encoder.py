@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from llmstream.events import Cancelled, Event, Failed
+from llmstream.events import Event
 
 # One newline each: a blank line after a comment would dispatch an empty message in some clients.
 OPEN = b": open\n"
@@ -18,19 +18,6 @@ RETRY = "retry: 1000\n"
 
 # The end of a stream, where a protocol has it.
 DONE = "data: [DONE]\n\n"
-
-# Why an answer was stopped, for those who read a failure as text.
-STOPPED = {
-    "stop": "The answer was stopped.",
-    "left": "The answer was stopped: nobody was reading it.",
-    "replaced": "The answer was replaced by a newer question.",
-}
-
-
-def why_incomplete(end: Failed | Cancelled) -> str:
-    """The sentence for an answer that failed, or was stopped."""
-    return end.message if isinstance(end, Failed) else STOPPED[end.by]
-
 
 # An object as JSON on one line, in ASCII.
 dumps = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from llmstream.errors import LlmstreamError, error_from_code
 from llmstream.errors.in_cell import line_of
-from llmstream.events import Cancelled, Failed, Finished, Interrupt, Interrupted, Timings, Usage
+from llmstream.events import Failed, Finished, FinishReason, Interrupt, Interrupted, Timings, Usage
 from llmstream.notebook.kernel import request_id
 from llmstream.notebook.markdown import answer_bundle
+from llmstream.view.ending import EndState, end_state, why_incomplete
 from llmstream.view.progress import Progress
 
 
@@ -23,6 +24,7 @@ class Answer:
     and times in seconds; None unless it is finished, or asks something. run_id: of its run. state: whether it is
     complete, was stopped, waits for a person, or failed; then `error` says why. interrupts: what a person is asked,
     each with `id` and `value`; show the rest by `await show(None, chain=…, thread=…, resume={id: answer})`.
+    reason: why the model ended, `stop`, `length` …; None unless it is finished. complete: whether nothing is missing.
     """
 
     text: str
@@ -30,17 +32,14 @@ class Answer:
     usage: Usage | None
     timings: Timings | None
     run_id: str
-    state: Literal["finished", "failed", "cancelled", "interrupted"]
+    state: EndState
     error: LlmstreamError | None = None
     interrupts: Sequence[Interrupt] = ()
     output: Any = None
+    reason: FinishReason | None = None
+    complete: bool = False
     _bundle: dict[str, str] = field(default_factory=dict, repr=False)
     _shown_in: str = field(default="", repr=False)
-
-    @property
-    def complete(self) -> bool:
-        """True if the model came to its end."""
-        return self.state == "finished"
 
     def __str__(self) -> str:
         return self.text
@@ -52,13 +51,6 @@ class Answer:
         # As the last expression of the cell that it was streamed into, it stands there already.
         if not self._shown_in or request_id() != self._shown_in:
             raise NotImplementedError  # which for IPython means: go on with _repr_mimebundle_
-
-
-_STATES: dict[type[Any], Literal["finished", "cancelled", "interrupted"]] = {
-    Finished: "finished",
-    Cancelled: "cancelled",
-    Interrupted: "interrupted",
-}
 
 
 def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
@@ -74,9 +66,11 @@ def answer_of(progress: Progress, run_id: str, shown_in: str) -> Answer:
         usage=told.usage if told else None,
         timings=told.timings if told else None,
         run_id=run_id,
-        state=_STATES.get(type(end), "failed"),
+        state=end_state(end) if end else "failed",
         interrupts=end.interrupts if isinstance(end, Interrupted) else (),
         output=progress.output,
+        reason=end.reason if isinstance(end, Finished) else None,
+        complete=end is not None and not why_incomplete(end),
         error=error_from_code(end.code, end.message) if isinstance(end, Failed) else None,
         _bundle=answer_bundle(progress),
         _shown_in=shown_in,

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmstream.errors import LlmstreamError
 from llmstream.notebook.answer import Answer
-from llmstream.notebook.kernel import shown_in
+from llmstream.notebook.kernel import attended, shown_in
 
 _tasks: set[asyncio.Task[None]] = set()
 
@@ -16,7 +16,8 @@ _tasks: set[asyncio.Task[None]] = set()
 class Showing(Coroutine[Any, Any, Answer]):
     """An answer to be awaited; the run begins when it is.
 
-    As the last line of a cell it is awaited by itself, beside the cells that follow. asked: the request of its cell.
+    As the last line of a cell that somebody looks at it is awaited by itself, beside the cells that follow. asked: the
+    request of its cell.
     """
 
     def __init__(self, begin: Callable[[], Coroutine[Any, Any, Answer]], asked: Mapping[str, Any]) -> None:
@@ -44,9 +45,11 @@ class Showing(Coroutine[Any, Any, Answer]):
             self._begun.close()
 
     def _ipython_display_(self) -> None:
+        if not attended():  # a program that runs a notebook takes nothing from a cell that has ended
+            raise NotImplementedError  # so the repr says what to write
         try:
             task = asyncio.get_running_loop().create_task(self._to_its_end())
-        except RuntimeError:  # no loop, so nothing can be awaited: the repr says what to write
+        except RuntimeError:  # no loop, so nothing can be awaited
             raise NotImplementedError from None
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)

@@ -71,8 +71,8 @@ def end_line(progress: Progress) -> str:
         return "*Stopped: the answer is not complete.*" if progress.text else "*Stopped before the answer began.*"
     if isinstance(progress.ended, Interrupted):
         return f"*Waiting for an answer{f' · {progress.line}' if progress.line else ''}*"
-    empty = next((f"{part.text} " for part in progress.parts if part.kind == "remark"), "")
-    return f"*{empty}{progress.line}*" if empty or progress.line else ""
+    told = (*(part.text for part in progress.parts if part.kind == "ending"), progress.line)
+    return f"*{' '.join(filter(None, told))}*" if any(told) else ""
 
 
 def _block(part: Part, *, is_json: bool) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from IPython.display import display, update_display
 
 from llmstream.errors.places import in_kernel
-from llmstream.events import Event, Reasoning, Token
+from llmstream.events import Event, Failed, Reasoning, Token
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import TO_STOP, Place, StopButton
 from llmstream.notebook.kernel import attended, hears_buttons, request_id
@@ -27,7 +27,7 @@ from llmstream.notebook.markdown import (
 )
 from llmstream.view.markdown import escape
 from llmstream.view.progress import Progress
-from llmstream.view.safe import print_line
+from llmstream.view.safe import print_line, print_stderr
 from llmstream.view.terminal import on_terminal, open_view
 
 Places = tuple[Place, Place]
@@ -169,6 +169,10 @@ class TerminalScreen:
         self._view.__exit__(None, None, None)
         if on_terminal():
             print_line(line_bundle(self._progress)[PLAIN])
+        elif not isinstance(self._progress.ended, Failed):  # which its exception tells
+            for part in self._progress.parts:
+                if part.kind == "ending":
+                    print_stderr(part.text)
         return answer_of(self._progress, run_id, self._shown_in)
 
 

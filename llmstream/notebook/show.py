@@ -58,25 +58,47 @@ async def _show(
 ) -> Answer:
     """Does what `show` does; asked: the cell that shows it; places: where, if not as outputs of the cell."""
     following = Following(functools.partial(_start, runs, question, arguments))
-    screen: Screen | TerminalScreen | None = None
-    is_json = arguments.get("format") is not None
-
-    def put(events: Sequence[Event]) -> None:
-        nonlocal screen
-        if events or screen:
-            with shown_in(asked):
-                screen = screen or open_screen(following.stop, places, is_json=is_json)
-                screen.put(events)
-
+    screen = _LateScreen(following.stop, places, arguments, asked)
     try:
         with interrupts(following.stop), _in_this_cell(following.stop):
-            await follow_into(put, following)
+            await follow_into(screen.put, following)
     except LlmstreamError as error:
-        raise plainly(error) from error.__cause__
+        screen.fail(error)
     finally:
-        with shown_in(asked):
-            answer = screen.close(following.run_id) if screen else None
+        answer = screen.close(following.run_id)
     return checked(answer)
+
+
+class _LateScreen:
+    """The screen of an answer, opened once there is something to show: an answer that can't begin leaves none.
+
+    stop, places: those of `Screen`. arguments: of `show`. asked: the request of the cell that shows it.
+    """
+
+    def __init__(
+        self, stop: Callable[[], None] | None, places: Places | None, arguments: Arguments, asked: Mapping[str, Any]
+    ) -> None:
+        self._open = functools.partial(open_screen, stop, places, is_json=arguments.get("format") is not None)
+        self._asked = asked
+        self._screen: Screen | TerminalScreen | None = None
+
+    def put(self, events: Sequence[Event]) -> None:
+        """Shows events; an empty list says that time has passed."""
+        if events or self._screen:
+            with shown_in(self._asked):
+                self._screen = self._screen or self._open()
+                self._screen.put(events)
+
+    def fail(self, error: LlmstreamError) -> None:
+        """Shows that the answer broke off; raises the error of one that did not begin."""
+        if self._screen is None:
+            raise plainly(error) from error.__cause__
+        self.put([failed(error)])
+
+    def close(self, run_id: str) -> Answer | None:
+        """Shows how it ended; returns the answer, None where nothing was shown."""
+        with shown_in(self._asked):
+            return self._screen.close(run_id) if self._screen else None
 
 
 async def _start(runs: Runs | None, question: Input | Answer, arguments: Arguments) -> Run:
@@ -106,21 +128,18 @@ async def follow_into(put: Callable[[Sequence[Event]], None], following: Followi
 def show_sync(question: Input | Answer, **arguments: Unpack[Arguments]) -> Answer:
     """`show` for a cell that does not await, and for plain functions; the interrupt button stops it."""
     check_names("show_sync", arguments)
-    screen: Screen | TerminalScreen | None = None
-    places, is_json = places_in_output(), arguments.get("format") is not None
     following = Following(functools.partial(_start, None, question, arguments))
+    screen = _LateScreen(None, places_in_output(), arguments, request())
     try:
         # Not by a KeyboardInterrupt, which could come in the middle of showing something.
         with interrupts(following.stop), closing(concurrency.iterate(lambda: _lists(following))) as lists:
             for events in lists:
-                if events or screen:
-                    screen = screen or open_screen(None, places, is_json=is_json)
-                    screen.put(events)
+                screen.put(events)
     except LlmstreamError as error:
-        if screen is None:
-            raise plainly(error) from error.__cause__
-        screen.put([failed(error)])
-    return checked(screen.close(following.run_id) if screen else None)
+        screen.fail(error)
+    finally:
+        answer = screen.close(following.run_id)
+    return checked(answer)
 
 
 async def _lists(following: Following) -> AsyncGenerator[Sequence[Event], None]:

@@ -12,7 +12,7 @@ import ipywidgets  # type: ignore[import-untyped]
 from llmstream.core.question.images import image_url, parts_of
 from llmstream.core.question.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.events import Failed, Finished, Interrupted, failed
+from llmstream.events import Failed, Interrupted, failed
 from llmstream.notebook.answer import Answer, answer_of
 from llmstream.notebook.controls import Nowhere, Place, close_widgets
 from llmstream.notebook.interrupt_form import Asked
@@ -31,6 +31,7 @@ from llmstream.runs.continuing import can_continue
 from llmstream.runs.following import Following
 from llmstream.runs.manager import Runs
 from llmstream.runs.run import Run
+from llmstream.view.ending import why_incomplete
 from llmstream.view.markdown import escape, escape_lines
 from llmstream.view.progress import Progress
 
@@ -147,7 +148,7 @@ class Turn:
             close_widgets(form)
 
     def markdown(self) -> str:
-        """Question and answer as Markdown, with the error where there is one."""
+        """Question and answer as Markdown, with how it ended where it is not complete."""
         parts = (_asked(self.question), self._told_images(), answer_markdown(self.progress), self._fault())
         return "\n\n".join(filter(None, parts))
 
@@ -162,8 +163,9 @@ class Turn:
         return f"*{count} image{'' if count == 1 else 's'}*" if count else ""
 
     def _fault(self) -> str:
-        is_answered = isinstance(self.progress.ended, Interrupted) and self._form is None
-        return "" if is_answered or isinstance(self.progress.ended, Finished) else _end(self.progress)
+        end = self.progress.ended
+        is_answered = isinstance(end, Interrupted) and self._form is None
+        return "" if is_answered or (end is not None and not why_incomplete(end)) else _end(self.progress)
 
     def _tell(self, status: str) -> None:
         self._line.put({MARKDOWN: f"*{escape(status)} …*" if status else "", PLAIN: status})

@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from llmstream.errors import RunNotFound
-from llmstream.events import (
-    Cancelled,
-    CancelledBy,
-    Event,
-    Failed,
-    Finished,
-    Interrupt,
-    Interrupted,
-    Started,
-    Status,
-    Timings,
-    Usage,
-)
+from llmstream.events import CancelledBy, Event, Failed, FinishReason, Interrupt, Status, Timings, Usage
 from llmstream.runs.log import Follower, RunInfo, RunLog
 from llmstream.view.answer import AnswerText
+from llmstream.view.ending import end_state
 
 if TYPE_CHECKING:
     from llmstream.runs.manager import Runs
@@ -36,6 +25,7 @@ _NEVER_S = 3600.0
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it is now: the messages that stand; `last_id` is the number of its last event.
 
+    reason: why the model ended, where the run is finished: it is complete, or was cut (`length`, `content_filter`).
     interrupts: what the graph wants to know from a person, where it waits for one.
     """
 
@@ -49,6 +39,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     timings: Timings | None = None
     error: dict[str, Any] | None = None
     interrupts: list[Interrupt] | None = None
+    reason: FinishReason | None = None
 
 
 class Run:
@@ -129,32 +120,20 @@ class Run:
 
 def snapshot(run_id: str, events: list[Event], last: int | None = None) -> Snapshot:
     """The sum of a run's events; `last` is the number of the last one, where that is not their number."""
-    state: RunState = "queued" if _is_queued(events) else "running"
-    fields: dict[str, Any] = {}
     answer = AnswerText()
     answer.put(events)
-    for event in events:
-        match event:
-            case Started():
-                fields["model"] = event.model
-            case Finished():
-                state = "finished"
-                fields |= {"usage": event.usage, "timings": event.timings}
-            case Failed():
-                state = "failed"
-                fields["error"] = {"code": event.code, "message": event.message, "retryable": event.retryable}
-            case Cancelled():
-                state = "cancelled"
-            case Interrupted():
-                state = "interrupted"
-                fields |= {"usage": event.usage, "timings": event.timings, "interrupts": event.interrupts}
+    end = answer.end
+    told = {name: getattr(end, name) for name in ("reason", "usage", "timings", "interrupts") if hasattr(end, name)}
+    if isinstance(end, Failed):
+        told["error"] = {"code": end.code, "message": end.message, "retryable": end.retryable}
     return Snapshot(
         run_id=run_id,
-        state=state,
+        state=("queued" if _is_queued(events) else "running") if end is None else end_state(end),
         text=answer.text,
         reasoning=answer.reasoning,
         last_id=len(events) if last is None else last,
-        **fields,
+        model=answer.model,
+        **told,
     )
 
 

@@ -6,7 +6,18 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from llmstream.events import Data, Event, Finished, Interrupted, Reasoning, Token, Withdrawn
+from llmstream.events import (
+    TERMINAL,
+    Data,
+    Event,
+    Finished,
+    Interrupted,
+    Reasoning,
+    Started,
+    Terminal,
+    Token,
+    Withdrawn,
+)
 from llmstream.view.interrupts import in_words
 
 BETWEEN_MESSAGES = "\n\n"
@@ -16,9 +27,14 @@ _BARE = frozenset(("output", "item", "parsed"))  # the names of values that have
 
 
 class AnswerText:
-    """The text, the thinking and the objects of a run so far, message by message."""
+    """The text, the thinking and the objects of a run so far, message by message.
+
+    model: that answers, empty until the run has begun. end: the terminal event.
+    """
 
     def __init__(self) -> None:
+        self.model = ""
+        self.end: Terminal | None = None
         self._objects = _Objects()
         self._text: dict[str | None, list[str]] = {}
         self._reasoning: dict[str | None, list[str]] = {}
@@ -35,6 +51,10 @@ class AnswerText:
             elif isinstance(event, Withdrawn):
                 self._text.pop(event.message, None)
                 self._reasoning.pop(event.message, None)
+            elif isinstance(event, Started):
+                self.model = event.model
+            elif isinstance(event, TERMINAL):
+                self.end = event
 
     @property
     def text(self) -> str:

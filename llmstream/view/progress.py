@@ -27,6 +27,7 @@ from llmstream.events import (
 )
 from llmstream.ollama.forecast import about
 from llmstream.view.answer import AnswerText, parsed
+from llmstream.view.ending import NOTHING, why_incomplete
 from llmstream.view.interrupts import in_words
 from llmstream.view.markdown import escape, fenced, source_list
 from llmstream.view.stats_line import stats_line
@@ -38,14 +39,14 @@ _BAR = 10
 
 @dataclass
 class Part:
-    """A stretch of one kind; all but text have a title: thinking, a note (a tool, sources, …), and at the end an error,
-    a remark, or what a person is asked.
+    """A stretch of one kind; all but text have a title: thinking, a note (a tool, sources, …), and at the end what a
+    person is asked, or how an answer ended that is not simply complete.
 
     A note's text is Markdown made of escaped text. pending: whether more of it may come. message: of the chain, to
     which a text, a thought or a call belongs.
     """
 
-    kind: Literal["text", "thinking", "note", "error", "remark", "question"]
+    kind: Literal["text", "thinking", "note", "question", "ending"]
     title: str = ""
     pieces: list[str] = field(default_factory=list)
     began: float = 0.0
@@ -163,21 +164,19 @@ class Progress:
         for part in self.parts:
             self._end(part)
         self.ended = event
-        if isinstance(event, Failed):
-            title = "The answer is not complete" if self.text else "No answer"
-            self.parts.append(Part("error", f"⚠️ {title}", [event.message]))
-        elif isinstance(event, Cancelled):
-            self._remark("Stopped", "The answer was stopped here.")
-        elif isinstance(event, Interrupted):
+        if isinstance(event, Interrupted):
             self.parts.append(Part("question", "Waiting for you", [in_words(event.interrupts)]))
-        elif not self.text and not self._tools and event.reason != "tool_calls":
+        elif why := why_incomplete(event):
+            title = "⚠️ The answer is not complete" if self.plain else "⚠️ No answer"
+            self._end_with("Stopped" if isinstance(event, Cancelled) else title, why)
+        elif not self.text and not self._tools:
             self._finish_without_text()
         self.line = stats_line(event, escape(self._model), cut=self._cut, continued=self._continued)
 
     def _finish_without_text(self) -> None:
         """Shows the objects that a chain gave as its answer, as one; else says that there is none."""
         if self.output is None:
-            return self._remark("Empty answer", "The model answered nothing.")
+            return self._end_with("Empty answer", NOTHING)
         self.parts[:] = [part for part in self.parts if not any(part is each for each in self._objects)]
         self._object().pieces.append(fenced(self.output).rstrip())
 
@@ -205,8 +204,8 @@ class Progress:
         self.parts.append(part)
         return part
 
-    def _remark(self, title: str, text: str) -> None:
-        self.parts.append(Part("remark", title, [text]))
+    def _end_with(self, title: str, text: str) -> None:
+        self.parts.append(Part("ending", title, [text]))
 
     def _end(self, part: Part) -> None:
         if part.pending:

@@ -9,7 +9,6 @@ def stats_line(event: Terminal, model: str, *, cut: bool = False, continued: boo
     """The line under an answer, in the form of the model's name: as text, or where that is escaped, in Markdown."""
     if not isinstance(event, Finished | Interrupted):
         return ""
-    cut_short = isinstance(event, Finished) and event.reason == "length"
     cut = cut or (isinstance(event, Finished) and event.prompt_truncated)
     timings, tokens = event.timings, event.usage.output_tokens
     parts = [
@@ -19,7 +18,6 @@ def stats_line(event: Terminal, model: str, *, cut: bool = False, continued: boo
         "" if timings.tokens_per_s is None or tokens is None else f"{_speed(timings.tokens_per_s)} tokens/s",
         model,
         "continued" if continued else "",
-        "cut at its length limit" if cut_short else "",
         "the conversation was cut to fit the model" if cut else "",
     ]
     return " · ".join(part for part in parts if part)

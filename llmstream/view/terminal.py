@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.segment import Segment
 from rich.text import Text
 
-from llmstream.events import Data, Event, Interrupted, Reasoning, Status, Token, ToolCall, ToolResult, Withdrawn
-from llmstream.view.answer import OneText
+from llmstream.events import Data, Event, Finished, Reasoning, Status, Token, ToolCall, ToolResult
+from llmstream.view.answer import OneText, parsed
+from llmstream.view.markdown import fenced
 from llmstream.view.progress import bar
 from llmstream.view.safe import one_line, safe_text
 from llmstream.view.terminal_markdown import SafeMarkdown, split_blocks, whole_rows
@@ -124,13 +125,13 @@ class TerminalView:
                     self._status = ""
                     kind = "thought" if isinstance(event, Reasoning) else "answer"
                     self._append(kind, safe_text(self._texts[kind].text_of(event)))
-                case Withdrawn() | Interrupted():
-                    self._texts["thought"].rare(event)
-                    if text := self._texts["answer"].rare(event):
-                        self._append("answer", safe_text(text))
                 case Status():
                     self._status = bar(event) + event.detail
                 case _:
+                    self._texts["thought"].rare(event)
+                    if text := self._texts["answer"].rare(event):
+                        shown = fenced(parsed(text)) if isinstance(event, Finished) else text
+                        self._append("answer", safe_text(shown))
                     for line in _lines(event):
                         self._append("line", f"{one_line(line)}\n")
         self._changed.set()

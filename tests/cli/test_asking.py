@@ -39,6 +39,21 @@ def test_a_pipe_is_told_what_is_asked(source: RemoteSource, capsys: pytest.Captu
     assert "waits for a person" in told.err
 
 
+def test_an_object_is_an_answer(
+    serve: Callable[[FastAPI], Served], settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe gets it as JSON, and nobody is told that there is no answer."""
+
+    def city(question: str) -> dict[str, str]:
+        return {"city": "Oslo"}
+
+    served = serve(create_app(settings, chain=city))
+    outcome = show_answer(RemoteSource(served.url, settings, argparse.Namespace(thinking=None, model=None)), ASKED)
+    told = capsys.readouterr()
+    assert '{"city": "Oslo"}\n' in told.out
+    assert (False, 0) == ("without an answer" in told.err, outcome.exit_code)
+
+
 def test_an_answer_goes_on_with_the_graph(source: RemoteSource) -> None:
     """What a person types is the graph's answer, on the thread of the question."""
     *_, end = source.events(ASKED, thread="t")

@@ -107,10 +107,10 @@ def test_an_error_is_one_line_and_what_came_is_kept(upstream: DemoOllama, call: 
 
 
 def test_a_cut_answer_is_said_to_be_cut(upstream: DemoOllama, call: Call) -> None:
-    """The model's limit is no error, but it is told."""
+    """What came is on stdout; stderr and the exit code say that it is not all."""
     done = call("ask", "Q?", "--model", "demo:length", ollama=upstream.url)
-    assert ("The sky is blue because\n", 0) == (done.stdout, done.returncode)
-    assert "The answer was cut" in done.stderr
+    assert ("The sky is blue because\n", 1) == (done.stdout, done.returncode)
+    assert "llmstream: The answer was cut at its length limit.\n" == done.stderr
 
 
 def test_a_truncated_prompt_is_told(upstream: DemoOllama, call: Call) -> None:

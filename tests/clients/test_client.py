@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 
 from llmstream.client import AsyncClient, Client
 from llmstream.demo_ollama import DemoOllama
@@ -136,6 +136,28 @@ def test_a_position_that_is_not_there_is_told(served: Served) -> None:
     with Client(served.url) as client:
         run_id = client.start("x", model="demo:one-chunk")
         assert [Reset("future")] == list(client.follow(run_id, after=10_000))
+
+
+def test_a_run_whose_place_the_server_has_lost_is_no_whole_answer(serve: Callable[[FastAPI], Served]) -> None:
+    """What came stays; then an error that says so, and not that somebody stopped it."""
+    app = FastAPI()
+    app.state.runs = Runs()
+
+    @app.post("/runs", status_code=201)
+    def start() -> dict[str, str]:
+        return {"run_id": "a"}
+
+    @app.get("/runs/a/events")
+    def follow(request: Request) -> Response:
+        is_back = "last-event-id" in request.headers
+        token = '{"type": "token", "run": "a", "seq": 1, "text": "The sky"}'
+        body = 'data: {"type": "reset", "run": "a", "reason": "trimmed"}\n\n' if is_back else f"data: {token}\n\n"
+        return Response(body, media_type="text/event-stream")
+
+    pieces: list[str] = []
+    with Client(serve(app).url) as client, pytest.raises(UpstreamTruncated, match="does not know how to go on"):
+        pieces.extend(client.stream("x"))
+    assert ["The sky"] == pieces
 
 
 async def test_the_async_client_does_the_same(served: Served) -> None:

@@ -173,6 +173,6 @@ def test_readme_shows_what_is_wrong(code: str, fault: str, said: Callable[..., s
 
 
 def test_the_hook_shows_what_is_wrong() -> None:
-    """The README's first way reads the run's error, as the examples beside the hook do."""
+    """The README's first way shows why an answer is not whole: its error, too, as the hook's own tests hold."""
     first = next(code for kind, code in BLOCK.findall(README) if kind == "tsx")
-    assert 'message.run.error && <strong role="alert">⚠️ {message.run.error.message}' in first
+    assert '<strong role="alert">{whyIncomplete(message.run)}' in first

@@ -112,9 +112,7 @@ def test_error_keeps_the_text_before_it() -> None:
 
 def test_stopped_answer_is_marked() -> None:
     """A stopped answer keeps its text and is marked."""
-    assert [(None, "The sky"), ("Stopped", "The answer was stopped here.")] == shown(
-        Token("The sky"), Cancelled("stop")
-    )
+    assert [(None, "The sky"), ("Stopped", "The answer was stopped.")] == shown(Token("The sky"), Cancelled("stop"))
 
 
 def test_tools_and_sources_are_notes() -> None:
@@ -156,14 +154,11 @@ def test_link_of_a_source_is_http() -> None:
 
 
 def test_line_under_the_answer() -> None:
-    """The line says the time to the first token, tokens, speed and model, and what was cut."""
+    """The line says the time to the first token, tokens, speed and model, and whether the conversation was cut."""
     view = ChatView()
     view.put([Started("m_1", 0.0), Token("x"), Status("prompt_truncated", "")])
-    view.put([Finished("length", Usage(1, 3), Timings(0.25, 1.25, None, 3.0))])
-    expected = (
-        "250 ms to first token · 3 tokens · 3.0 tokens/s · m\\_1 · cut at its length limit"
-        " · the conversation was cut to fit the model"
-    )
+    view.put([Finished("stop", Usage(1, 3), Timings(0.25, 1.25, None, 3.0))])
+    expected = "250 ms to first token · 3 tokens · 3.0 tokens/s · m\\_1 · the conversation was cut to fit the model"
     assert expected == view.line
 
 

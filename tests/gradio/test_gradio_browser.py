@@ -180,9 +180,11 @@ def test_stop_works_in_every_way_to_ask(open_chat: Open, upstream: DemoOllama, w
 
 
 def test_a_cut_answer_is_continued(open_chat: Open) -> None:
-    """A click on Continue adds to the answer that there is, as often as it is cut, under one question."""
+    """A click on Continue adds to the answer that there is, as often as it is cut, and what cut it is told below it."""
+    told = "The answer was cut at its length limit."
     chat = open_chat("demo:length")
     chat.ask()
+    chat.shows(told)
     chat.ends()
     chat.page.get_by_role("button", name="Continue").click()
     chat.shows("The sky is blue because air scatters blue light more")
@@ -190,7 +192,7 @@ def test_a_cut_answer_is_continued(open_chat: Open) -> None:
     chat.page.get_by_role("button", name="Continue").click()
     chat.shows(SENTENCE)
     chat.ends()
-    assert [SENTENCE] == chat.answers
+    assert [SENTENCE, told] == chat.answers
 
 
 @pytest.mark.parametrize("model", SILENT)

@@ -14,7 +14,7 @@ from gradio_client import Client  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 from starlette.requests import HTTPConnection
 
-from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama import DemoOllama, Pause
 from llmstream.errors import SettingsError
 from llmstream.events import Failed, Interrupted, Token
 from llmstream.gradio import Like, create_chat, mount_chat
@@ -122,6 +122,19 @@ def test_endpoint_for_programs(settings: Settings, upstream: DemoOllama) -> None
         assert ["Why?", "Because of that.", "And?"] == [each["content"] for each in sent]
         with pytest.raises(AppError, match="65536"):
             client.predict("x" * 70_000, api_name="/chat")
+        client.close()
+
+
+def test_endpoint_tells_that_an_answer_is_not_whole(settings: Settings, upstream: DemoOllama) -> None:
+    """Whose client asks something else meanwhile gets an error, and not the part that came."""
+    upstream.answers |= {"Why?": ["Because of ", Pause(600)], "And?": "That is all."}
+    with launched(create_chat(settings=settings.change(model="demo:latest"), api_name="chat")) as url:
+        client = Client(url, verbose=False)
+        first = client.submit("Why?", api_name="/chat")
+        assert upstream.wait_active(1)
+        assert "That is all." == client.predict("And?", api_name="/chat")
+        with pytest.raises(AppError, match="replaced by a newer question"):
+            first.result(timeout=30)
         client.close()
 
 

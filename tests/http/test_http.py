@@ -26,10 +26,25 @@ def test_a_run_is_started_followed_and_looked_at(url: str) -> None:
     assert (200, run, " 1 2 3 4 5") == (stream.status, stream.headers["x-run-id"], stream.text)
     assert ["started", *["token"] * 5, "finished"] == stream.types
     shown = ask(f"{url}/runs/{run}").json
-    told = {"run_id", "state", "text", "reasoning", "last_id", "model", "usage", "timings", "error", "interrupts"}
+    told = {
+        "run_id",
+        "state",
+        "text",
+        "reasoning",
+        "last_id",
+        "model",
+        "usage",
+        "timings",
+        "error",
+        "interrupts",
+        "reason",
+    }
     assert told == set(shown)
     assert ("finished", " 1 2 3 4 5", 7, None) == (shown["state"], shown["text"], shown["last_id"], shown["error"])
     assert shown["timings"]["total_s"] > 0
+    cut = ask(f"{url}/runs", "POST", question="q", model="demo:length").json["run_id"]
+    events(url, cut)
+    assert ["stop", "length"] == [ask(f"{url}/runs/{each}").json["reason"] for each in (run, cut)]
 
 
 def test_the_text_endpoints(url: str, upstream: DemoOllama) -> None:

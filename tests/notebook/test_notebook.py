@@ -200,6 +200,12 @@ def test_answer_that_is_not_awaited(kernel: Kernel) -> None:
     assert "await show" in kernel.value("repr(show('Why?'))")
 
 
+def test_answer_that_is_not_awaited_and_nobody_there(kernel: Kernel) -> None:
+    """A program that runs a notebook takes nothing from a cell that has ended: nothing is asked, and it says why."""
+    cell = kernel.run("show('Why?', model='demo:slow-0.01')", allow_stdin=False)
+    assert ["await show" in text for text in cell.plain] == [True]
+
+
 def test_error_that_is_not_awaited(kernel: Kernel) -> None:
     """Where such an answer can't begin, the cell says why."""
     cell = kernel.run("show('Why?', model='missing')")

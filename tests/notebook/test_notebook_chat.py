@@ -281,10 +281,14 @@ def test_panel_that_was_made_before_ollama_ran(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize(
     ("model", "mark"),
-    [("demo:stall-3", "Stopped: the answer is not complete."), ("demo:error-line", "The answer is not complete.")],
+    [
+        ("demo:stall-3", "Stopped: the answer is not complete."),
+        ("demo:error-line", "The answer is not complete."),
+        ("demo:length", "The answer was cut at its length limit."),
+    ],
 )
 def test_closed_chat_keeps_the_mark_of_a_bad_answer(kernel: Kernel, model: str, mark: str) -> None:
-    """What a closed chat leaves in the cell says which answer was stopped or failed."""
+    """What a closed chat leaves in the cell says which answer was stopped, failed, or was cut."""
     panel = Panel(kernel)
     panel.pick(model)
     panel.ask("Why?")

@@ -126,7 +126,7 @@ def test_a_screen_reader_is_told_the_beginning_and_the_end(pages: Pages, chat_si
 
 def test_stop_frees_the_model(pages: Pages, chat_site: Site, paced: DemoOllama) -> None:
     """The button and Esc end an answer before its first token and in its middle; what came is kept and marked."""
-    kept = {"demo:silent": "^Stopped here", "demo:stall-3": "^1 2 3\\s*Stopped here"}
+    kept = {"demo:silent": "^The answer was stopped", "demo:stall-3": "^1 2 3\\s*The answer was stopped"}
     for model in kept:
         paced.models[model] = Model(model)
     chat = pages.open(chat_site.url)

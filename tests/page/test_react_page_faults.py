@@ -96,7 +96,7 @@ def test_a_stop_while_the_network_is_away(pages: Pages, held: Held) -> None:
     held.is_shown_to(chat)
     chat.page.context.set_offline(True)
     chat.button("Stop").click()
-    chat.shows("Stopped here, while the server could not be reached.").ends("The answer was stopped.")
+    chat.ends("The answer was stopped while the server could not be reached.")
     chat.page.context.set_offline(False)
     assert eventually(lambda: held.site.count("POST", "/stop"))
 
@@ -201,7 +201,12 @@ def test_a_model_that_fails(pages: Pages, upstream: DemoOllama) -> None:
         "demo:html-502": "No answer. ",
         "gone:latest": "No answer. The model 'gone:latest' is not there. Get it with ollama pull gone:latest.",
     }
-    odd = {"demo:length": "Cut here, at the length limit.", "demo:empty": "The model answered nothing."}
+    cut = "The answer was cut at its length limit."
+    odd = {
+        "demo:length": (cut, cut),
+        "demo:empty": ("The model answered nothing.", "The answer is complete."),
+        "demo:thinking-only": ("The model answered nothing.", "The answer is complete."),
+    }
     pages.expected = "status of 404"
     for name in (*told, *odd):
         upstream.models[name] = Model(name)
@@ -214,9 +219,9 @@ def test_a_model_that_fails(pages: Pages, upstream: DemoOllama) -> None:
                 chat.pick(model)
             chat.ask().shows(text, "[role=alert]").ends("The answer is not complete.")
             expect(chat.composer).to_be_focused()
-        for model, text in odd.items():
+        for model, (text, said) in odd.items():
             chat.pick(model)
-            chat.ask().shows(text).ends()
+            chat.ask().shows(text).ends(said)
         assert not any(word in chat.log.inner_text() for word in ("Traceback", "/home", "/usr", "<html", "41237"))
         chat.pick("")
         upstream.answers[LONG] = "Short."
@@ -255,7 +260,7 @@ def test_waiting_is_told(pages: Pages, upstream: DemoOllama) -> None:
             chat.ask().shows(f"Waiting for a place: number {place} in the queue.")
         expect(third.status).to_have_text("The answer is being written.")
         second.page.keyboard.press("Escape")
-        second.shows("Stopped here.")
+        second.shows("The answer was stopped.")
         third.shows("number 1 in the queue.")
         first.page.keyboard.press("Escape")
         third.shows("Loading demo:silent into memory.")

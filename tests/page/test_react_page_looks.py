@@ -104,7 +104,7 @@ def test_a_wait_that_is_foretold_has_a_bar(pages: Pages, upstream: DemoOllama) -
         chat.shows("Reading the prompt, about")
         expect(bar).to_be_visible()
         chat.page.keyboard.press("Escape")
-        chat.shows("Stopped here.")
+        chat.shows("The answer was stopped.")
         expect(bar).to_have_count(0)
 
 

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.support.page import ANSWER, QUESTION, Chat, Held, Pages
+from llmstream.demo_ollama import DemoOllama
+from tests.support.page import ANSWER, QUESTION, Chat, Held, Pages, site
 from tests.support.react_app import APP, npm
 from tests.support.serving import generations
 
@@ -87,6 +88,17 @@ def test_an_event_source_that_is_not_closed_asks_twice(pages: Pages, held: Held)
     )
     assert wire.rows(EVENT_SOURCE, "request")[1].startswith("GET again, by itself")
     assert (2, 1) == (held.site.count("GET", "/stream-with-get"), generations(held.upstream))
+
+
+def test_an_event_source_that_is_refused_is_not_said_to_be_whole(pages: Pages, upstream: DemoOllama) -> None:
+    """The browser tells no status; that there is nothing more is said of an answer that has ended alone."""
+    pages.expected = "status of 404"
+    with site(upstream, model="demo:gone") as served:
+        wire = Wire(pages.open(served.url))
+        wire.ask(EVENT_SOURCE)
+        expect(wire.card(EVENT_SOURCE).get_by_role("button", name="Ask")).to_be_visible()
+        refused = "no event stream: the browser does not say what, and stops asking"
+        assert [refused] == wire.rows(EVENT_SOURCE, "response")
 
 
 def test_a_cut_connection_comes_back(pages: Pages, held: Held) -> None:

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type Connection, createRun, LlmstreamError, type RunState } from "../src/llmstream";
 import { isTerminal } from "../src/llmstream/events";
 import { applyEvents, IDLE } from "../src/llmstream/state";
@@ -95,10 +95,11 @@ describe("silence", () => {
 
   it("for ever ends in `lost`", async () => {
     const served = await serve({ events: stuck() });
-    const error = await refusal(collect(hasty(served.url, { silenceMs: 20, attempts: 2 })));
+    const asks = vi.fn(fetch); // a busy server may not hear of one that is given up after 20 ms
+    const error = await refusal(collect(hasty(served.url, { silenceMs: 20, attempts: 2, fetch: asks })));
     expect(error).toBeInstanceOf(LlmstreamError);
     expect(error).toMatchObject({ code: "lost", retryable: true });
-    expect(served.asked).toHaveLength(3);
+    expect(asks).toHaveBeenCalledTimes(3);
   });
 });
 

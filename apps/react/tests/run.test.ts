@@ -1,8 +1,20 @@
 import { describe, expect, it, vi } from "vitest";
-import { announcement, createRun, type RunStore } from "../src/llmstream";
+import { announcement, createRun, type RunStore, whyIncomplete } from "../src/llmstream";
 import { hasty } from "./collect";
 import { type Answer, created, hangUp, LiveRun, serve, status, stream } from "./server";
-import { answering, body, CANCELLED, events, FAILED, FINISHED, INTERRUPTED, RUN, STARTED, token } from "./streams";
+import {
+  answering,
+  body,
+  CANCELLED,
+  events,
+  FAILED,
+  type Fact,
+  FINISHED,
+  INTERRUPTED,
+  RUN,
+  STARTED,
+  token,
+} from "./streams";
 
 const ASKED = { question: "Why?" };
 
@@ -54,15 +66,24 @@ describe("a run", () => {
   });
 
   it.each([
-    ["finished", FINISHED, "The answer is complete."],
-    ["failed", FAILED, "The answer is not complete."],
+    ["finished", FINISHED, "The answer is complete.", ""],
+    ["finished", { ...FINISHED, reason: "other" }, "The answer is complete.", ""],
+    ["finished", { ...FINISHED, reason: "length" }, "The answer was cut at its length limit."],
+    ["finished", { ...FINISHED, reason: "content_filter" }, "The answer was cut by a content filter."],
+    ["finished", { ...FINISHED, reason: "tool_calls" }, "The model asks for a tool, and nothing here calls it."],
+    ["failed", FAILED, "The answer is not complete.", "It broke off."],
     ["cancelled", CANCELLED, "The answer was stopped."],
-    ["interrupted", INTERRUPTED, "An answer from you is needed."],
-  ] as const)("that is %s is announced as it is", async (phase, last, said) => {
-    const served = await serve({ events: stream(body(events(STARTED, last))) });
-    const state = await createRun(hasty(served.url)).start(ASKED);
-    expect([state.phase, announcement(state)]).toEqual([phase, said]);
-  });
+    ["cancelled", { ...CANCELLED, by: "left" }, "The answer was stopped: nobody was reading it."],
+    ["cancelled", { ...CANCELLED, by: "replaced" }, "The answer was replaced by a newer question."],
+    ["interrupted", INTERRUPTED, "An answer from you is needed.", "The answer waits for you."],
+  ] as [string, Fact, string, string?][])(
+    "that is %s is told to be what it is",
+    async (phase, last, said, why = said) => {
+      const served = await serve({ events: stream(body(events(STARTED, last))) });
+      const state = await createRun(hasty(served.url)).start(ASKED);
+      expect([state.phase, announcement(state), whyIncomplete(state)]).toEqual([phase, said, why]);
+    },
+  );
 
   it("is asked once, under one key, through cuts and failures", async () => {
     const live = new LiveRun();

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from llmstream.core.answer.demanded_call import DemandedCall
+from llmstream.core.answer.finish_reasons import finish_reason
 from llmstream.core.answer.text_events import MAX_TEXT, TextEvents
 from llmstream.core.answer.think_tags import ThinkTags
 from llmstream.errors import LimitExceeded, LlmstreamError
 from llmstream.events import (
     Event,
     Finished,
-    FinishReason,
     Interrupt,
     Interrupted,
     Reasoning,
@@ -34,14 +34,6 @@ from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.settings import Settings
 
 Sink = Callable[[list[Event]], object]
-
-_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "tool_calls": "tool_calls",
-    "content_filter": "content_filter",
-}
 
 
 class Emitter:
@@ -178,7 +170,7 @@ class Emitter:
         calls_left: bool | None = None,
     ) -> None:
         """Emits the end of a complete answer; calls_left: True if the client is to make a call, None if unknown."""
-        kind = _REASONS.get(reason, "other")
+        kind = finish_reason(reason)
         if self._demanded is not None:
             self.tool_call(f"call_{secrets.token_hex(8)}", *self._demanded.call(kind))
             calls_left = None

@@ -11,8 +11,9 @@ from langchain_core.messages import BaseMessage, ToolMessage
 from llmstream.core.answer.calls import Calls
 from llmstream.core.answer.documents import Sources
 from llmstream.core.answer.emitter import Emitter
+from llmstream.core.answer.finish_reasons import is_cut
 from llmstream.core.answer.messages import Messages
-from llmstream.core.chain_part import CUT_REASONS, ChainPart
+from llmstream.core.chain_part import ChainPart
 from llmstream.events import Data, json_value
 
 
@@ -79,7 +80,7 @@ class Reader:
     def reason(self) -> str:
         """The reason of the answer's end: a part of it that was cut counts before all."""
         reasons = [part.reason for part in self.shown if part.reason]
-        cut = [reason for reason in reasons if reason in CUT_REASONS]
+        cut = [reason for reason in reasons if is_cut(reason)]
         return (cut or reasons[-1:] or ["stop"])[0]
 
 

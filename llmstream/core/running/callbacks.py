@@ -15,6 +15,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from llmstream.chain.listeners import GroupListener
 from llmstream.core.answer.emitter import Emitter
+from llmstream.core.answer.finish_reasons import word_in
 from llmstream.core.chain_part import ChainPart
 from llmstream.core.langchain_messages import reasoning_of, text_of
 from llmstream.core.readers.reader import Reader
@@ -117,7 +118,7 @@ class Watcher(GroupListener):
         message = generation.message if isinstance(generation, ChatGeneration) else None
         known = getattr(generation, "generation_info", None) or {}
         info: dict[str, Any] = {**known, **getattr(message, "response_metadata", {})}
-        part.reason = str(info.get("done_reason") or info.get("finish_reason") or info.get("stop_reason") or "")
+        part.reason = word_in(info)
         part.truncated = part.is_ollama and not part.reason and generation is not None
         self._call(self._model_ended, part, message, info)
 

@@ -11,8 +11,9 @@ from json.encoder import encode_basestring_ascii as escape
 
 from llmstream.dialects.anthropic.message import call_block, error_body, message, reason_of, usage_of
 from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Started, Token, Usage
-from llmstream.http.encoder import Encoder, cannot_continue, dumps, named_frame, why_incomplete
+from llmstream.http.encoder import Encoder, cannot_continue, dumps, named_frame
 from llmstream.view.client_answer import ClientAnswer
+from llmstream.view.ending import why_incomplete
 
 # Claude Code takes a silence of some minutes for a dead connection, and comments for silence.
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'

@@ -29,7 +29,8 @@ from llmstream.events import (
     ToolResult,
     Withdrawn,
 )
-from llmstream.http.encoder import STOPPED, Encoder, cannot_continue
+from llmstream.http.encoder import Encoder, cannot_continue
+from llmstream.view.ending import STOPPED
 
 _TAKEN_BACK = "The message was taken back."
 

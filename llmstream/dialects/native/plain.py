@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from llmstream import sse
 from llmstream.events import TERMINAL, Event, Finished, Interrupted, Reasoning, Started, Terminal, Token
-from llmstream.http.encoder import RETRY, Encoder, cannot_continue, why_incomplete
+from llmstream.http.encoder import RETRY, Encoder, cannot_continue
 from llmstream.view.answer import OneText
+from llmstream.view.ending import why_incomplete
 
 
 class PlainEncoder(Encoder):

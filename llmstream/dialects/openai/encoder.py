@@ -11,8 +11,9 @@ from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
 from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Reasoning, Started, Token, ToolCall, Usage
-from llmstream.http.encoder import DONE, Encoder, cannot_continue, dumps, why_incomplete
+from llmstream.http.encoder import DONE, Encoder, cannot_continue, dumps
 from llmstream.view.client_answer import ClientAnswer, WholeAnswer, finish_reason
+from llmstream.view.ending import why_incomplete
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from llmstream.events import Cancelled, Failed, Finished, Interrupted, Started, Terminal, Usage
-from llmstream.http.encoder import why_incomplete
+from llmstream.view.ending import why_incomplete
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 

@@ -105,6 +105,24 @@ async def test_a_cut_answer_and_a_title() -> None:
     assert ("a cut answ", "length") == (seen.text, seen.reason)
 
 
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"finish_reason": "MAX_TOKENS"}, "length"),  # Gemini
+        ({"stop_reason": "model_context_window_exceeded"}, "length"),  # Anthropic
+        ({"stopReason": "guardrail_intervened"}, "content_filter"),  # Bedrock
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            "length",
+        ),  # OpenAI's responses
+        ({"stop_reason": "end_turn"}, "stop"),
+    ],
+)
+async def test_a_cut_answer_of_any_provider(told: dict[str, Any], reason: str) -> None:
+    """Each tells it in words and places of its own."""
+    assert reason == (await see(says(AIMessage("an answ", response_metadata=told)))).reason
+
+
 async def test_models_side_by_side() -> None:
     """Each of them is a message of its own, by its name."""
     seen = await see(RunnableParallel(joke=says("a joke on tea"), poem=says("a poem on tea")))

@@ -1,4 +1,4 @@
-import { isActive, type RunState } from "../llmstream";
+import { isActive, type RunState, whyIncomplete } from "../llmstream";
 import { Sentence } from "./Sentence";
 import { Elapsed } from "./stats";
 
@@ -15,26 +15,16 @@ export function State({ run }: { run: RunState }) {
       </p>
     );
   }
+  const why = whyIncomplete(run);
   if (run.phase === "failed" || run.phase === "lost") {
     return (
       <p className="state failed" role="alert">
-        <strong>{run.text === "" ? "No answer." : "This answer is not complete."}</strong>{" "}
-        <Sentence text={run.error?.message ?? ""} />
+        <strong>{run.text === "" ? "No answer." : "This answer is not complete."}</strong> <Sentence text={why} />
       </p>
     );
   }
-  if (run.phase === "cancelled") {
-    return <p className="state">{stopped(run)}</p>;
-  }
-  if (run.phase === "interrupted") return <p className="state">It waits for your answer.</p>;
-  if (run.phase === "finished" && run.parts.length === 0) return <p className="state">The model answered nothing.</p>;
-  if (run.reason === "length") return <p className="state">Cut here, at the length limit.</p>;
+  if (why !== "") return <p className="state">{why}</p>;
+  if (run.phase === "finished" && !run.parts.some(({ kind }) => kind === "text" || kind === "data"))
+    return <p className="state">The model answered nothing.</p>;
   return null;
-}
-
-function stopped({ cancelledBy, stopping }: RunState): string {
-  if (stopping) return "Stopped here, while the server could not be reached.";
-  return cancelledBy === "left"
-    ? "Stopped, because the connection was away for longer than the server waits."
-    : "Stopped here.";
 }

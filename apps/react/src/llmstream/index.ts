@@ -45,6 +45,6 @@ export type {
   WithdrawnEvent,
 } from "./events.js";
 export { readImage } from "./images.js";
-export { announcement, canContinue } from "./phase.js";
+export { announcement, canContinue, whyIncomplete } from "./phase.js";
 export { createRun, type RunStore } from "./run.js";
 export { type Failure, isActive, type Part, type Phase, type RunState } from "./state.js";

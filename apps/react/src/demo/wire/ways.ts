@@ -75,6 +75,7 @@ function eventSource(question: string, log: WireLog, signal: AbortSignal, stay: 
       source.close();
       resolve();
     };
+    let done = false;
     const add = (event: MessageEvent<string>, name: string) =>
       log.add("message", event.data, named(event.lastEventId, name));
     source.onopen = () => log.add("response", "200 text/event-stream");
@@ -84,6 +85,7 @@ function eventSource(question: string, log: WireLog, signal: AbortSignal, stay: 
     };
     source.addEventListener("done", (event: MessageEvent<string>) => {
       add(event, "done");
+      done = true;
       if (!stay) over();
     });
     source.addEventListener("FatalError", (event: MessageEvent<string>) => {
@@ -92,7 +94,8 @@ function eventSource(question: string, log: WireLog, signal: AbortSignal, stay: 
     });
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) {
-        log.add("response", "204: there is nothing more, so it stops asking");
+        const refused = "no event stream: the browser does not say what, and stops asking";
+        log.add("response", done ? "204: there is nothing more, so it stops asking" : refused);
         over();
       } else log.add("request", "GET again, by itself", "Last-Event-ID: the last id above");
     };
