@@ -156,7 +156,7 @@ class Runs:
             running.record = Record(running.id, caller, asked.question, asked.thread)
         self._running[running.id] = running
         try:
-            owned = await self.log.create(self._new_run(running, key, fingerprint, asked.grace_s))
+            owned = await self.log.create(self._new_run(running.id, caller, key, fingerprint, asked.grace_s))
         except BaseException:
             self._forget(running)
             raise
@@ -225,15 +225,15 @@ class Runs:
         if limit and sum(running.caller == caller for running in self._running.values()) >= limit:
             raise TooManyRuns(f"You have {limit} answers under way, as many as one caller may. Wait for one to end.")
 
-    def _new_run(self, running: Running, key: str | None, fingerprint: str, grace_s: float) -> NewRun:
-        return NewRun(
-            id=running.id,
-            caller=running.caller,
+    def _new_run(self, run_id: str, caller: str, key: str | None, fingerprint: str, grace_s: float) -> NewRun:
+        return NewRun(  # holds nothing of the run itself, since the log keeps it as long as the events
+            id=run_id,
+            caller=caller,
             key=key,
             fingerprint=fingerprint,
             grace_s=grace_s,
-            on_cancel=lambda by: self._cancel(running.id, Cancelled(by)),
-            on_lost=lambda: self._cancel(running.id, failed(OwnerLost())),
+            on_cancel=lambda by: self._cancel(run_id, Cancelled(by)),
+            on_lost=lambda: self._cancel(run_id, failed(OwnerLost())),
             caller_limit=self.limits.max_caller_runs,
         )
 

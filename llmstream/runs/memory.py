@@ -18,6 +18,11 @@ from llmstream.runs.record import RunRecord
 
 # What an event costs beside its text: the struct, the str and the place in the list.
 _EVENT_BYTES = 100
+# What a run costs beside its events, 1.4 to 1.8 kB as measured: its record, the calls of its owner, its request's key.
+_RUN_BYTES = 2000
+
+# How long after its time a run is forgotten, in seconds, with all whose time has come by then.
+_SWEEP_S = 0.01
 
 # How many chats are known by their last run.
 _CHATS_KEPT = 10_000
@@ -43,20 +48,22 @@ class MemoryLog(RunLog):
         self._chats: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
         self._note_bytes = 0  # about as many as the notes of the chats take
         self._bytes = 0
+        self._sweeping: asyncio.AbstractEventLoop | None = None  # where the next sweep is due
 
     @property
     def bytes(self) -> int:
-        """The approximate number of bytes that all events take."""
+        """The approximate number of bytes that all runs take."""
         return self._bytes
 
     async def create(self, run: NewRun) -> str:
-        self._forget_old()
         if run.key is not None:
             found = await self.find(run.caller, run.key, run.fingerprint)
             if found is not None:
                 return found
             self._keys[run.caller, run.key] = (run.id, run.fingerprint)
         self._runs[run.id] = RunRecord(run)
+        self._bytes += _RUN_BYTES
+        self._forget_old()
         return run.id
 
     async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
@@ -85,9 +92,8 @@ class MemoryLog(RunLog):
         run.close()
         self._bytes += run.keep_to_continue()
         self._ended[run_id] = run
-        # In a context of its own: the run's holds what its chain left there, an error's frames among them.
-        context = contextvars.Context()
-        asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old, context=context)
+        if self._sweeping is not (loop := asyncio.get_running_loop()):
+            self._sweep_later(loop, self._replay_s)
 
     def keep(self, run_id: str, asked: Asked) -> None:
         """Keeps what a run was asked; forgotten with the run, or once that is complete."""
@@ -157,6 +163,18 @@ class MemoryLog(RunLog):
         run = self._runs.get(run_id)
         return None if run is None or (run.closed and time.monotonic() - run.closed_at >= self._replay_s) else run
 
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
+        self._sweeping = loop
+        # In a context of its own: the run's holds what its chain left there, an error's frames among them.
+        loop.call_later(after_s + _SWEEP_S, self._sweep, loop, context=contextvars.Context())
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeping = None
+        self._forget_old()
+        if self._ended:
+            oldest = next(iter(self._ended.values()))
+            self._sweep_later(loop, oldest.closed_at + self._replay_s - time.monotonic())
+
     def _forget_old(self) -> None:
         now = time.monotonic()
         while self._ended:
@@ -164,7 +182,7 @@ class MemoryLog(RunLog):
             if now - run.closed_at < self._replay_s and self._bytes <= self._max_log_bytes:
                 return
             del self._ended[run_id], self._runs[run_id]
-            self._bytes -= run.bytes
+            self._bytes -= _RUN_BYTES + run.bytes
             if run.new.key is not None:
                 self._keys.pop((run.new.caller, run.new.key), None)
             self._tombstones[run_id] = run.info()
