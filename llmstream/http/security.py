@@ -2,8 +2,9 @@
 
 The threats, and what stands against each:
 
-- A page anywhere on the web makes the user's browser ask this server: an `Origin` that is not allowed, or a cross-site
-  request without one, is refused (403). CORS alone would hide the answer but still start the generation.
+- A page anywhere on the web makes the user's browser ask this server: an `Origin` that is not allowed, or a request of
+  another origin's page without one (of another subdomain's, too, since cookies go with it), is refused (403). CORS
+  alone would hide the answer but still start the generation.
 - The same page through DNS rebinding, where the browser takes evil.example for this server: the `Host` must be on an
   exact list (421), whatever the route.
 - A form of such a page, in a browser that tells no origin: with a cookie a body must be JSON (`check_sender`).
