@@ -188,12 +188,11 @@ class Runs:
         """
         self.closing, began = True, time.monotonic()
         self.log.leave()
-        tasks = [running.task for running in self._running.values() if running.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.limits.drain_s if timeout_s is None else timeout_s)
+        if over := [running.over for running in self._running.values()]:
+            await asyncio.wait(over, timeout=self.limits.drain_s if timeout_s is None else timeout_s)
             for running in list(self._running.values()):
                 running.cancel(failed(ServerShutdown()))
-            await asyncio.wait(tasks)
+            await asyncio.wait(over)
         if self._ending is not None:
             await self._ending.wait(max(began + self.limits.drain_s - time.monotonic(), _HOOKS_S))
         await self.log.aclose()
@@ -219,6 +218,7 @@ class Runs:
         """Forgets a run that was not begun."""
         del self._running[running.id]
         running.release()
+        running.over.set_result(None)
 
     def _check_caller(self, caller: str) -> None:
         limit = self.limits.max_caller_runs
