@@ -5,13 +5,16 @@ Read from uvicorn 0.54 (protocols/http/httptools_impl.py) and httptools 0.9, who
 - `on_header` is called for trailers too, after `on_headers_complete`, and uvicorn adds them to the request's headers.
 - A header's value is gathered in memory until its line ends, wherever it stands.
 - Each request that is sent before the answers to earlier ones is kept in `pipeline`, as many as one read brings.
+- A request that asks for another protocol is read without its body, which is taken for the next request.
 - Nothing limits the time until a head or a body is whole; `timeout_keep_alive` holds only after an answer.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from llmstream.concurrency import Watchdog
@@ -33,6 +36,7 @@ def _refusal(status: str) -> bytes:
 
 _HEAD_TOO_LARGE = _refusal("431 Request Header Fields Too Large")
 _TOO_SLOW = _refusal("408 Request Timeout")
+_NO_PROXY = _refusal("400 Bad Request")
 
 
 class Protocol(HttpToolsProtocol):
@@ -47,6 +51,7 @@ class Protocol(HttpToolsProtocol):
         self._watchdog = Watchdog()
         self._moved_at = 0.0
         self._in_head = self._got_body = self._refused = False
+        self._data = b""
         self._idle_bytes = self._body_bytes = self._seen_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -61,7 +66,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return  # closed at once, the client would see a reset connection and not why
-        self._got_body = False
+        self._got_body, self._data = False, data
         super().data_received(data)
         self._idle_bytes = 0 if self._got_body else self._idle_bytes + len(data)
         if self._idle_bytes > _HEAD_BYTES:
@@ -81,7 +86,8 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._got_body = True
@@ -91,9 +97,23 @@ class Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._got_body = True  # what comes now is the next request's
         self._watchdog.stop()
         super().on_message_complete()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Reads a request anew as if it had not asked for another protocol: none is spoken here."""
+        upgrade = sys.exc_info()[1]
+        headers = [each for each in self.headers if each[0] != b"upgrade"]
+        if not isinstance(upgrade, httptools.HttpParserUpgrade) or len(headers) == len(self.headers):
+            return self._refuse(_NO_PROXY)  # CONNECT
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version), *map(b": ".join, headers), b"", b""]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        super().data_received(b"\r\n".join(lines) + self._data[upgrade.args[0] :])
 
     def _begin(self) -> None:
         """A request is to come."""

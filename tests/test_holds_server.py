@@ -64,6 +64,28 @@ def test_request_that_does_not_come(serve: Serve, data: bytes) -> None:
     assert b"HTTP/1.1 408 Request Timeout" == speak(url, data, timeout_s=LIMIT_S).partition(b"\r\n")[0]
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"tls/1.0"])
+@pytest.mark.parametrize("pause", [True, False])
+def test_request_that_asks_for_another_protocol(serve: Serve, protocol: bytes, pause: bool) -> None:
+    """It is answered as if it had not, as Java expects: with its body, which is no request of its own."""
+    url = serve(echoing()).url
+    head = HEAD.replace(b"close", b"upgrade") + b"upgrade: %b\r\n" % protocol
+    body = b"POST /echo HTTP/1.1\r\nhost: localhost\r\nx-inner: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    asks = head + b"content-length: %d\r\n\r\n" % len(body)
+    last = HEAD + b"x-last: 1\r\ncontent-length: 0\r\n\r\n"
+    answer = speak(url, asks, body + last) if pause else speak(url, asks + body + last)
+    assert 2 == answer.count(b"HTTP/1.1 200")
+    assert [False, True] == [name in answer for name in (b"x-inner", b"x-last")]
+
+
+def test_request_for_a_tunnel(serve: Serve) -> None:
+    """A server is no proxy."""
+    url = serve(echoing()).url
+    for target in (b"localhost:80", b"/echo"):
+        asks = b"CONNECT %b HTTP/1.1\r\nhost: localhost\r\n\r\n" % target
+        assert speak(url, asks + asks).startswith(b"HTTP/1.1 400")
+
+
 def test_request_that_takes_its_time(serve: Serve) -> None:
     """A stream may go on for longer than a request may take to come, and a connection serves again."""
     url = serve(echoing(request_timeout_s=0.3)).url

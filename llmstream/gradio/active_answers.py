@@ -24,6 +24,7 @@ from llmstream.gradio.messages import Cut, note, without_options
 from llmstream.gradio.view import ChatView
 from llmstream.http.ask import Ask
 from llmstream.http.asker import Asker
+from llmstream.http.errors import refusals_told
 from llmstream.http.prepare import Prepare
 from llmstream.http.service import Service
 from llmstream.runs.following import Following
@@ -131,7 +132,8 @@ class Turns:
     async def continued(self, session: Session, cut: Cut, request: HTTPConnection | None = None) -> list[Any]:
         """The conversation in which another run goes on with the page's answer; or says why that can't be done."""
         try:
-            run = await self._service.continue_run(cut.run_id, Asker(session[0], request))
+            with refusals_told():
+                run = await self._service.continue_run(cut.run_id, Asker(session[0], request))
         except LlmstreamError as error:
             return [*map(without_options, cut.messages), note("⚠️ Not continued", error.message)]
         return [*map(without_options, cut.answered_by(run.id))]
@@ -192,7 +194,8 @@ class Turns:
         if self._service.chain is not None:  # it brings its own model, and what that is told
             ask = Ask(messages=ask.messages, thread=ask.thread, resume=ask.resume, inputs=ask.inputs)
         grace_s = None if self._come_back else 0
-        return await self._service.start(ask, Asker(caller, request), grace_s=grace_s)
+        with refusals_told():
+            return await self._service.start(ask, Asker(caller, request), grace_s=grace_s)
 
 
 async def _views(turn: _Turn, view: ChatView) -> AsyncGenerator[ChatView, None]:

@@ -26,6 +26,7 @@ class Ask:
     model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
     client did not say. With `resume` the messages are not asked again. must_call: whether the answer has to be a call.
     inputs: the values that the client gives beside the question; the server's `prepare` says what becomes of them.
+    continues: the id of the cut run that is to go on, where that is asked, and nothing else.
     """
 
     messages: Sequence[Message] | str
@@ -39,6 +40,7 @@ class Ask:
     resume: Mapping[str, Any] | None = None
     must_call: bool = False
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    continues: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.messages) > _MESSAGES and not isinstance(self.messages, str):

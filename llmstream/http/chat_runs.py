@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TypeVar
 
-from llmstream.errors import RunNotFound
+import msgspec
+
+from llmstream.errors import RunNotFound, StoreCorrupt
 from llmstream.events import CancelledBy, Interrupt
 from llmstream.http.ask import Ask
 from llmstream.http.asker import Asker
 from llmstream.http.service import Service
 from llmstream.runs.run import OnLeave, Run
+
+T = TypeVar("T")
+
+
+def read_note(note: str, kind: type[T]) -> T:
+    """The value that was noted as JSON beside a run; raises `StoreCorrupt` where that is something else."""
+    try:
+        return msgspec.json.decode(note, type=kind)
+    except (msgspec.MsgspecError, RecursionError):
+        raise StoreCorrupt from None
 
 
 class Chats:

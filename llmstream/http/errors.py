@@ -78,6 +78,15 @@ def hook(name: str, says: str) -> Generator[None]:
         raise LlmstreamError(f"{says} Its log says why.") from error
 
 
+@contextmanager
+def refusals_told() -> Generator[None]:
+    """Raises an `HTTPException` of the app's own as an error of ours with its words, where there is no response."""
+    try:
+        yield
+    except HTTPException as error:
+        raise LlmstreamError(str(error.detail)) from error
+
+
 def error_response(error: Exception, form: ErrorForm = NATIVE) -> Response:
     """An error as a response with its status; one that is not ours is shown without its text."""
     known = error if isinstance(error, LlmstreamError) else error_from_code("chain_failed", "The server failed.")

@@ -30,15 +30,13 @@ def check_host(scope: Scope, headers: Fields, allowed: set[str]) -> None:
 
 
 def check_origin(scope: Scope, headers: Fields, allowed: Iterable[str]) -> None:
-    """Raises `Forbidden` for a request that a page of another site made the browser send."""
+    """Raises `Forbidden` for a request that another page made the browser send, unless it says an allowed origin."""
     origin = headers.get("origin")
     if origin is not None:
         if not is_allowed_origin(origin, allowed, headers):
             raise Forbidden("A page of this origin may not use this server. Add it to LLMSTREAM_ALLOWED_ORIGINS.")
-    elif headers.get("sec-fetch-site") not in (None, "same-origin", "same-site", "none") and not opens_page(
-        scope, headers
-    ):
-        raise Forbidden("A page of another site may not use this server.")
+    elif headers.get("sec-fetch-site") not in (None, "same-origin", "none") and not opens_page(scope, headers):
+        raise Forbidden("A page of another origin may not use this server without saying which.")
 
 
 def check_destination(headers: Fields) -> None:

@@ -26,7 +26,8 @@ class Prepared(TypedDict, total=False):
 
 
 # From a request and what is asked to what the chain is given beside; None for nothing. A sync one runs in a thread. It
-# may refuse by an `HTTPException` or an `LlmstreamError`.
+# may refuse by an `HTTPException` or an `LlmstreamError`. Before a cut answer goes on that is all it can do: the
+# model has the very request that it was asked with.
 Prepare: TypeAlias = Callable[[HTTPConnection, Ask], Prepared | Awaitable[Prepared | None] | None]
 
 

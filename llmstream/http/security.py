@@ -2,8 +2,9 @@
 
 The threats, and what stands against each:
 
-- A page anywhere on the web makes the user's browser ask this server: an `Origin` that is not allowed, or a cross-site
-  request without one, is refused (403). CORS alone would hide the answer but still start the generation.
+- A page anywhere on the web makes the user's browser ask this server: an `Origin` that is not allowed, or a request of
+  another origin's page without one (of another subdomain's, too, since cookies go with it), is refused (403). CORS
+  alone would hide the answer but still start the generation.
 - The same page through DNS rebinding, where the browser takes evil.example for this server: the `Host` must be on an
   exact list (421), whatever the route.
 - A form of such a page, in a browser that tells no origin: with a cookie a body must be JSON (`check_sender`).
@@ -18,7 +19,6 @@ The threats, and what stands against each:
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 
 from starlette.exceptions import HTTPException
@@ -26,6 +26,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from llmstream.concurrency import call
 from llmstream.errors import Forbidden, HostNotAllowed, LlmstreamError, Unauthorized
 from llmstream.http.audience import CALLER, is_public
 from llmstream.http.body import limit_body
@@ -36,7 +37,8 @@ from llmstream.http.token import check_token, with_cookie
 from llmstream.runs.plain_failures import plain_error
 from llmstream.settings import Settings
 
-# Names the caller of a request, or gives None for nobody (401); may be async, and raise an `HTTPException` of its own.
+# Names the caller of a request, or gives None for nobody (401), and may raise an `HTTPException` of its own; a sync one
+# runs in a thread.
 Identify = Callable[[HTTPConnection], str | Awaitable[str | None] | None]
 
 
@@ -103,9 +105,7 @@ async def identify_caller(scope: Scope, identify: Identify | None) -> str:
     if identify is None:
         return str(scope.get(CALLER, ""))
     with hook("identify", "The server could not tell who asks."):
-        caller = identify(HTTPConnection(scope))
-        if inspect.isawaitable(caller):
-            caller = await caller
+        caller: str | None = await call(identify, HTTPConnection(scope))
     if not caller:
         raise Unauthorized("This server wants to know who asks. Log in first.")
     return caller

@@ -119,8 +119,9 @@ class Service:
             )
 
     async def continue_run(self, run_id: str, asker: Asker) -> Run:
-        """Starts a run that goes on with one that was cut; see `Runs.continue_run`."""
+        """Starts a run that goes on with one that was cut, if `prepare` lets it; see `Runs.continue_run`."""
         with plain_errors(public := is_public(self.runs.limits, asker.scope)):
+            await self._prepared(Ask(messages="", continues=run_id), asker)
             return await self.runs.continue_run(
                 run_id, caller=asker.caller, request_key=asker.key, is_public=public, chain=self.chain
             )

@@ -34,7 +34,7 @@ class Running:
     """One run that goes on: its task, its place, its end.
 
     held: what nobody else may answer meanwhile. is_public: whether a failure is told plainly. record: what a hook is
-    told of it at its end, if there is one.
+    told of it at its end, if there is one. over: done once it has let go of everything, also where it never began.
     """
 
     def __init__(
@@ -53,7 +53,8 @@ class Running:
         self.held = ExitStack()
         self.is_public = False
         self.record: Record | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.over = asyncio.get_running_loop().create_future()
+        self._task: asyncio.Task[None] | None = None
         self._log, self._metrics, self._on_end = log, metrics, on_end
         self._job = job
         self._ticket = ticket
@@ -64,7 +65,7 @@ class Running:
     async def start(self) -> None:
         """Begins; returns when the task itself has logged `started`, so that from here on a cancellation is handled."""
         begun = asyncio.Event()
-        self.task = asyncio.create_task(self._run(begun))
+        self._task = asyncio.create_task(self._run(begun))
         await begun.wait()
 
     def cancel(self, event: Terminal) -> None:
@@ -73,8 +74,8 @@ class Running:
             self._cancelled_by = event  # a task that is cancelled before its first step would never log anything
         elif not self._over:
             self._append([event])
-            if self.task is not None:
-                self.task.cancel()
+            if self._task is not None:
+                self._task.cancel()
 
     def _append(self, events: list[Event]) -> None:
         if self._over:
@@ -118,6 +119,7 @@ class Running:
                 await self._log.close(self.id)
             finally:
                 self.release()
+                self.over.set_result(None)
 
     def release(self) -> None:
         """Gives back the place, and what is held."""

@@ -156,7 +156,7 @@ class Runs:
             running.record = Record(running.id, caller, asked.question, asked.thread)
         self._running[running.id] = running
         try:
-            owned = await self.log.create(self._new_run(running, key, fingerprint, asked.grace_s))
+            owned = await self.log.create(self._new_run(running.id, caller, key, fingerprint, asked.grace_s))
         except BaseException:
             self._forget(running)
             raise
@@ -188,12 +188,11 @@ class Runs:
         """
         self.closing, began = True, time.monotonic()
         self.log.leave()
-        tasks = [running.task for running in self._running.values() if running.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.limits.drain_s if timeout_s is None else timeout_s)
+        if over := [running.over for running in self._running.values()]:
+            await asyncio.wait(over, timeout=self.limits.drain_s if timeout_s is None else timeout_s)
             for running in list(self._running.values()):
                 running.cancel(failed(ServerShutdown()))
-            await asyncio.wait(tasks)
+            await asyncio.wait(over)
         if self._ending is not None:
             await self._ending.wait(max(began + self.limits.drain_s - time.monotonic(), _HOOKS_S))
         await self.log.aclose()
@@ -219,21 +218,22 @@ class Runs:
         """Forgets a run that was not begun."""
         del self._running[running.id]
         running.release()
+        running.over.set_result(None)
 
     def _check_caller(self, caller: str) -> None:
         limit = self.limits.max_caller_runs
         if limit and sum(running.caller == caller for running in self._running.values()) >= limit:
             raise TooManyRuns(f"You have {limit} answers under way, as many as one caller may. Wait for one to end.")
 
-    def _new_run(self, running: Running, key: str | None, fingerprint: str, grace_s: float) -> NewRun:
-        return NewRun(
-            id=running.id,
-            caller=running.caller,
+    def _new_run(self, run_id: str, caller: str, key: str | None, fingerprint: str, grace_s: float) -> NewRun:
+        return NewRun(  # holds nothing of the run itself, since the log keeps it as long as the events
+            id=run_id,
+            caller=caller,
             key=key,
             fingerprint=fingerprint,
             grace_s=grace_s,
-            on_cancel=lambda by: self._cancel(running.id, Cancelled(by)),
-            on_lost=lambda: self._cancel(running.id, failed(OwnerLost())),
+            on_cancel=lambda by: self._cancel(run_id, Cancelled(by)),
+            on_lost=lambda: self._cancel(run_id, failed(OwnerLost())),
             caller_limit=self.limits.max_caller_runs,
         )
 

@@ -18,9 +18,15 @@ from llmstream.runs.record import RunRecord
 
 # What an event costs beside its text: the struct, the str and the place in the list.
 _EVENT_BYTES = 100
+# What a run costs beside its events, 1.4 to 1.8 kB as measured: its record, the calls of its owner, its request's key.
+_RUN_BYTES = 2000
 
-# How many chats are known by their last run.
-_CHATS_KEPT = 10_000
+# What a chat costs beside its note: its names, and their places.
+_CHAT_BYTES = 400
+
+# How long after its time a run is forgotten, in seconds, with all whose time has come by then.
+_SWEEP_S = 0.01
+
 # How many forgotten runs are remembered by their last number, so that a client that has everything is told so.
 _TOMBSTONES = 10_000
 
@@ -28,8 +34,8 @@ _TOMBSTONES = 10_000
 class MemoryLog(RunLog):
     """Runs in memory: `replay_s` seconds after their end they are forgotten, the oldest earlier beyond `max_log_bytes`.
 
-    A run that goes on is never forgotten. Followers may live in any thread and event loop; creating, appending, closing
-    and forgetting happen in one loop.
+    A run that goes on is never forgotten, and a chat is known as long as its last run. Followers may live in any thread
+    and event loop; creating, appending, closing and forgetting happen in one loop.
     """
 
     def __init__(self, *, replay_s: float = 600, max_log_bytes: int = 256 * 2**20) -> None:
@@ -40,23 +46,23 @@ class MemoryLog(RunLog):
         self._ended: OrderedDict[str, RunRecord] = OrderedDict()
         self._keys: dict[tuple[str, str], tuple[str, str]] = {}
         self._tombstones: Newest[str, RunInfo] = Newest(_TOMBSTONES)
-        self._chats: OrderedDict[tuple[str, str], tuple[str, str]] = OrderedDict()
-        self._note_bytes = 0  # about as many as the notes of the chats take
+        self._chats: dict[tuple[str, str], tuple[str, str]] = {}
         self._bytes = 0
+        self._sweeping: asyncio.AbstractEventLoop | None = None  # where the next sweep is due
 
     @property
     def bytes(self) -> int:
-        """The approximate number of bytes that all events take."""
+        """The approximate number of bytes that all runs take."""
         return self._bytes
 
     async def create(self, run: NewRun) -> str:
-        self._forget_old()
         if run.key is not None:
             found = await self.find(run.caller, run.key, run.fingerprint)
             if found is not None:
                 return found
             self._keys[run.caller, run.key] = (run.id, run.fingerprint)
         self._runs[run.id] = RunRecord(run)
+        self._weigh(run.id, _RUN_BYTES)
         return run.id
 
     async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
@@ -83,11 +89,10 @@ class MemoryLog(RunLog):
     async def close(self, run_id: str) -> None:
         run = self._runs[run_id]
         run.close()
-        self._bytes += run.keep_to_continue()
+        self._weigh(run_id, run.keep_to_continue())
         self._ended[run_id] = run
-        # In a context of its own: the run's holds what its chain left there, an error's frames among them.
-        context = contextvars.Context()
-        asyncio.get_running_loop().call_later(self._replay_s + 0.01, self._forget_old, context=context)
+        if self._sweeping is not (loop := asyncio.get_running_loop()):
+            self._sweep_later(loop, self._replay_s)
 
     def keep(self, run_id: str, asked: Asked) -> None:
         """Keeps what a run was asked; forgotten with the run, or once that is complete."""
@@ -122,17 +127,20 @@ class MemoryLog(RunLog):
 
     async def swap(self, caller: str, chat: str, run_id: str, note: str) -> str | None:
         before = self._chats.pop((caller, chat), None)
-        self._chats[caller, chat] = (run_id, note)
-        self._note_bytes += len(note) - (0 if before is None else len(before[1]))
-        while len(self._chats) > _CHATS_KEPT or (self._note_bytes > self._max_log_bytes and len(self._chats) > 1):
-            self._note_bytes -= len(self._chats.popitem(last=False)[1][1])
+        if before is not None:
+            self._runs[before[0]].chats.discard((caller, chat))
+            self._weigh(before[0], -_CHAT_BYTES - len(before[1]))
+        if run_id in self._runs:
+            self._chats[caller, chat] = (run_id, note)
+            self._runs[run_id].chats.add((caller, chat))
+            self._weigh(run_id, _CHAT_BYTES + len(note))
         return None if before is None else before[0]
 
     async def succeed(self, caller: str, chat: str, cut: str, run_id: str) -> bool:
         last = self._chats.get((caller, chat))
         if last is None or last[0] not in (cut, run_id):
             return False
-        self._chats[caller, chat] = (run_id, last[1])
+        await self.swap(caller, chat, run_id, last[1])
         return True
 
     async def named(self, caller: str, chat: str) -> tuple[str, str] | None:
@@ -157,6 +165,24 @@ class MemoryLog(RunLog):
         run = self._runs.get(run_id)
         return None if run is None or (run.closed and time.monotonic() - run.closed_at >= self._replay_s) else run
 
+    def _weigh(self, run_id: str, change: int) -> None:
+        """Counts what a run keeps beside its events."""
+        self._runs[run_id].beside += change
+        self._bytes += change
+        self._forget_old()
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop, after_s: float) -> None:
+        self._sweeping = loop
+        # In a context of its own: the run's holds what its chain left there, an error's frames among them.
+        loop.call_later(after_s + _SWEEP_S, self._sweep, loop, context=contextvars.Context())
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweeping = None
+        self._forget_old()
+        if self._ended:
+            oldest = next(iter(self._ended.values()))
+            self._sweep_later(loop, oldest.closed_at + self._replay_s - time.monotonic())
+
     def _forget_old(self) -> None:
         now = time.monotonic()
         while self._ended:
@@ -164,7 +190,9 @@ class MemoryLog(RunLog):
             if now - run.closed_at < self._replay_s and self._bytes <= self._max_log_bytes:
                 return
             del self._ended[run_id], self._runs[run_id]
-            self._bytes -= run.bytes
+            self._bytes -= run.bytes + run.beside
+            for chat in run.chats:
+                del self._chats[chat]
             if run.new.key is not None:
                 self._keys.pop((run.new.caller, run.new.key), None)
             self._tombstones[run_id] = run.info()

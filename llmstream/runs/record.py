@@ -61,12 +61,17 @@ class Followed:
 
 
 class RunRecord(Followed):
-    """A run of this process."""
+    """A run of this process.
+
+    chats: of which it is the last run. beside: about how many bytes it keeps beside its events.
+    """
 
     def __init__(self, new: NewRun) -> None:
         super().__init__()
         self.new = new
         self.asked: Asked | None = None
+        self.chats: set[tuple[str, str]] = set()
+        self.beside = 0
         self.closed_at = 0.0
         self._watchers = 0
         self._cancelled = False
@@ -95,8 +100,7 @@ class RunRecord(Followed):
             return 0
         if self.asked.job is None:  # what is left says why
             self.asked = dataclasses.replace(self.asked, question=None)
-        self.bytes += (size := self.asked.bytes)
-        return size
+        return self.asked.bytes
 
     def cancel(self, by: CancelledBy) -> bool:
         if self.ended or self._cancelled:

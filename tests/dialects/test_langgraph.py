@@ -107,6 +107,17 @@ def test_idle_stream_ends_with_the_server(serve: Serve, settings: Settings) -> N
         assert [] == list(events)
 
 
+def test_idle_stream_ends_after_a_time(serve: Serve, settings: Settings) -> None:
+    """Who waits for a run is held for as long as one may take, before the first one and after the last."""
+    served = serve(create_app(settings.change(model="demo", max_run_s=1)))
+    with streaming(served, thread="of nobody") as events:
+        assert [] == list(events)
+    start(served)
+    with streaming(served) as events:
+        until(events, "completed")
+        assert [] == list(events)
+
+
 def test_new_question_replaces_the_run(serve: Serve, settings: Settings) -> None:
     """The run before ends, what it said is kept, and the client hears of no end of the thread."""
     served = serve(create_app(settings.change(model="demo:endless-100")))

@@ -11,13 +11,15 @@ from fastapi import HTTPException
 from langchain_core.runnables import RunnableConfig
 from starlette.requests import HTTPConnection
 
+from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import SettingsError, UpstreamBusy
 from llmstream.fastapi import create_app, create_router
 from llmstream.http.ask import Ask
 from llmstream.http.prepare import Prepared
 from llmstream.settings import Settings
+from tests.support.answering import strict
 from tests.support.asking_graphs import year_graph
-from tests.support.serving import Serve, Served
+from tests.support.serving import Serve, Served, generations
 
 ASKED = [{"role": "user", "content": "Hi"}]
 UI = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
@@ -157,6 +159,25 @@ def test_a_thread_of_the_servers_own(serve: Serve, settings: Settings) -> None:
     served.stop()
     assert ["client's"] == seen
     assert ["of ann"] == told
+
+
+def test_a_cut_answer_is_prepared_to_go_on(upstream: DemoOllama, serve: Serve, settings: Settings) -> None:
+    """Who may ask no more can't go on either, and is told so in the app's own words."""
+    seen: list[tuple[str, str | None]] = []
+
+    def prepare(request: HTTPConnection, asked: Ask) -> None:
+        seen.append((asked.question, asked.continues))
+        if "x-used-up" in request.headers:
+            raise HTTPException(402, "Your month is used up.")
+
+    url = serve(create_app(settings, chain=strict("demo:length", base_url=upstream.url), prepare=prepare)).url
+    run_id = httpx.post(f"{url}/stream", json={"question": "Hi"}).headers["x-run-id"]
+    before = generations(upstream)
+    refused = httpx.post(f"{url}/runs/{run_id}/continue", headers={"x-used-up": "1"})
+    assert (402, "Your month is used up.") == (refused.status_code, refused.json()["detail"])
+    assert before == generations(upstream)
+    assert 201 == httpx.post(f"{url}/runs/{run_id}/continue").status_code
+    assert [("Hi", None), ("", run_id), ("", run_id)] == seen
 
 
 def test_only_for_a_chain_of_ones_own(settings: Settings) -> None:

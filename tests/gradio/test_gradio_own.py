@@ -9,7 +9,7 @@ from typing import Any
 import gradio
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException
 from gradio_client import Client  # type: ignore[import-untyped]
 from gradio_client.exceptions import AppError  # type: ignore[import-untyped]
 from starlette.requests import HTTPConnection
@@ -20,7 +20,7 @@ from llmstream.events import Failed, Interrupted, Token
 from llmstream.gradio import Like, create_chat, mount_chat
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.likes import feedback, like_of, with_word
-from llmstream.gradio.messages import message, settled
+from llmstream.gradio.messages import Cut, message, settled
 from llmstream.gradio.saved import Saving, read_kept
 from llmstream.gradio.view import ChatView
 from llmstream.http.ask import Ask
@@ -79,6 +79,23 @@ def test_prepare_knows_the_request_and_the_inputs(serve: Callable[[FastAPI], Ser
     assert "ann asks in de: Why?" == said(done)
     refused = call_page(url, "answer", [[text_message("Why?")], "fr"], headers={"x-user": "ann"}, session="other")
     assert not refused["success"]  # no choice of the dropdown
+
+
+async def test_what_prepare_refuses_is_shown(settings: Settings) -> None:
+    """In the app's own words, below a question and where a cut answer is to go on."""
+
+    def refuse(request: HTTPConnection, asked: Ask) -> Prepared:
+        raise HTTPException(402, "Your month is used up.")
+
+    turns, request = Turns(Runs(settings), answer, prepare=refuse), HTTPConnection({"type": "http", "headers": []})
+    async with aclosing(
+        turns.answer(("", "page"), {"messages": [{"role": "user", "content": "Why?"}]}, request)
+    ) as views:
+        last = [view async for view in views][-1]
+    assert isinstance(last.ended, Failed)
+    assert "Your month is used up." == last.ended.message
+    told = await turns.continued(("", "page"), Cut("x", [], []), request)
+    assert "Your month is used up." == told[-1]["content"][0]["text"]
 
 
 def test_prepare_knows_whom_gradio_let_in(settings: Settings) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import threading
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -134,6 +136,19 @@ def refuses(error: Exception) -> Callable[[HTTPConnection], Any]:
         raise error
 
     return identify
+
+
+async def test_identify_that_waits_holds_nobody_up() -> None:
+    """One that is not async, and asks a database, say, is asked for several requests at once."""
+    both = threading.Barrier(2, timeout=20)
+
+    def identify(connection: HTTPConnection) -> str:
+        both.wait()
+        return "ann"
+
+    async with asking(create_app(SETTINGS, chain=echo, identify=identify)) as client:
+        answers = await asyncio.gather(client.get("/models"), client.get("/models"))
+    assert [200, 200] == [answer.status_code for answer in answers]
 
 
 OWN = HTTPException(402, "pay first", {"x-price": "5"})

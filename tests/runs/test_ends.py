@@ -12,11 +12,13 @@ import pytest
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import ServerShutdown
 from llmstream.events import Cancelled, Event, Failed, Finished, is_terminal
+from llmstream.runs.log import NewRun
 from llmstream.runs.manager import Runs
+from llmstream.runs.memory import MemoryLog
 from llmstream.runs.run import Run
 from llmstream.settings import Settings
 from tests.support.followed_runs import SILENT, active, follow, idle, settled, until
-from tests.support.serving import answer
+from tests.support.serving import answer, generations
 
 
 async def until_text(run: Run, text: str) -> None:
@@ -107,6 +109,37 @@ async def test_a_run_stopped_while_it_starts_has_its_end(upstream: DemoOllama, s
         else:
             assert isinstance(started, ServerShutdown)
     assert await idle(upstream)
+
+
+class SlowStore(MemoryLog):
+    """A log in which it takes a while to make room for a run, as in a store that is far away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def create(self, run: NewRun) -> str:
+        self.is_asked.set()
+        await self.answers.wait()
+        return await super().create(run)
+
+
+async def test_draining_waits_for_what_is_being_created(upstream: DemoOllama, settings: Settings) -> None:
+    """A run that its log has yet to make room for has its end when the drain is over, and asks no model."""
+    before, log = generations(upstream), SlowStore()
+    runs = Runs(settings, log=log)
+    starting = asyncio.create_task(runs.start("q", model=SILENT))
+    await log.is_asked.wait()
+    draining = asyncio.create_task(runs.drain(0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not draining.done()
+    log.answers.set()
+    await draining
+    last = (await follow(await starting))[-1]
+    assert isinstance(last, Failed)
+    assert "server_shutdown" == last.code
+    assert before == generations(upstream)
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing_behind(upstream: DemoOllama, settings: Settings) -> None:

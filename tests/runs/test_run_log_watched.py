@@ -64,19 +64,23 @@ async def test_the_oldest_ended_runs_make_room() -> None:
     assert [False, True] == [known[0], known[-1]]
 
 
-async def test_the_oldest_chats_make_room() -> None:
-    """Beyond the limit of memory the chats that were used first are forgotten first, and never the last one."""
-    log = MemoryLog(max_log_bytes=2_500)
-    for name in ("a", "b", "c", "b"):
-        await log.swap("", name, f"run-{name}", "x" * 1000)
-    assert [None, ("run-b", "x" * 1000)] == [await log.named("", name) for name in "ab"]
-    assert "run-c" == await log.swap("", "c", "large", "x" * 5000)
-    assert [False, True] == [await log.named("", name) is not None for name in "bc"]
+async def test_a_chat_is_known_as_long_as_its_last_run() -> None:
+    """However many chats there are; their notes count as the runs' own, and the oldest runs make room for them."""
+    log = MemoryLog(max_log_bytes=10_000_000)
+    await started(log, 1, "a", ended=True)
+    await started(log, 1, "b", ended=True)
+    await log.swap("ann", "chat", "a", "note")
+    for number in range(20_000):
+        await log.swap("bob", str(number), "b", "")
+    assert ("a", "note") == await log.named("ann", "chat")
+    await log.swap("bob", "large", "b", "x" * 5_000_000)
+    assert [None, None] == [await log.info("a"), await log.named("ann", "chat")]
 
 
 async def test_the_last_run_of_a_chat(log: RunLog) -> None:
     """Who comes after a run that was cut takes its place and its note, unless another one has it."""
-    await started(log)
+    for name in ("cut", "next", "late", "his"):
+        await started(log, 1, name)
     assert not await log.succeed("ann", "chat", "cut", "next")
     await log.swap("ann", "chat", "cut", "a note, of two lines\n")
     assert [True, True] == [await log.succeed("ann", "chat", "cut", "next") for _ in range(2)]

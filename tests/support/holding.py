@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.support.forked import Forked
+from tests.support.serving import get
 
 LIMIT_S = 60
 
@@ -31,11 +32,15 @@ def said(code: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def speak(url: str, data: bytes, *, timeout_s: float = 20) -> bytes:
-    """All that a server answers to these bytes, until it closes the connection."""
+def speak(url: str, begun: bytes, *rest: bytes, timeout_s: float = 20) -> bytes:
+    """All that a server answers to these bytes, until it closes the connection; each once it has read the last."""
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
-        connection.sendall(data)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(begun)
+        for piece in rest:
+            get(f"{url}/health")
+            connection.sendall(piece)
         answer = bytearray()
         while part := connection.recv(65536):
             answer += part

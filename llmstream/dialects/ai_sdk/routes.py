@@ -20,7 +20,7 @@ from llmstream.http import schemas
 from llmstream.http.asker import Asker
 from llmstream.http.audience import CALLER
 from llmstream.http.body import JsonBody
-from llmstream.http.chat_runs import Chats
+from llmstream.http.chat_runs import Chats, read_note
 from llmstream.http.dialect import Dialect, Routes
 from llmstream.http.encoder import Encoder
 from llmstream.http.errors import TEXT, ErrorForm
@@ -116,7 +116,7 @@ class _AiSdk:
 
 
 def _continued(note: str) -> Continued | None:
-    return msgspec.json.decode(note, type=Continued | None) if note else None
+    return read_note(note, Continued) if note not in ("", "null") else None
 
 
 def _encoder(run: Run, continued: Continued | None, events: Sequence[Event] = ()) -> AiSdkEncoder:

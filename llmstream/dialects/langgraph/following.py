@@ -1,10 +1,12 @@
 """A thread as a stream that stays open: its last run, and then each that is started, until the client leaves.
 
-A client of this protocol takes the end of a stream for a failure, so between runs it is kept open by heartbeats.
+A client of this protocol takes the end of a stream for a failure, so between runs it is kept open by heartbeats, for as
+long as a run may take: then it comes back, or is gone.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from llmstream.dialects.langgraph.encoder import RunEncoder
@@ -45,10 +47,10 @@ class ThreadStream(Encoder):
         """An error that belongs to no command."""
         return error_frame(f"This thread can't be followed from there ({reason}).")
 
-    @property
-    def closing(self) -> bool:
-        """True while the server shuts down."""
-        return self._threads.service.runs.closing
+    def is_over(self, idle_s: float) -> bool:
+        """True while the server shuts down, and where nothing began for as long as a run may take."""
+        runs = self._threads.service.runs
+        return runs.closing or idle_s >= runs.limits.max_run_s
 
     async def next_run(self, idle_s: float) -> Follower | None:
         """The run that is shown next; None where none was started for a moment."""
@@ -71,12 +73,14 @@ class _ThreadFollower(Follower):
         self._run: Follower | None = None
         self._ended = False  # whether the run told its end
         self._closed = False
+        self._now = asyncio.get_running_loop().time
+        self._idle_since = self._now()
         self.idle_s = idle_s
 
     async def __anext__(self) -> Batch:
         while not self._closed:
             if self._run is None:
-                if self._stream.closing:
+                if self._stream.is_over(self._now() - self._idle_since):
                     break
                 self._run = await self._stream.next_run(self.idle_s)
                 if self._run is None:
@@ -85,7 +89,7 @@ class _ThreadFollower(Follower):
                 batch = await anext(self._run)
             except StopAsyncIteration:
                 self._run.close()
-                self._run = None
+                self._run, self._idle_since = None, self._now()
                 if self._ended:
                     continue
                 break  # the store lets go of it; the client comes back

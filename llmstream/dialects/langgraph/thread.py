@@ -22,7 +22,7 @@ from llmstream.errors import CapabilityMissing, InvalidRequest, RunNotFound
 from llmstream.events import Event, Interrupt, Interrupted, is_terminal, json_value
 from llmstream.http.ask import Ask
 from llmstream.http.asker import Asker
-from llmstream.http.chat_runs import Chats
+from llmstream.http.chat_runs import Chats, read_note
 from llmstream.http.service import Service
 from llmstream.runs.log import PositionLost
 from llmstream.runs.run import Run
@@ -54,7 +54,7 @@ class Threads:
     async def last(self, caller: str, thread: str) -> tuple[Run, Messages] | None:
         """The last run of a thread, and the messages up to it; None where there is none, or it is forgotten."""
         found = await self._chats.last(caller, thread)
-        return None if found is None else (found[0], msgspec.json.decode(found[1]))
+        return None if found is None else (found[0], read_note(found[1], list[dict[str, Any]]))
 
     async def state(self, caller: str, thread: str) -> State | None:
         """A thread as it is; None for one that nobody knows."""

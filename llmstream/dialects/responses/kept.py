@@ -13,6 +13,7 @@ from llmstream.dialects.responses.items import Item
 from llmstream.dialects.responses.resource import RepeatedFields
 from llmstream.errors import InvalidRequest, RunNotFound
 from llmstream.events import Event, Reasoning, Token, Withdrawn
+from llmstream.http.chat_runs import read_note
 from llmstream.http.service import Service
 from llmstream.runs.run import Run
 
@@ -52,7 +53,7 @@ class KeptResponses:
         except RunNotFound:
             raise _not_found(id) from None
         kept = await self._runs.log.named(caller, _named(run.id))
-        note = msgspec.json.decode(kept[1], type=Note) if kept else Note()
+        note = read_note(kept[1], Note) if kept else Note()
         if note.deleted:
             raise _not_found(id)
         return run, note

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llmstream.errors import StoreUnavailable, TooManyRuns
 from llmstream.runs.log import NewRun
+from llmstream.runs.redis.store.codec import text
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys
 from llmstream.runs.redis.store.scripts import ADMIT
@@ -23,7 +24,7 @@ class Callers:
         active = await self._link.run(ADMIT, [callers], run.id, limit, self._ttl)
         if not active:
             return
-        states = await self._link.commands([("HGET", self._keys.meta(each.decode()), "s") for each in active])
+        states = await self._link.commands([("HGET", self._keys.meta(text(each)), "s") for each in active])
         over = [each for each, state in zip(active, states, strict=True) if state != b""]
         if over:
             await self._link.command("SREM", callers, *over)

@@ -11,6 +11,7 @@ from llmstream.events import CancelledBy
 from llmstream.runs.log import PositionLost, RunInfo
 from llmstream.runs.redis.others.reader import RemoteRuns
 from llmstream.runs.redis.processes import Nodes
+from llmstream.runs.redis.store.codec import text
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys
 from llmstream.runs.redis.store.scripts import ASK
@@ -50,8 +51,8 @@ class Elsewhere:
             raise self._reader.not_found()
         if owner == 0:
             return False
-        self._nodes.asked(run_id, owner.decode())
-        self._nodes.order(owner.decode(), f"x {run_id} {by}")
+        self._nodes.asked(run_id, text(owner))
+        self._nodes.order(text(owner), f"x {run_id} {by}")
         return True
 
     async def settle(self, run_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from llmstream.errors import KeyConflict
 from llmstream.runs.redis.own.owned import Owned
+from llmstream.runs.redis.store.codec import text
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys
 from llmstream.runs.redis.store.scripts import SUCCEED
@@ -26,10 +27,10 @@ class Names:
         known = await self._link.command("GET", self._keys.key(caller, key))
         if known is None:
             return None
-        run_id, _, asked = known.decode().partition(" ")
+        run_id, _, asked = text(known).partition(" ")
         if asked != fingerprint:
             raise KeyConflict
-        return str(run_id)
+        return run_id
 
     async def question(self, run_id: str) -> bytes | None:
         """The question of a run, as `stored_question` reads it; a longer one up to where that sees it."""
@@ -39,7 +40,7 @@ class Names:
         """Makes a run the last one of a chat; the id of the one before."""
         key = self._keys.chat(caller, chat)
         found = await self._link.command("SET", key, f"{run_id} {note}", "PX", self._ttl, "GET")
-        before = None if found is None else found.decode().partition(" ")[0]
+        before = None if found is None else text(found).partition(" ")[0]
         if (owned := self._owned.get(run_id)) is not None:
             owned.chats[key] = (before or "", note)
         return before
@@ -49,7 +50,7 @@ class Names:
         key = self._keys.chat(caller, chat)
         note = await self._link.run(SUCCEED, [key], cut, run_id, self._ttl)
         if note is not None and (owned := self._owned.get(run_id)) is not None:
-            owned.chats[key] = (cut, note.decode())
+            owned.chats[key] = (cut, text(note))
         return note is not None
 
     async def again(self, owned: Owned) -> None:
@@ -62,5 +63,5 @@ class Names:
         found = await self._link.command("GET", self._keys.chat(caller, chat))
         if found is None:
             return None
-        run_id, _, note = found.decode().partition(" ")
+        run_id, _, note = text(found).partition(" ")
         return run_id, note

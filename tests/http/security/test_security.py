@@ -101,9 +101,10 @@ def test_our_own_names_are_answered(host: str, url: str) -> None:
         {"origin": ""},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "empty"},
     ],
 )
-def test_pages_of_other_sites_start_nothing(headers: dict[str, str], url: str, upstream: DemoOllama) -> None:
+def test_pages_of_other_origins_start_nothing(headers: dict[str, str], url: str, upstream: DemoOllama) -> None:
     """403 everywhere, whatever the content type."""
     before = generations(upstream)
     for method, path in ROUTES:

@@ -17,7 +17,7 @@ from llmstream.runs.log import END_OF_LOST, PositionLost
 from llmstream.runs.redis.others.cache_limit import Room
 from llmstream.runs.redis.others.mirror import MOST_AHEAD, Mirror, MirrorFollower
 from llmstream.runs.redis.others.told import Told
-from llmstream.runs.redis.store.codec import numbers
+from llmstream.runs.redis.store.codec import numbers, stored_number
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys
 from llmstream.runs.redis.store.scripts import LOOK
@@ -229,9 +229,9 @@ class RemoteRuns:
         found = await self._link.run(LOOK, keys, self._node, *asked, self._keys.nodes, run_id)
         if found is None:
             return None
-        caller, owner, last, state, id_, entries = found
-        first = 0
-        if id_:
-            number, size = numbers(id_)
-            first = number - size + 1
-        return caller.decode(), owner.decode(), int(last), state.decode(), first, entries
+        try:
+            caller, owner, last, state, id_, entries = found
+            number, size = numbers(id_) if id_ else (0, 1)
+            return caller.decode(), owner.decode(), stored_number(last), state.decode(), number - size + 1, entries
+        except ValueError:  # none of these, no number, no text
+            raise StoreCorrupt from None

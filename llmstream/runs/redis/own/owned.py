@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from llmstream.events import Event, is_terminal
 from llmstream.runs.continuing import can_continue
 from llmstream.runs.log import NewRun
-from llmstream.runs.redis.store.codec import ENTRY_EVENTS, encode
+from llmstream.runs.redis.store.codec import ENTRY_EVENTS, encode, stored_number
 
 
 def awake_and_asleep() -> float:
@@ -100,7 +100,10 @@ class Owned:
         return entries, last, size
 
     def note_stored(self, known: bytes) -> None:
-        """Takes note of how many events the store has; with fewer than before it may have lost the question, too."""
-        stored = int(known.partition(b"-")[0].rstrip(b"+"))
+        """Takes note of how many events the store has; with fewer than before it may have lost the question, too.
+
+        Raises `StoreCorrupt`.
+        """
+        stored = stored_number(known)
         self.question_stored &= stored >= self.stored
         self.stored, self.known = stored, known

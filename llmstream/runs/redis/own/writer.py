@@ -13,11 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast, get_args
 
-from llmstream.errors import KeyConflict, StoreFull, StoreUnavailable
+from llmstream.errors import KeyConflict, StoreCorrupt, StoreFull, StoreUnavailable
 from llmstream.events import CancelledBy
 from llmstream.runs.log import NewRun
 from llmstream.runs.redis.own.owned import News, Owned, awake_and_asleep
 from llmstream.runs.redis.own.sending import Sender
+from llmstream.runs.redis.store.codec import text
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys, Times
 from llmstream.runs.redis.store.scripts import CREATE
@@ -119,7 +120,7 @@ class Writer:
             raise KeyConflict
         if answer != b"run":
             raise StoreUnavailable
-        return str(run_id.decode())
+        return text(run_id)
 
     async def work(self) -> None:
         """Writes, as long as the process lives."""
@@ -163,7 +164,11 @@ class Writer:
         for number, (owned, news) in enumerate(parts):
             state = states.get(number)
             full |= state is not None and len(state) == 1
-            if whole := await self._answered(owned, news, state, number in settled):
+            try:
+                whole = await self._answered(owned, news, state, number in settled)
+            except StoreCorrupt:
+                whole = self._unreadable(owned)
+            if whole:
                 self.dirty.pop(owned.new.id, None)
             if not whole or owned.length != news.length:
                 self.touch(owned.new.id, soon=not whole)
@@ -203,7 +208,13 @@ class Writer:
         self.repairs += owned.stored < before
         owned.followers, owned.answered_at = followers, awake_and_asleep()
         if asked and not owned.asked:
-            self.ask(owned, asked.decode().partition(" ")[0])
+            self.ask(owned, asked.decode("ascii", "replace").partition(" ")[0])
+
+    def _unreadable(self, owned: Owned) -> bool:
+        """Leaves a run in the store as it is, where nobody can read it; here it goes on."""
+        if owned.closed:
+            self._forget(owned.new.id)
+        return True
 
     async def _begin_again(self, owned: Owned) -> None:
         """Writes a run that the store lost again, from its first event on."""

@@ -15,6 +15,7 @@ from llmstream.events import Data, Event, Token, from_dict, json_value
 ENTRY_EVENTS = 256
 ENTRY_BYTES = 16 * 2**10
 _ID = re.compile(rb"(\d{1,9})-(\d{1,9})")
+_KNOWN = re.compile(rb"(\d{1,9})(?:-\d{1,9})?\+*")
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[list[str | Event]] = msgspec.json.Decoder(list[str | Event])
@@ -83,3 +84,19 @@ def numbers(id_: bytes) -> tuple[int, int]:
     if match is None:
         raise StoreCorrupt
     return int(match[1]), int(match[2])
+
+
+def stored_number(known: bytes) -> int:
+    """The number of the last event that the store has of a run (`Keys`: n); raises `StoreCorrupt`."""
+    match = _KNOWN.fullmatch(known)
+    if match is None:
+        raise StoreCorrupt
+    return int(match[1])
+
+
+def text(data: bytes) -> str:
+    """A text in the store; raises `StoreCorrupt`."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise StoreCorrupt from None
