@@ -14,11 +14,12 @@ REACT := apps/react
 PAGE := llmstream/page/index.html
 PACKAGES := $(REACT)/node_modules/.package-lock.json
 
+OLDEST := .cache/oldest
 SCHEMA := .cache/schema
 LIBRARIES := .cache/libraries
 LLAMA := .cache/llama-cpp
 
-.PHONY: help setup page serve lab test check schema libraries llama-cpp fix bench soak dist clean
+.PHONY: help setup page serve lab test check oldest schema libraries llama-cpp fix bench soak dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -69,6 +70,16 @@ check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@if command -v npm >/dev/null; then cd $(REACT) && npm run --silent check; fi
+
+$(OLDEST)/.ready: pyproject.toml tests/oldest/constraints.txt
+	@echo "Getting the oldest versions that pyproject.toml allows."
+	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check --constraint tests/oldest/constraints.txt \
+		--editable '.[all]' --group dev
+	@touch $@
+
+oldest: $(OLDEST)/.ready $(PAGE) ## run the tests with the oldest versions that pyproject.toml allows
+	PYTHONDONTWRITEBYTECODE= $(OLDEST)/bin/python -m pytest -n $(WORKERS) -o filterwarnings=ignore $(ARGS)
 
 $(SCHEMA)/.ready: tests/schema/constraints.txt
 	@echo "Getting what asks a server all that its OpenAPI document allows."
