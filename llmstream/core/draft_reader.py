@@ -155,6 +155,11 @@ class DraftReader(Reader):
         is_open = draft is not None and not draft.settled and not draft.message.held
         return draft.message if draft is not None and is_open else None
 
+    def is_held(self, message: BaseMessage) -> bool:
+        """True if a message was made of a draft that is held back."""
+        draft = self._drafts.get(message.id or "") or self._by_text(str(message.text))
+        return draft is not None and not draft.settled and draft.message.held
+
     def _by_text(self, text: str) -> _Draft | None:
         """The last draft that a kept text was made of: one that equals the text, or its beginning."""
         for draft in reversed(self._drafts.values()):

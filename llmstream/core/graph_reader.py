@@ -17,7 +17,7 @@ from llmstream.core.chain_reader import ANSWERS, ChainPart, as_messages, message
 from llmstream.core.draft_reader import DraftReader
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph_state import Judgement, NewMessages, given_back, messages_in
-from llmstream.core.graph_structure import structure
+from llmstream.core.graph_structure import Path, structure
 from llmstream.core.graph_thread import BREAKPOINT
 from llmstream.core.item_reader import INPUT_KEYS
 from llmstream.core.source_documents import are_documents
@@ -55,13 +55,14 @@ class GraphReader(DraftReader):
         self._begun: set[ChainPart] = set()  # the models that are shown while they think and speak
         self._speaking: set[ChainPart] = set()  # those of them that have said something
         self._spoke_in: set[str] = set()  # the executions of nodes in which one did, as long as no tool has run since
+        self._undecided: set[str] = set()  # the nodes whose subgraphs have messages that are held: others follow those
         self.sources.held = True
         self.messages.before_first = self._tell_sources
         self.messages.after_withdrawn = self.sources.withdraw
 
     def name_of(self, part: ChainPart) -> str | None:
         """The name of the outermost graph's node in which a model runs."""
-        return _namespace(part)[0] or part.told("langgraph_node")
+        return _path(part)[0] or part.told("langgraph_node")
 
     def is_answer(self, part: ChainPart) -> bool:
         """False for a model that works for another part, chooses the next node, or runs in a node not asked for."""
@@ -73,14 +74,12 @@ class GraphReader(DraftReader):
         """True only if no later node can replace what the model says."""
         if self._answer_nodes:
             return True
-        if self._structure.is_function and len(_namespace(part)) > 1:  # in a task, for the function that called it
-            return False
-        name = self.name_of(part)
         # What comes behind an answer that could have been the last word is a summary or a title as often as an answer.
-        is_first = all(self.name_of(earlier) == name for earlier in self._speaking)
+        is_first = all(_names(_execution(earlier)) == _names(_execution(part)) for earlier in self._speaking)
         # A second model of one execution checks, grades or rewrites what the first one said, and its node may drop it.
         is_first &= part in self._speaking or _execution(part) not in self._spoke_in
-        return is_first and not self._structure.is_rewritten and name in self._structure.shown
+        is_for_node = _is_in_task(part) or self.name_of(part) in self._undecided
+        return is_first and not is_for_node and self._structure.may_end(_path(part))
 
     def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Tells what a model says; a kept message is settled when the next one begins: until then it may go."""
@@ -111,7 +110,7 @@ class GraphReader(DraftReader):
         if mode == "custom":
             self._custom(payload)
         elif mode == "updates":
-            self._updates(payload, outermost=not namespace)
+            self._updates(payload, namespace)
         elif mode == "values" and not namespace:
             self._values(payload)
 
@@ -139,7 +138,8 @@ class GraphReader(DraftReader):
         self._tell_sources()
         self.calls.leave(self._new.open_calls(self._state))
 
-    def _updates(self, payload: Mapping[str, Any], *, outermost: bool) -> None:
+    def _updates(self, payload: Mapping[str, Any], namespace: Sequence[str]) -> None:
+        outermost = not namespace
         for node, update in payload.items():
             if node == "__interrupt__":
                 if outermost:
@@ -149,9 +149,9 @@ class GraphReader(DraftReader):
             if outermost and self._structure.is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
                 self._settle_state()
             for part in update if isinstance(update, list) else [update]:
-                self._update(node, part, outermost=outermost)
+                self._update(node, part, namespace)
 
-    def _update(self, node: str, update: Any, *, outermost: bool) -> None:
+    def _update(self, node: str, update: Any, namespace: Sequence[str]) -> None:
         found = list(messages_in(update))
         made_value = isinstance(update, Mapping) and update.get("structured_response") is not None
         for message in found:
@@ -159,7 +159,10 @@ class GraphReader(DraftReader):
                 self.calls.ask(message.tool_calls)
             elif isinstance(message, ToolMessage) and not made_value:
                 self.tool_message(message)
-        if outermost:
+        if namespace:
+            self._undecided.update(_names(namespace[0]) if any(map(self.is_held, found)) else ())
+        else:
+            self._undecided.discard(node)
             self._last_update = given_back(update, self._structure.private)
             self._new.written(node, found)
             self._removed.update(str(each.id) for each in found if each.type == "remove")
@@ -211,10 +214,21 @@ class GraphReader(DraftReader):
 
 def _execution(part: ChainPart) -> str:
     """The execution of a node, of whatever graph, in which a part runs."""
-    return str(part.told("langgraph_checkpoint_ns"))
+    return str(part.told("langgraph_checkpoint_ns") or "")
 
 
-def _namespace(part: ChainPart) -> list[str]:
-    """The nodes in which a part runs, the outermost graph's first."""
-    namespace = str(part.told("langgraph_checkpoint_ns") or "")
+def _names(namespace: str) -> list[str]:
+    """The names in a namespace, the outermost graph's node first; behind one, the number of a subgraph's later run."""
     return [level.partition(":")[0] for level in namespace.split("|")]
+
+
+def _path(part: ChainPart) -> Path:
+    return tuple(level for level in _names(_execution(part)) if not level.isdigit())
+
+
+def _is_in_task(part: ChainPart) -> bool:
+    """True if a part runs in a task, which works for the node or function that calls it; its path ends with True."""
+    above: ChainPart | None = part
+    while above is not None and tuple(above.metadata.get("langgraph_path", ()))[-1:] != (True,):
+        above = above.parent
+    return above is not None
