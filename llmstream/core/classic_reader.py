@@ -54,7 +54,7 @@ class ClassicReader(DraftReader):
                 self._keep(text_of(message), message.id)
         for key, value in item.items():
             if are_documents(value):
-                self.sources.add(value)
+                self.sources.add(self.sources.fresh_in(value))
             elif isinstance(value, str) and (key in self._keys or key in ANSWER_KEYS):
                 self._keep(value)
             elif key not in (*INPUT_KEYS, *_STEPS) and key in self._keys and value is not None:

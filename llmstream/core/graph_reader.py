@@ -19,8 +19,9 @@ from llmstream.core.emitter import Emitter
 from llmstream.core.graph_state import Judgement, NewMessages, given_back, messages_in
 from llmstream.core.graph_structure import Path, structure
 from llmstream.core.graph_thread import BREAKPOINT
+from llmstream.core.inspection import is_graph
 from llmstream.core.item_reader import INPUT_KEYS
-from llmstream.core.source_documents import are_documents
+from llmstream.core.source_documents import are_documents, documents_in
 from llmstream.events import Interrupt, json_value
 
 
@@ -42,6 +43,7 @@ class GraphReader(DraftReader):
         self.interrupts: list[Interrupt] = []
         self._answer_nodes = frozenset(answer_nodes)
         self._structure = structure.get(chain)
+        self._is_alone = is_graph(chain)  # without steps before it, which may find what it is given
         self._is_resumed = said is not None
         self._new = NewMessages(said or ())
         self._state: Any = None  # what the graph would give back now
@@ -170,8 +172,9 @@ class GraphReader(DraftReader):
 
     def _values(self, state: Any) -> None:
         is_first, self.sources.is_news = self._state is None, False
-        values = state.values() if isinstance(state, Mapping) else ()
-        self._documents = [document for value in values if are_documents(value) for document in value]
+        if is_first and self._is_alone and not self._is_resumed:
+            self.sources.given = documents_in(state)  # those of the thread as well
+        self._documents = self.sources.fresh_in(state)
         self._state = state = given_back(state, self._structure.private)
         if is_first and isinstance(state, Mapping) and self._last_update is None:
             self._before = {} if self._is_resumed else state  # an answer may stand there since before the pause

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration
@@ -17,7 +16,7 @@ from llmstream.core.chain_reader import ChainPart, Reader, as_messages, messages
 from llmstream.core.emitter import Emitter
 from llmstream.core.graph_in_chain import whole_state
 from llmstream.core.inspection import answering_step, final_parser, is_cumulative, last_steps
-from llmstream.core.source_documents import are_documents
+from llmstream.core.source_documents import are_documents, documents_in
 from llmstream.events import json_value
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
@@ -104,10 +103,8 @@ class ItemsReader(Reader):
             self._answer_key = self._answer_key or next((key for key in ANSWER_KEYS if key in item), None)
             for key, value in item.items():
                 self._field(str(key), value, "")
-        elif isinstance(item, Document):
-            self.sources.add([item])
-        elif are_documents(item):
-            self.sources.add(item)
+        elif documents_in(item):
+            self.sources.add(self.sources.fresh_in(item))
         elif messages_in_list(item) and any(isinstance(each, AIMessage | ToolMessage) for each in item):
             self._states.setdefault("", []).extend(item)
         elif item is not None:
@@ -171,7 +168,7 @@ class ItemsReader(Reader):
 
     def _field(self, key: str, value: Any, above: str) -> None:
         if are_documents(value):
-            self.sources.add(value)
+            self.sources.add(self.sources.fresh_in(value))
         elif key == "messages" and (messages := as_messages(value)):
             self._states.setdefault(above, []).extend(messages)
         elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # the state of a graph

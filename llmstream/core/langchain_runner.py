@@ -18,6 +18,7 @@ from llmstream.core.inspection import ends_in_graph, is_classic, is_sync_only
 from llmstream.core.item_reader import ItemsReader
 from llmstream.core.job import Job
 from llmstream.core.run_guard import guarded_run
+from llmstream.core.source_documents import documents_in
 from llmstream.errors import UpstreamEmpty, UpstreamTruncated
 from llmstream.logger import logger
 
@@ -25,6 +26,7 @@ from llmstream.logger import logger
 async def run_chain(job: Job, emitter: Emitter) -> None:
     """Emits the chain's answer, to the end; raises the chain's error."""
     reader = _reader(job, emitter)
+    reader.sources.given = documents_in(job.chain_input)
     watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
     async with guarded_run(watcher, job.settings):
         async with aclosing(_items(job, watcher)) as items:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ class Sources:
 
     def __init__(self, emitter: Emitter) -> None:
         self.held = False
+        self.given: Sequence[Document] = ()  # what the chain was given is no find of its own
         self.is_news = False  # since it was last set to False
         self._emitter = emitter
         self._waiting: list[Document] = []
@@ -46,6 +47,10 @@ class Sources:
             self._waiting += documents
             if not self.held:
                 self.tell()
+
+    def fresh_in(self, value: object) -> list[Document]:
+        """The documents in a value of the chain's, but for those that the chain was given and handed on."""
+        return [each for each in documents_in(value) if all(each is not given for given in self.given)]
 
     def replace(self, documents: Sequence[Document]) -> None:
         """Replaces the documents that were found on the way by these, which the chain chose."""
@@ -91,6 +96,13 @@ class Sources:
 def are_documents(value: object) -> TypeGuard[Sequence[Document]]:
     """True if a value is a list of documents, at least one."""
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Document) for item in value)
+
+
+def documents_in(value: object) -> list[Document]:
+    """The documents in a value: itself, those of a list, or those under the keys of a dict."""
+    if isinstance(value, Mapping):
+        return [document for each in value.values() for document in documents_in(each)]
+    return [value] if isinstance(value, Document) else list(value) if are_documents(value) else []
 
 
 def _source(document: Document) -> dict[str, Any]:

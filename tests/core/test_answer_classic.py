@@ -6,6 +6,7 @@ from typing import Any
 
 import langchain_classic  # noqa: F401 - it has deprecations shown; in a test that would undo the filter below
 import pytest
+from langchain_classic.chains.question_answering import load_qa_chain
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
@@ -107,3 +108,10 @@ async def test_an_old_chain_with_a_step_behind_it() -> None:
 
     old = LLMChain(llm=says("one two"), prompt=PromptTemplate.from_template("{topic}"))
     assert "ONE TWO" == (await see(old | RunnableLambda(lambda given: given["text"].upper()))).text
+
+
+async def test_what_a_chain_is_given_is_no_source() -> None:
+    """Documents that the asker gives, and the chain hands on beside its answer."""
+    chain = load_qa_chain(says("It is blue."), prompt=PromptTemplate.from_template("{context}"))
+    seen = await see(chain, {"input_documents": [Document("mine")], "question": "q"})
+    assert ("It is blue.", []) == (seen.text, seen.sources)
