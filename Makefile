@@ -108,7 +108,7 @@ soak: $(DEV) ## 10,000 random cuts (also where servers die), runs with faults, b
 	LLMSTREAM_TEST_CUTS=10000 LLMSTREAM_TEST_ROUNDS=10000 LLMSTREAM_TEST_EXAMPLES=10000 \
 		LLMSTREAM_TEST_REPLICA_CUTS=10000 LLMSTREAM_TEST_STORE_EXAMPLES=3000 LLMSTREAM_TEST_OWNER_DEATHS=200 $(BIN)/python -m pytest \
 		tests/http/test_resume.py tests/http/test_soak.py tests/http/test_replicas_soak.py tests/http/test_fuzz.py \
-		tests/runs/test_redis_property.py tests/runs/test_redis_deaths.py tests/soak/odd.py --timeout 3600 -o faulthandler_timeout=0 $(ARGS)
+		tests/runs/redis/test_property.py tests/runs/redis/test_deaths.py tests/soak/odd.py --timeout 3600 -o faulthandler_timeout=0 $(ARGS)
 	$(BIN)/python -m tests.soak.long --minutes $(MINUTES)
 
 dist: $(DEV) $(PAGE) ## what a release is: the wheel and the sdist in dist/, with the chat page in them, checked

@@ -17,11 +17,13 @@ import pytest
 from fastapi import FastAPI
 
 from llmstream.demo_ollama import DemoOllama
+from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.settings import Settings
 from tests.support.lacking import lacking
 from tests.support.real_ollama import RealOllama, find_ollama
 from tests.support.schedule import make_schedule, place_of
 from tests.support.serving import Served, serving
+from tests.support.sky import SKY
 from tests.support.worker import forking_python
 
 if TYPE_CHECKING:
@@ -86,6 +88,19 @@ def upstream() -> Iterator[DemoOllama]:
     """The demo Ollama at full speed, with its fault scenarios `demo:…`."""
     with DemoOllama(tokens_per_s=None, scenarios=True) as server:
         yield server
+
+
+@pytest.fixture
+def ollama(upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch) -> DemoOllama:
+    """The demo Ollama, which is found in the environment."""
+    monkeypatch.setenv("OLLAMA_HOST", upstream.url)
+    return upstream
+
+
+@pytest.fixture
+def sky(ollama: DemoOllama) -> None:
+    """The demo Ollama, in the environment, says why the sky is blue."""
+    ollama.answers[SKY] = SENTENCE
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from llmstream.cli import INTERRUPTED, complain
 from llmstream.cli.answer_json import print_answer
 from llmstream.cli.interrupt_once import interrupt_once
 from llmstream.cli.source import Messages, RemoteSource, Source, is_wanted, open_source
-from llmstream.core.images import parts_of
+from llmstream.core.question.images import parts_of
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import (
     Event,

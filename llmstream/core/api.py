@@ -8,10 +8,10 @@ from typing import Unpack
 
 from llmstream import concurrency
 from llmstream.concurrency import pulled
-from llmstream.core.arguments import check_names, check_values
-from llmstream.core.emitter import Sink
+from llmstream.core.answer.emitter import Sink
 from llmstream.core.generator import generate, make_job
-from llmstream.core.inputs import Arguments, Input
+from llmstream.core.question.arguments import check_names, check_values
+from llmstream.core.question.inputs import Arguments, Input
 from llmstream.errors import LlmstreamError
 from llmstream.errors.own_frames import shortened
 from llmstream.events import Event, Reasoning, Token, failed

@@ -17,12 +17,13 @@ from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
 from llmstream.chain.listeners import goes_its_own_way, handlers_in, is_traced
-from llmstream.core.answering_model import Shape, shape_of
-from llmstream.core.callbacks import Watcher
-from llmstream.core.chain_reader import ChainPart, Reader, is_set_apart
-from llmstream.core.emitter import Emitter
-from llmstream.core.inspection import sync_parts
-from llmstream.core.run_guard import guarded_run
+from llmstream.core.answer.emitter import Emitter
+from llmstream.core.chain_part import ChainPart, is_set_apart
+from llmstream.core.chains.answering_model import Shape, shape_of
+from llmstream.core.chains.inspection import sync_parts
+from llmstream.core.readers.reader import Reader
+from llmstream.core.running.callbacks import Watcher
+from llmstream.core.running.guard import guarded_run
 from llmstream.events import Usage
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.upstream import Upstream

@@ -18,23 +18,23 @@ from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
 from llmstream.chain.listeners import handlers_in
-from llmstream.core.by_chain import ByChain
-from llmstream.core.conversation_threads import asking_graph, new_messages, thread_config
-from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.answer.demanded_call import DemandedCall
+from llmstream.core.answer.emitter import Emitter, Sink
+from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.generator_functions import generator_chain, returning_chain
+from llmstream.core.chains.graph_steps import with_readable_graphs
+from llmstream.core.chains.inspection import has_memory, model_name, sync_parts
+from llmstream.core.chains.strict import strict_chain
 from llmstream.core.direct import fast_way, read_fast
-from llmstream.core.emitter import Emitter, Sink
-from llmstream.core.generator_functions import generator_chain, returning_chain
-from llmstream.core.graph_in_chain import with_readable_graphs
-from llmstream.core.graph_thread import Thread
-from llmstream.core.images import check_images, with_images
-from llmstream.core.inputs import Input, chain_input
-from llmstream.core.inspection import has_memory, model_name, sync_parts
+from llmstream.core.graphs.conversations import asking_graph, new_messages, thread_config
+from llmstream.core.graphs.mixed_memory import with_news_inside
+from llmstream.core.graphs.thread import Thread
 from llmstream.core.job import Job
 from llmstream.core.langchain_runner import run_chain
-from llmstream.core.mixed_memory import with_news_inside
-from llmstream.core.question import Question, to_messages
-from llmstream.core.run_guard import chain_failed
-from llmstream.core.strict_chain import strict_chain
+from llmstream.core.question.images import check_images, with_images
+from llmstream.core.question.inputs import Input, chain_input
+from llmstream.core.question.question import Question, to_messages
+from llmstream.core.running.guard import chain_failed
 from llmstream.errors import (
     InvalidRequest,
     LimitExceeded,

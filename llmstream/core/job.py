@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.runnables import Runnable
 
-from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.answer.demanded_call import DemandedCall
 from llmstream.core.direct import Fast
 from llmstream.events import Event, Started
 from llmstream.settings import Settings

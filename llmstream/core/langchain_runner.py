@@ -8,17 +8,17 @@ from typing import Any
 
 from llmstream.chain.listeners import handlers_in
 from llmstream.concurrency import steps
-from llmstream.core.callbacks import Watcher
-from llmstream.core.chain_reader import Reader
-from llmstream.core.classic_reader import ClassicReader
-from llmstream.core.emitter import Emitter
-from llmstream.core.graph_callbacks import StreamingWatcher
-from llmstream.core.graph_reader import GraphReader
-from llmstream.core.inspection import ends_in_graph, is_classic, is_sync_only
-from llmstream.core.item_reader import ItemsReader
+from llmstream.core.answer.documents import documents_in
+from llmstream.core.answer.emitter import Emitter
+from llmstream.core.chains.inspection import ends_in_graph, is_classic, is_sync_only
+from llmstream.core.graphs.reader import GraphReader
+from llmstream.core.graphs.streaming_models import StreamingWatcher
 from llmstream.core.job import Job
-from llmstream.core.run_guard import guarded_run
-from llmstream.core.source_documents import documents_in
+from llmstream.core.readers.classic import ClassicReader
+from llmstream.core.readers.items import ItemsReader
+from llmstream.core.readers.reader import Reader
+from llmstream.core.running.callbacks import Watcher
+from llmstream.core.running.guard import guarded_run
 from llmstream.errors import UpstreamEmpty, UpstreamTruncated
 from llmstream.logger import logger
 

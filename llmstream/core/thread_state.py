@@ -11,11 +11,11 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from llmstream.core.conversation_threads import keepers, takes_only_news, thread_config
 from llmstream.core.generator import as_runnable
-from llmstream.core.graph_state import said_in
-from llmstream.core.graph_thread import Thread
-from llmstream.core.run_guard import chain_failed
+from llmstream.core.graphs.conversations import keepers, takes_only_news, thread_config
+from llmstream.core.graphs.state import said_in
+from llmstream.core.graphs.thread import Thread
+from llmstream.core.running.guard import chain_failed
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt, json_value
 

@@ -10,7 +10,7 @@ from typing import Any
 from gradio.utils import get_upload_folder, is_in_or_equal
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from llmstream.core.images import image_url
+from llmstream.core.question.images import image_url
 from llmstream.errors import InvalidRequest
 
 # The longest side of an image that a model is sent, in pixels, as the web page has it: most models see no more.

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from llmstream.core.generator import as_runnable
-from llmstream.core.images import takes_images
+from llmstream.core.question.images import takes_images
 from llmstream.demo_ollama.stand_in import DEMO
 from llmstream.errors import LlmstreamError
 from llmstream.http.audience import is_public

@@ -10,7 +10,7 @@ import gradio as gr
 
 from llmstream.concurrency import call
 from llmstream.core.generator import as_runnable
-from llmstream.core.images import shows_model
+from llmstream.core.question.images import shows_model
 from llmstream.gradio import components
 from llmstream.gradio.active_answers import Turns
 from llmstream.gradio.answers import Answers, State

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from fastapi import Response
 
-from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.answer.demanded_call import DemandedCall
 from llmstream.core.direct import can_go_on
 from llmstream.core.generator import as_runnable, keeps_threads
-from llmstream.core.images import may_take_images
-from llmstream.core.inputs import Arguments
+from llmstream.core.question.images import may_take_images
+from llmstream.core.question.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError, ModelNotFound
 from llmstream.http.ask import Ask
 from llmstream.http.asker import Asker

@@ -11,10 +11,10 @@ from typing import Any
 
 from IPython.display import display, update_display
 
-from llmstream.core.arguments import check_values
 from llmstream.core.direct import can_go_on
 from llmstream.core.generator import as_runnable
-from llmstream.core.inputs import Arguments
+from llmstream.core.question.arguments import check_values
+from llmstream.core.question.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.errors.nearest import names_nearest
 from llmstream.notebook.answer import Answer, plainly

@@ -10,8 +10,8 @@ from contextlib import aclosing, closing, contextmanager
 from typing import Any, Unpack
 
 from llmstream import concurrency
-from llmstream.core.arguments import check_names
-from llmstream.core.inputs import Arguments, Input
+from llmstream.core.question.arguments import check_names
+from llmstream.core.question.inputs import Arguments, Input
 from llmstream.errors import InvalidRequest, LlmstreamError, RunNotFound
 from llmstream.events import Cancelled, Event, Reasoning, Token, failed
 from llmstream.notebook.answer import Answer, plainly

@@ -9,8 +9,8 @@ from typing import Any
 
 import ipywidgets  # type: ignore[import-untyped]
 
-from llmstream.core.images import image_url, parts_of
-from llmstream.core.inputs import Arguments
+from llmstream.core.question.images import image_url, parts_of
+from llmstream.core.question.inputs import Arguments
 from llmstream.errors import InvalidRequest, LlmstreamError
 from llmstream.events import Failed, Finished, Interrupted, failed
 from llmstream.notebook.answer import Answer, answer_of

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from llmstream.core.generator import generate
 from llmstream.core.job import Job
-from llmstream.core.run_guard import chain_failed
+from llmstream.core.running.guard import chain_failed
 from llmstream.errors import LlmstreamError
 from llmstream.events import (
     Cancelled,

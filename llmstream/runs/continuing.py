@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from llmstream.core.inputs import Arguments, Input
+from llmstream.core.answer.text_events import TextEvents
 from llmstream.core.job import Job
-from llmstream.core.text_events import TextEvents
+from llmstream.core.question.inputs import Arguments, Input
 from llmstream.errors import InvalidRequest
 from llmstream.events import (
     Cancelled,

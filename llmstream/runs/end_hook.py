@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from llmstream.concurrency import call
-from llmstream.core.inputs import Input
-from llmstream.core.question import question_text
+from llmstream.core.question.inputs import Input
+from llmstream.core.question.question import question_text
 from llmstream.events import Event
 from llmstream.logger import logger
 from llmstream.runs.run import Snapshot, snapshot

@@ -7,10 +7,10 @@ import time
 from contextlib import ExitStack
 from typing import Any, Unpack
 
-from llmstream.core.arguments import check_values
 from llmstream.core.generator import make_job
-from llmstream.core.inputs import Arguments, Input
 from llmstream.core.job import Job
+from llmstream.core.question.arguments import check_values
+from llmstream.core.question.inputs import Arguments, Input
 from llmstream.errors import OwnerLost, RunNotFound, ServerShutdown, StillRunning, TooManyRuns
 from llmstream.events import Cancelled, Terminal, failed
 from llmstream.runs.active_run import Running

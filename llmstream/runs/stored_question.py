@@ -17,7 +17,7 @@ from llmstream.chain import aopen_chain
 from llmstream.core.direct import Fast, fast_again
 from llmstream.core.generator import as_runnable
 from llmstream.core.job import Job
-from llmstream.core.question import question_text
+from llmstream.core.question.question import question_text
 from llmstream.errors import InvalidRequest
 from llmstream.events import json_value
 from llmstream.runs.continuing import NOT_OURS, Asked, Wishes, size_of_json

@@ -12,7 +12,7 @@ import pytest
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from llmstream.core.demanded_call import DemandedCall
+from llmstream.core.answer.demanded_call import DemandedCall
 from llmstream.demo_ollama.server import DemoOllama
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings

@@ -11,7 +11,7 @@ import pytest
 
 from llmstream.chain import StrictChatOllama
 from llmstream.chain.request import request_body
-from llmstream.core.question import to_messages
+from llmstream.core.question.question import to_messages
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.histories import HI, LINES, RESULT, Sent, openai_body, ui

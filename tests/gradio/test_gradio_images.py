@@ -15,7 +15,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_ollama import ChatOllama
 from PIL import Image
 
-from llmstream.core.images import takes_images
+from llmstream.core.question.images import takes_images
 from llmstream.demo_ollama import DemoOllama
 from llmstream.errors import InvalidRequest
 from llmstream.gradio import create_chat, mount_chat

@@ -21,19 +21,19 @@ _DEAR = (
     "browser",
     "tests/cli/test_in_a_pipe.py",  # waits
     "tests/docs/test_docs.py",
-    "tests/runs/test_redis_faults.py",  # waits
-    "tests/runs/test_redis_dead_processes.py",  # waits
-    "tests/runs/test_redis_sentinel.py",  # waits
+    "tests/runs/redis/test_faults.py",  # waits
+    "tests/runs/redis/test_dead_processes.py",  # waits
+    "tests/runs/redis/test_sentinel.py",  # waits
     "tests/http/test_workers.py",
     "tests/core/test_core_twins.py",
     "tests/clients/test_npm_compression.py",
     "tests/clients/test_npm_agents.py",
     "kernels",
-    "tests/runs/test_redis_refusals.py",  # waits
-    "tests/runs/test_redis_outages.py",  # waits
+    "tests/runs/redis/test_refusals.py",  # waits
+    "tests/runs/redis/test_outages.py",  # waits
     "tests/page/test_react_client.py",
     "tests/http/test_replicas.py",
-    "tests/runs/test_redis_processes.py",  # waits
+    "tests/runs/redis/test_processes.py",  # waits
     "tests/notebook/test_notebooks.py",
     "tests/cli/test_holds_telling.py",
     "tests/gradio/test_gradio_browser_own.py",
@@ -47,7 +47,7 @@ _DEAR = (
     "tests/test_holds_server.py",
     "tests/http/test_holds_bodies.py",
     "tests/cli/test_cli_serve.py",  # waits
-    "tests/core/test_upstream_faults.py",
+    "tests/core/running/test_upstream_faults.py",
     "tests/http/test_resume.py",
     "tests/http/test_holds_doors.py",  # waits
     "tests/dialects/test_openai.py",
@@ -56,7 +56,7 @@ _DEAR = (
     "tests/demo_ollama/test_fallback.py",  # waits
     "tests/http/test_fuzz.py",
     "tests/http/test_http.py",
-    "tests/runs/test_redis_property.py",  # waits
+    "tests/runs/redis/test_property.py",  # waits
     "tests/dialects/test_histories.py",
     "tests/clients/test_npm_use_stream.py",
     "tests/dialects/test_anthropic.py",

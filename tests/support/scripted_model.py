@@ -16,7 +16,7 @@ from langchain_core.tools import tool
 from pydantic import Field
 
 from llmstream import astream_events
-from llmstream.core.inputs import Input
+from llmstream.core.question.inputs import Input
 from llmstream.events import (
     Data,
     Event,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from llmstream.errors import RunNotFound, StoreUnavailable
 from llmstream.events import Event, Failed, is_terminal
 from llmstream.runs.log import END_OF_LOST, Batch, PositionLost
-from llmstream.runs.redis.codec import decode, encode
 from llmstream.runs.redis.log import RedisLog
+from llmstream.runs.redis.store.codec import decode, encode
 
 
 @dataclass(eq=False)

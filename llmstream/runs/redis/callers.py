@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from llmstream.errors import StoreUnavailable, TooManyRuns
 from llmstream.runs.log import NewRun
-from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.keys import Keys
-from llmstream.runs.redis.scripts import ADMIT
+from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.keys import Keys
+from llmstream.runs.redis.store.scripts import ADMIT
 
 
 class Callers:

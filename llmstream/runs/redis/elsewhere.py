@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 from llmstream.errors import RunNotFound
 from llmstream.events import CancelledBy
 from llmstream.runs.log import PositionLost, RunInfo
-from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.keys import Keys
+from llmstream.runs.redis.others.reader import RemoteRuns
 from llmstream.runs.redis.processes import Nodes
-from llmstream.runs.redis.reader import RemoteRuns
-from llmstream.runs.redis.scripts import ASK
+from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.keys import Keys
+from llmstream.runs.redis.store.scripts import ASK
 
 # The time after which everybody knows of a dead process, in leases, and some more.
 _DEATH_LEASES = 3

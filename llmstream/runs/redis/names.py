@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from llmstream.errors import KeyConflict
-from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.keys import Keys
-from llmstream.runs.redis.owned import Owned
-from llmstream.runs.redis.scripts import SUCCEED
+from llmstream.runs.redis.own.owned import Owned
+from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.keys import Keys
+from llmstream.runs.redis.store.scripts import SUCCEED
 from llmstream.runs.stored_question import MOST_BYTES
 
 

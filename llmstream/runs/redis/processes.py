@@ -16,13 +16,13 @@ from typing import Any
 
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
 from llmstream.events import failed
-from llmstream.runs.redis.codec import encode
-from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.keys import Keys, Times, is_run_id
-from llmstream.runs.redis.reader import RemoteRuns
-from llmstream.runs.redis.scripts import REAP, WATCHED
-from llmstream.runs.redis.subscription import Subscription
-from llmstream.runs.redis.writer import Writer
+from llmstream.runs.redis.others.reader import RemoteRuns
+from llmstream.runs.redis.own.writer import Writer
+from llmstream.runs.redis.store.codec import encode
+from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.keys import Keys, Times, is_run_id
+from llmstream.runs.redis.store.scripts import REAP, WATCHED
+from llmstream.runs.redis.store.subscription import Subscription
 
 logger = logging.getLogger("llmstream")
 

@@ -6,10 +6,10 @@ import asyncio
 
 from llmstream.errors import StoreUnavailable
 from llmstream.runs.memory import MemoryLog
-from llmstream.runs.redis.connection import Link
-from llmstream.runs.redis.owned import Owned
+from llmstream.runs.redis.own.owned import Owned
+from llmstream.runs.redis.own.writer import Writer
 from llmstream.runs.redis.processes import Nodes
-from llmstream.runs.redis.writer import Writer
+from llmstream.runs.redis.store.connection import Link
 
 # How long a run that nobody here watches goes on while the store can't say whether somebody does elsewhere, in seconds.
 _DOUBT_S = 5.0

@@ -1,0 +1,1 @@
+"""The answer as events: text, thinking, tool calls and sources."""

@@ -1,0 +1,1 @@
+"""LangGraph: a graph's answer, state, threads and pauses."""

@@ -1,0 +1,238 @@
+"""Reads a LangGraph graph: its final state says what the answer is, its structure what may be shown before.
+
+Read from LangGraph 1.2: the stream modes `updates`, `values` and `custom` with `subgraphs=True`, whose items are
+(namespace, mode, payload); the outermost graph's namespace is empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from langchain_core.documents import Document
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import Runnable
+
+from llmstream.core.answer.documents import are_documents, documents_in
+from llmstream.core.answer.emitter import Emitter
+from llmstream.core.chain_part import ANSWERS, ChainPart
+from llmstream.core.chains.inspection import is_graph
+from llmstream.core.graphs.state import Judgement, NewMessages, given_back, messages_in
+from llmstream.core.graphs.structure import Path, structure
+from llmstream.core.graphs.thread import BREAKPOINT
+from llmstream.core.langchain_messages import as_messages, messages_in_list, text_of
+from llmstream.core.readers.drafts import DraftReader
+from llmstream.core.readers.items import INPUT_KEYS
+from llmstream.events import Interrupt, json_value
+
+
+class GraphReader(DraftReader):
+    """A reader of a graph. Answer: the new messages of the final state, else the text under an answer key; see `state`.
+
+    answer_nodes: the nodes whose text is the answer, where it can't be told from the graph. said: see `Job`.
+    """
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        chain: Runnable[Any, Any],
+        *,
+        answer_nodes: Sequence[str] = (),
+        said: Collection[str] | None = None,
+    ) -> None:
+        super().__init__(emitter)
+        self.interrupts: list[Interrupt] = []
+        self._answer_nodes = frozenset(answer_nodes)
+        self._structure = structure.get(chain)
+        self._is_alone = is_graph(chain)  # without steps before it, which may find what it is given
+        self._is_resumed = said is not None
+        self._new = NewMessages(said or ())
+        self._state: Any = None  # what the graph would give back now
+        self._before: Mapping[str, Any] = {}  # as the run began
+        self._documents: list[Document] = []  # of all of its state
+        self._last_update: Any = None
+        self._removed: set[str] = set()
+        self._written: set[str] = set()
+        self._told_data: dict[str, Any] = {}
+        self._pieces = 0
+        self._begun: set[ChainPart] = set()  # the models that are shown while they think and speak
+        self._speaking: set[ChainPart] = set()  # those of them that have said something
+        self._spoke_in: set[str] = set()  # the executions of nodes in which one did, as long as no tool has run since
+        self._undecided: set[str] = set()  # the nodes whose subgraphs have messages that are held: others follow those
+        self.sources.held = True
+        self.messages.before_first = self._tell_sources
+        self.messages.after_withdrawn = self.sources.withdraw
+
+    def name_of(self, part: ChainPart) -> str | None:
+        """The name of the outermost graph's node in which a model runs."""
+        return _path(part)[0] or part.told("langgraph_node")
+
+    def is_answer(self, part: ChainPart) -> bool:
+        """False for a model that works for another part, chooses the next node, or runs in a node not asked for."""
+        if not super().is_answer(part) or not part.told(ANSWERS) or self._structure.is_router(part):
+            return False
+        return not self._answer_nodes or self.name_of(part) in self._answer_nodes
+
+    def may_show(self, part: ChainPart) -> bool:
+        """True only if no later node can replace what the model says."""
+        if self._answer_nodes:
+            return True
+        # What comes behind an answer that could have been the last word is a summary or a title as often as an answer.
+        is_first = all(_names(_execution(earlier)) == _names(_execution(part)) for earlier in self._speaking)
+        # A second model of one execution checks, grades or rewrites what the first one said, and its node may drop it.
+        is_first &= part in self._speaking or _execution(part) not in self._spoke_in
+        is_for_node = _is_in_task(part) or self.name_of(part) in self._undecided
+        return is_first and not is_for_node and self._structure.may_end(_path(part))
+
+    def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
+        """Tells what a model says; a kept message is settled when the next one begins: until then it may go."""
+        if part not in self._begun and self.is_answer(part) and self.may_show(part):
+            self._begun.add(part)
+            self._settle_state()
+        if text and part in self._begun:
+            self._speaking.add(part)
+            self._spoke_in.add(_execution(part))
+        super().model_said(part, text, reasoning)
+
+    def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
+        """Closes the draft of a model; where it failed, another one may take its place."""
+        if message is None:
+            self._spoke_in.discard(_execution(part))
+        super().model_ended(part, message)
+
+    def tool_began(self, part: ChainPart, call_id: str | None, arguments: object) -> None:
+        """Settles what the graph has said before its tools run; who reads their results goes on with the answer."""
+        self._spoke_in.clear()
+        if self._structure.is_rewritten:
+            self._settle_state()
+        super().tool_began(part, call_id, arguments)
+
+    def put(self, item: Any) -> None:
+        """Takes in an item of the stream."""
+        namespace, mode, payload = item
+        if mode == "custom":
+            self._custom(payload)
+        elif mode == "updates":
+            self._updates(payload, namespace)
+        elif mode == "values" and not namespace:
+            self._values(payload)
+
+    def end(self) -> None:
+        """Settles the answer by the final state."""
+        kept = self._new.of(self._state, self._answer_nodes, final=not self.interrupts)
+        drafts = [draft.message for draft in self._drafts.values()]
+        judgement = Judgement(
+            self._state,
+            self._last_update,
+            drafts,
+            before=self._before,
+            written=self._written,
+            in_pieces=self._pieces > 1,
+        )
+        if kept and (last := self.last_draft()) is not None:
+            said = {each.text for each in kept}
+            kept += [each for each in judgement.beside_messages(last) if each.text not in said]
+        elif not kept and not self.interrupts:
+            kept = judgement.kept()
+        self.settle(kept, removed=self._removed, final=True)
+        self.kept_whole(self._new.ids(self._state))
+        self.messages.finish()
+        self._data_of(self._state)
+        self._tell_sources()
+        self.calls.leave(self._new.open_calls(self._state))
+
+    def _updates(self, payload: Mapping[str, Any], namespace: Sequence[str]) -> None:
+        outermost = not namespace
+        for node, update in payload.items():
+            if node == "__interrupt__":
+                if outermost:
+                    asked = [Interrupt(id=each.id, value=each.value) for each in update]
+                    self.interrupts += asked or [BREAKPOINT]
+                continue
+            if outermost and self._structure.is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
+                self._settle_state()
+            for part in update if isinstance(update, list) else [update]:
+                self._update(node, part, namespace)
+
+    def _update(self, node: str, update: Any, namespace: Sequence[str]) -> None:
+        found = list(messages_in(update))
+        made_value = isinstance(update, Mapping) and update.get("structured_response") is not None
+        for message in found:
+            if isinstance(message, AIMessage):
+                self.calls.ask(message.tool_calls)
+            elif isinstance(message, ToolMessage) and not made_value:
+                self.tool_message(message)
+        if namespace:
+            self._undecided.update(_names(namespace[0]) if any(map(self.is_held, found)) else ())
+        else:
+            self._undecided.discard(node)
+            self._last_update = given_back(update, self._structure.private)
+            self._new.written(node, found)
+            self._removed.update(str(each.id) for each in found if each.type == "remove")
+            self._written.update(map(str, update) if isinstance(update, Mapping) else ())
+
+    def _values(self, state: Any) -> None:
+        is_first, self.sources.is_news = self._state is None, False
+        if is_first and self._is_alone and not self._is_resumed:
+            self.sources.given = documents_in(state)  # those of the thread as well
+        self._documents = self.sources.fresh_in(state)
+        self._state = state = given_back(state, self._structure.private)
+        if is_first and isinstance(state, Mapping) and self._last_update is None:
+            self._before = {} if self._is_resumed else state  # an answer may stand there since before the pause
+            self._new.begin(state)
+            self._told_data = {
+                str(key): json_value(value) for key, value in state.items() if not messages_in_list(value)
+            }
+        self._data_of(state)
+
+    def _settle_state(self) -> None:
+        self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
+
+    def _data_of(self, state: Any) -> None:
+        """Tells the values that are no text, when the graph changes them, and what a function returns as a whole."""
+        if not isinstance(state, Mapping | str | BaseMessage | None) and not as_messages(state):
+            self.data("output", state)
+        for key, value in state.items() if isinstance(state, Mapping) else ():
+            if key not in self._written or key in INPUT_KEYS or isinstance(value, str | BaseMessage) or value is None:
+                continue
+            if messages_in_list(value) or are_documents(value) or key == "remaining_steps":
+                continue
+            plain = json_value(value)
+            if plain != self._told_data.get(key) and plain not in ([], {}):
+                self._told_data[key] = plain
+                self.data(str(key), plain)
+
+    def _custom(self, payload: Any) -> None:
+        if isinstance(payload, BaseMessage):
+            return self.node_said(str(payload.id), text_of(payload))
+        if isinstance(payload, Mapping) and len(payload) == 1 and isinstance(next(iter(payload.values())), str):
+            self._pieces += next(iter(payload.values())) != next(iter(payload.values())).strip()
+        self.data("custom", payload)
+
+    def _tell_sources(self, message: str | None = None) -> None:
+        """Tells the documents of the state, which the graph chose; else those that its retrievers found."""
+        if self._documents and not (self.sources.is_news and message is not None):  # else it does not know of them yet
+            self.sources.replace(self._documents)
+        self.sources.tell(message)
+
+
+def _execution(part: ChainPart) -> str:
+    """The execution of a node, of whatever graph, in which a part runs."""
+    return str(part.told("langgraph_checkpoint_ns") or "")
+
+
+def _names(namespace: str) -> list[str]:
+    """The names in a namespace, the outermost graph's node first; behind one, the number of a subgraph's later run."""
+    return [level.partition(":")[0] for level in namespace.split("|")]
+
+
+def _path(part: ChainPart) -> Path:
+    return tuple(level for level in _names(_execution(part)) if not level.isdigit())
+
+
+def _is_in_task(part: ChainPart) -> bool:
+    """True if a part runs in a task, which works for the node or function that calls it; its path ends with True."""
+    above: ChainPart | None = part
+    while above is not None and tuple(above.metadata.get("langgraph_path", ()))[-1:] != (True,):
+        above = above.parent
+    return above is not None

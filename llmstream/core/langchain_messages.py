@@ -1,0 +1,63 @@
+"""The text, the thinking and the messages in what LangChain's chains yield."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+
+# The blocks of a message by which a model answers in something else than text.
+_NO_TEXT = {
+    "image": "image", "image_url": "image", "image_generation_call": "image", "audio": "audio", "video": "video",
+    "file": "file",
+}  # fmt: skip
+
+
+def reasoning_of(message: BaseMessage) -> str:
+    """The thinking in a message, wherever its provider puts that."""
+    text = message.additional_kwargs.get("reasoning_content")
+    if isinstance(text, str):
+        return text
+    if isinstance(message.content, str):
+        return ""
+    blocks = [block for block in message.content if isinstance(block, dict)]
+    return "".join(str(block.get("reasoning") or block.get("thinking") or "") for block in blocks)
+
+
+def messages_in_list(value: Any) -> TypeGuard[list[BaseMessage]]:
+    """True if a value is a list of messages, at least one."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, BaseMessage) for each in value)
+
+
+def as_messages(value: Any) -> list[BaseMessage]:
+    """The messages in a value, in any form that LangGraph takes for one; none where it is something else."""
+    if isinstance(value, BaseMessage):
+        return [value]
+    if not isinstance(value, list | tuple) or not value:
+        return []
+    if all(isinstance(each, BaseMessage) for each in value):
+        return list(value)
+    forms = [each for each in value if isinstance(each, BaseMessage) or (isinstance(each, Mapping) and "role" in each)]
+    if len(forms) != len(value):
+        return [each for each in value if isinstance(each, BaseMessage)]
+    try:
+        return convert_to_messages(list(value))
+    except (ValueError, TypeError, KeyError, NotImplementedError):
+        return []
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text in a message; what an answer holds that is no text, such as an image, is named in its place."""
+    if isinstance(message.content, str):
+        return message.content
+    if isinstance(message, HumanMessage):
+        return str(message.text)
+    return "".join(map(_block_text, message.content))
+
+
+def _block_text(block: str | dict[Any, Any]) -> str:
+    if isinstance(block, str):
+        return block
+    kind, text = block.get("type"), block.get("text")
+    return f"[{_NO_TEXT[kind]}]" if kind in _NO_TEXT else text if kind == "text" and isinstance(text, str) else ""

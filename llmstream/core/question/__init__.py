@@ -1,0 +1,1 @@
+"""The question: what a client asks, as the chain's input."""

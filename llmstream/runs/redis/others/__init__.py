@@ -1,0 +1,1 @@
+"""Other processes' runs, as followers here read them from Redis."""

@@ -1,0 +1,1 @@
+"""The runs that this process owns: written to Redis behind its memory."""
