@@ -53,6 +53,7 @@ class GraphReader(DraftReader):
         self._last_update: Any = None
         self._removed: set[str] = set()
         self._written: set[str] = set()
+        self._written_since: set[str] = set()  # with the last message, or after it
         self._told_data: dict[str, Any] = {}
         self._pieces = 0
         self._begun: set[ChainPart] = set()  # the models that are shown while they think and speak
@@ -129,10 +130,9 @@ class GraphReader(DraftReader):
             written=self._written,
             in_pieces=self._pieces > 1,
         )
-        if kept and (last := self.last_draft()) is not None:
-            said = {each.text for each in kept}
-            kept += [each for each in judgement.beside_messages(last) if each.text not in said]
-        elif not kept and not self.interrupts:
+        if kept and not self.interrupts:
+            kept += judgement.beside_messages(kept, self._written_since)
+        elif not self.interrupts:
             kept = judgement.kept()
         self.settle(kept, removed=self._removed, final=True)
         self.kept_whole(self._new.ids(self._state))
@@ -169,7 +169,10 @@ class GraphReader(DraftReader):
             self._last_update = given_back(update, self._structure.private)
             self._new.written(node, found)
             self._removed.update(str(each.id) for each in found if each.type == "remove")
-            self._written.update(map(str, update) if isinstance(update, Mapping) else ())
+            keys = set(map(str, update) if isinstance(update, Mapping) else ())
+            self._written |= keys
+            says = any(isinstance(message, AIMessage) and text_of(message) for message in found)
+            self._written_since = keys if says else self._written_since | keys
 
     def _values(self, state: Any) -> None:
         is_first, self.sources.is_news = self._state is None, False

@@ -129,20 +129,27 @@ class Judgement:
         if said and self._in_pieces and not self._is_draft(said[-1]):
             return []
         standing = self._standing_drafts()
-        is_made_of_them = any(piece in text for text in last for piece in standing) or any(
-            is_made_of(text, draft.text) for text in last for draft in self._drafts
-        )
+        is_made_of_them = any(piece in text for text in last for piece in standing)
+        is_made_of_them |= any(map(self._is_made_of_drafts, last))
         texts = said or (last if is_made_of_them else standing or last or self._standing_drafts(in_lists=True))
         return [KeptMessage(f"={place}", text) for place, text in enumerate(texts)]
 
-    def beside_messages(self, draft: Message) -> list[KeptMessage]:
-        """The last text of a model, where an answer key holds it beside messages that say something else."""
-        said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
-        return [KeptMessage("=", text) for text in said if draft.text.strip() and _stands(draft.text, text)]
+    def beside_messages(self, kept: Sequence[KeptMessage], since: Collection[str]) -> list[KeptMessage]:
+        """The text of a model under an answer key, where the messages that are kept do not hold it, nor it one of them.
 
-    def _under_answer_keys(self, last: str = "") -> list[str]:
+        since: the keys that were written with the last of those messages, or after it. An object is for another node.
+        """
+        said = self._under_answer_keys(keys=[key for key in ANSWER_KEYS if key in since])
+        texts = [text for text in said if text.lstrip()[:1] not in ("{", "[") and self._is_made_of_drafts(text)]
+        is_held = any(text.strip() in each.text or is_made_of(text, each.text) for text in texts for each in kept)
+        return [KeptMessage("=", text) for text in texts if not is_held]
+
+    def _is_made_of_drafts(self, text: str) -> bool:
+        return any(is_made_of(text, draft.text) for draft in self._drafts)
+
+    def _under_answer_keys(self, last: str = "", keys: Sequence[str] = ANSWER_KEYS) -> list[str]:
         """The text under the first answer key that the run has written, or the last text, where it is made of that."""
-        for key in ANSWER_KEYS:
+        for key in keys:
             text, is_material = _text_in(self._state.get(key)), key in _MATERIAL_KEYS
             is_written = key in self._written and not is_material  # what was asked, in a state that is handed on whole
             if text and (is_written or self._state[key] != self._before.get(key)):

@@ -150,12 +150,6 @@ class DraftReader(Reader):
         self.messages.withdraw(message)
         return self.messages.tell(kept.text, message.name or kept.name)
 
-    def last_draft(self) -> Message | None:
-        """The message that a model said last, where it was shown and is not settled."""
-        draft = next(reversed(self._drafts.values()), None)
-        is_open = draft is not None and not draft.settled and not draft.message.held
-        return draft.message if draft is not None and is_open else None
-
     def is_held(self, message: BaseMessage) -> bool:
         """True if a message was made of a draft that is held back."""
         draft = self._drafts.get(message.id or "") or self._by_text(str(message.text))
@@ -178,7 +172,7 @@ class DraftReader(Reader):
 
 def is_made_of(text: str, piece: str) -> bool:
     """True if another text begins or ends a line of a text; elsewhere a word or two may stand by chance."""
-    said = without_thinking(piece)
+    text, said = without_thinking(text), without_thinking(piece)
     start = text.find(said) if said else -1
     while start >= 0:
         before, behind = text[start - 1 : start], text[start + len(said) : start + len(said) + 1]

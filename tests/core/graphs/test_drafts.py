@@ -73,23 +73,6 @@ async def test_a_critique_is_no_answer() -> None:
     assert ("a first essay\n\na better essay", "a first essaya better essay") == (seen.text, seen.shown)
 
 
-async def test_an_answer_key_beside_messages() -> None:
-    """What the last node says under an answer key is shown as well, where the messages do not hold it."""
-
-    class State(MessagesState):
-        final_answer: str
-
-    async def research(state: State) -> Any:
-        return {"messages": [await says("some notes").ainvoke(state["messages"])]}
-
-    async def write(state: State) -> Any:
-        return {"final_answer": (await says("the final answer").ainvoke(state["messages"])).content}
-
-    graph = StateGraph(State).add_node(research).add_node(write).add_edge(START, "research")
-    seen = await see(graph.add_edge("research", "write").compile())
-    assert ("some notes\n\nthe final answer", 0) == (seen.text, seen.withdrawn)
-
-
 async def test_a_message_under_an_answer_key_is_said_once() -> None:
     """It is text, and no data."""
 
