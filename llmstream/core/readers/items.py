@@ -16,7 +16,7 @@ from llmstream.core.answer.emitter import Emitter
 from llmstream.core.answer.messages import Message
 from llmstream.core.chain_part import ChainPart, step_of
 from llmstream.core.chains.graph_steps import whole_state
-from llmstream.core.chains.inspection import answering_step, final_parser, is_cumulative, last_steps
+from llmstream.core.chains.inspection import answer_key, answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.langchain_messages import as_messages, messages_in_list, reasoning_of, text_of
 from llmstream.core.readers.reader import Reader
 from llmstream.events import json_value
@@ -56,7 +56,8 @@ class ItemsReader(Reader):
         self._states: dict[str, list[BaseMessage]] = {}  # of graphs inside the chain, or of the input, by their key
         self._results: list[str] = []  # of tools, as long as nothing has been said after them
         self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
-        self._answer_key: str | None = None  # the first of `ANSWER_KEYS` in use; others are beside it
+        # One of `ANSWER_KEYS`: the first in use, where the chain shows none; what other steps put beside it is data.
+        self._answer_key, self._beside = answer_key(chain, ANSWER_KEYS)
         self._reached: list[str] = []  # the calls that are a part of the answer
         self._reached_unnamed = False  # some of them have no id of their model's
 
@@ -67,7 +68,7 @@ class ItemsReader(Reader):
         if part not in self._texts:
             self._texts[part] = []
             self._models.append(part)
-            self._keys.update(_keys_of(part))
+            self._keys.update(key for key in _keys_of(part) if key not in self._beside)
         self._texts[part].append(text)
         if reasoning and not part.is_inner:
             step = _step_of(part)
@@ -131,7 +132,7 @@ class ItemsReader(Reader):
         # Beside a text they repeat what was asked; where there is none, they may be all that the chain gives.
         for key, value in {**({} if self._said else self._inputs), **self._data}.items():
             self.data(key, value)
-        text = "".join(message.text for message in self._said.values())
+        text = "".join((*(message.text for message in self._said.values()), *self._results))
         shown = [part for part in self._models if (said := "".join(self._texts[part]).strip()) and said in text]
         outer = [part for part in self._models if not part.is_inner]
         self.shown = shown or outer[-1:]
@@ -178,7 +179,7 @@ class ItemsReader(Reader):
                 self._field(str(name), written, key)
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)
-        elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
+        elif isinstance(value, BaseMessage) and key not in (*INPUT_KEYS, *self._beside):
             self._message(value, None if key == self._answer_key else key)
         elif isinstance(value, str) and (key == self._answer_key or key in self._keys):
             self._say(None if key == self._answer_key else key, value)
