@@ -18,8 +18,9 @@ from llmstream.core.answer.emitter import Emitter
 from llmstream.core.chain_part import ANSWERS, ChainPart
 from llmstream.core.chains.inspection import is_graph
 from llmstream.core.graphs.state import Judgement, NewMessages, given_back, messages_in
-from llmstream.core.graphs.structure import Path, structure
+from llmstream.core.graphs.structure import structure
 from llmstream.core.graphs.thread import BREAKPOINT
+from llmstream.core.graphs.turns import Turns, path_of
 from llmstream.core.langchain_messages import as_messages, messages_in_list, text_of
 from llmstream.core.readers.drafts import DraftReader
 from llmstream.core.readers.items import INPUT_KEYS
@@ -56,17 +57,16 @@ class GraphReader(DraftReader):
         self._written_since: set[str] = set()  # with the last message, or after it
         self._told_data: dict[str, Any] = {}
         self._pieces = 0
-        self._begun: set[ChainPart] = set()  # the models that are shown while they think and speak
-        self._speaking: set[ChainPart] = set()  # those of them that have said something
-        self._spoke_in: set[str] = set()  # the executions of nodes in which one did, as long as no tool has run since
-        self._undecided: set[str] = set()  # the nodes whose subgraphs have messages that are held: others follow those
+        self._turns = Turns(self._structure)
+        self._settles_next = False  # whether the next state settles what this one has, which a guard may still take out
+        self._shows: dict[ChainPart, bool] = {}  # the models that have begun, and whether each is shown while it speaks
         self.sources.held = True
         self.messages.before_first = self._tell_sources
         self.messages.after_withdrawn = self.sources.withdraw
 
     def name_of(self, part: ChainPart) -> str | None:
         """The name of the outermost graph's node in which a model runs."""
-        return _path(part)[0] or part.told("langgraph_node")
+        return path_of(part)[0] or part.told("langgraph_node")
 
     def is_answer(self, part: ChainPart) -> bool:
         """False for a model that works for another part, chooses the next node, or runs in a node not asked for."""
@@ -75,35 +75,34 @@ class GraphReader(DraftReader):
         return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
     def may_show(self, part: ChainPart) -> bool:
-        """True only if no later node can replace what the model says."""
-        if self._answer_nodes:
-            return True
-        # What comes behind an answer that could have been the last word is a summary or a title as often as an answer.
-        is_first = all(_names(_execution(earlier)) == _names(_execution(part)) for earlier in self._speaking)
-        # A second model of one execution checks, grades or rewrites what the first one said, and its node may drop it.
-        is_first &= part in self._speaking or _execution(part) not in self._spoke_in
-        is_for_node = _is_in_task(part) or self.name_of(part) in self._undecided
-        return is_first and not is_for_node and self._structure.may_end(_path(part))
+        """True only if no later node can replace what the model says, and no answer stands that it may be about."""
+        if part not in self._shows:
+            may_be_next = bool(self._answer_nodes) or self._turns.may_be_next(part)
+            # Behind an answer, who has not taken part before is a guard, a summary or a memory as often as a speaker.
+            is_about = not self._answer_nodes and not self._turns.has_been(part) and self._new.has_answer(self._state)
+            self._shows[part] = may_be_next and not is_about
+            self._settles_next |= may_be_next and is_about
+            if not is_about:
+                self._turns.heard(part)
+            if self._shows[part]:
+                self._settle_state()
+        return self._shows[part]
 
     def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
-        """Tells what a model says; a kept message is settled when the next one begins: until then it may go."""
-        if part not in self._begun and self.is_answer(part) and self.may_show(part):
-            self._begun.add(part)
-            self._settle_state()
-        if text and part in self._begun:
-            self._speaking.add(part)
-            self._spoke_in.add(_execution(part))
+        """Tells what a model says; a kept message is settled when the next speaker begins: until then it may go."""
+        if self.is_answer(part) and self.may_show(part) and text:
+            self._turns.said(part)
         super().model_said(part, text, reasoning)
 
     def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
-        """Closes the draft of a model; where it failed, another one may take its place."""
+        """Closes the draft of a model."""
         if message is None:
-            self._spoke_in.discard(_execution(part))
+            self._turns.failed(part)
         super().model_ended(part, message)
 
     def tool_began(self, part: ChainPart, call_id: str | None, arguments: object) -> None:
-        """Settles what the graph has said before its tools run; who reads their results goes on with the answer."""
-        self._spoke_in.clear()
+        """Settles what the graph has said before its tools run."""
+        self._turns.tool_began()
         if self._structure.is_rewritten:
             self._settle_state()
         super().tool_began(part, call_id, arguments)
@@ -163,9 +162,10 @@ class GraphReader(DraftReader):
             elif isinstance(message, ToolMessage) and not made_value:
                 self.tool_message(message)
         if namespace:
-            self._undecided.update(_names(namespace[0]) if any(map(self.is_held, found)) else ())
+            if any(map(self.is_held, found)):
+                self._turns.held_inside(namespace)
         else:
-            self._undecided.discard(node)
+            self._turns.node_ended(node)
             self._last_update = given_back(update, self._structure.private)
             self._new.written(node, found)
             self._removed.update(str(each.id) for each in found if each.type == "remove")
@@ -187,8 +187,11 @@ class GraphReader(DraftReader):
                 str(key): json_value(value) for key, value in state.items() if not messages_in_list(value)
             }
         self._data_of(state)
+        if self._settles_next:
+            self._settle_state()
 
     def _settle_state(self) -> None:
+        self._settles_next = False
         self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
 
     def _data_of(self, state: Any) -> None:
@@ -217,25 +220,3 @@ class GraphReader(DraftReader):
         if self._documents and not (self.sources.is_news and message is not None):  # else it does not know of them yet
             self.sources.replace(self._documents)
         self.sources.tell(message)
-
-
-def _execution(part: ChainPart) -> str:
-    """The execution of a node, of whatever graph, in which a part runs."""
-    return str(part.told("langgraph_checkpoint_ns") or "")
-
-
-def _names(namespace: str) -> list[str]:
-    """The names in a namespace, the outermost graph's node first; behind one, the number of a subgraph's later run."""
-    return [level.partition(":")[0] for level in namespace.split("|")]
-
-
-def _path(part: ChainPart) -> Path:
-    return tuple(level for level in _names(_execution(part)) if not level.isdigit())
-
-
-def _is_in_task(part: ChainPart) -> bool:
-    """True if a part runs in a task, which works for the node or function that calls it; its path ends with True."""
-    above: ChainPart | None = part
-    while above is not None and tuple(above.metadata.get("langgraph_path", ()))[-1:] != (True,):
-        above = above.parent
-    return above is not None

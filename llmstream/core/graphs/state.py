@@ -52,13 +52,17 @@ class NewMessages:
         last = _last_words(new, state) if final else len(new)
         kept = []
         for place, message in enumerate(new):
-            is_handoff = message.response_metadata.get("__is_handoff_back")
             node = self._nodes.get(message.id or "")
             text = text_of(message)
             is_said = isinstance(message, AIMessage) or (isinstance(message, HumanMessage) and message.name is not None)
-            if (is_said or place >= last) and text and not is_handoff and (not nodes or node in nodes):
+            if (is_said or place >= last) and text and not _is_handoff(message) and (not nodes or node in nodes):
                 kept.append(KeptMessage(message.id or f"#{place}", text, node or message.name))
         return kept
+
+    def has_answer(self, state: Any) -> bool:
+        """True if one of the new messages may be an answer: a text that asks for no tool."""
+        said = [message for message in self._new(state) if isinstance(message, AIMessage) and text_of(message)]
+        return any(not message.tool_calls and not _is_handoff(message) for message in said)
 
     def ids(self, state: Any) -> list[str | None]:
         """The ids of the messages that are new."""
@@ -83,6 +87,10 @@ class NewMessages:
                 continue
             new.append(message)
         return new
+
+
+def _is_handoff(message: BaseMessage) -> bool:
+    return bool(message.response_metadata.get("__is_handoff_back"))
 
 
 def _last_words(new: Sequence[BaseMessage], state: Any) -> int:
