@@ -27,12 +27,12 @@ Path: TypeAlias = tuple[str, ...]
 class Structure:
     """The facts about a graph's text that follow from its structure.
 
-    nodes: their names. shown: those that can end the graph. A text that has left can't be taken back from most clients,
-    so that of the others waits until the state has it. inner_held: the nodes of subgraphs that can't end theirs, each
-    by its path, the outermost graph's node first. functions: the paths of the functions of the functional API, whose
-    tasks work for them. is_rewritten: whether a node may rewrite what a model has said. own_steps: how many steps a
-    node has before those that choose the next one, also of the nodes of subgraphs. private: the keys of the state that
-    are no part of what the graph gives back.
+    nodes: their names. shown: those that can end the graph, and are not run again where they fail. A text that has left
+    can't be taken back from most clients, so that of the others waits until the state has it. inner_held: the nodes of
+    subgraphs that can't end theirs, each by its path, the outermost graph's node first. functions: the paths of the
+    functions of the functional API, whose tasks work for them. is_rewritten: whether a node may rewrite what a model
+    has said. own_steps: how many steps a node has before those that choose the next one, also of the nodes of
+    subgraphs. private: the keys of the state that are no part of what the graph gives back.
     """
 
     nodes: frozenset[str]
@@ -83,9 +83,9 @@ def _of_graph(graph: Any) -> Structure:
     graphs = {(): graph, **inner}
     return Structure(
         nodes=frozenset(graph.nodes),
-        shown=frozenset(node for node in graph.nodes if _can_end(graph, node)),
+        shown=frozenset(node for node in graph.nodes if _may_end(graph, node)),
         inner_held=frozenset(
-            (*path, node) for path, each in inner.items() for node in each.nodes if not _can_end(each, node)
+            (*path, node) for path, each in inner.items() for node in each.nodes if not _may_end(each, node)
         ),
         functions=frozenset(
             (*path, node) for path, each in graphs.items() if _is_function(each) for node in each.nodes
@@ -121,14 +121,18 @@ def _keys(graph: Any, channels: str) -> frozenset[str]:
     return frozenset() if isinstance(found, str) else frozenset(map(str, found))
 
 
-def _can_end(graph: Any, node: str) -> bool:
+def _may_end(graph: Any, node: str) -> bool:
+    """True if a graph may end with what a node's model says, and nothing says it anew where the node fails."""
+    if graph.retry_policy or graph.nodes[node].retry_policy or getattr(graph.nodes[node], "error_handler_node", None):
+        return False
+    return _is_function(graph) or _leads_to_end(graph.builder, node)
+
+
+def _leads_to_end(builder: Any, node: str) -> bool:
     """True if a graph may end behind a node: where an edge, a branch, or nothing at all says that it may.
 
     A node that goes on by a `Command` ends the graph where it gives none, and a branch without a map may lead anywhere.
     """
-    if _is_function(graph):
-        return True
-    builder = graph.builder
     joined = {source for sources, _ in builder.waiting_edges for source in sources}
     targets = {target for source, target in builder.edges if source == node}
     if targets or node in joined:
