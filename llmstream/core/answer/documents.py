@@ -48,6 +48,12 @@ class Sources:
             if not self.held:
                 self.tell()
 
+    def add_named(self, values: Sequence[Any]) -> None:
+        """Adds sources that a chain names by itself, as texts or dicts, but for those that are documents it found."""
+        found = [*self._waiting, *(told.document for told in self._told.values())]
+        known = {name for each in found for name in _names(each)}
+        self.add([each for each in map(_named, values) if not known & _names(each)])
+
     def fresh_in(self, value: object) -> list[Document]:
         """The documents in a value of the chain's, but for those that the chain was given and handed on."""
         return [each for each in documents_in(value) if all(each is not given for given in self.given)]
@@ -103,6 +109,22 @@ def documents_in(value: object) -> list[Document]:
     if isinstance(value, Mapping):
         return [document for each in value.values() for document in documents_in(each)]
     return [value] if isinstance(value, Document) else list(value) if are_documents(value) else []
+
+
+def _named(value: Any) -> Document:
+    """A source as a chain names it, such as an address, or a dict of LangChain's own names or a search engine's."""
+    if not isinstance(value, Mapping):
+        return Document("", metadata={"source": str(value)})
+    known = {**value, **(value["metadata"] if isinstance(value.get("metadata"), Mapping) else {})}
+    text = next((known[key] for key in ("page_content", "content", "excerpt", "snippet", "text") if known.get(key)), "")
+    title = known.get("title") or known.get("name") or known.get("source") or known.get("url") or "Untitled"
+    return Document(str(text), metadata={**known, "title": title})
+
+
+def _names(document: Document) -> set[str]:
+    """The names by which a source is known."""
+    source = _source(document)
+    return {str(source[key]) for key in ("title", "url") if source[key]}
 
 
 def _source(document: Document) -> dict[str, Any]:
