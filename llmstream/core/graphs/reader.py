@@ -15,6 +15,7 @@ from langchain_core.runnables import Runnable
 
 from llmstream.core.answer.documents import are_documents, documents_in
 from llmstream.core.answer.emitter import Emitter
+from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ANSWERS, ChainPart
 from llmstream.core.chains.inspection import is_graph
 from llmstream.core.graphs.state import Judgement, NewMessages, given_back, messages_in
@@ -22,7 +23,7 @@ from llmstream.core.graphs.structure import structure
 from llmstream.core.graphs.thread import BREAKPOINT
 from llmstream.core.graphs.turns import Turns, path_of
 from llmstream.core.langchain_messages import as_messages, messages_in_list, text_of
-from llmstream.core.readers.drafts import DraftReader
+from llmstream.core.readers.drafts import DraftReader, KeptMessage
 from llmstream.core.readers.items import INPUT_KEYS
 from llmstream.events import Interrupt, json_value
 
@@ -132,11 +133,13 @@ class GraphReader(DraftReader):
         if kept and not self.interrupts:
             kept += judgement.beside_messages(kept, self._written_since)
         elif not self.interrupts:
-            kept = judgement.kept()
+            kept = judgement.kept(of_several=not self._structure.is_function)
         self.settle(kept, removed=self._removed, final=True)
         self.kept_whole(self._new.ids(self._state))
         self.messages.finish()
         self._data_of(self._state)
+        if self._structure.is_function and isinstance(self._state, Mapping):
+            self._texts_beside(self._state, kept)
         self._tell_sources()
         self.calls.leave(self._new.open_calls(self._state))
 
@@ -207,6 +210,13 @@ class GraphReader(DraftReader):
             if plain != self._told_data.get(key) and plain not in ([], {}):
                 self._told_data[key] = plain
                 self.data(str(key), plain)
+
+    def _texts_beside(self, returned: Mapping[str, Any], kept: Sequence[KeptMessage]) -> None:
+        """Tells the texts that a function returns by their names, but for the one that is the answer."""
+        said = {without_thinking(each.text) for each in kept}
+        for name, value in returned.items():
+            if isinstance(value, str) and name not in INPUT_KEYS and without_thinking(value) not in {*said, ""}:
+                self.data(str(name), value)
 
     def _custom(self, payload: Any) -> None:
         if isinstance(payload, BaseMessage):

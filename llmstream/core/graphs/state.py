@@ -130,9 +130,10 @@ class Judgement:
         self._written = written
         self._in_pieces = in_pieces
 
-    def kept(self) -> list[KeptMessage]:
-        """The messages that make up the answer."""
+    def kept(self, *, of_several: bool) -> list[KeptMessage]:
+        """The messages that make up the answer. of_several: whether one of several last words may be it."""
         last = [] if self._in_pieces or not isinstance(self._state, Mapping | None) else self._last_words()
+        last = last[-1:] if of_several or len(last) == 1 else []
         said = self._under_answer_keys(*last) if isinstance(self._state, Mapping) else self._returned(self._state)
         if said and self._in_pieces and not self._is_draft(said[-1]):
             return []
@@ -183,7 +184,7 @@ class Judgement:
     def _last_words(self) -> list[str]:
         update = self._last_update
         values = [update] if isinstance(update, str) else list(update.values()) if isinstance(update, Mapping) else []
-        return [value for value in values if isinstance(value, str) and value][-1:]
+        return [value for value in values if isinstance(value, str) and value]
 
     def _is_draft(self, text: str) -> bool:
         said = [without_thinking(draft.text) for draft in self._drafts]

@@ -43,6 +43,11 @@ class Structure:
     own_steps: Mapping[str, int]
     private: frozenset[str]
 
+    @property
+    def is_function(self) -> bool:
+        """True if the graph is a function of the functional API, which returns its answer and no state."""
+        return any(len(path) == 1 for path in self.functions)
+
     def may_end(self, path: Path) -> bool:
         """True if each graph in which a model runs may end behind the node on its path, and leave its text as it is."""
         levels = {path[:length] for length in range(1, len(path) + 1)}

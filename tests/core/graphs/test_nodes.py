@@ -111,6 +111,18 @@ async def test_functional_api(returned: Any) -> None:
     assert ("Hello.", "Hello.") == (seen.text, seen.shown)
 
 
+async def test_a_function_that_returns_several_texts() -> None:
+    """The one that is a model's is the answer, and the others are told by their names."""
+
+    @entrypoint()
+    async def flow(question: str) -> Any:
+        essay = (await says("An essay.").ainvoke(question)).content
+        return {"question": question, "essay": essay, "kind": "short", "words": 2}
+
+    seen = await see(flow)
+    assert ("An essay.", {"kind": "short", "words": 2}) == (seen.text, seen.data)
+
+
 async def test_answer_nodes() -> None:
     """Named nodes, and no others, are the answer, whatever their place in the graph."""
     graph = line(MessagesState, node_that_says("the answer", "early"), node_that_says("a farewell", "late"))
