@@ -52,7 +52,7 @@ class Sources:
         """Adds sources that a chain names by itself, as texts or dicts, but for those that are documents it found."""
         found = [*self._waiting, *(told.document for told in self._told.values())]
         known = {name for each in found for name in _names(each)}
-        self.add([each for each in map(_named, values) if not known & _names(each)])
+        self.add([each for each in map(_named, filter(None, values)) if not known & _names(each)])
 
     def fresh_in(self, value: object) -> list[Document]:
         """The documents in a value of the chain's, but for those that the chain was given and handed on."""
@@ -122,9 +122,9 @@ def _named(value: Any) -> Document:
 
 
 def _names(document: Document) -> set[str]:
-    """The names by which a source is known."""
-    source = _source(document)
-    return {str(source[key]) for key in ("title", "url") if source[key]}
+    """The names by which a source is known: its title, its address, and where its document says that it is from."""
+    given = {str(document.metadata[key]) for key in ("title", "url", "source") if document.metadata.get(key)}
+    return given | {str(_source(document)["title"])} | {name.rstrip("/").rpartition("/")[2] for name in given}
 
 
 def _source(document: Document) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Reader:
     def data(self, name: str, value: Any) -> None:
         """Tells a value that is no text; what a chain names as its sources like documents that were found."""
         if name == "sources" and isinstance(value, str | list | tuple):
-            return self.sources.add_named([value] if isinstance(value, str) else value)
+            return self.sources.add_named(value.split(", ") if isinstance(value, str) else value)
         self.emitter.emit([Data(name, json_value(value))])
 
     @property

@@ -28,9 +28,10 @@ SKY = "https://example.com/sky"
             [{"page_content": "Blue.", "metadata": {"source": SKY}}],
             [{"title": SKY, "url": SKY, "excerpt": "Blue."}],
         ),
-        ([7], [{"title": "7", "url": None, "excerpt": ""}]),
+        ([7, ""], [{"title": "7", "url": None, "excerpt": ""}]),
+        ("a.pdf, b.pdf", [{"title": name, "url": None, "excerpt": ""} for name in ("a.pdf", "b.pdf")]),
     ],
-    ids=["an address", "names", "a text", "a search engine's", "a document's fields", "a number"],
+    ids=["an address", "names", "a text", "a search engine's", "a document's fields", "a number", "names in a text"],
 )
 async def test_the_forms_of_sources(value: Any, sources: list[Any]) -> None:
     """Each has a title, an address if it is one, and an excerpt."""
