@@ -26,7 +26,7 @@ from llmstream.logger import logger
 async def run_chain(job: Job, emitter: Emitter) -> None:
     """Emits the chain's answer, to the end; raises the chain's error."""
     reader = _reader(job, emitter)
-    reader.sources.given = documents_in(job.chain_input)
+    reader.given, reader.sources.given = job.chain_input, documents_in(job.chain_input)
     watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
     async with guarded_run(watcher, job.settings):
         async with aclosing(_items(job, watcher)) as items:

@@ -24,6 +24,7 @@ class Reader:
         self.messages = Messages(emitter, named=named)
         self.calls = Calls(emitter)
         self.sources = Sources(emitter)
+        self.given: Any = None  # the chain's input
         self.shown: list[ChainPart] = []  # the models whose text is a part of the answer
 
     def put(self, item: Any) -> None:

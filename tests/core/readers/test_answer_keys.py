@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnablePassthrough
@@ -57,6 +57,34 @@ async def test_texts_side_by_side(make: Any) -> None:
     """Each is a message of its own."""
     seen = await see(make(), {"question": "q"})
     assert ["One.", "Two."] == sorted(seen.text.split("\n\n"))
+
+
+SUMMARY: Any = ChatPromptTemplate.from_template("{text}") | says(*["A summary."] * 9) | StrOutputParser()
+
+
+@pytest.mark.parametrize(
+    ("chain", "text", "data"),
+    [
+        (RunnablePassthrough.assign(summary=SUMMARY), "A summary.", []),
+        (RunnableParallel(summary=SUMMARY, text=lambda given: given["text"]), "A summary.", []),
+        (lambda given: {**given, "answer": "A summary."}, "A summary.", []),
+        (RunnablePassthrough(), "", ["text", "messages"]),
+    ],
+    ids=["passed through", "picked", "by a function", "and nothing else"],
+)
+async def test_a_text_that_a_chain_is_given_and_hands_on(chain: Any, text: str, data: list[str]) -> None:
+    """It is no answer, though its key is one of an answer, nor are messages."""
+    given = {"text": "A long text.", "messages": [HumanMessage("q"), AIMessage("before")]}
+    seen = await see(chain, given)
+    assert (text, data) == (seen.text, [*seen.data])
+
+
+async def test_a_text_that_a_chain_leaves_as_it_is() -> None:
+    """It is the answer where the chain says it anew, under the same key."""
+    fixed = RunnablePassthrough.assign(
+        text=ChatPromptTemplate.from_template("{text}") | says("Fine.") | StrOutputParser()
+    )
+    assert "Fine." == (await see(fixed, {"text": "Fine."})).text
 
 
 @tool
