@@ -10,6 +10,7 @@ from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.pregel.remote import RemoteGraph
 
 from tests.support.graphs import line, node_that_says
 from tests.support.scripted_model import says, see
@@ -99,3 +100,11 @@ async def test_tasks_that_a_node_runs(run: Any) -> None:
 
     seen = await see(line(MessagesState, answer))
     assert ("A good text.", "A good text.") == (seen.text, seen.shown)
+
+
+async def test_a_graph_of_another_server_inside() -> None:
+    """It shows no nodes, and those beside it answer as ever."""
+    graph = StateGraph(MessagesState).add_node("answer", node_that_says("It is blue."))
+    graph.add_node("remote", RemoteGraph("agent", url="http://127.0.0.1:9"))
+    graph.add_conditional_edges(START, lambda state: "answer", ["answer", "remote"])
+    assert "It is blue." == (await see(graph.compile())).text
