@@ -91,7 +91,10 @@ class GraphReader(DraftReader):
 
     def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Tells what a model says; a kept message is settled when the next speaker begins: until then it may go."""
-        if self.is_answer(part) and self.may_show(part) and text:
+        shows = self._shows.get(part)
+        if shows is None:
+            shows = self.is_answer(part) and self.may_show(part)
+        if shows and text:
             self._turns.said(part)
         super().model_said(part, text, reasoning)
 
