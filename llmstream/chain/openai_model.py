@@ -68,7 +68,8 @@ class StrictChatOpenAI(ChatOpenAI):
         body = self._get_request_payload(messages, stop=stop, **kwargs)
         if body.pop("extra_headers", None) or body.pop("extra_query", None):
             raise InvalidRequest("extra_headers and extra_query can't be sent; default_headers of the model can.")
-        body.pop("timeout", None)
+        for name in ("timeout", "stream_usage"):  # they are for LangChain's own client; usage is always asked for
+            body.pop(name, None)
         body |= body.pop("extra_body", None) or {}
         if isinstance(schema := body.get("response_format"), type):
             body["response_format"] = type_to_response_format_param(schema)
@@ -86,7 +87,6 @@ class StrictChatOpenAI(ChatOpenAI):
             async for chunk in super()._astream(messages, stop, run_manager, **kwargs):
                 yield chunk
             return
-        kwargs.pop("stream_usage", None)
         told = _Told(self, kwargs.get("response_format"))
         async with aclosing(self._reads(messages, stop, kwargs)) as reads:
             async for chunks in reads:
@@ -105,7 +105,6 @@ class StrictChatOpenAI(ChatOpenAI):
         if self.is_other_api(kwargs):
             yield from super()._stream(messages, stop, run_manager, **kwargs)
             return
-        kwargs.pop("stream_usage", None)
         told = _Told(self, kwargs.get("response_format"))
         reads = self._reads(messages, stop, kwargs)
         for chunks in concurrency.iterate(lambda: reads):

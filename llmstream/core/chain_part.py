@@ -75,3 +75,22 @@ def is_set_apart(tags: Sequence[str], metadata: Mapping[str, Any]) -> bool:
         or "ls_structured_output_format" in metadata
         or metadata.get("lc_source") == "summarization"
     )
+
+
+def outermost_step(part: ChainPart) -> int:
+    """The step of the outermost sequence in which a part runs; 0 where there is none."""
+    step, above = 0, part
+    while above is not None:
+        step = step_of(above) or step
+        above = above.parent  # type: ignore[assignment]
+    return step
+
+
+def parallel_keys(part: ChainPart) -> list[str]:
+    """The keys of parallels in which a part runs, the outermost first."""
+    keys: list[str] = []
+    above: ChainPart | None = part
+    while above is not None:
+        keys += [tag.removeprefix("map:key:") for tag in above.tags if tag.startswith("map:key:")]
+        above = above.parent
+    return keys[::-1]

@@ -8,6 +8,7 @@ from typing import Any
 
 from llmstream.chain.listeners import handlers_in
 from llmstream.concurrency import steps
+from llmstream.core.answer.documents import documents_in
 from llmstream.core.answer.emitter import Emitter
 from llmstream.core.chains.inspection import ends_in_graph, is_classic, is_sync_only
 from llmstream.core.graphs.reader import GraphReader
@@ -25,6 +26,7 @@ from llmstream.logger import logger
 async def run_chain(job: Job, emitter: Emitter) -> None:
     """Emits the chain's answer, to the end; raises the chain's error."""
     reader = _reader(job, emitter)
+    reader.given, reader.sources.given = job.chain_input, documents_in(job.chain_input)
     watcher = (Watcher if isinstance(reader, ItemsReader) else StreamingWatcher)(emitter, reader)
     async with guarded_run(watcher, job.settings):
         async with aclosing(_items(job, watcher)) as items:

@@ -9,15 +9,11 @@ import pytest
 
 from llmstream.chain.openai_model import StrictChatOpenAI
 from llmstream.core.direct import fast_way
+from llmstream.events import Finished
 from llmstream.settings import Settings
-from tests.support.answering import PROMPT, events_of, outline
+from tests.support.answering import PROMPT, events_of, listened_to, outline
 from tests.support.openai_faults import END, LONG, SKY, STOP, WORDS, both_ways, error
-from tests.support.openai_server import (
-    DONE,
-    event,
-    openai_server,
-    stream,
-)
+from tests.support.openai_server import DONE, event, openai_server, stream, usage
 from tests.support.reading import response
 
 
@@ -95,3 +91,13 @@ async def test_the_default_chain_is_read_straight() -> None:
     async with openai_server(stream(WORDS, END, DONE)) as server:
         chain = PROMPT | StrictChatOpenAI(model="m", base_url=server.url, api_key="k")
         assert await fast_way(chain, {"question": "hi"}) is not None
+
+
+@pytest.mark.parametrize("own", ["timeout", "stream_usage"])
+async def test_what_is_for_langchains_client_is_not_sent(own: str) -> None:
+    """A server that checks its fields would refuse it; either way to the server asks for the usage."""
+    async with openai_server(stream(WORDS, END, usage(), DONE)) as server:
+        chain = PROMPT | StrictChatOpenAI(model="m", base_url=server.url, api_key="k").bind(**{own: 5})
+        for each in (chain, listened_to(chain)):
+            assert isinstance((await events_of(chain=each))[-1], Finished)
+    assert [(True, False)] * 2 == [(body["stream_options"]["include_usage"], own in body) for body in server.bodies]

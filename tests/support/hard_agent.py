@@ -57,8 +57,8 @@ def hard_agent() -> Any:
     graph: Any = StateGraph(MessagesState)
     for name, node in nodes.items():
         graph.add_node(name, node)
-    ways = [("look", "tools"), ("tools", "left"), ("tools", "right"), (["left", "right"], "draft")]
+    ways = [("look", "tools"), ("tools", "draft"), (["left", "right"], "secretary")]
     for start, end in [(START, "look"), *ways, ("secretary", "mail"), ("mail", "tell"), ("tell", END)]:
         graph.add_edge(start, end)
-    graph.add_conditional_edges("draft", lambda state: "secretary", ["secretary", END])
+    graph.add_conditional_edges("draft", lambda state: ["left", "right"], ["left", "right", END])
     return graph.compile(checkpointer=InMemorySaver())

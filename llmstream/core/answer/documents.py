@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ class Sources:
 
     def __init__(self, emitter: Emitter) -> None:
         self.held = False
+        self.given: Sequence[Document] = ()  # what the chain was given is no find of its own
         self.is_news = False  # since it was last set to False
         self._emitter = emitter
         self._waiting: list[Document] = []
@@ -46,6 +47,16 @@ class Sources:
             self._waiting += documents
             if not self.held:
                 self.tell()
+
+    def add_named(self, values: Sequence[Any]) -> None:
+        """Adds sources that a chain names by itself, as texts or dicts, but for those that are documents it found."""
+        found = [*self._waiting, *(told.document for told in self._told.values())]
+        known = {name for each in found for name in _names(each)}
+        self.add([each for each in map(_named, filter(None, values)) if not known & _names(each)])
+
+    def fresh_in(self, value: object) -> list[Document]:
+        """The documents in a value of the chain's, but for those that the chain was given and handed on."""
+        return [each for each in documents_in(value) if all(each is not given for given in self.given)]
 
     def replace(self, documents: Sequence[Document]) -> None:
         """Replaces the documents that were found on the way by these, which the chain chose."""
@@ -91,6 +102,29 @@ class Sources:
 def are_documents(value: object) -> TypeGuard[Sequence[Document]]:
     """True if a value is a list of documents, at least one."""
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Document) for item in value)
+
+
+def documents_in(value: object) -> list[Document]:
+    """The documents in a value: itself, those of a list, or those under the keys of a dict."""
+    if isinstance(value, Mapping):
+        return [document for each in value.values() for document in documents_in(each)]
+    return [value] if isinstance(value, Document) else list(value) if are_documents(value) else []
+
+
+def _named(value: Any) -> Document:
+    """A source as a chain names it, such as an address, or a dict of LangChain's own names or a search engine's."""
+    if not isinstance(value, Mapping):
+        return Document("", metadata={"source": str(value)})
+    known = {**value, **(value["metadata"] if isinstance(value.get("metadata"), Mapping) else {})}
+    text = next((known[key] for key in ("page_content", "content", "excerpt", "snippet", "text") if known.get(key)), "")
+    title = known.get("title") or known.get("name") or known.get("source") or known.get("url") or "Untitled"
+    return Document(str(text), metadata={**known, "title": title})
+
+
+def _names(document: Document) -> set[str]:
+    """The names by which a source is known: its title, its address, and where its document says that it is from."""
+    given = {str(document.metadata[key]) for key in ("title", "url", "source") if document.metadata.get(key)}
+    return given | {str(_source(document)["title"])} | {name.rstrip("/").rpartition("/")[2] for name in given}
 
 
 def _source(document: Document) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from inspect import isasyncgenfunction, isgeneratorfunction
 from itertools import takewhile
 from typing import Any
@@ -108,6 +108,25 @@ def answering_step(chain: Runnable[Any, Any]) -> int | None:
         return 0 if isinstance(chain, BaseLanguageModel | RunnableParallel) and has_model(chain) else None
     with_model = [number for number, step in enumerate(chain.steps, 1) if has_model(step)]
     return with_model[-1] if with_model else None
+
+
+def answer_key(chain: Runnable[Any, Any], names: Sequence[str]) -> tuple[str | None, Collection[str]]:
+    """The key of a chain's dict that is one of these names, and the keys that other steps put beside it.
+
+    None where the last steps of the chain show no such key.
+    """
+    chain = unbound(chain)
+    put: list[Collection[str]] = []  # by each of the last steps, the last one first
+    for step in map(unbound, reversed(chain.steps if isinstance(chain, RunnableSequence) else ())):
+        if isinstance(step, RunnableAssign):
+            put.append(step.mapper.steps__)
+            continue
+        put += [step.steps__] if isinstance(step, RunnableParallel) else []
+        break
+    for keys in put:
+        if (key := next((name for name in names if name in keys), None)) is not None:
+            return key, {each for others in put for each in others} - {*keys}
+    return None, ()
 
 
 def has_model(chain: Runnable[Any, Any]) -> bool:

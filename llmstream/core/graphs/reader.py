@@ -13,14 +13,17 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import Runnable
 
-from llmstream.core.answer.documents import are_documents
+from llmstream.core.answer.documents import are_documents, documents_in
 from llmstream.core.answer.emitter import Emitter
+from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ANSWERS, ChainPart
+from llmstream.core.chains.inspection import is_graph
 from llmstream.core.graphs.state import Judgement, NewMessages, given_back, messages_in
 from llmstream.core.graphs.structure import structure
 from llmstream.core.graphs.thread import BREAKPOINT
+from llmstream.core.graphs.turns import Turns, path_of
 from llmstream.core.langchain_messages import as_messages, messages_in_list, text_of
-from llmstream.core.readers.drafts import DraftReader
+from llmstream.core.readers.drafts import DraftReader, KeptMessage
 from llmstream.core.readers.items import INPUT_KEYS
 from llmstream.events import Interrupt, json_value
 
@@ -43,6 +46,7 @@ class GraphReader(DraftReader):
         self.interrupts: list[Interrupt] = []
         self._answer_nodes = frozenset(answer_nodes)
         self._structure = structure.get(chain)
+        self._is_alone = is_graph(chain)  # without steps before it, which may find what it is given
         self._is_resumed = said is not None
         self._new = NewMessages(said or ())
         self._state: Any = None  # what the graph would give back now
@@ -51,18 +55,19 @@ class GraphReader(DraftReader):
         self._last_update: Any = None
         self._removed: set[str] = set()
         self._written: set[str] = set()
+        self._written_since: set[str] = set()  # with the last message, or after it
         self._told_data: dict[str, Any] = {}
         self._pieces = 0
-        self._begun: set[ChainPart] = set()  # the models that are shown while they think and speak
-        self._speaking: set[ChainPart] = set()  # those of them that have said something
-        self._spoke_in: set[str] = set()  # the executions of nodes in which one did, as long as no tool has run since
+        self._turns = Turns(self._structure)
+        self._settles_next = False  # whether the next state settles what this one has, which a guard may still take out
+        self._shows: dict[ChainPart, bool] = {}  # the models that have begun, and whether each is shown while it speaks
         self.sources.held = True
         self.messages.before_first = self._tell_sources
         self.messages.after_withdrawn = self.sources.withdraw
 
     def name_of(self, part: ChainPart) -> str | None:
         """The name of the outermost graph's node in which a model runs."""
-        return _namespace(part)[0] or part.told("langgraph_node")
+        return path_of(part)[0] or part.told("langgraph_node")
 
     def is_answer(self, part: ChainPart) -> bool:
         """False for a model that works for another part, chooses the next node, or runs in a node not asked for."""
@@ -71,37 +76,37 @@ class GraphReader(DraftReader):
         return not self._answer_nodes or self.name_of(part) in self._answer_nodes
 
     def may_show(self, part: ChainPart) -> bool:
-        """True only if no later node can replace what the model says."""
-        if self._answer_nodes:
-            return True
-        if self._structure.is_function and len(_namespace(part)) > 1:  # in a task, for the function that called it
-            return False
-        name = self.name_of(part)
-        # What comes behind an answer that could have been the last word is a summary or a title as often as an answer.
-        is_first = all(self.name_of(earlier) == name for earlier in self._speaking)
-        # A second model of one execution checks, grades or rewrites what the first one said, and its node may drop it.
-        is_first &= part in self._speaking or _execution(part) not in self._spoke_in
-        return is_first and not self._structure.is_rewritten and name in self._structure.shown
+        """True only if no later node can replace what the model says, and no answer stands that it may be about."""
+        if part not in self._shows:
+            may_be_next = bool(self._answer_nodes) or self._turns.may_be_next(part)
+            # Behind an answer, who has not taken part before is a guard, a summary or a memory as often as a speaker.
+            is_about = not self._answer_nodes and not self._turns.has_been(part) and self._new.has_answer(self._state)
+            self._shows[part] = may_be_next and not is_about
+            self._settles_next |= may_be_next and is_about
+            if not is_about:
+                self._turns.heard(part)
+            if self._shows[part]:
+                self._settle_state()
+        return self._shows[part]
 
     def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
-        """Tells what a model says; a kept message is settled when the next one begins: until then it may go."""
-        if part not in self._begun and self.is_answer(part) and self.may_show(part):
-            self._begun.add(part)
-            self._settle_state()
-        if text and part in self._begun:
-            self._speaking.add(part)
-            self._spoke_in.add(_execution(part))
+        """Tells what a model says; a kept message is settled when the next speaker begins: until then it may go."""
+        shows = self._shows.get(part)
+        if shows is None:
+            shows = self.is_answer(part) and self.may_show(part)
+        if shows and text:
+            self._turns.said(part)
         super().model_said(part, text, reasoning)
 
     def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
-        """Closes the draft of a model; where it failed, another one may take its place."""
+        """Closes the draft of a model."""
         if message is None:
-            self._spoke_in.discard(_execution(part))
+            self._turns.failed(part)
         super().model_ended(part, message)
 
     def tool_began(self, part: ChainPart, call_id: str | None, arguments: object) -> None:
-        """Settles what the graph has said before its tools run; who reads their results goes on with the answer."""
-        self._spoke_in.clear()
+        """Settles what the graph has said before its tools run."""
+        self._turns.tool_began()
         if self._structure.is_rewritten:
             self._settle_state()
         super().tool_began(part, call_id, arguments)
@@ -112,7 +117,7 @@ class GraphReader(DraftReader):
         if mode == "custom":
             self._custom(payload)
         elif mode == "updates":
-            self._updates(payload, outermost=not namespace)
+            self._updates(payload, namespace)
         elif mode == "values" and not namespace:
             self._values(payload)
 
@@ -128,19 +133,21 @@ class GraphReader(DraftReader):
             written=self._written,
             in_pieces=self._pieces > 1,
         )
-        if kept and (last := self.last_draft()) is not None:
-            said = {each.text for each in kept}
-            kept += [each for each in judgement.beside_messages(last) if each.text not in said]
-        elif not kept and not self.interrupts:
-            kept = judgement.kept()
+        if kept and not self.interrupts:
+            kept += judgement.beside_messages(kept, self._written_since)
+        elif not self.interrupts:
+            kept = judgement.kept(of_several=not self._structure.is_function)
         self.settle(kept, removed=self._removed, final=True)
         self.kept_whole(self._new.ids(self._state))
         self.messages.finish()
         self._data_of(self._state)
+        if self._structure.is_function and isinstance(self._state, Mapping):
+            self._texts_beside(self._state, kept)
         self._tell_sources()
         self.calls.leave(self._new.open_calls(self._state))
 
-    def _updates(self, payload: Mapping[str, Any], *, outermost: bool) -> None:
+    def _updates(self, payload: Mapping[str, Any], namespace: Sequence[str]) -> None:
+        outermost = not namespace
         for node, update in payload.items():
             if node == "__interrupt__":
                 if outermost:
@@ -150,9 +157,9 @@ class GraphReader(DraftReader):
             if outermost and self._structure.is_rewritten and not str(node).endswith((".after_model", ".after_agent")):
                 self._settle_state()
             for part in update if isinstance(update, list) else [update]:
-                self._update(node, part, outermost=outermost)
+                self._update(node, part, namespace)
 
-    def _update(self, node: str, update: Any, *, outermost: bool) -> None:
+    def _update(self, node: str, update: Any, namespace: Sequence[str]) -> None:
         found = list(messages_in(update))
         made_value = isinstance(update, Mapping) and update.get("structured_response") is not None
         for message in found:
@@ -160,16 +167,24 @@ class GraphReader(DraftReader):
                 self.calls.ask(message.tool_calls)
             elif isinstance(message, ToolMessage) and not made_value:
                 self.tool_message(message)
-        if outermost:
+        if namespace:
+            if any(map(self.is_held, found)):
+                self._turns.held_inside(namespace)
+        else:
+            self._turns.node_ended(node)
             self._last_update = given_back(update, self._structure.private)
             self._new.written(node, found)
             self._removed.update(str(each.id) for each in found if each.type == "remove")
-            self._written.update(map(str, update) if isinstance(update, Mapping) else ())
+            keys = set(map(str, update) if isinstance(update, Mapping) else ())
+            self._written |= keys
+            says = any(isinstance(message, AIMessage) and text_of(message) for message in found)
+            self._written_since = keys if says else self._written_since | keys
 
     def _values(self, state: Any) -> None:
         is_first, self.sources.is_news = self._state is None, False
-        values = state.values() if isinstance(state, Mapping) else ()
-        self._documents = [document for value in values if are_documents(value) for document in value]
+        if is_first and self._is_alone and not self._is_resumed:
+            self.sources.given = documents_in(state)  # those of the thread as well
+        self._documents = self.sources.fresh_in(state)
         self._state = state = given_back(state, self._structure.private)
         if is_first and isinstance(state, Mapping) and self._last_update is None:
             self._before = {} if self._is_resumed else state  # an answer may stand there since before the pause
@@ -178,8 +193,11 @@ class GraphReader(DraftReader):
                 str(key): json_value(value) for key, value in state.items() if not messages_in_list(value)
             }
         self._data_of(state)
+        if self._settles_next:
+            self._settle_state()
 
     def _settle_state(self) -> None:
+        self._settles_next = False
         self.settle(self._new.of(self._state, self._answer_nodes), removed=self._removed)
 
     def _data_of(self, state: Any) -> None:
@@ -196,6 +214,13 @@ class GraphReader(DraftReader):
                 self._told_data[key] = plain
                 self.data(str(key), plain)
 
+    def _texts_beside(self, returned: Mapping[str, Any], kept: Sequence[KeptMessage]) -> None:
+        """Tells the texts that a function returns by their names, but for the one that is the answer."""
+        said = {without_thinking(each.text) for each in kept}
+        for name, value in returned.items():
+            if isinstance(value, str) and name not in INPUT_KEYS and without_thinking(value) not in {*said, ""}:
+                self.data(str(name), value)
+
     def _custom(self, payload: Any) -> None:
         if isinstance(payload, BaseMessage):
             return self.node_said(str(payload.id), text_of(payload))
@@ -208,14 +233,3 @@ class GraphReader(DraftReader):
         if self._documents and not (self.sources.is_news and message is not None):  # else it does not know of them yet
             self.sources.replace(self._documents)
         self.sources.tell(message)
-
-
-def _execution(part: ChainPart) -> str:
-    """The execution of a node, of whatever graph, in which a part runs."""
-    return str(part.told("langgraph_checkpoint_ns"))
-
-
-def _namespace(part: ChainPart) -> list[str]:
-    """The nodes in which a part runs, the outermost graph's first."""
-    namespace = str(part.told("langgraph_checkpoint_ns") or "")
-    return [level.partition(":")[0] for level in namespace.split("|")]

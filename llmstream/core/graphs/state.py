@@ -52,13 +52,17 @@ class NewMessages:
         last = _last_words(new, state) if final else len(new)
         kept = []
         for place, message in enumerate(new):
-            is_handoff = message.response_metadata.get("__is_handoff_back")
             node = self._nodes.get(message.id or "")
             text = text_of(message)
             is_said = isinstance(message, AIMessage) or (isinstance(message, HumanMessage) and message.name is not None)
-            if (is_said or place >= last) and text and not is_handoff and (not nodes or node in nodes):
+            if (is_said or place >= last) and text and not _is_handoff(message) and (not nodes or node in nodes):
                 kept.append(KeptMessage(message.id or f"#{place}", text, node or message.name))
         return kept
+
+    def has_answer(self, state: Any) -> bool:
+        """True if one of the new messages may be an answer: a text that asks for no tool."""
+        said = [message for message in self._new(state) if isinstance(message, AIMessage) and text_of(message)]
+        return any(not message.tool_calls and not _is_handoff(message) for message in said)
 
     def ids(self, state: Any) -> list[str | None]:
         """The ids of the messages that are new."""
@@ -83,6 +87,10 @@ class NewMessages:
                 continue
             new.append(message)
         return new
+
+
+def _is_handoff(message: BaseMessage) -> bool:
+    return bool(message.response_metadata.get("__is_handoff_back"))
 
 
 def _last_words(new: Sequence[BaseMessage], state: Any) -> int:
@@ -122,27 +130,35 @@ class Judgement:
         self._written = written
         self._in_pieces = in_pieces
 
-    def kept(self) -> list[KeptMessage]:
-        """The messages that make up the answer."""
+    def kept(self, *, of_several: bool) -> list[KeptMessage]:
+        """The messages that make up the answer. of_several: whether one of several last words may be it."""
         last = [] if self._in_pieces or not isinstance(self._state, Mapping | None) else self._last_words()
+        last = last[-1:] if of_several or len(last) == 1 else []
         said = self._under_answer_keys(*last) if isinstance(self._state, Mapping) else self._returned(self._state)
         if said and self._in_pieces and not self._is_draft(said[-1]):
             return []
         standing = self._standing_drafts()
-        is_made_of_them = any(piece in text for text in last for piece in standing) or any(
-            is_made_of(text, draft.text) for text in last for draft in self._drafts
-        )
+        is_made_of_them = any(piece in text for text in last for piece in standing)
+        is_made_of_them |= any(map(self._is_made_of_drafts, last))
         texts = said or (last if is_made_of_them else standing or last or self._standing_drafts(in_lists=True))
         return [KeptMessage(f"={place}", text) for place, text in enumerate(texts)]
 
-    def beside_messages(self, draft: Message) -> list[KeptMessage]:
-        """The last text of a model, where an answer key holds it beside messages that say something else."""
-        said = self._under_answer_keys() if isinstance(self._state, Mapping) else []
-        return [KeptMessage("=", text) for text in said if draft.text.strip() and _stands(draft.text, text)]
+    def beside_messages(self, kept: Sequence[KeptMessage], since: Collection[str]) -> list[KeptMessage]:
+        """The text of a model under an answer key, where the messages that are kept do not hold it, nor it one of them.
 
-    def _under_answer_keys(self, last: str = "") -> list[str]:
+        since: the keys that were written with the last of those messages, or after it. An object is for another node.
+        """
+        said = self._under_answer_keys(keys=[key for key in ANSWER_KEYS if key in since])
+        texts = [text for text in said if text.lstrip()[:1] not in ("{", "[") and self._is_made_of_drafts(text)]
+        is_held = any(text.strip() in each.text or is_made_of(text, each.text) for text in texts for each in kept)
+        return [KeptMessage("=", text) for text in texts if not is_held]
+
+    def _is_made_of_drafts(self, text: str) -> bool:
+        return any(is_made_of(text, draft.text) for draft in self._drafts)
+
+    def _under_answer_keys(self, last: str = "", keys: Sequence[str] = ANSWER_KEYS) -> list[str]:
         """The text under the first answer key that the run has written, or the last text, where it is made of that."""
-        for key in ANSWER_KEYS:
+        for key in keys:
             text, is_material = _text_in(self._state.get(key)), key in _MATERIAL_KEYS
             is_written = key in self._written and not is_material  # what was asked, in a state that is handed on whole
             if text and (is_written or self._state[key] != self._before.get(key)):
@@ -168,7 +184,7 @@ class Judgement:
     def _last_words(self) -> list[str]:
         update = self._last_update
         values = [update] if isinstance(update, str) else list(update.values()) if isinstance(update, Mapping) else []
-        return [value for value in values if isinstance(value, str) and value][-1:]
+        return [value for value in values if isinstance(value, str) and value]
 
     def _is_draft(self, text: str) -> bool:
         said = [without_thinking(draft.text) for draft in self._drafts]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from langchain_core.runnables import Runnable
 
@@ -19,24 +19,40 @@ from llmstream.core.chains.inspection import has_fallbacks, last_steps
 
 _END = "__end__"
 
+# The names of nodes, the outermost graph's first, each of a graph that the node before it runs.
+Path: TypeAlias = tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Structure:
     """The facts about a graph's text that follow from its structure.
 
-    nodes: their names. shown: those that can end the graph. A text that has left can't be taken back from most clients,
-    so that of the others waits until the state has it. is_rewritten: whether a node may rewrite what a model has said.
-    is_function: whether the graph is a function of the functional API. own_steps: how many steps a node has before
-    those that choose the next one, also of the nodes of subgraphs. private: the keys of the state that are no part of
-    what the graph gives back.
+    nodes: their names. shown: those that can end the graph, and are not run again where they fail. A text that has left
+    can't be taken back from most clients, so that of the others waits until the state has it. inner_held: the nodes of
+    subgraphs that can't end theirs, each by its path, the outermost graph's node first. functions: the paths of the
+    functions of the functional API, whose tasks work for them. is_rewritten: whether a node may rewrite what a model
+    has said. own_steps: how many steps a node has before those that choose the next one, also of the nodes of
+    subgraphs. private: the keys of the state that are no part of what the graph gives back.
     """
 
     nodes: frozenset[str]
     shown: frozenset[str]
+    inner_held: frozenset[Path]
+    functions: frozenset[Path]
     is_rewritten: bool
-    is_function: bool
     own_steps: Mapping[str, int]
     private: frozenset[str]
+
+    @property
+    def is_function(self) -> bool:
+        """True if the graph is a function of the functional API, which returns its answer and no state."""
+        return any(len(path) == 1 for path in self.functions)
+
+    def may_end(self, path: Path) -> bool:
+        """True if each graph in which a model runs may end behind the node on its path, and leave its text as it is."""
+        levels = {path[:length] for length in range(1, len(path) + 1)}
+        is_held = bool(levels & self.inner_held) or bool((levels - {path}) & self.functions)
+        return path[0] in self.shown and not is_held and not self.is_rewritten
 
     def is_router(self, part: ChainPart) -> bool:
         """True if a part runs in the path of a conditional edge: LangGraph runs it as a part of the node before."""
@@ -59,25 +75,41 @@ def _structure(chain: Runnable[Any, Any]) -> Structure:
     return Structure(
         nodes=frozenset(node for way in ways for node in way.nodes),
         shown=frozenset(node for way in ways for node in way.shown if node not in held and not has_fallbacks(chain)),
+        inner_held=frozenset(path for way in ways for path in way.inner_held),
+        functions=frozenset(path for way in ways for path in way.functions),
         is_rewritten=any(way.is_rewritten for way in ways),
-        is_function=any(way.is_function for way in ways),
         own_steps={node: count for way in ways for node, count in way.own_steps.items()},
         private=frozenset(key for way in ways for key in way.private).difference(*map(_given, graphs)),
     )
 
 
 def _of_graph(graph: Any) -> Structure:
-    builder = getattr(graph, "builder", None)
-    nodes = [str(node) for node in (builder.nodes if builder is not None else graph.get_graph().nodes)]
-    graphs = [graph, *(inner for _, inner in graph.get_subgraphs(recurse=True))]
+    inner = {tuple(path.split("|")): each for path, each in graph.get_subgraphs(recurse=True) if _is_here(each)}
+    graphs = {(): graph, **inner}
     return Structure(
-        nodes=frozenset(nodes),
-        shown=frozenset(node for node in nodes if builder is None or _can_end(builder, node)),
-        is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in nodes),
-        is_function=builder is None,
-        own_steps={str(name): _own_steps(node) for each in reversed(graphs) for name, node in each.nodes.items()},
+        nodes=frozenset(graph.nodes),
+        shown=frozenset(node for node in graph.nodes if _may_end(graph, node)),
+        inner_held=frozenset(
+            (*path, node) for path, each in inner.items() for node in each.nodes if not _may_end(each, node)
+        ),
+        functions=frozenset(
+            (*path, node) for path, each in graphs.items() if _is_function(each) for node in each.nodes
+        ),
+        is_rewritten=any(node.endswith((".after_model", ".after_agent")) for node in graph.nodes),
+        own_steps={
+            str(name): _own_steps(node) for each in reversed(graphs.values()) for name, node in each.nodes.items()
+        },
         private=_keys(graph, "stream_channels_list") - _given(graph),
     )
+
+
+def _is_here(graph: Any) -> bool:
+    """False for a graph that runs on another server (`RemoteGraph`), which shows no nodes."""
+    return hasattr(graph, "nodes")
+
+
+def _is_function(graph: Any) -> bool:
+    return getattr(graph, "builder", None) is None
 
 
 def _own_steps(node: Any) -> int:
@@ -94,7 +126,14 @@ def _keys(graph: Any, channels: str) -> frozenset[str]:
     return frozenset() if isinstance(found, str) else frozenset(map(str, found))
 
 
-def _can_end(builder: Any, node: str) -> bool:
+def _may_end(graph: Any, node: str) -> bool:
+    """True if a graph may end with what a node's model says, and nothing says it anew where the node fails."""
+    if graph.retry_policy or graph.nodes[node].retry_policy or getattr(graph.nodes[node], "error_handler_node", None):
+        return False
+    return _is_function(graph) or _leads_to_end(graph.builder, node)
+
+
+def _leads_to_end(builder: Any, node: str) -> bool:
     """True if a graph may end behind a node: where an edge, a branch, or nothing at all says that it may.
 
     A node that goes on by a `Command` ends the graph where it gives none, and a branch without a map may lead anywhere.

@@ -31,13 +31,17 @@ class ClassicReader(DraftReader):
         chain = unbound(chain)
         self._keys = [key for key in getattr(chain, "output_keys", ()) if key not in INPUT_KEYS]
         self._is_agent = type(chain).__name__ == "AgentExecutor"
+        answers = ANSWER_KEYS if self._is_agent else [key for key in self._keys if key in ANSWER_KEYS]
+        self._texts = answers or self._keys  # what stands beside them is data
         self._speaks = self._is_agent and _calls_tools(chain)
         self._kept: list[KeptMessage] = []
 
     def may_show(self, part: ChainPart) -> bool:
-        """False for text that rewrites the question or is put together later; True for an agent, the chain itself, or
-        one over all documents.
+        """False for text that rewrites the question, is put together later, or has its sources cut off; True for an
+        agent, the chain itself, or one over all documents.
         """
+        if "sources" in self._keys:
+            return False
         above, names = part.parent, []
         while above is not None:
             names.append(above.name)
@@ -55,8 +59,8 @@ class ClassicReader(DraftReader):
                 self._keep(text_of(message), message.id)
         for key, value in item.items():
             if are_documents(value):
-                self.sources.add(value)
-            elif isinstance(value, str) and (key in self._keys or key in ANSWER_KEYS):
+                self.sources.add(self.sources.fresh_in(value))
+            elif isinstance(value, str) and key in self._texts:
                 self._keep(value)
             elif key not in (*INPUT_KEYS, *_STEPS) and key in self._keys and value is not None:
                 self.data(key, value)

@@ -11,7 +11,11 @@ from llmstream.core.answer.emitter import Emitter
 from llmstream.core.answer.messages import Message
 from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ChainPart
+from llmstream.core.langchain_messages import text_of
 from llmstream.core.readers.reader import Reader
+
+# How many words may stand in a text without being a part of what it was made of.
+_BY_CHANCE = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class DraftReader(Reader):
     def __init__(self, emitter: Emitter) -> None:
         super().__init__(emitter, named=True)
         self._drafts: dict[str, _Draft] = {}  # by the id that LangChain gives the message of a model's run
+        self._cut_inside: list[tuple[ChainPart, str]] = []  # of the models that have no draft, such as those in tools
         self._settled: dict[str, tuple[Message, str]] = {}  # by the id of what was kept
 
     def name_of(self, part: ChainPart) -> str | None:
@@ -72,6 +77,7 @@ class DraftReader(Reader):
         super().model_ended(part, message)
         draft = self._draft(part) if message is not None else self._drafts.get(_id_of(part))
         if draft is None:
+            self._cut_inside += [(part, text_of(message))] if message is not None and part.is_cut else []
             return
         if message is not None:
             self.calls.ask(getattr(message, "tool_calls", ()), draft.message)
@@ -125,7 +131,8 @@ class DraftReader(Reader):
 
     def _note_cut(self, text: str) -> None:
         """Notes the models whose cut text the chain has put into another one, which is then cut as well."""
-        self.shown += [part for part, message in self._cut() if is_made_of(text, message.text)]
+        cut = [*self._cut_inside, *((part, message.text) for part, message in self._cut())]
+        self.shown += [part for part, said in cut if is_made_of(text, said)]
 
     def kept_whole(self, ids: Collection[str | None]) -> None:
         """Takes in the ids of all that the chain keeps: a message that was cut before its first word has no text."""
@@ -150,11 +157,10 @@ class DraftReader(Reader):
         self.messages.withdraw(message)
         return self.messages.tell(kept.text, message.name or kept.name)
 
-    def last_draft(self) -> Message | None:
-        """The message that a model said last, where it was shown and is not settled."""
-        draft = next(reversed(self._drafts.values()), None)
-        is_open = draft is not None and not draft.settled and not draft.message.held
-        return draft.message if draft is not None and is_open else None
+    def is_held(self, message: BaseMessage) -> bool:
+        """True if a message was made of a draft that is held back."""
+        draft = self._drafts.get(message.id or "") or self._by_text(str(message.text))
+        return draft is not None and not draft.settled and draft.message.held
 
     def _by_text(self, text: str) -> _Draft | None:
         """The last draft that a kept text was made of: one that equals the text, or its beginning."""
@@ -172,8 +178,10 @@ class DraftReader(Reader):
 
 
 def is_made_of(text: str, piece: str) -> bool:
-    """True if another text begins or ends a line of a text; elsewhere a word or two may stand by chance."""
-    said = without_thinking(piece)
+    """True if another text begins or ends a line of a text; elsewhere a few words may stand by chance, more do not."""
+    text, said = without_thinking(text), without_thinking(piece)
+    if len(said.split()) > _BY_CHANCE:
+        return said in text
     start = text.find(said) if said else -1
     while start >= 0:
         before, behind = text[start - 1 : start], text[start + len(said) : start + len(said) + 1]

@@ -6,18 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import Runnable
 
-from llmstream.core.answer.documents import are_documents
+from llmstream.core.answer.documents import are_documents, documents_in
 from llmstream.core.answer.emitter import Emitter
 from llmstream.core.answer.messages import Message
-from llmstream.core.chain_part import ChainPart, step_of
+from llmstream.core.chain_part import ChainPart, outermost_step, parallel_keys
 from llmstream.core.chains.graph_steps import whole_state
-from llmstream.core.chains.inspection import answering_step, final_parser, is_cumulative, last_steps
+from llmstream.core.chains.inspection import answer_key, answering_step, final_parser, is_cumulative, last_steps
 from llmstream.core.langchain_messages import as_messages, messages_in_list, reasoning_of, text_of
 from llmstream.core.readers.reader import Reader
 from llmstream.events import json_value
@@ -43,7 +42,7 @@ class ItemsReader(Reader):
         self._latest: Any = None  # such an item, not emitted yet
         self._emitted_at = 0.0
         self._data: dict[str, Any] = {}
-        self._inputs: dict[str, Any] = {}  # under `INPUT_KEYS`
+        self._inputs: dict[str, Any] = {}  # under `INPUT_KEYS`, or as the chain was given them
         self._said: dict[str | None, Message] = {}  # by the key, or the id of the message, that they came under
         self._ids: dict[str, str | None] = {}  # from the id of a message to its key in `_said`
         self._models: list[ChainPart] = []
@@ -57,7 +56,8 @@ class ItemsReader(Reader):
         self._states: dict[str, list[BaseMessage]] = {}  # of graphs inside the chain, or of the input, by their key
         self._results: list[str] = []  # of tools, as long as nothing has been said after them
         self._is_text = all(isinstance(step, StrOutputParser) for step in last_steps(chain))
-        self._answer_key: str | None = None  # the first of `ANSWER_KEYS` in use; others are beside it
+        # One of `ANSWER_KEYS`: the first in use, where the chain shows none; what other steps put beside it is data.
+        self._answer_key, self._beside = answer_key(chain, ANSWER_KEYS)
         self._reached: list[str] = []  # the calls that are a part of the answer
         self._reached_unnamed = False  # some of them have no id of their model's
 
@@ -68,10 +68,10 @@ class ItemsReader(Reader):
         if part not in self._texts:
             self._texts[part] = []
             self._models.append(part)
-            self._keys.update(_keys_of(part))
+            self._keys.update(key for key in parallel_keys(part) if key not in self._beside)
         self._texts[part].append(text)
         if reasoning and not part.is_inner:
-            step = _step_of(part)
+            step = outermost_step(part)
             if self._step == step:
                 self._think(part, reasoning)
             elif not (self._step and 0 < step < self._step):  # what an earlier step thinks is its own affair
@@ -103,13 +103,12 @@ class ItemsReader(Reader):
         elif isinstance(item, Mapping):
             whole_state(item)
             self._has_parsed |= "parsed" in item
+            item = {key: value for key, value in item.items() if not self._hands_on(key, value)}
             self._answer_key = self._answer_key or next((key for key in ANSWER_KEYS if key in item), None)
             for key, value in item.items():
                 self._field(str(key), value, "")
-        elif isinstance(item, Document):
-            self.sources.add([item])
-        elif are_documents(item):
-            self.sources.add(item)
+        elif documents_in(item):
+            self.sources.add(self.sources.fresh_in(item))
         elif messages_in_list(item) and any(isinstance(each, AIMessage | ToolMessage) for each in item):
             self._states.setdefault("", []).extend(item)
         elif item is not None:
@@ -134,7 +133,7 @@ class ItemsReader(Reader):
         # Beside a text they repeat what was asked; where there is none, they may be all that the chain gives.
         for key, value in {**({} if self._said else self._inputs), **self._data}.items():
             self.data(key, value)
-        text = "".join(message.text for message in self._said.values())
+        text = "".join((*(message.text for message in self._said.values()), *self._results))
         shown = [part for part in self._models if (said := "".join(self._texts[part]).strip()) and said in text]
         outer = [part for part in self._models if not part.is_inner]
         self.shown = shown or outer[-1:]
@@ -171,9 +170,18 @@ class ItemsReader(Reader):
         if text and not (is_whole and key in self._said and text == self._said[key].text):  # its chunks said it
             self._say(key, text)
 
+    def _hands_on(self, key: str, value: Any) -> bool:
+        """True if a value is what the chain was given under its key; only where it is all, it is told."""
+        given = self.given.get(key) if isinstance(self.given, Mapping) else None
+        is_given = given is not None and (value is given or (isinstance(value, str) and value == given))
+        if not is_given or key in (self._answer_key, *self._keys):
+            return False
+        self._inputs[key] = value
+        return True
+
     def _field(self, key: str, value: Any, above: str) -> None:
         if are_documents(value):
-            self.sources.add(value)
+            self.sources.add(self.sources.fresh_in(value))
         elif key == "messages" and (messages := as_messages(value)):
             self._states.setdefault(above, []).extend(messages)
         elif isinstance(value, Mapping) and messages_in_list(value.get("messages")):  # the state of a graph
@@ -181,7 +189,7 @@ class ItemsReader(Reader):
                 self._field(str(name), written, key)
         elif key == "raw" and isinstance(value, BaseMessage):
             self._raw.append(value)
-        elif isinstance(value, BaseMessage) and key not in INPUT_KEYS:
+        elif isinstance(value, BaseMessage) and key not in (*INPUT_KEYS, *self._beside):
             self._message(value, None if key == self._answer_key else key)
         elif isinstance(value, str) and (key == self._answer_key or key in self._keys):
             self._say(None if key == self._answer_key else key, value)
@@ -208,8 +216,8 @@ class ItemsReader(Reader):
         self.messages.say(self._of(key), text)
 
     def _think(self, part: ChainPart, reasoning: str) -> None:
-        self._answer_key = self._answer_key or next((key for key in _keys_of(part) if key in ANSWER_KEYS), None)
-        keys = [key for key in _keys_of(part) if key != self._answer_key]
+        self._answer_key = self._answer_key or next((key for key in parallel_keys(part) if key in ANSWER_KEYS), None)
+        keys = [key for key in parallel_keys(part) if key != self._answer_key]
         self.messages.think(self._of(keys[0] if keys else None), reasoning)
 
     def _of(self, key: str | None) -> Message:
@@ -227,22 +235,3 @@ class ItemsReader(Reader):
             self._data[key] = self._data[key] + value if key in self._data else value
         except TypeError:
             self._data[key] = value
-
-
-def _step_of(part: ChainPart) -> int:
-    """The step of the outermost sequence in which a part runs; 0 where there is none."""
-    step, above = 0, part
-    while above is not None:
-        step = step_of(above) or step
-        above = above.parent  # type: ignore[assignment]
-    return step
-
-
-def _keys_of(part: ChainPart) -> list[str]:
-    """The keys of parallels in which a part runs, the outermost first."""
-    keys: list[str] = []
-    above: ChainPart | None = part
-    while above is not None:
-        keys += [tag.removeprefix("map:key:") for tag in above.tags if tag.startswith("map:key:")]
-        above = above.parent
-    return keys[::-1]

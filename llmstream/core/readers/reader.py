@@ -25,6 +25,7 @@ class Reader:
         self.messages = Messages(emitter, named=named)
         self.calls = Calls(emitter)
         self.sources = Sources(emitter)
+        self.given: Any = None  # the chain's input
         self.shown: list[ChainPart] = []  # the models whose text is a part of the answer
 
     def put(self, item: Any) -> None:
@@ -73,7 +74,9 @@ class Reader:
         self.data(name, value)
 
     def data(self, name: str, value: Any) -> None:
-        """Tells a value that is no text."""
+        """Tells a value that is no text; what a chain names as its sources like documents that were found."""
+        if name == "sources" and isinstance(value, str | list | tuple):
+            return self.sources.add_named(value.split(", ") if isinstance(value, str) else value)
         self.emitter.emit([Data(name, json_value(value))])
 
     @property

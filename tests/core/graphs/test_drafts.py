@@ -73,23 +73,6 @@ async def test_a_critique_is_no_answer() -> None:
     assert ("a first essay\n\na better essay", "a first essaya better essay") == (seen.text, seen.shown)
 
 
-async def test_an_answer_key_beside_messages() -> None:
-    """What the last node says under an answer key is shown as well, where the messages do not hold it."""
-
-    class State(MessagesState):
-        final_answer: str
-
-    async def research(state: State) -> Any:
-        return {"messages": [await says("some notes").ainvoke(state["messages"])]}
-
-    async def write(state: State) -> Any:
-        return {"final_answer": (await says("the final answer").ainvoke(state["messages"])).content}
-
-    graph = StateGraph(State).add_node(research).add_node(write).add_edge(START, "research")
-    seen = await see(graph.add_edge("research", "write").compile())
-    assert ("some notes\n\nthe final answer", 0) == (seen.text, seen.withdrawn)
-
-
 async def test_a_message_under_an_answer_key_is_said_once() -> None:
     """It is text, and no data."""
 
@@ -215,7 +198,7 @@ async def test_what_follows_a_tool_in_a_node_streams() -> None:
 
 
 async def test_a_message_that_another_model_says_anew() -> None:
-    """Under the same id: it is said once, as it comes."""
+    """Under the same id: it is said once, and the first is not shown."""
 
     async def answer(state: MessagesState) -> Any:
         return {"messages": [await says("It is blue.").ainvoke(state["messages"])]}
@@ -225,7 +208,7 @@ async def test_a_message_that_another_model_says_anew() -> None:
         return {"messages": [AIMessage(said.content, id=state["messages"][-1].id)]}
 
     seen = await see(line(MessagesState, answer, polish))
-    assert ("**It is blue.**", "It is blue.**It is blue.**", 1) == (seen.text, seen.shown, seen.withdrawn)
+    assert ("**It is blue.**", "**It is blue.**", 0) == (seen.text, seen.shown, seen.withdrawn)
 
 
 async def test_a_model_that_thinks_after_a_message_that_was_held() -> None:

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command, Send
+from langgraph.types import Command, RetryPolicy, Send
 
 from tests.support.graphs import line, node_that_says
 from tests.support.scripted_model import says, see
@@ -111,6 +111,18 @@ async def test_functional_api(returned: Any) -> None:
     assert ("Hello.", "Hello.") == (seen.text, seen.shown)
 
 
+async def test_a_function_that_returns_several_texts() -> None:
+    """The one that is a model's is the answer, and the others are told by their names."""
+
+    @entrypoint()
+    async def flow(question: str) -> Any:
+        essay = (await says("An essay.").ainvoke(question)).content
+        return {"question": question, "essay": essay, "kind": "short", "words": 2}
+
+    seen = await see(flow)
+    assert ("An essay.", {"kind": "short", "words": 2}) == (seen.text, seen.data)
+
+
 async def test_answer_nodes() -> None:
     """Named nodes, and no others, are the answer, whatever their place in the graph."""
     graph = line(MessagesState, node_that_says("the answer", "early"), node_that_says("a farewell", "late"))
@@ -127,3 +139,32 @@ async def test_a_node_that_fails() -> None:
 
     seen = await see(line(MessagesState, fail))
     assert "chain_failed" == seen.reason
+
+
+async def flaky(state: MessagesState) -> Any:
+    """A node that fails once, behind what its model says."""
+    said = await says("It is blue.").ainvoke("q")
+    if not state["messages"][0].additional_kwargs.setdefault("tried", False):
+        state["messages"][0].additional_kwargs["tried"] = True
+        raise ConnectionError("no")
+    return {"messages": [said]}
+
+
+async def apologize(state: MessagesState) -> Any:
+    """Takes the place of a node that failed."""
+    return {"messages": [AIMessage("Sorry.")]}
+
+
+@pytest.mark.parametrize(
+    ("policy", "text"),
+    [({"retry_policy": RetryPolicy(initial_interval=0)}, "It is blue."), ({"error_handler": apologize}, "Sorry.")],
+    ids=["a retry", "a handler"],
+)
+@pytest.mark.parametrize("is_inside", [False, True], ids=["alone", "in a subgraph"])
+async def test_a_node_that_fails_and_is_not_the_end(policy: Any, text: str, is_inside: bool) -> None:
+    """What it said before it failed is not shown: it is said again, or another node answers."""
+    graph: Any = StateGraph(MessagesState).add_node("flaky", flaky, **policy).add_edge(START, "flaky").compile()
+    if is_inside:
+        graph = StateGraph(MessagesState).add_node("inner", graph).add_edge(START, "inner").compile()
+    seen = await see(graph)
+    assert (text, text, 0) == (seen.text, seen.shown, seen.withdrawn)

@@ -8,6 +8,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.func import entrypoint, task
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import interrupt
 
@@ -54,3 +55,20 @@ async def test_what_was_said_beside_a_question_is_said_once() -> None:
     first = await see(chain, thread="t")
     assert "Beside." == first.text
     assert "You said yes." == (await see(chain, None, thread="t", resume={first.interrupts[0]["id"]: "yes"})).text
+
+
+async def test_a_function_that_returns_what_it_said_before_it_asked() -> None:
+    """A draft and a person's word on it: neither is the answer before the other, and both are told."""
+
+    @task
+    async def write(topic: str) -> str:
+        return str((await says("An essay.").ainvoke(topic)).content)
+
+    @entrypoint(checkpointer=InMemorySaver())
+    async def review(topic: str) -> Any:
+        essay = await write(topic)
+        return {"topic": topic, "essay": essay, "score": interrupt("How good is it?")}
+
+    asked = await see(review, "cats", thread="t")
+    seen = await see(review, "", thread="t", resume={asked.interrupts[0]["id"]: "good"})
+    assert ("", {"topic": "cats", "essay": "An essay.", "score": "good"}) == (seen.text, seen.data)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+import operator
+from typing import Annotated, Any, TypedDict
 
 import pytest
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnablePassthrough
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
-from langgraph.graph import MessagesState
+from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from tests.support.graphs import line, node_that_says
@@ -123,3 +128,48 @@ async def test_a_cut_answer() -> None:
     cut = node_that_says(AIMessage("a cut answ", response_metadata={"finish_reason": "length"}))
     seen = await see(line(MessagesState, cut, title))
     assert ("a cut answ", "length") == (seen.text, seen.reason)
+
+
+class Asked(TypedDict, total=False):
+    """A question with documents of the asker's, or of an earlier turn."""
+
+    question: str
+    documents: Annotated[list[Document], operator.add]
+    answer: str
+
+
+def from_a_library(*titles: str) -> Any:
+    """A graph that finds documents with each of these titles, one a run, and none where the title is empty."""
+    found = iter(titles)
+
+    async def generate(state: Asked) -> Any:
+        documents = [Document(title, metadata={"title": title}) for title in [next(found)] if title]
+        return {"answer": (await says("It is blue.").ainvoke("q")).content, "documents": documents}
+
+    graph = StateGraph(Asked).add_node(generate).add_edge(START, "generate")
+    return graph.compile(checkpointer=InMemorySaver())
+
+
+PROMPT = ChatPromptTemplate.from_template("{documents}{question}") | says("It is blue.") | StrOutputParser()
+
+
+@pytest.mark.parametrize(
+    ("chain", "sources"),
+    [
+        (from_a_library(""), []),
+        (from_a_library("Sky"), ["Sky"]),
+        (RunnablePassthrough.assign(answer=PROMPT), []),
+    ],
+    ids=["a graph that finds nothing", "a graph that finds one", "a chain"],
+)
+async def test_what_a_chain_is_given_is_no_source(chain: Any, sources: list[str]) -> None:
+    """Documents that the asker gives and the chain hands on were not found by anything."""
+    given = [Document("mine", metadata={"title": "Mine"})]
+    seen = await see(chain, {"question": "q", "documents": given}, thread="t")
+    assert ("It is blue.", sources) == (seen.text, seen.sources)
+
+
+async def test_what_an_earlier_turn_found_is_no_source() -> None:
+    """A thread keeps the documents of all its turns; an answer has its own."""
+    graph = from_a_library("Sky", "Sea", "", "Sea")
+    assert [["Sky"], ["Sea"], [], ["Sea"]] == [(await see(graph, thread="t")).sources for _ in range(4)]

@@ -6,6 +6,8 @@ from typing import Any
 
 import langchain_classic  # noqa: F401 - it has deprecations shown; in a test that would undo the filter below
 import pytest
+from langchain_classic.chains import LLMChain, RetrievalQAWithSourcesChain, SequentialChain, TransformChain
+from langchain_classic.chains.question_answering import load_qa_chain
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
@@ -22,7 +24,7 @@ class Library(BaseRetriever):
     """Finds one document."""
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
-        return [Document(query, metadata={"title": "Sky"})]
+        return [Document(query, metadata={"title": "Sky", "source": "sky.md"})]
 
 
 async def test_llm_chain() -> None:
@@ -107,3 +109,28 @@ async def test_an_old_chain_with_a_step_behind_it() -> None:
 
     old = LLMChain(llm=says("one two"), prompt=PromptTemplate.from_template("{topic}"))
     assert "ONE TWO" == (await see(old | RunnableLambda(lambda given: given["text"].upper()))).text
+
+
+async def test_sources_that_a_chain_cuts_off_its_models_text() -> None:
+    """They are sources and no text, and are not shown as one before."""
+    model = says("It is blue.\nSOURCES: sky.md")
+    seen = await see(RetrievalQAWithSourcesChain.from_chain_type(model, retriever=Library()), {"question": "q"})
+    assert ("It is blue.", "It is blue.", ["Sky"]) == (seen.text.strip(), seen.shown.strip(), seen.sources)
+
+
+async def test_a_text_that_a_chain_is_given_is_no_answer() -> None:
+    """Though it has the name of one; what a step makes of it on the way is data."""
+    clean = TransformChain(
+        input_variables=["text"], output_variables=["clean"], transform=lambda given: {"clean": given["text"].strip()}
+    )
+    write = LLMChain(llm=says("It is blue."), prompt=PromptTemplate.from_template("{clean}"), output_key="answer")
+    chain = SequentialChain(chains=[clean, write], input_variables=["text"], output_variables=["clean", "answer"])
+    seen = await see(chain, {"text": " q "})
+    assert ("It is blue.", {"clean": "q"}) == (seen.text, seen.data)
+
+
+async def test_what_a_chain_is_given_is_no_source() -> None:
+    """Documents that the asker gives, and the chain hands on beside its answer."""
+    chain = load_qa_chain(says("It is blue."), prompt=PromptTemplate.from_template("{context}"))
+    seen = await see(chain, {"input_documents": [Document("mine")], "question": "q"})
+    assert ("It is blue.", []) == (seen.text, seen.sources)

@@ -10,10 +10,11 @@ from langchain.agents import create_agent
 from langchain_classic.agents import AgentExecutor, create_tool_calling_agent
 from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.tools import tool
 from langgraph.graph import MessagesState
 
 from tests.support.graphs import line
-from tests.support.scripted_model import ScriptedModel, asks, see, weather
+from tests.support.scripted_model import ScriptedModel, asks, says, see, weather
 
 
 class OllamasModel(ScriptedModel):
@@ -29,11 +30,13 @@ def model(*texts: str, last: str | None = None) -> OllamasModel:
     return OllamasModel(messages=iter([*whole, *([] if last is None else [AIMessage(last)])]))
 
 
-def of(make: Callable[[str], str]) -> Any:
-    """A graph whose node makes its message of what the model has said."""
+def of(make: Callable[[str], str], *, is_checked: bool = False) -> Any:
+    """A graph whose node makes its message of what the model has said, where another one may have checked that."""
 
     async def answer(state: MessagesState) -> Any:
-        said = (await model(last="One two thr").ainvoke("q")).content
+        said = (await model(last="One two three fou").ainvoke("q")).content
+        if is_checked:
+            await model("yes").ainvoke("q")
         return {"messages": [AIMessage(make(str(said)))]}
 
     return line(MessagesState, answer)
@@ -82,6 +85,21 @@ def with_sources() -> Any:
     return line(State, sum_up, reflect, report)
 
 
+@tool(return_direct=True)
+async def expert(question: str) -> str:
+    """Asks another model."""
+    return str((await model(last="One two thr").ainvoke(question)).content)
+
+
+def not_streamed() -> Any:
+    """A graph that keeps what a model said which is not to be streamed."""
+
+    async def answer(state: MessagesState) -> Any:
+        return {"messages": [await model(last="One two thr").with_config(tags=["nostream"]).ainvoke("q")]}
+
+    return line(MessagesState, answer)
+
+
 def executor() -> Any:
     """An old agent."""
     prompt = ChatPromptTemplate.from_messages([("human", "{input}"), ("placeholder", "{agent_scratchpad}")])
@@ -95,16 +113,19 @@ def executor() -> Any:
         lambda: of(str.strip),
         lambda: of(lambda said: f"Final report:\n{said}"),
         lambda: of(lambda said: f"{said}\n\nSources: none"),
+        lambda: of(lambda said: f"He said: {said} …!", is_checked=True),
         lambda: of(str.upper),
         in_place,
         said_anew,
         with_sources,
         lambda: create_agent(model(last=""), [weather]),
         executor,
+        lambda: create_agent(says(asks("expert", question="q")), [expert]),
+        not_streamed,
     ],
     ids=[
-        "as it is", "stripped", "with a title", "with sources", "in capitals", "in place", "said anew", "in a report",
-        "before its first word", "an old agent",
+        "as it is", "stripped", "with a title", "with sources", "in a sentence", "in capitals", "in place", "said anew",
+        "in a report", "before its first word", "an old agent", "the result of a tool", "not streamed",
     ],
 )  # fmt: skip
 async def test_a_part_that_broke_off(make: Callable[[], Any]) -> None:
@@ -137,4 +158,13 @@ async def test_a_tool_between_is_no_cut() -> None:
     asked.response_metadata = {"done_reason": "stop"}
     done = AIMessage("It is fine.", response_metadata={"done_reason": "stop"})
     seen = await see(create_agent(OllamasModel(messages=iter([asked, done])), [weather]))
+    assert ("It is fine.", "stop") == (seen.text, seen.reason)
+
+
+async def test_a_tools_model_that_was_cut_is_no_cut() -> None:
+    """An agent that reads such a result, and answers in its own words, has answered."""
+    agent = create_agent(
+        says(asks("expert", question="q"), "It is fine."), [expert.model_copy(update={"return_direct": False})]
+    )
+    seen = await see(agent)
     assert ("It is fine.", "stop") == (seen.text, seen.reason)
