@@ -108,3 +108,14 @@ def test_loops_that_are_just_closed() -> None:
     """
     (grown,) = said(CHAINS + dedent(script))
     assert int(grown) <= 4
+
+
+def test_markdown_of_a_model_that_repeats_itself() -> None:
+    """What may begin a formula, an image or an address, and never ends, is shown after a moment."""
+    script = r"""
+    from llmstream.view.markdown import inert_markdown
+    for piece in ("\\(", "\\", "!", "![", "\\begin{a}", "http://", "$a ", "`"):
+        inert_markdown(piece * (100_000 // len(piece)))
+    print("shown")
+    """
+    assert ["shown"] == said(dedent(script))

@@ -25,22 +25,25 @@ _CODE_END = "</code></pre>"
 _LINE_ENDS = str.maketrans(dict.fromkeys("\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 _TICKS = re.compile("`+")
 # Formulas as models write them; in Markdown they are $…$ and $$…$$. Pandoc's rule tells them from prices: no space
-# inside the dollars, and no digit behind them.
+# inside the dollars, no digit behind. None is longer than this, as a model may write nothing but beginnings of them.
+_LONGEST = "{1,2000}"
 FORMULA = re.compile(
-    r"\$\$(?P<block>(?:(?!\n\s*\n)[^$`])+)\$\$|\\\[(?P<bracket>[^$`]+?)\\\]|\\\((?P<round>[^$`\n]+?)\\\)"
-    r"|(?<![\\$])\$(?P<inline>(?![\s$])(?:\\[^\n]|[^\\$`\n])*(?<!\s))\$(?![\d$])"
-    r"|(?P<environment>\\begin\{(?P<name>[a-z]+\*?)\}(?:(?!\n\s*\n)[^$`])+?\\end\{(?P=name)\})"
+    rf"\$\$(?P<block>(?:(?!\n\s*\n)[^$`]){_LONGEST})\$\$"
+    rf"|\\\[(?P<bracket>[^$`]{_LONGEST}?)\\\]|\\\((?P<round>[^$`\n]{_LONGEST}?)\\\)"
+    rf"|(?<![\\$])\$(?P<inline>(?![\s$])(?:\\[^\n]|[^\\$`\n]){_LONGEST}(?<!\s))\$(?![\d$])"
+    rf"|(?P<environment>\\begin\{{(?P<name>[a-z]+\*?)\}}(?:(?!\n\s*\n)[^$`]){_LONGEST}?\\end\{{(?P=name)\}})"
 )
 
 # What may begin or end math, and swallow the marks of code for a program that looks for math first; or for links.
 _MAYBE_MATH = re.compile(r"\$|\\(?:begin|end)\{")
 _NO_MATH = re.compile(
-    r"(?P<url>https?://[^\s()<>&]*)|(?P<command>\\+)(?=(?:begin|end)\{)|(?P<dollar>\\?\$)|\\[\s\S]", re.IGNORECASE
+    r"(?P<url>https?://[^\s()<>&]*)|(?P<command>\\+)(?=(?:begin|end)\{)|(?P<dollar>\\?\$)|(?:\\\\)++|\\[^\\]",
+    re.IGNORECASE,
 )
 # MathJax looks for math in what is shown, where an escaped dollar is one like others; but not across elements.
 _DOLLAR = "<span>&#36;</span>"
-_URL_BEFORE = re.compile(r"://[^\s`]*`")
-_IMAGE, _EXCLAMATION = re.compile(r"!+(?=\[[^\]]*\][(\[])"), re.compile(r"!(?=\[)")
+_URL_BEFORE = re.compile(r"://(?:(?!://)[^\s`])*+`")
+_IMAGE, _EXCLAMATION = re.compile(r"(?<!!)!++(?=\[[^\]]{0,2000}\][(\[])"), re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\]([(:])(?!\s*(?:https?://|mailto:|[^\s:&\\()]+(?:[\s)]|$)|\)))", re.IGNORECASE)
 # Between the cells of a table's row.
 _BAR = re.compile(r"(?<!\\)\|")
