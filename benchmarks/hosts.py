@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from benchmarks.report import table, target
 from llmstream.demo_ollama import DemoOllama
 from llmstream.ollama.hosts.host import Host
-from llmstream.ollama.hosts.known import Known, conversation_of
+from llmstream.ollama.hosts.selection import Known, conversation_of
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 

@@ -14,8 +14,8 @@ from pydantic import PrivateAttr
 
 from llmstream import concurrency
 from llmstream.addresses import parse_ollama_host, plain_ollama_host
-from llmstream.chain.grouped import InGroups
-from llmstream.chain.listeners import GroupListener, group_listeners, notify_status
+from llmstream.chain.batching import InGroups
+from llmstream.chain.handlers import GroupListener, group_listeners, notify_status
 from llmstream.chain.request import are_messages, normalized, request_body
 from llmstream.chain.shared_state import twin
 from llmstream.ollama.chunks import Chunk, joined

@@ -15,7 +15,7 @@ from openai.lib._parsing import type_to_response_format_param
 from pydantic import BaseModel, PrivateAttr, SecretStr
 
 from llmstream import concurrency
-from llmstream.chain.listeners import notify_status
+from llmstream.chain.handlers import notify_status
 from llmstream.chain.request import are_messages, normalized
 from llmstream.concurrency import pulled
 from llmstream.errors import InvalidRequest

@@ -9,7 +9,7 @@ from langchain_core.prompt_values import ChatPromptValue
 from pydantic import PrivateAttr
 
 from llmstream.addresses import plain_ollama_host
-from llmstream.chain.grouped import InGroups
+from llmstream.chain.batching import InGroups
 from llmstream.chain.request import are_messages
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.models import Ollama

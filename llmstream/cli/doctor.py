@@ -178,7 +178,7 @@ def _answer(upstream: Upstream, model: str, where: str) -> Finding:
 def _store(settings: Settings) -> Finding:
     try:
         open_log(settings)  # what it needs is installed
-        from llmstream.runs.redis.store.report import store_report
+        from llmstream.runs.redis.store.status_line import store_report
 
         return Finding(True, f"store: {concurrency.run(store_report(settings))}", needed=True)
     except (LlmstreamError, ImportError) as error:

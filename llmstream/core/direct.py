@@ -16,7 +16,7 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 
-from llmstream.chain.listeners import goes_its_own_way, handlers_in, is_traced
+from llmstream.chain.handlers import goes_its_own_way, handlers_in, is_traced
 from llmstream.core.answer.emitter import Emitter
 from llmstream.core.chain_part import ChainPart, is_set_apart
 from llmstream.core.chains.answering_model import Shape, shape_of

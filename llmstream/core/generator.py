@@ -17,18 +17,18 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import coerce_to_runnable
 
 from llmstream.chain import aopen_chain
-from llmstream.chain.listeners import handlers_in
+from llmstream.chain.handlers import handlers_in
 from llmstream.core.answer.demanded_call import DemandedCall
 from llmstream.core.answer.emitter import Emitter, Sink
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.generator_functions import generator_chain, returning_chain
 from llmstream.core.chains.graph_steps import with_readable_graphs
 from llmstream.core.chains.inspection import has_memory, model_name, sync_parts
-from llmstream.core.chains.strict import strict_chain
+from llmstream.core.chains.strict_models import strict_chain
 from llmstream.core.direct import fast_way, read_fast
-from llmstream.core.graphs.conversations import asking_graph, new_messages, thread_config
-from llmstream.core.graphs.mixed_memory import with_news_inside
-from llmstream.core.graphs.thread import Thread
+from llmstream.core.graphs.partial_memory import with_news_inside
+from llmstream.core.graphs.thread_input import Thread
+from llmstream.core.graphs.thread_owners import asking_graph, new_messages, thread_config
 from llmstream.core.job import Job
 from llmstream.core.langchain_runner import run_chain
 from llmstream.core.question.images import check_images, with_images

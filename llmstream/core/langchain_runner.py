@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
-from llmstream.chain.listeners import handlers_in
+from llmstream.chain.handlers import handlers_in
 from llmstream.concurrency import steps
 from llmstream.core.answer.documents import documents_in
 from llmstream.core.answer.emitter import Emitter

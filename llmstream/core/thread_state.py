@@ -12,9 +12,9 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from llmstream.core.generator import as_runnable
-from llmstream.core.graphs.conversations import keepers, takes_only_news, thread_config
 from llmstream.core.graphs.state import said_in
-from llmstream.core.graphs.thread import Thread
+from llmstream.core.graphs.thread_input import Thread
+from llmstream.core.graphs.thread_owners import keepers, takes_only_news, thread_config
 from llmstream.core.running.guard import chain_failed
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt, json_value

@@ -14,9 +14,9 @@ from llmstream.errors import LlmstreamError
 from llmstream.http.audience import is_public
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream_from_settings import upstream_of
+from llmstream.runs.input_limits import is_allowed
 from llmstream.runs.manager import Runs
-from llmstream.runs.plain_failures import plain_error, plain_notice
-from llmstream.runs.request_limits import is_allowed
+from llmstream.runs.redacted_failures import plain_error, plain_notice
 
 # How often the page looks for a missing Ollama, in seconds.
 _LOOK_EVERY_S = 5.0

@@ -22,7 +22,7 @@ _MESSAGES = 2000
 class Ask:
     """A request, read into the form that all dialects share.
 
-    messages: dicts as `core.inputs.to_messages` takes them, tool calls and results in OpenAI's form; or a question.
+    messages: as `core.question.question.to_messages` takes dicts, calls and results in OpenAI's form; or a question.
     model, thinking, options, tools, format, context, thread, resume: those of `astream`; None and empty where the
     client did not say. With `resume` the messages are not asked again. must_call: whether the answer has to be a call.
     inputs: the values that the client gives beside the question; the server's `prepare` says what becomes of them.

@@ -1,4 +1,4 @@
-"""The parts of a message, in the form that `core.inputs.to_messages` takes: texts, images, files, calls, results."""
+"""The parts of a message (texts, images, files, calls, results), as `core.question.question.to_messages` takes them."""
 
 from __future__ import annotations
 

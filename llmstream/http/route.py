@@ -24,7 +24,7 @@ from llmstream.http.origins import check_host, check_origin, check_sender
 from llmstream.http.request_headers import first_of_each
 from llmstream.http.security import identify_caller
 from llmstream.http.service import Service
-from llmstream.runs.plain_failures import plain_errors
+from llmstream.runs.redacted_failures import plain_errors
 
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume after this event.")]
 IdempotencyKey = Annotated[

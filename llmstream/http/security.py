@@ -34,7 +34,7 @@ from llmstream.http.errors import NATIVE, ErrorForm, error_response, hook
 from llmstream.http.origins import check_host, check_origin
 from llmstream.http.request_headers import Fields, first_of_each
 from llmstream.http.token import check_token, with_cookie
-from llmstream.runs.plain_failures import plain_error
+from llmstream.runs.redacted_failures import plain_error
 from llmstream.settings import Settings
 
 # Names the caller of a request, or gives None for nobody (401), and may raise an `HTTPException` of its own; a sync one

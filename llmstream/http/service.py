@@ -26,9 +26,9 @@ from llmstream.http.stream import EventStream, Followable, lost_response
 from llmstream.logger import logger
 from llmstream.ollama.names import same_model
 from llmstream.openai.upstream_from_settings import upstream_of
+from llmstream.runs.input_limits import check, check_conversation, is_allowed
 from llmstream.runs.manager import Runs
-from llmstream.runs.plain_failures import plain_errors
-from llmstream.runs.request_limits import check, check_conversation, is_allowed
+from llmstream.runs.redacted_failures import plain_errors
 from llmstream.runs.run import OnLeave, Run
 
 # From a run's id, and the number of the last event that the client has, to what encodes the rest.

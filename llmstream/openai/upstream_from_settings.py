@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from llmstream.errors import UpstreamError
 from llmstream.ollama.chat import fetch
-from llmstream.ollama.hosts.hosts import Hosts
+from llmstream.ollama.hosts.failover import Hosts
 from llmstream.ollama.models import Ollama
 from llmstream.ollama.upstream import Upstream
 from llmstream.openai.models import OpenAIServer

@@ -26,8 +26,8 @@ from llmstream.ollama.forecast import about, progress_of
 from llmstream.runs.end_hook import Record
 from llmstream.runs.log import RunLog
 from llmstream.runs.metrics import Metrics
-from llmstream.runs.plain_failures import plain_event
 from llmstream.runs.queue import Ticket
+from llmstream.runs.redacted_failures import plain_event
 
 
 class Running:

@@ -16,9 +16,9 @@ from llmstream.events import Cancelled, Terminal, failed
 from llmstream.runs.active_run import Running
 from llmstream.runs.chain_warnings import warn_of
 from llmstream.runs.continuing import Asked, continuing, cut_text
-from llmstream.runs.current_settings import CurrentSettings
 from llmstream.runs.end_hook import Ending, OnEnd, Record
 from llmstream.runs.interrupt_locks import Answering
+from llmstream.runs.live_settings import CurrentSettings
 from llmstream.runs.log import NewRun, RunLog
 from llmstream.runs.log_from_settings import open_log, warn_of_processes, worker_count
 from llmstream.runs.metrics import Metrics

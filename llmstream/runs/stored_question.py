@@ -21,7 +21,7 @@ from llmstream.core.question.question import question_text
 from llmstream.errors import InvalidRequest
 from llmstream.events import json_value
 from llmstream.runs.continuing import NOT_OURS, Asked, Wishes, size_of_json
-from llmstream.runs.request_limits import check
+from llmstream.runs.input_limits import check
 from llmstream.settings import Settings
 from llmstream.untrusted_json import check_cost
 

@@ -24,7 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
 from llmstream.chain import StrictChatOllama
-from llmstream.core.chains.strict import strict_chain
+from llmstream.core.chains.strict_models import strict_chain
 from llmstream.demo_ollama import DemoOllama
 from tests.support.answering import PROMPT, Recorder, events_of, facts
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmstream.core.answer.emitter import Emitter
-from llmstream.core.answer.messages import Message
+from llmstream.core.answer.message_order import Message
 
 
 class Calls:

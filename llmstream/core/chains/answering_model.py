@@ -13,9 +13,9 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 from langchain_core.runnables.retry import RunnableRetry
 
-from llmstream.chain.strict_twin import Strict, strict_of
+from llmstream.chain.strict_model import Strict, strict_of
 from llmstream.core.chain_part import is_set_apart
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.inspection import gives_whole, is_sync_only
 
 # By their ids: what a chat model's `bind` gives is a RunnableBinding of another class. A retry does not retry what

@@ -24,7 +24,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.utils import is_async_callable, is_async_generator
 
 from llmstream.core.chain_part import ANSWERS
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.copies import ByStream, Change, copied, with_parts, with_ways
 from llmstream.core.chains.inspection import ends_in_graph, is_graph
 from llmstream.errors import ChainFailed

@@ -24,7 +24,7 @@ from langchain_core.runnables import (
 from langchain_core.runnables.base import RunnableBindingBase, RunnableEachBase
 from langchain_core.runnables.configurable import DynamicRunnable, RunnableConfigurableAlternatives
 
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 
 _LANGCHAIN = ("langchain", "langchain_core", "langchain_community", "langchain_ollama", "langgraph", "llmstream")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from llmstream.core.answer.messages import Message
+from llmstream.core.answer.message_order import Message
 from llmstream.core.answer.think_tags import without_thinking
-from llmstream.core.langchain_messages import as_messages, text_of
+from llmstream.core.message_content import as_messages, text_of
 from llmstream.core.readers.drafts import KeptMessage, is_made_of
 from llmstream.core.readers.items import ANSWER_KEYS
 

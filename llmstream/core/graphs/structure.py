@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from langchain_core.runnables import Runnable
 
 from llmstream.core.chain_part import ChainPart, step_of
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.inspection import has_fallbacks, last_steps
 
 _END = "__end__"

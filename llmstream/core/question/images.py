@@ -13,7 +13,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.configurable import DynamicRunnable
 
 from llmstream.chain.chat_model import StrictChatOllama
-from llmstream.chain.strict_twin import strict_of
+from llmstream.chain.strict_model import strict_of
 from llmstream.core.chains.inspection import is_graph, steps, unbound
 from llmstream.core.question.inputs import takes_messages
 from llmstream.errors import BodyTooLarge, CapabilityMissing, InvalidRequest, LlmstreamError

@@ -12,7 +12,7 @@ from langchain_core.prompts import BasePromptTemplate
 from langchain_core.runnables import Runnable, RunnableParallel, RunnablePassthrough
 
 from llmstream.core.answer.demanded_call import DemandedCall
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.generator_functions import GeneratorChain
 from llmstream.core.chains.inspection import assigned, first_step, is_classic, second_step
 from llmstream.core.question.question import Question

@@ -12,7 +12,7 @@ from llmstream.core.answer.documents import are_documents
 from llmstream.core.answer.emitter import Emitter
 from llmstream.core.chain_part import ChainPart
 from llmstream.core.chains.inspection import last_steps, unbound
-from llmstream.core.langchain_messages import text_of
+from llmstream.core.message_content import text_of
 from llmstream.core.readers.drafts import DraftReader, KeptMessage
 from llmstream.core.readers.items import ANSWER_KEYS, INPUT_KEYS
 

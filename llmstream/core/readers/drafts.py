@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from langchain_core.messages import BaseMessage
 
 from llmstream.core.answer.emitter import Emitter
-from llmstream.core.answer.messages import Message
+from llmstream.core.answer.message_order import Message
 from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ChainPart
-from llmstream.core.langchain_messages import text_of
+from llmstream.core.message_content import text_of
 from llmstream.core.readers.reader import Reader
 
 # How many words may stand in a text without being a part of what it was made of.

@@ -13,11 +13,11 @@ from langchain_core.runnables import Runnable
 
 from llmstream.core.answer.documents import are_documents, documents_in
 from llmstream.core.answer.emitter import Emitter
-from llmstream.core.answer.messages import Message
+from llmstream.core.answer.message_order import Message
 from llmstream.core.chain_part import ChainPart, outermost_step, parallel_keys
 from llmstream.core.chains.graph_steps import whole_state
 from llmstream.core.chains.inspection import answer_key, answering_step, final_parser, is_cumulative, last_steps
-from llmstream.core.langchain_messages import as_messages, messages_in_list, reasoning_of, text_of
+from llmstream.core.message_content import as_messages, messages_in_list, reasoning_of, text_of
 from llmstream.core.readers.reader import Reader
 from llmstream.events import json_value
 

@@ -12,7 +12,7 @@ from llmstream.core.answer.calls import Calls
 from llmstream.core.answer.documents import Sources
 from llmstream.core.answer.emitter import Emitter
 from llmstream.core.answer.finish_reasons import is_cut
-from llmstream.core.answer.messages import Messages
+from llmstream.core.answer.message_order import Messages
 from llmstream.core.chain_part import ChainPart
 from llmstream.events import Data, json_value
 

@@ -13,11 +13,11 @@ from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
-from llmstream.chain.listeners import GroupListener
+from llmstream.chain.handlers import GroupListener
 from llmstream.core.answer.emitter import Emitter
 from llmstream.core.answer.finish_reasons import word_in
 from llmstream.core.chain_part import ChainPart
-from llmstream.core.langchain_messages import reasoning_of, text_of
+from llmstream.core.message_content import reasoning_of, text_of
 from llmstream.core.readers.reader import Reader
 from llmstream.core.running.task_cleanup import end_branch
 from llmstream.events import Status, Usage

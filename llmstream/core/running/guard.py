@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from llmstream.chain.listeners import notify_status
+from llmstream.chain.handlers import notify_status
 from llmstream.core.running.callbacks import Watcher
 from llmstream.core.running.error_mapping import translate
 from llmstream.core.running.stall import StallGuard

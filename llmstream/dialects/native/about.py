@@ -18,9 +18,9 @@ from llmstream.http.service import Service
 from llmstream.ollama.names import same_model
 from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.openai.upstream_from_settings import upstream_of
+from llmstream.runs.input_limits import is_allowed
 from llmstream.runs.metrics import CONTENT_TYPE
-from llmstream.runs.plain_failures import plain_error, plain_notice
-from llmstream.runs.request_limits import is_allowed
+from llmstream.runs.redacted_failures import plain_error, plain_notice
 from llmstream.settings import Settings
 
 

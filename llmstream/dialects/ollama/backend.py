@@ -17,7 +17,7 @@ from llmstream.ollama_server.backend import AnswerChunk, ChatRequest, Model, Oll
 from llmstream.ollama_server.checks import full_name
 from llmstream.ollama_server.stop_sequences import limited
 from llmstream.openai.upstream_from_settings import upstream_of
-from llmstream.runs.request_limits import check_model
+from llmstream.runs.input_limits import check_model
 
 # A chain does not say how much it can read; nothing is refused for being too long before Ollama has seen it.
 _CONTEXT = 2**20

@@ -20,7 +20,7 @@ from llmstream.http.route import IdempotencyKey, LastEventId
 from llmstream.http.service import Service
 from llmstream.http.stream import all_events
 from llmstream.ollama.names import same_model
-from llmstream.runs.request_limits import check_model
+from llmstream.runs.input_limits import check_model
 
 Body = Annotated[CompletionRequest, Depends(JsonBody(CompletionRequest))]
 

@@ -18,20 +18,20 @@ from llmstream.events import CancelledBy, Event
 from llmstream.runs.log import Follower, NewRun, PositionLost, RunInfo, RunLog
 from llmstream.runs.memory import MemoryLog
 from llmstream.runs.redis.callers import Callers
-from llmstream.runs.redis.elsewhere import Elsewhere
-from llmstream.runs.redis.names import Names
 from llmstream.runs.redis.others.reader import RemoteRuns
 from llmstream.runs.redis.own.owned import Owned
 from llmstream.runs.redis.own.uncertain_creates import Doubts
 from llmstream.runs.redis.own.writer import Writer
 from llmstream.runs.redis.processes import Nodes
 from llmstream.runs.redis.remote_watchers import Leaving
+from llmstream.runs.redis.run_index import Names
 from llmstream.runs.redis.store.address import connections_to
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.store.sentinels import MasterConnections
 from llmstream.runs.redis.store.start_check import check, reach
 from llmstream.runs.redis.store.subscription import Subscription
+from llmstream.runs.redis.unfollowed import Elsewhere
 from llmstream.runs.stored_question import stored
 from llmstream.settings import Settings
 

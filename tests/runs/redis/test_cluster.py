@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from llmstream.runs.redis.log import RedisLog
-from llmstream.runs.redis.store.report import store_report
+from llmstream.runs.redis.store.status_line import store_report
 from llmstream.settings import Settings
 from tests.support.ports import free_port
 from tests.support.redis_cluster import RedisCluster

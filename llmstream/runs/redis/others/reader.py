@@ -1,7 +1,7 @@
 """The reading side: the news that this process is told of all runs followed here, and reads that fill its gaps.
 
 A message is told at most once and may be lost; the numbers show it, and what is missing is then read from the log. What
-numbers can't show, a connection that has gone deaf, is found out by `nodes`, which sends itself a message.
+numbers can't show, a connection that has gone deaf, is found out by `processes`, which sends itself a message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from llmstream.errors import RunNotFound, StoreCorrupt, StoreUnavailable
 from llmstream.runs.log import END_OF_LOST, PositionLost
 from llmstream.runs.redis.others.cache_limit import Room
 from llmstream.runs.redis.others.mirror import MOST_AHEAD, Mirror, MirrorFollower
-from llmstream.runs.redis.others.told import Told
+from llmstream.runs.redis.others.notifications import Told
 from llmstream.runs.redis.store.codec import numbers, stored_number
 from llmstream.runs.redis.store.connection import Link
 from llmstream.runs.redis.store.keys import Keys

@@ -16,9 +16,9 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 
 from llmstream.chain.chat_model import StrictChatOllama
-from llmstream.chain.listeners import goes_its_own_way, handlers_in, is_traced
-from llmstream.chain.strict_twin import strict_of
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.chain.handlers import goes_its_own_way, handlers_in, is_traced
+from llmstream.chain.strict_model import strict_of
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.copies import with_parts
 from llmstream.core.chains.inspection import is_graph, unbound
 

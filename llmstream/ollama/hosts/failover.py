@@ -18,7 +18,7 @@ from llmstream.errors import (
 from llmstream.events import Status
 from llmstream.ollama.endpoint import BUSY_S
 from llmstream.ollama.hosts.host import COOLING_S, Host, trouble_of
-from llmstream.ollama.hosts.known import Known, conversation_of
+from llmstream.ollama.hosts.selection import Known, conversation_of
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import ProxyAnswered, ServerFailed

@@ -10,7 +10,7 @@ from typing import Any, Self
 from langchain_core.runnables.config import RunnableConfig
 
 from llmstream import concurrency
-from llmstream.chain.listeners import is_heard_in_groups, notify_status
+from llmstream.chain.handlers import is_heard_in_groups, notify_status
 from llmstream.concurrency import AT_A_TIME, FULL, pulled
 from llmstream.ollama.chunks import Chunk, joined
 from llmstream.ollama.upstream import Upstream

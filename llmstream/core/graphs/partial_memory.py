@@ -14,8 +14,8 @@ from langchain_core.runnables.config import ensure_config, merge_configs
 
 from llmstream import concurrency
 from llmstream.core.chains.copies import ByStream, with_parts, with_ways
-from llmstream.core.graphs.conversations import asked_first, is_mixed, new_messages, takes_only_news
-from llmstream.core.langchain_messages import messages_in_list
+from llmstream.core.graphs.thread_owners import asked_first, is_mixed, new_messages, takes_only_news
+from llmstream.core.message_content import messages_in_list
 
 
 def with_news_inside(chain: Runnable[Any, Any]) -> Runnable[Any, Any]:

@@ -16,7 +16,7 @@ from langchain_core.runnables.config import RunnableConfig, merge_configs
 
 from llmstream.core.chains.inspection import unbound
 from llmstream.core.graphs.state import messages_in, said_in, said_key
-from llmstream.core.langchain_messages import text_of
+from llmstream.core.message_content import text_of
 from llmstream.core.running.guard import chain_failed
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langgraph.graph import MessagesState
 
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from tests.support.graphs import line, node_that_says
 from tests.support.scripted_model import says, see
 

@@ -20,10 +20,10 @@ from langchain_core.runnables import (
 )
 from langchain_core.runnables.base import RunnableBindingBase
 
-from llmstream.core.chains.by_chain import ByChain
+from llmstream.core.chains.chain_cache import ByChain
 from llmstream.core.chains.copies import copied
 from llmstream.core.chains.inspection import first_of, is_graph, steps, unbound, ways
-from llmstream.core.graphs.thread import Thread
+from llmstream.core.graphs.thread_input import Thread
 
 
 def _thread_id(thread: str | None, caller: str) -> str:
