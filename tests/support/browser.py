@@ -152,11 +152,12 @@ class CuttingProxy:
         before: What to cut before; the first answer that holds it is cut, the next ones are left alone.
         hold: Wait for `cut` to be set first. A browser drops what a broken stream still holds, so who wants a part
             of the answer to be seen has to look for it before the cut.
-        then: The server to which it leads after the cut, if that is another one.
+        then: The server to which it leads after the cut, if that is another one; nobody stays connected to the first.
     """
 
     def __init__(self, url: str, before: str, *, hold: bool = False, then: str = "") -> None:
         self._servers = [urlsplit(each or url) for each in (url, then)]
+        self._moves = then != ""
         self._before: re.Pattern[bytes] | None = re.compile(before.encode(), re.DOTALL)
         self.cut = threading.Event()
         if not hold:
@@ -223,6 +224,8 @@ class CuttingProxy:
                 passed = end
                 if match is not None:
                     self.cut.wait()
+                    for each in list(self._sockets) if self._moves else ():
+                        _shut(each)
                     break
         _shut(client)
         _shut(server)
