@@ -74,6 +74,7 @@ check: $(DEV) $(PAGE) ## ruff, mypy, the import rule, tsc and biome
 $(OLDEST)/.ready: pyproject.toml tests/oldest/constraints.txt
 	@echo "Getting the oldest versions that pyproject.toml allows."
 	@$(PYTHON) -m venv --clear $(OLDEST)
+	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --upgrade pip
 	@$(OLDEST)/bin/pip install --quiet --disable-pip-version-check --constraint tests/oldest/constraints.txt \
 		--editable '.[all]' --group dev
 	@touch $@
