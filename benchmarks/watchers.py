@@ -52,7 +52,7 @@ async def reconnect(process: Process, run_id: str, clients: int, within_s: float
         await watcher.saw(b"event: token")
     for watcher in crowded:
         watcher.transport.abort()
-    loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time() + 0.2
+    loop, begun = asyncio.get_running_loop(), asyncio.get_running_loop().time() + 1
 
     async def come_back(number: int, first: bytes) -> float:
         seen = _RUN_ID.findall(first)[-1]

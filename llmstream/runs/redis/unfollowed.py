@@ -1,4 +1,4 @@
-"""The runs of other processes, for whoever does not follow them: what is known of one, its stop, its end."""
+"""The runs of other processes, for whoever does not follow them (yet): what is known of one, its stop, its end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,16 @@ class Elsewhere:
         self._lease_s = lease_s
 
     async def info(self, run_id: str) -> RunInfo | None:
-        """The facts known of a run; sees to it that it gets its end if its owner died."""
+        """The facts known of a run; sees to it that it gets its end if its owner died.
+
+        A run that is followed here is not looked up while the store is there: of a thousand clients that come back to
+        it, one asks the store.
+        """
+        mirror = self._reader.mirrors.get(run_id)
+        if mirror is not None and self._link.up and (info := mirror.info()) is not None:
+            if not info.ended:
+                self._nodes.asked(run_id, mirror.owner)
+            return info
         found = await self._reader.look(run_id, 0, count=0)
         if found is None:
             with suppress(RunNotFound):

@@ -15,7 +15,7 @@ from llmstream.errors import (
     StoreUnavailable,
     TooManyRuns,
 )
-from llmstream.runs.log import PositionLost
+from llmstream.runs.log import PositionLost, RunInfo
 from llmstream.runs.redis.log import RedisLog
 from llmstream.settings import Settings
 from tests.support import ROOT
@@ -171,6 +171,25 @@ async def test_many_watchers_elsewhere_cost_one_message(server: RedisServer, pro
     assert (messages + 10, batches + 10) == told()
     for follower in followers:
         follower.close()
+
+
+async def test_many_who_come_back_elsewhere_ask_the_store_once(server: RedisServer, process: MakeLog) -> None:
+    """A process knows of a run that is followed there what the store knows, whoever else asks for it."""
+    owner, other = process(lease_s=60), process(lease_s=60)
+    await owner.create(new(caller="ann"))
+    owner.append("r", tokens(1, 3))
+    following = await follow(other)
+    calls = server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    for _ in range(100):
+        assert RunInfo("r", "ann", 1, 3, ended=False) == await other.info("r")
+        another = other.follow("r", 1, idle_s=20)
+        assert tokens(2, 3) == (await anext(another)).events
+        another.close()
+    assert calls == server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    owner.append("r", [END])
+    await owner.close("r")
+    assert [*tokens(1, 3), END] == await asyncio.wait_for(following, 20)
+    assert RunInfo("r", "ann", 1, 4, ended=True) == await other.info("r") == await process().info("r")
 
 
 async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from llmstream.errors import LlmstreamError, StoreCorrupt
 from llmstream.events import Event, Failed, is_terminal, size_of
 from llmstream.runs.follower import MemoryFollower
-from llmstream.runs.log import END_OF_LOST, Batch, Follower, PositionLost
+from llmstream.runs.log import END_OF_LOST, Batch, Follower, PositionLost, RunInfo
 from llmstream.runs.record import Followed
 from llmstream.runs.redis.others.cache_limit import Room
 from llmstream.runs.redis.store.codec import decode
@@ -33,7 +33,7 @@ class Mirror(Followed):
         self.run_id = run_id
         self.room = room
         self.shed_count = 0
-        self.owner = ""
+        self.caller = self.owner = ""
         self.last = 0
         self.gone = 0
         self.end: Failed | None = None
@@ -62,6 +62,12 @@ class Mirror(Followed):
     def have(self) -> int:
         """The number of the last event here."""
         return len(self.events)
+
+    def info(self) -> RunInfo | None:
+        """The facts known of the run, as new as what its followers here see; None where only the store can tell."""
+        if not self.known.is_set() or self.failure is not None or self.left_alone:
+            return None
+        return RunInfo(self.run_id, self.caller, self.gone + 1, self.last, self.closed)
 
     def put(self, last: int, count: int, data: bytes) -> bool:
         """Takes an entry of the log; False where those before it are missing. Raises `StoreCorrupt`."""

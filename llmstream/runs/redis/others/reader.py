@@ -174,8 +174,8 @@ class RemoteRuns:
             page = await self.look(mirror.run_id, mirror.have, followed=True, watched=mirror.watchers > 0)
             if page is None:
                 return self._missing(mirror)
-            _, owner, mirror.last, state, first, entries = page
-            mirror.owner, mirror.missing_since = owner, None
+            mirror.caller, mirror.owner, mirror.last, state, first, entries = page
+            mirror.missing_since = None
             if not first and mirror.last and state:
                 mirror.expired = True
                 return mirror.fail(RunNotFound())
