@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 from benchmarks.client import connect, drain, read_until, request_bytes
-from benchmarks.processes import OPENAI, server, upstream
+from benchmarks.processes import OPENAI, USUAL_GRAPH, server, upstream
 from benchmarks.report import percentile, table, target
 
 # The second token comes 2 ms after the first, so that the first one is not held by what follows it.
@@ -26,8 +26,12 @@ def first_token_s(connection: socket.socket) -> float:
 
 
 def run(*, quick: bool, chain: str = "llmstream") -> None:
-    """Pass-through, the default chain, and another of `chains.CHAINS`, taking turns to meet the same weather."""
-    names = tuple(dict.fromkeys(("pass-through", "llmstream", OPENAI, chain)))
+    """Pass-through, the default chain, and another of `chains.CHAINS`, taking turns to meet the same weather.
+
+    Beside a graph, a graph in the usual way: the time that LangGraph itself takes.
+    """
+    usual = (USUAL_GRAPH,) if chain.startswith("graph") else ()
+    names = tuple(dict.fromkeys(("pass-through", "llmstream", OPENAI, chain, *usual)))
     repeats = 100 if quick else 1000
     times_s: dict[str, list[float]] = {name: [] for name in names}
     cpu_s = dict.fromkeys(names, 0.0)

@@ -20,6 +20,7 @@ MODEL = "bench:latest"
 SERVER_CORE, OTHERS_CORE = sorted(os.sched_getaffinity(0))[-1], sorted(os.sched_getaffinity(0))[0]
 _READY_S = 30.0
 OPENAI = "llmstream, OpenAI"
+USUAL_GRAPH = "graph, the usual way"
 
 
 class Process:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from json.encoder import encode_basestring_ascii as escape
 from typing import Any
 
@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 import uvicorn
 
-from benchmarks.processes import MODEL
+from benchmarks.processes import MODEL, USUAL_GRAPH
 
 _SSE = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
 _sessions: list[aiohttp.ClientSession] = []
@@ -62,26 +62,50 @@ def bare(forward: Forward) -> Any:
     return app
 
 
-def usual() -> Any:
-    """The usual way: prompt | ChatOllama, `astream`, FastAPI's StreamingResponse."""
+def _usual_app(texts: Callable[[str], AsyncIterator[str]]) -> Any:
+    """FastAPI's StreamingResponse over the texts of an answer, as the usual examples have it."""
     from fastapi import Body, FastAPI
     from fastapi.responses import StreamingResponse
-    from langchain_core.prompts import ChatPromptTemplate
-    from langchain_ollama import ChatOllama
 
-    model = ChatOllama(model=MODEL, base_url=f"http://{os.environ['OLLAMA_HOST']}")
-    chain = ChatPromptTemplate.from_messages([("user", "{question}")]) | model
     app = FastAPI()
 
     async def frames(question: str) -> AsyncGenerator[str]:
-        async for chunk in chain.astream({"question": question}):
-            yield f"data: {json.dumps({'text': chunk.content})}\n\n"
+        async for text in texts(question):
+            yield f"data: {json.dumps({'text': text})}\n\n"
 
     @app.post("/stream")
     async def stream(question: str = Body(embed=True)) -> StreamingResponse:
         return StreamingResponse(frames(question), media_type="text/event-stream")
 
     return app
+
+
+def _usual() -> Any:
+    """The usual way: prompt | ChatOllama, and `astream`."""
+    from langchain_core.prompts import ChatPromptTemplate
+    from langchain_ollama import ChatOllama
+
+    model = ChatOllama(model=MODEL, base_url=f"http://{os.environ['OLLAMA_HOST']}")
+    chain = ChatPromptTemplate.from_messages([("user", "{question}")]) | model
+
+    async def texts(question: str) -> AsyncIterator[str]:
+        async for chunk in chain.astream({"question": question}):
+            yield str(chunk.content)
+
+    return _usual_app(texts)
+
+
+def _usual_graph() -> Any:
+    """The usual way with a graph of one node: `astream` of its messages."""
+    from benchmarks.chains import CHAINS
+
+    graph = CHAINS["graph, LangChain's ChatOllama"]()
+
+    async def texts(question: str) -> AsyncIterator[str]:
+        async for message, _ in graph.astream({"question": question}, stream_mode="messages"):
+            yield message.content
+
+    return _usual_app(texts)
 
 
 def _llmstream(port: int, *, chain: object = None, gradio: bool = False) -> None:
@@ -101,7 +125,12 @@ def main(port: int, name: str) -> None:
     """Serve until SIGTERM."""
     if name in ("llmstream", "gradio"):
         return _llmstream(port, gradio=name == "gradio")
-    apps = {"pass-through": lambda: bare(_pass), "bare loop": lambda: bare(_parse), "usual way": usual}
+    apps = {
+        "pass-through": lambda: bare(_pass),
+        "bare loop": lambda: bare(_parse),
+        "usual way": _usual,
+        USUAL_GRAPH: _usual_graph,
+    }
     if name not in apps:
         from benchmarks.chains import CHAINS  # brings in LangGraph, which the others are measured without
 
