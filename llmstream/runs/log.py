@@ -106,8 +106,11 @@ class RunLog(ABC):
         """Closes a run that has ended: nothing will be appended, and after the replay time it is forgotten."""
 
     @abstractmethod
-    async def info(self, run_id: str) -> RunInfo | None:
-        """The facts known of a run; None for one that is unknown or forgotten."""
+    async def info(self, run_id: str, *, allow_stale: bool = False) -> RunInfo | None:
+        """The facts known of a run; None for one that is unknown or forgotten.
+
+        allow_stale: whether they may be those that followers here saw last; whose run it is never changes.
+        """
 
     async def settle(self, run_id: str) -> None:  # noqa: B027 - most logs have nothing to do
         """Waits for the end of a run whose owner seems to have died, until that is sure; for no other."""

@@ -174,7 +174,7 @@ class Runs:
 
     async def get(self, run_id: str, *, caller: str = "") -> Run:
         """The run with this id; raises `RunNotFound` for one that is unknown, expired, another caller's or server's."""
-        info = await self.log.info(run_id)
+        info = await self.log.info(run_id, allow_stale=True)
         if info is None or info.caller != caller:
             is_alone = self.log is self.log.local and worker_count() == 1
             raise RunNotFound(OF_ANOTHER if is_alone and self._ids.are_foreign(run_id) else "")

@@ -103,7 +103,7 @@ class MemoryLog(RunLog):
         run = self._kept(run_id)
         return None if run is None else run.asked
 
-    async def info(self, run_id: str) -> RunInfo | None:
+    async def info(self, run_id: str, *, allow_stale: bool = False) -> RunInfo | None:
         run = self._kept(run_id)
         return None if run is None else run.info()
 

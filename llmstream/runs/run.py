@@ -92,7 +92,7 @@ class Run:
 
         See `Runs.continue_run`.
         """
-        info = await self._log.info(self.id)
+        info = await self._log.info(self.id, allow_stale=True)
         return await self._runs.continue_run(self.id, caller=info.caller if info is not None else "")
 
     async def snapshot(self) -> Snapshot:

@@ -70,9 +70,9 @@ class Pair(RunLog):
     async def find(self, caller: str, key: str, fingerprint: str) -> str | None:
         return await self._other.find(caller, key, fingerprint)
 
-    async def info(self, run_id: str) -> RunInfo | None:
+    async def info(self, run_id: str, *, allow_stale: bool = False) -> RunInfo | None:
         await self.owner.stored()
-        return await self._other.info(run_id)
+        return await self._other.info(run_id, allow_stale=allow_stale)
 
     def follow(self, run_id: str, after: int, **options: Any) -> Follower:
         return self._other.follow(run_id, after, **options)

@@ -194,11 +194,11 @@ class RedisLog(RunLog):
         known = await self._at_home(self._names.find(caller, key, fingerprint))
         return None if known is None or known in self._doubts else known
 
-    async def info(self, run_id: str) -> RunInfo | None:
+    async def info(self, run_id: str, *, allow_stale: bool = False) -> RunInfo | None:
         if (info := await self.local.info(run_id)) is not None or not is_run_id(run_id):
             return info
         self._begin()
-        return await self._at_home(self._elsewhere.info(run_id))
+        return await self._at_home(self._elsewhere.info(run_id, allow_stale=allow_stale))
 
     async def settle(self, run_id: str) -> None:
         if await self.local.info(run_id) is None and is_run_id(run_id):

@@ -30,16 +30,14 @@ class Elsewhere:
         self._reader = reader
         self._lease_s = lease_s
 
-    async def info(self, run_id: str) -> RunInfo | None:
+    async def info(self, run_id: str, *, allow_stale: bool) -> RunInfo | None:
         """The facts known of a run; sees to it that it gets its end if its owner died.
 
-        A run that is followed here is not looked up while the store is there: of a thousand clients that come back to
-        it, one asks the store.
+        allow_stale: take them from the copy of a run that is followed here, while the store is there: so of a thousand
+        clients that come back, one asks the store.
         """
-        mirror = self._reader.mirrors.get(run_id)
-        if mirror is not None and self._link.up and (info := mirror.info()) is not None:
-            if not info.ended:
-                self._nodes.asked(run_id, mirror.owner)
+        mirror = self._reader.mirrors.get(run_id) if allow_stale and self._link.up else None
+        if mirror is not None and (info := mirror.info()) is not None:
             return info
         found = await self._reader.look(run_id, 0, count=0)
         if found is None:

@@ -64,7 +64,7 @@ class Mirror(Followed):
         return len(self.events)
 
     def info(self) -> RunInfo | None:
-        """The facts known of the run, as new as what its followers here see; None where only the store can tell."""
+        """The facts known of the run, as its followers here saw them last; None where only the store can tell."""
         if not self.known.is_set() or self.failure is not None or self.left_alone:
             return None
         return RunInfo(self.run_id, self.caller, self.gone + 1, self.last, self.closed)
