@@ -15,8 +15,9 @@ _VALUES = 10_000
 _BYTES_PER_VALUE = 64
 _DEPTH = 100
 
-# Whole strings, the last one perhaps without an end; possessive, so that no text is walked twice.
-_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)
+# Whole strings, the last one perhaps without an end, be it behind half an escape: what a quote begins always matches,
+# so that no text is walked twice.
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 # A whole string, or all that follows `data:image/png;base64,` in one; what it may begin behind keeps this linear.
 _BASE64 = re.compile(rb'(?<=[",])[A-Za-z0-9+/]{1024,}+={0,2}(?=")')
 _BRACKETS = re.compile(rb"[\[\]{}]")

@@ -59,7 +59,8 @@ _THINK_RULE = '"high", "medium", "low", "max", true, or false)'
 
 # host, namespace and model, each of Ollama's letters, and a tag (types/model/name.go).
 _NAME = re.compile(r"(?:[\w][\w.:-]{0,349}/)?(?:\w[\w-]{0,79}/)?\w[\w.-]{0,79}(?::\w[\w.-]{0,79})?", re.ASCII)
-_DURATION = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|ms|s|m|h))+|[+-]?0")
+# With one way only to read many digits.
+_DURATION = re.compile(r"[+-]?(?:(?:\d++(?:\.\d*+)?|\.\d++)(?:ns|us|µs|ms|s|m|h))++|[+-]?0")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -171,7 +172,7 @@ def _think(value: Any) -> bool | str | None:
     if value is None or isinstance(value, bool) or value in _THINK_LEVELS:
         return value  # type: ignore[no-any-return]
     if isinstance(value, str):
-        raise OllamaError(f'invalid think value: "{value}" (must be {_THINK_RULE}', status=400)
+        raise OllamaError(f'invalid think value: "{value:.80}" (must be {_THINK_RULE}', status=400)
     raise OllamaError(f"think must be a boolean or string ({_THINK_RULE}", status=400)
 
 
@@ -182,7 +183,7 @@ def _keep_alive_s(value: Any) -> float | None:
         kind = {bool: "bool", list: "[]interface {}", dict: "map[string]interface {}"}[type(value)]
         raise OllamaError(f"Unsupported type: '{kind}'", status=400)
     if not _DURATION.fullmatch(value):
-        raise OllamaError(f'time: invalid duration "{value}"', status=400)
+        raise OllamaError(f'time: invalid duration "{value:.80}"', status=400)
     parts = re.findall(r"([\d.]+)(ns|us|µs|ms|s|m|h)", value)
     seconds = sum(float(number) * _UNIT_S[unit] for number, unit in parts)
     return -seconds if value.startswith("-") else seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import tracemalloc
 
 import httpx
@@ -45,6 +46,12 @@ LARGE = {
     "deep objects": '"metadata":' + '{"a":' * 300 + "1" + "}" * 301,
     "escapes": '"messages":"' + '\\"' * 480_000,
     "halves": '"messages":"' + "\\ud83d" * 160_000,
+}
+# A pattern that tries each place anew takes many seconds for one of these.
+SLOW = {
+    "half an escape": '"messages":' + "[" * 101 + '"' + '\\"' * 30_000 + "\\",
+    "a duration of digits": f'"messages":[],"keep_alive":"{"1" * 30_000}"}}',
+    "a duration of numbers": f'"messages":[],"keep_alive":"{"1.5" * 10_000}"}}',
 }
 NUMBERS = ("1e999", "-1e999", "NaN", "Infinity", "9" * 5000, "1" + "0" * 4200, "-" + "9" * 30)
 ODD = (
@@ -98,6 +105,18 @@ def test_large(app: FastAPI, path: str) -> None:
         tracemalloc.stop()
         assert 400 <= answer.status_code < 500, (name, answer.status_code)
         assert peak < 20 * len(body) + 2**20, (name, peak)
+        assert len(answer.content) < 1000, name
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_slow(app: FastAPI, path: str) -> None:
+    """What is made to be read again and again is read once, and the answer does not repeat it."""
+    post(app, path, b"{}")
+    for name, rest in SLOW.items():
+        began = time.thread_time()
+        answer = post(app, path, body_of(path, rest))
+        assert time.thread_time() - began < 1, name
+        assert answer.status_code < 500, (name, answer.status_code)
         assert len(answer.content) < 1000, name
 
 
