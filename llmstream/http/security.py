@@ -105,8 +105,13 @@ async def identify_caller(scope: Scope, identify: Identify | None) -> str:
     if identify is None:
         return str(scope.get(CALLER, ""))
     with hook("identify", "The server could not tell who asks."):
-        caller: str | None = await call(identify, HTTPConnection(scope))
-    if not caller:
+        caller: object = await call(identify, HTTPConnection(scope))
+        # True would be everybody's name, and the object of a user another one with each request.
+        if caller and not isinstance(caller, str):
+            raise TypeError(
+                f"identify gives the caller's name as a str, or None for nobody, not {type(caller).__name__}"
+            )
+    if not isinstance(caller, str) or not caller:
         raise Unauthorized("This server wants to know who asks. Log in first.")
     return caller
 

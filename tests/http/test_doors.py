@@ -179,6 +179,19 @@ async def test_identify_is_broken(error: Exception, status: int, path: str) -> N
     assert "user" not in answer.text
 
 
+@pytest.mark.parametrize("name", [True, 7, b"ann", object(), ["ann"]])
+@pytest.mark.parametrize("whole_app", [True, False])
+async def test_identify_names_nobody(name: Any, whole_app: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """What is no text is nobody's name: `True` would be everybody's. Whoever wrote `identify` is told so."""
+    app = create_app(SETTINGS, chain=echo, identify=lambda connection: name) if whole_app else FastAPI()
+    if not whole_app:
+        app.include_router(create_router(echo, settings=SETTINGS, identify=lambda connection: name))
+    async with asking(app) as client:
+        answer = await client.post("/runs", json={"question": "hi"})
+    assert 500 == answer.status_code, answer.text
+    assert f"not {type(name).__name__}" in caplog.text
+
+
 async def test_only_what_is_no_json_is_called_so() -> None:
     """A body that is no JSON is refused as such; an error of a dependency is not."""
     async with asking(by_include()) as client:
