@@ -50,10 +50,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: Any, runs: Runs, **options: Any) -> None:
         self._wake: Callable[[], object] | None = None
+        times = {"timeout_s": runs.settings.request_timeout_s, "send_timeout_s": runs.settings.send_timeout_s}
         super().__init__(
             uvicorn.Config(
                 app,
-                http=partial(Protocol, timeout_s=runs.settings.request_timeout_s),  # type: ignore[arg-type]
+                http=partial(Protocol, **times),  # type: ignore[arg-type]
                 ws="none",
                 log_level="info",
                 timeout_graceful_shutdown=_CLOSE_S,

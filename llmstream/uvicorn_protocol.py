@@ -7,6 +7,7 @@ Read from uvicorn 0.54 (protocols/http/httptools_impl.py) and httptools 0.9, who
 - Each request that is sent before the answers to earlier ones is kept in `pipeline`, as many as one read brings.
 - A request that asks for another protocol is read without its body, which is taken for the next request.
 - Nothing limits the time until a head or a body is whole; `timeout_keep_alive` holds only after an answer.
+- Nobody looks whether a client reads its answer: it is kept for him, and where it is whole, so is his connection.
 """
 
 from __future__ import annotations
@@ -42,13 +43,16 @@ _NO_PROXY = _refusal("400 Bad Request")
 class Protocol(HttpToolsProtocol):
     """Lets a response cut its connection (a plain close would wait for a client that reads nothing); limits requests.
 
-    timeout_s: how long a request may take to come, and a connection to say something.
+    timeout_s: how long a request may take to come, and a connection to say something. send_timeout_s: how long a client
+    may read nothing of what waits for it.
     """
 
-    def __init__(self, *args: Any, timeout_s: float, **options: Any) -> None:
+    def __init__(self, *args: Any, timeout_s: float, send_timeout_s: float, **options: Any) -> None:
         super().__init__(*args, **options)
         self._timeout_s = timeout_s
-        self._watchdog = Watchdog()
+        self._send_timeout_s = send_timeout_s
+        self._watchdog, self._reading = Watchdog(), Watchdog()
+        self._unsent_bytes, self._read_at = 0, 0.0
         self._moved_at = 0.0
         self._in_head = self._got_body = self._refused = False
         self._data = b""
@@ -61,7 +65,25 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watchdog.stop()
+        self._reading.stop()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent_bytes, self._read_at = self.transport.get_write_buffer_size(), self.loop.time()
+        self._reading.start(self._unread_until, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._reading.stop()
+        super().resume_writing()
+
+    def _unread_until(self) -> float:
+        """The time when a client is dropped that reads nothing more."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent < self._unsent_bytes:
+            self._read_at = self.loop.time()
+        self._unsent_bytes = unsent
+        return self._read_at + self._send_timeout_s
 
     def data_received(self, data: bytes) -> None:
         if self._refused:

@@ -162,6 +162,18 @@ def test_who_reads_nothing_is_dropped_and_can_resume(settings: Settings, serve: 
     assert whole.messages == [*stalled.messages, *rest.messages]
 
 
+def test_who_reads_no_whole_answer_is_dropped(settings: Settings, serve: Serve) -> None:
+    """An answer that was sent as a whole, and its connection, don't wait for ever for a client that reads nothing."""
+    app = create_app(settings.change(send_timeout_s=0.3))
+    app.add_api_route("/large", lambda: Response(bytes(20_000_000)))
+    served = serve(app)
+    with Exchange(f"{served.url}/large", receive_buffer=4096) as stalled:
+        stalled.until(lambda exchange: exchange.status)
+        assert eventually(lambda: not served.server.server_state.connections)
+        stalled.all()
+        assert not stalled.complete
+
+
 def test_stalled_readers_cost_little_memory(upstream: DemoOllama) -> None:
     """What a client does not read waits in the log, which all share, not in a buffer of its own."""
 
