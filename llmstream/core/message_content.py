@@ -48,9 +48,12 @@ def as_messages(value: Any) -> list[BaseMessage]:
 
 
 def text_of(message: BaseMessage) -> str:
-    """The text in a message; what an answer holds that is no text, such as an image, is named in its place."""
+    """The text in a message; what an answer holds that is no text, such as an image, is named in its place.
+
+    A model that refuses says so in its text, or beside an empty one, by its provider.
+    """
     if isinstance(message.content, str):
-        return message.content
+        return message.content or str(message.additional_kwargs.get("refusal") or "")
     if isinstance(message, HumanMessage):
         return str(message.text)
     return "".join(map(_block_text, message.content))
@@ -59,5 +62,6 @@ def text_of(message: BaseMessage) -> str:
 def _block_text(block: str | dict[Any, Any]) -> str:
     if isinstance(block, str):
         return block
-    kind, text = block.get("type"), block.get("text")
-    return f"[{_NO_TEXT[kind]}]" if kind in _NO_TEXT else text if kind == "text" and isinstance(text, str) else ""
+    kind = block.get("type")
+    text = block.get(kind) if kind in ("text", "refusal") else None
+    return f"[{_NO_TEXT[kind]}]" if kind in _NO_TEXT else text if isinstance(text, str) else ""

@@ -15,6 +15,7 @@ from langchain_core.runnables import Runnable
 
 from llmstream.core.answer.documents import are_documents, documents_in
 from llmstream.core.answer.emitter import Emitter
+from llmstream.core.answer.finish_reasons import word_in
 from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ANSWERS, ChainPart
 from llmstream.core.chains.inspection import is_graph
@@ -138,7 +139,9 @@ class GraphReader(DraftReader):
         elif not self.interrupts:
             kept = judgement.kept(of_several=not self._structure.is_function)
         self.settle(kept, removed=self._removed, final=True)
-        self.kept_whole(self._new.ids(self._state))
+        new = self._new.messages(self._state)
+        self.kept_whole([message.id for message in new])
+        self.ends += [word_in(message.response_metadata) for message in new]
         self.messages.finish()
         self._data_of(self._state)
         if self._structure.is_function and isinstance(self._state, Mapping):

@@ -64,9 +64,9 @@ class NewMessages:
         said = [message for message in self._new(state) if isinstance(message, AIMessage) and text_of(message)]
         return any(not message.tool_calls and not _is_handoff(message) for message in said)
 
-    def ids(self, state: Any) -> list[str | None]:
-        """The ids of the messages that are new."""
-        return [message.id for message in self._new(state)]
+    def messages(self, state: Any) -> Iterable[BaseMessage]:
+        """The messages that are new, whoever speaks; those that a function returns are."""
+        return messages_in(state) if isinstance(state, BaseMessage | list) else self._new(state)
 
     def open_calls(self, state: Any) -> list[str]:
         """The ids of the calls that nothing in the graph has answered."""

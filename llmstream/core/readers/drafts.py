@@ -11,7 +11,7 @@ from llmstream.core.answer.emitter import Emitter
 from llmstream.core.answer.message_order import Message
 from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ChainPart
-from llmstream.core.message_content import text_of
+from llmstream.core.readers.cut_texts import cut_texts
 from llmstream.core.readers.reader import Reader
 
 # How many words may stand in a text without being a part of what it was made of.
@@ -46,8 +46,9 @@ class DraftReader(Reader):
     def __init__(self, emitter: Emitter) -> None:
         super().__init__(emitter, named=True)
         self._drafts: dict[str, _Draft] = {}  # by the id that LangChain gives the message of a model's run
-        self._cut_inside: list[tuple[ChainPart, str]] = []  # of the models that have no draft, such as those in tools
+        self._cut: list[tuple[ChainPart, list[str]]] = []  # what models have said that were cut, those in tools too
         self._settled: dict[str, tuple[Message, str]] = {}  # by the id of what was kept
+        self._last: ChainPart | None = None  # the model that has ended last, but for those in tools and retrievers
 
     def name_of(self, part: ChainPart) -> str | None:
         """The name under which a model's text is shown."""
@@ -75,9 +76,11 @@ class DraftReader(Reader):
     def model_ended(self, part: ChainPart, message: BaseMessage | None) -> None:
         """Closes the draft of a model."""
         super().model_ended(part, message)
+        if message is not None:
+            self._cut += [(part, cut_texts(message))] if part.is_cut else []
+            self._last = self._last if part.is_under("tool", "retriever") else part
         draft = self._draft(part) if message is not None else self._drafts.get(_id_of(part))
         if draft is None:
-            self._cut_inside += [(part, text_of(message))] if message is not None and part.is_cut else []
             return
         if message is not None:
             self.calls.ask(getattr(message, "tool_calls", ()), draft.message)
@@ -131,21 +134,16 @@ class DraftReader(Reader):
 
     def _note_cut(self, text: str) -> None:
         """Notes the models whose cut text the chain has put into another one, which is then cut as well."""
-        cut = [*self._cut_inside, *((part, message.text) for part, message in self._cut())]
-        self.shown += [part for part, said in cut if is_made_of(text, said)]
+        self.shown += [part for part, texts in self._cut if any(is_made_of(text, said) for said in texts)]
 
     def kept_whole(self, ids: Collection[str | None]) -> None:
         """Takes in the ids of all that the chain keeps: a message that was cut before its first word has no text."""
-        self.shown += [part for part, _ in self._cut() if _id_of(part) in ids]
+        self.shown += [part for part, _ in self._cut if _id_of(part) in ids]
         last = next(reversed(self._drafts.values()), None)
         if not self.shown and last is not None and last.part is not None and last.part.truncated:
             self.shown.append(last.part)
-
-    def _cut(self) -> list[tuple[ChainPart, Message]]:
-        """The models whose answer was cut, with their messages."""
-        return [
-            (each.part, each.message) for each in self._drafts.values() if each.part is not None and each.part.is_cut
-        ]
+        if not self._settled and self._last is not None:  # where no text is told, an object may be made of what it said
+            self.shown.append(self._last)
 
     def _amend(self, message: Message, text: str, kept: KeptMessage) -> Message:
         """Gives a draft the text that was kept: the rest is said, or the draft is withdrawn and said anew."""

@@ -13,6 +13,7 @@ from langchain_core.runnables import Runnable
 
 from llmstream.core.answer.documents import are_documents, documents_in
 from llmstream.core.answer.emitter import Emitter
+from llmstream.core.answer.finish_reasons import word_in
 from llmstream.core.answer.message_order import Message
 from llmstream.core.chain_part import ChainPart, outermost_step, parallel_keys
 from llmstream.core.chains.graph_steps import whole_state
@@ -156,6 +157,7 @@ class ItemsReader(Reader):
         if isinstance(message, ToolMessage):
             self._results.append(text_of(message))
             return self.tool_message(message)
+        self.ends.append(word_in(message.response_metadata))
         calls = [*getattr(message, "tool_calls", ()), *getattr(message, "tool_call_chunks", ())]
         self._reached += [str(call["id"]) for call in calls if call.get("id")]
         self._reached_unnamed |= any(call.get("name") and not call.get("id") for call in calls)

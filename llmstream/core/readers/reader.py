@@ -27,6 +27,7 @@ class Reader:
         self.sources = Sources(emitter)
         self.given: Any = None  # the chain's input
         self.shown: list[ChainPart] = []  # the models whose text is a part of the answer
+        self.ends: list[str] = []  # the words by which messages of the answer say themselves how they ended
 
     def put(self, item: Any) -> None:
         """Takes in an item that the chain yields."""
@@ -83,7 +84,7 @@ class Reader:
     def reason(self) -> str:
         """The reason of the answer's end: a part of it that was cut counts before all."""
         reasons = [part.reason for part in self.shown if part.reason]
-        cut = [reason for reason in reasons if is_cut(reason)]
+        cut = [reason for reason in (*reasons, *self.ends) if is_cut(reason)]
         return (cut or reasons[-1:] or ["stop"])[0]
 
 
