@@ -19,7 +19,8 @@ class ChainPart:
     """A part of a chain that runs: a model, a tool, a retriever, or a chain.
 
     is_ollama, has_tools, streaming, heard_at: of a model; heard_at by the monotonic clock, in seconds. text: what a
-    model has said. reason: how its answer ended. call_id: of the call that a tool carries out.
+    model has said. reason: how its answer ended. before, since: the models at work as this one began, and those that
+    have begun while it is. call_id: of the call that a tool carries out.
     """
 
     id: UUID
@@ -34,6 +35,9 @@ class ChainPart:
     heard_at: float = field(default_factory=time.monotonic)
     reason: str = ""
     truncated: bool = False
+    ended: bool = False
+    before: list[ChainPart] = field(default_factory=list)
+    since: list[ChainPart] = field(default_factory=list)
     call_id: str | None = None
 
     def is_under(self, *kinds: str) -> bool:

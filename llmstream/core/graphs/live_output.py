@@ -27,6 +27,7 @@ class Turns:
         is_first = all(_names(execution(earlier)) == _names(execution(part)) for earlier in self._speaking)
         # A second model of one execution checks, grades or rewrites what the first one said, and its node may drop it.
         is_first &= part in self._speaking or execution(part) not in self._spoke_in
+        is_first &= not _is_candidate(part)
         is_for_node = _is_in_task(part) or path_of(part)[0] in self._undecided
         return is_first and not is_for_node and self._structure.may_end(path_of(part))
 
@@ -68,6 +69,18 @@ def execution(part: ChainPart) -> str:
 def path_of(part: ChainPart) -> Path:
     """The nodes in which a part runs, the outermost graph's first."""
     return tuple(level for level in _names(execution(part)) if not level.isdigit())
+
+
+def _is_candidate(part: ChainPart) -> bool:
+    """True if a node may choose between what a model says and what others say that are at work at the same time.
+
+    A model that hands on what another one says, as a wrapper does, has begun before that, and speaks after it.
+    """
+    before, since = (
+        [each for each in others if not each.ended and execution(each) == execution(part)]
+        for others in (part.before, part.since)
+    )
+    return bool(before) or bool(since and not any(each.streaming for each in since))
 
 
 def _names(namespace: str) -> list[str]:

@@ -20,7 +20,7 @@ from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ANSWERS, ChainPart
 from llmstream.core.chains.inspection import is_graph
 from llmstream.core.graphs.live_output import Turns, path_of
-from llmstream.core.graphs.state import Judgement, NewMessages, given_back, messages_in
+from llmstream.core.graphs.state import Judgement, NewMessages, given_back, has_answer_key, messages_in
 from llmstream.core.graphs.structure import structure
 from llmstream.core.graphs.thread_input import BREAKPOINT
 from llmstream.core.message_content import as_messages, messages_in_list, text_of
@@ -81,7 +81,7 @@ class GraphReader(DraftReader):
         if part not in self._shows:
             may_be_next = bool(self._answer_nodes) or self._turns.may_be_next(part)
             # Behind an answer, who has not taken part before is a guard, a summary or a memory as often as a speaker.
-            is_about = not self._answer_nodes and not self._turns.has_been(part) and self._new.has_answer(self._state)
+            is_about = not self._answer_nodes and not self._turns.has_been(part) and self._has_answer()
             self._shows[part] = may_be_next and not is_about
             self._settles_next |= may_be_next and is_about
             if not is_about:
@@ -89,6 +89,10 @@ class GraphReader(DraftReader):
             if self._shows[part]:
                 self._settle_state()
         return self._shows[part]
+
+    def _has_answer(self) -> bool:
+        """True if the state has what may be the answer: a new message, or a text that was written under its key."""
+        return self._new.has_answer(self._state) or has_answer_key(self._state, self._written)
 
     def model_said(self, part: ChainPart, text: str, reasoning: str) -> None:
         """Tells what a model says; a kept message is settled when the next speaker begins: until then it may go."""

@@ -191,6 +191,12 @@ class Judgement:
         return any(each and text.strip().startswith(each) for each in said)
 
 
+def has_answer_key(state: Any, written: Collection[str]) -> bool:
+    """True if a text was written under a key that only answers have."""
+    keys = [key for key in ANSWER_KEYS if key in written and key not in _MATERIAL_KEYS]
+    return isinstance(state, Mapping) and any(_text_in(state.get(key)) for key in keys)
+
+
 def given_back(state: Any, private: Collection[str]) -> Any:
     """A state, or an update of it, as far as its graph gives it back, as it is now: nodes change its lists in place."""
     if not isinstance(state, Mapping):

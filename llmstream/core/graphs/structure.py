@@ -127,7 +127,12 @@ def _keys(graph: Any, channels: str) -> frozenset[str]:
 
 
 def _may_end(graph: Any, node: str) -> bool:
-    """True if a graph may end with what a node's model says, and nothing says it anew where the node fails."""
+    """True if a graph may end with what a node's model says, and nothing says it anew where the node fails.
+
+    What runs before an agent's model may end the agent, but works for it: a gate, an analysis.
+    """
+    if node.endswith((".before_model", ".before_agent")):
+        return False
     if graph.retry_policy or graph.nodes[node].retry_policy or getattr(graph.nodes[node], "error_handler_node", None):
         return False
     return _is_function(graph) or _leads_to_end(graph.builder, node)

@@ -24,7 +24,8 @@ from llmstream.events import json_value
 
 # Under which key of a dict a chain puts its answer, and which keys only repeat its input.
 ANSWER_KEYS = (
-    "answer", "output", "result", "text", "content", "response", "generation", "output_text", "final_answer", "reply",
+    "final_answer", "final_response", "final_output", "final_result", "final_report", "answer", "output", "result",
+    "text", "content", "response", "generation", "output_text", "reply",
 )  # fmt: skip
 INPUT_KEYS = ("input", "question", "query", "messages", "history", "chat_history")
 _WHOLE_EVERY_S = 0.2

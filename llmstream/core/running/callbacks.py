@@ -204,11 +204,16 @@ class Watcher(GroupListener):
         path = [*((serialized or {}).get("id") or []), part.metadata.get("ls_provider", "")]
         part.is_ollama = any("ollama" in str(each).lower() for each in path)
         part.has_tools = bool((said.get("invocation_params") or {}).get("tools"))
+        part.before = list(self.models.values())
+        for earlier in part.before:
+            earlier.since.append(part)
         self.models[run_id] = part
 
     def _model_over(self, run_id: UUID) -> ChainPart | None:
         self._parts.pop(run_id, None)
-        return self.models.pop(run_id, None)
+        if (part := self.models.pop(run_id, None)) is not None:
+            part.ended = True
+        return part
 
     def _call(self, method: Any, *args: Any) -> None:
         if threading.get_ident() == self._thread:
