@@ -16,10 +16,10 @@ import msgspec
 
 from llmstream.errors import UpstreamError
 from llmstream.events import json_value
-from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import Endpoint, unreachable
 from llmstream.ollama.pool import request
 from llmstream.ollama.response import ChatResponse, Receive
+from llmstream.ollama.server_kinds import Disconnected
 from llmstream.ollama.waiting import Waiting
 
 # How long to wait, after `done: true`, for the end of the body that lets the connection be used again.

@@ -8,15 +8,11 @@ from typing import Protocol, cast
 
 import httptools
 
-from llmstream.errors import UpstreamError, UpstreamUnreachable
+from llmstream.errors import UpstreamError
 from llmstream.ollama.endpoint import Target
 
 # The head of an answer has a few hundred bytes.
 _HEAD_BYTES = 64 * 2**10
-
-
-class Disconnected(UpstreamUnreachable):
-    """The connection ended before an answer began: the server was restarted or killed, so asking once more may help."""
 
 
 class Receiver(Protocol):
@@ -55,7 +51,7 @@ class Connection(asyncio.Protocol):
         """Sends a request; raises `Disconnected`."""
         self._begin()
         if self._transport is None:
-            raise self._disconnected()
+            raise self.target.server.disconnected()
         self._receiver = receiver
         self._transport.write(request)
         return self._transport
@@ -113,14 +109,11 @@ class Connection(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(None)
         if not self._status:
-            self._over(self._disconnected())
+            self._over(self.target.server.disconnected())
         elif exc is None and not self._has_length:  # the end of the connection is the end of the body
             self._over(None)
         else:
             self._over(self.target.server.cut())
-
-    def _disconnected(self) -> Disconnected:
-        return Disconnected(self.target.server.disconnected())
 
     def _over(self, error: UpstreamError | None) -> None:
         receiver, self._receiver = self._receiver, None

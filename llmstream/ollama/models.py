@@ -20,14 +20,13 @@ from llmstream.errors import (
 )
 from llmstream.events import Status
 from llmstream.ollama.chat import fetch, read_chat
-from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
 from llmstream.ollama.model_info import Listed, abilities, listed, unload
 from llmstream.ollama.names import is_cloud, nearest_model, same_model
 from llmstream.ollama.pull import pulling
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.server_kinds import OLLAMA
+from llmstream.ollama.server_kinds import OLLAMA, Disconnected
 from llmstream.ollama.upstream import ServedModel, Upstream, begun, of_a_form
 from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.settings import Settings

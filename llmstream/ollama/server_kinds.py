@@ -19,6 +19,10 @@ from llmstream.errors.places import in_kernel, in_test
 _NOBODY = (502, 503, 504)
 
 
+class Disconnected(UpstreamUnreachable):
+    """The connection ended before an answer began: the server was restarted or killed, so asking once more may help."""
+
+
 class ProxyAnswered(UpstreamProtocol):
     """A proxy answered in the place of a server, which seems to be away."""
 
@@ -125,9 +129,9 @@ class ServerKind:
             f"{self.title} at {url} took more than {limit_s:g} s to tell its models. Try again, or start it anew."
         )
 
-    def disconnected(self) -> str:
+    def disconnected(self) -> Disconnected:
         """The error for a connection that ended before an answer."""
-        return f"{self.title} closed the connection without an answer. Ask again."
+        return Disconnected(f"{self.title} closed the connection without an answer. Ask again.")
 
     @property
     def noun(self) -> str:

@@ -13,12 +13,11 @@ from typing import Any
 
 from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamBusy, UpstreamError, UpstreamUnreachable
 from llmstream.ollama.chat import fetch
-from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
 from llmstream.ollama.names import nearest_model, same_model
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
-from llmstream.ollama.server_kinds import OPENAI
+from llmstream.ollama.server_kinds import OPENAI, Disconnected
 from llmstream.ollama.upstream import ServedModel, Upstream, begun, of_a_form
 from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.openai.errors import model_not_found, status_error

@@ -19,9 +19,8 @@ from llmstream.errors import (
     UpstreamTruncated,
 )
 from llmstream.ollama.chunks import LastChunk, error_text
-from llmstream.ollama.connection import Disconnected
 from llmstream.ollama.response import PromptTooLong
-from llmstream.ollama.server_kinds import ProxyAnswered, ServerFailed
+from llmstream.ollama.server_kinds import Disconnected, ProxyAnswered, ServerFailed
 from tests.support.answering import Script, raw_server
 from tests.support.reading import BODY, read, response, sending
 from tests.support.recordings import recording
