@@ -66,29 +66,23 @@ class LastChunk(Chunk, gc=False, omit_defaults=True):
     eval_duration: int | float = 0
 
 
-_NUMBERS = (
-    "total_duration",
-    "load_duration",
-    "prompt_eval_count",
-    "prompt_eval_duration",
-    "eval_count",
-    "eval_duration",
-)
+_COUNTS = ("prompt_eval_count", "eval_count")
+_DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 # Nanoseconds that nobody has waited for; no NaN is smaller.
 _MOST = 10**18
 
 
-class _Generated(msgspec.Struct, gc=False):
-    """One line of `/api/generate`."""
+class _Generated(Chunk, gc=False):
+    """One line of `/api/generate`, whose text is not in a message."""
 
     response: str | None = None
     thinking: str | None = ""
-    done: bool | None = None
-    done_reason: str | None = None
-    error: Any = None
-    logprobs: list[Any] | None = None
-    prompt_eval_completed: int | None = None
-    prompt_eval_total: int | None = None
+
+    def with_message(self) -> Chunk:
+        """The line with its text in a message, where it has any."""
+        if self.response is not None:
+            self.message = ChunkMessage(self.response, self.thinking)
+        return self
 
 
 def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
@@ -96,7 +90,7 @@ def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
     try:
         chunks = _decode_lines(lines) if b"\n" in lines else [_decode_chunk(lines)]
         if chunks[0].message is None:
-            chunks = [_chunk_of(line) for line in _decode_generated(lines)]
+            chunks = [line.with_message() for line in _decode_generated(lines)]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
         return _decode_one_by_one(lines)
     if len(chunks) != lines.count(b"\n") + 1:  # the decoder passes over empty lines
@@ -110,12 +104,6 @@ def decode(lines: bytes) -> tuple[list[Chunk], UpstreamError | None]:
 _decode_chunk = msgspec.json.Decoder(Chunk).decode
 _decode_lines = msgspec.json.Decoder(Chunk).decode_lines
 _decode_generated = msgspec.json.Decoder(_Generated).decode_lines
-
-
-def _chunk_of(line: _Generated) -> Chunk:
-    message = None if line.response is None else ChunkMessage(line.response, line.thinking)
-    read = line.prompt_eval_completed, line.prompt_eval_total
-    return Chunk(message, line.done, line.done_reason, line.error, line.logprobs, *read)
 
 
 def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -165,7 +153,7 @@ def _decode_line(line: bytes) -> Chunk:
         if _is_last(chunk):
             return _last(msgspec.json.decode(line))
         if chunk.message is None:
-            chunk = _chunk_of(msgspec.json.decode(line, type=_Generated))
+            chunk = msgspec.json.decode(line, type=_Generated).with_message()
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Invalid UTF-8 becomes U+FFFD; a lone surrogate may find its other half in the next chunk.
         fields = json.loads(line.decode("utf-8", "replace"))
@@ -173,7 +161,7 @@ def _decode_line(line: bytes) -> Chunk:
         if _is_last(chunk):
             return _last(fields)
         if chunk.message is None:
-            chunk = _chunk_of(msgspec.convert(fields, _Generated))
+            chunk = msgspec.convert(fields, _Generated).with_message()
     if chunk.message is None and chunk.error is None:
         raise ValueError("a line without a message")
     return chunk
@@ -188,14 +176,14 @@ def _last(fields: dict[str, Any]) -> LastChunk:
     answer = {name: fields.get(name) for name in Chunk.__struct_fields__}
     chunk = msgspec.convert({**answer, **_statistics(fields), "done": True}, LastChunk)
     if chunk.message is None:
-        chunk.message = _chunk_of(msgspec.convert(fields, _Generated)).message
+        chunk.message = msgspec.convert(fields, _Generated).with_message().message
     return chunk
 
 
 def _statistics(fields: dict[str, Any]) -> dict[str, Any]:
     numbers = {
-        name: int(value) if name.endswith("_count") else value
-        for name in _NUMBERS
+        name: int(value) if name in _COUNTS else value
+        for name in (*_COUNTS, *_DURATIONS)
         if isinstance(value := fields.get(name), int | float) and 0 <= value < _MOST
     }
     texts = {name: value for name in ("model", "created_at") if isinstance(value := fields.get(name), str)}
