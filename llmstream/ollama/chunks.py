@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from llmstream.errors import UpstreamError, UpstreamTruncated
-from llmstream.ollama.server_kinds import OLLAMA
+from llmstream.ollama.server_kinds import OLLAMA, safe_text
 
 # Texts of Ollama that name no path and no prompt, so a person may see them. Others are replaced.
 _SAFE_TEXTS = (
@@ -192,6 +192,4 @@ def _statistics(fields: dict[str, Any]) -> dict[str, Any]:
 
 def error_text(error: object) -> str:
     """The text of Ollama's error where it is known to hold no path and no prompt, else one that names the log."""
-    text = error if isinstance(error, str) else ""
-    known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text
-    return text[:200] if known else "it reported an error. Its log says more (`ollama serve` prints it)."
+    return safe_text(error, _SAFE_TEXTS) or "it reported an error. Its log says more (`ollama serve` prints it)."

@@ -156,28 +156,26 @@ def _new_tls_context(tls: bool) -> ssl.SSLContext:
     return context
 
 
-_keepers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[_Pool, None]]
-_keepers = weakref.WeakKeyDictionary()
-_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]
+# Each with the generator that closes it.
+_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[_Pool, AsyncGenerator[_Pool, None]]]
 _pools = weakref.WeakKeyDictionary()
 
 
 async def _pool() -> _Pool:
     """The running loop's connections, closed when the loop shuts down its generators."""
     loop = asyncio.get_running_loop()
-    pool = _pools.get(loop)
-    if pool is None:
+    if loop not in _pools:
         _forget_closed()
-        _keepers[loop] = keeper = _keep_pool()
-        _pools[loop] = pool = await anext(keeper)
-    return pool
+        keeper = _keep_pool()
+        _pools[loop] = await anext(keeper), keeper
+    return _pools[loop][0]
 
 
 def _forget_closed() -> None:
     """Lets go of loops that were closed without `shutdown_asyncgens`: a pool holds its loop, so no collector would."""
     for loop in [loop for loop in _pools if loop.is_closed()]:
-        _pools.pop(loop).abandon()
-        _keepers.pop(loop, None)
+        pool, _ = _pools.pop(loop)
+        pool.abandon()
 
 
 async def _keep_pool() -> AsyncGenerator[_Pool, None]:
@@ -190,5 +188,4 @@ async def _keep_pool() -> AsyncGenerator[_Pool, None]:
         yield pool
     finally:
         _pools.pop(asyncio.get_running_loop(), None)
-        _keepers.pop(asyncio.get_running_loop(), None)
         await pool.close()

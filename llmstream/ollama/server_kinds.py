@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llmstream.addresses import asked_in_test
@@ -29,6 +30,13 @@ class ProxyAnswered(UpstreamProtocol):
 
 class ServerFailed(UpstreamError):
     """A server failed before an answer began (status 5xx): it is broken, or this very question breaks it."""
+
+
+def safe_text(error: object, known: Iterable[str]) -> str:
+    """The text of a server's error, where it has one of the known phrases and no path; else an empty one."""
+    if not isinstance(error, str) or "/" in error or "\\" in error:
+        return ""
+    return error[:200] if any(phrase in error for phrase in known) else ""
 
 
 @dataclass(frozen=True)

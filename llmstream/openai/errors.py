@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from llmstream.errors import ModelNotFound, UpstreamBusy, UpstreamError
 from llmstream.ollama.response import PromptTooLong
-from llmstream.ollama.server_kinds import OPENAI
+from llmstream.ollama.server_kinds import OPENAI, safe_text
 from llmstream.untrusted_json import json_object
 
 # Texts that name no path and no prompt, so a person may see them. Others are replaced.
@@ -63,9 +62,8 @@ def model_not_found(model: str, near: str = "") -> ModelNotFound:
 
 def error_text(error: object) -> str:
     """The text of an error where it is known to hold no path and no prompt, else one that names the log."""
-    text = _message(error)
-    known = any(part in text for part in _SAFE_TEXTS) and "/" not in text and "\\" not in text
-    return text[:200] if known else "it reported an error. Its log says more."
+    message = error.get("message") if isinstance(error, dict) else error
+    return safe_text(message, _SAFE_TEXTS) or "it reported an error. Its log says more."
 
 
 def _too_long(error: object) -> PromptTooLong:
@@ -77,11 +75,6 @@ def _too_long(error: object) -> PromptTooLong:
         f"The prompt is longer than the model's context{tokens}. Shorten it, or start the server with a longer one "
         "(vLLM: --max-model-len, llama.cpp: --ctx-size)."
     )
-
-
-def _message(error: object) -> str:
-    message: Any = error.get("message") if isinstance(error, dict) else error
-    return message if isinstance(message, str) else ""
 
 
 def _text(error: object) -> str:
