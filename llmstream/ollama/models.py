@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from llmstream.ollama.pull import pulling
 from llmstream.ollama.response import PromptTooLong, Receive, model_not_found
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import OLLAMA, Disconnected
-from llmstream.ollama.upstream import ServedModel, Upstream, begun, of_a_form
+from llmstream.ollama.upstream import ServedModel, Upstream, format_cannot_continue, with_answer
 from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.settings import Settings
 
@@ -46,11 +45,6 @@ _CHOICE_AGE_S = 2
 
 class Ollama(Upstream):
     """One Ollama server; use `Ollama.of(settings)`, which shares instances."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        super().__init__(endpoint)
-        self._capabilities: dict[str, tuple[float, frozenset[str]]] = {}
-        self._choice: tuple[float, str] | None = None
 
     @staticmethod
     def of(settings: Settings, url: str | None = None, *, busy_timeout_s: float = BUSY_S) -> Ollama:
@@ -126,15 +120,11 @@ class Ollama(Upstream):
 
     async def capabilities(self, model: str) -> frozenset[str]:
         """The abilities of a model: completion, tools, thinking, vision, embedding …; raises `ModelNotFound`."""
-        now = time.monotonic()
-        known = self._capabilities.get(model)
-        if known is None or now - known[0] > _CAPABILITIES_AGE_S:
-            try:
-                able = await self.once(f"show {model}", lambda: abilities(self.endpoint, model))
-            except ModelNotFound as error:
-                raise model_not_found(model, await self._nearest(model)) from error
-            self._capabilities[model] = known = (now, able)
-        return known[1]
+        ask = functools.partial(abilities, self.endpoint, model)
+        try:
+            return await self.kept(f"show {model}", ask, age_s=_CAPABILITIES_AGE_S)
+        except ModelNotFound as error:
+            raise model_not_found(model, await self._nearest(model)) from error
 
     async def _nearest(self, model: str) -> str:
         try:
@@ -148,9 +138,9 @@ class Ollama(Upstream):
         if "prompt" in body:
             raise InvalidRequest("A text model can't go on with an answer that was cut: it begins anew. Ask again.")
         if body.get("format"):
-            raise of_a_form()
+            raise format_cannot_continue()
         thinks = body.get("think") or "thinking" in await self.capabilities(str(body["model"]))
-        return {**body, "messages": begun(body["messages"], text), **({"think": False} if thinks else {})}
+        return {**body, "messages": with_answer(body["messages"], text), **({"think": False} if thinks else {})}
 
     def not_found(self, model: str) -> ModelNotFound:
         """The error for a model that is not there, with how to get it."""
@@ -158,10 +148,7 @@ class Ollama(Upstream):
 
     async def choose_model(self) -> str:
         """The loaded model that expires last, else the newest one, of the local ones that can complete text."""
-        now = time.monotonic()
-        if self._choice is None or now - self._choice[0] > _CHOICE_AGE_S:
-            self._choice = now, await self.once("choose", self._choose)
-        return self._choice[1]
+        return await self.kept("choose", self._choose, age_s=_CHOICE_AGE_S)
 
     async def _choose(self) -> str:
         running = await self._in_memory()
@@ -201,7 +188,7 @@ class Ollama(Upstream):
         Synchronous; raises `ModelNotFound` where Ollama can't get it.
         """
         yield from pulling(self.endpoint, model)
-        self._choice = None
+        self.forget("choose")
 
 
 def _seconds(at: datetime | None) -> float | None:

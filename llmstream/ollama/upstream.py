@@ -7,13 +7,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from llmstream.errors import CapabilityMissing, InvalidRequest, ModelNotFound, UpstreamError, UpstreamTimeout
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.response import Receive
 from llmstream.ollama.server_kinds import OLLAMA
 from llmstream.ollama.waiting import Notify, ignore
+
+T = TypeVar("T")
 
 _LACKING = {
     "vision": "images. Ask without them, or use a model that sees, such as llava or gemma3.",
@@ -64,6 +66,7 @@ class Upstream(ABC):
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._asking: dict[tuple[object, str], asyncio.Future[Any]] = {}
+        self._kept: dict[str, tuple[float, Any]] = {}  # when it was asked, and the result
 
     @property
     def address(self) -> str:
@@ -174,8 +177,21 @@ class Upstream(ABC):
             asking.add_done_callback(lambda done: self._asking.pop(key) and (done.cancelled() or done.exception()))
         return await asyncio.shield(asking)
 
+    async def kept(self, name: str, ask: Callable[[], Coroutine[Any, Any, T]], *, age_s: float) -> T:
+        """The result of `ask` under this name, which is asked `once` again where it is older than `age_s`."""
+        now = time.monotonic()
+        found = self._kept.get(name)
+        if found is None or now - found[0] > age_s:
+            self._kept[name] = found = now, await self.once(name, ask)
+        result: T = found[1]
+        return result
 
-def begun(messages: Sequence[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    def forget(self, name: str) -> None:
+        """Has `kept` ask anew under this name."""
+        self._kept.pop(name, None)
+
+
+def with_answer(messages: Sequence[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     """The messages with the answer so far; one that the client began grows, since Ollama refuses two in a row."""
     last = messages[-1]
     if last.get("role") == "assistant" and isinstance(said := last.get("content"), str) and not last.get("tool_calls"):
@@ -183,6 +199,6 @@ def begun(messages: Sequence[dict[str, Any]], text: str) -> list[dict[str, Any]]
     return [*messages, {"role": "assistant", "content": text}]
 
 
-def of_a_form() -> InvalidRequest:
-    """The error for an answer in a form that was asked for: the model would begin the form anew."""
+def format_cannot_continue() -> InvalidRequest:
+    """The error for a cut answer in a given format: the model would begin the format anew."""
     return InvalidRequest("An answer in a given format can't be continued: its beginning would not fit. Ask again.")

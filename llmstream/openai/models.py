@@ -18,7 +18,7 @@ from llmstream.ollama.names import nearest_model, same_model
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import OPENAI, Disconnected
-from llmstream.ollama.upstream import ServedModel, Upstream, begun, of_a_form
+from llmstream.ollama.upstream import ServedModel, Upstream, format_cannot_continue, with_answer
 from llmstream.ollama.waiting import Notify, Waiting, ignore
 from llmstream.openai.errors import model_not_found, status_error
 from llmstream.openai.response import read_completion
@@ -40,7 +40,6 @@ class OpenAIServer(Upstream):
         super().__init__(endpoint)
         self._kept_s, self._look_s = kept_s, look_s
         self._told: tuple[float, list[dict[str, Any]]] | None = None
-        self._props: tuple[float, dict[str, Any]] | None = None
 
     @staticmethod
     def of(settings: Settings, url: str, *, busy_timeout_s: float = BUSY_S) -> OpenAIServer:
@@ -105,10 +104,10 @@ class OpenAIServer(Upstream):
     async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
         """The request that ends with the answer so far, in the way of this kind of server; without thinking."""
         if body.get("response_format"):
-            raise of_a_form()
+            raise format_cannot_continue()
         kind, messages = await self.kind(), body["messages"]
         if kind == "Ollama":
-            return {**body, "messages": begun(messages, text), "reasoning_effort": "none"}
+            return {**body, "messages": with_answer(messages, text), "reasoning_effort": "none"}
         if kind not in ("vLLM", "llama.cpp"):
             raise InvalidRequest(
                 "Nobody knows how to have this model server go on with an answer that was cut; Ollama, vLLM and "
@@ -118,7 +117,7 @@ class OpenAIServer(Upstream):
             raise InvalidRequest("An answer to a conversation that ends with an answer can't be continued. Ask again.")
         template = {**(body.get("chat_template_kwargs") or {}), "enable_thinking": False}
         going_on = {"continue_final_message": True, "add_generation_prompt": False, "chat_template_kwargs": template}
-        return {**body, "messages": begun(messages, text), **going_on}
+        return {**body, "messages": with_answer(messages, text), **going_on}
 
     def not_found(self, model: str) -> ModelNotFound:
         """The error for a model that is not there, with how to get it."""
@@ -166,10 +165,7 @@ class OpenAIServer(Upstream):
 
     async def _properties(self) -> dict[str, Any]:
         """The properties that llama.cpp's server tells of itself; empty for another server."""
-        now = time.monotonic()
-        if self._props is None or now - self._props[0] > self._kept_s:
-            self._props = now, await self.once("props", self._ask_properties)
-        return self._props[1]
+        return await self.kept("props", self._ask_properties, age_s=self._kept_s)
 
     async def _ask_properties(self) -> dict[str, Any]:
         root = dataclasses.replace(self.endpoint, url=self.endpoint.url.removesuffix("/v1"))
