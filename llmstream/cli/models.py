@@ -26,35 +26,23 @@ Able = tuple[ServedModel, frozenset[str]]
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the models, with a mark at the one that answers; raises `LlmstreamError` where there is no model."""
-    if not arguments.json:
-        _show(*_found(arguments))
-        return 0
     try:
-        _, models, chosen, _ = _found(arguments)
-        print_json(_fields(models, chosen))
+        settings = Settings.load(demo=arguments.demo)
+        if settings.demo == "auto":  # a list of the demo's models would say that they are there
+            settings = settings.change(demo="never")
+        models, chosen, is_there = asyncio.run(_models(settings))
     except LlmstreamError as error:
+        if not arguments.json:
+            raise
         return print_error(error)
-    return 0
-
-
-def _found(arguments: argparse.Namespace) -> tuple[Settings, list[Able], str, bool]:
-    """The settings, the models, the name of the one that answers, and whether it is there."""
-    wanted = Settings.load(demo=arguments.demo)
-    if wanted.demo == "auto":  # a list of the demo's models would say that they are there
-        wanted = wanted.change(demo="never")
-    models, chosen, is_there = asyncio.run(_models(wanted))
-    if not models:
-        raise LlmstreamError(NO_MODEL)
-    return wanted, models, chosen, is_there
-
-
-def _show(wanted: Settings, models: Collection[Able], chosen: str, is_there: bool) -> None:
+    if arguments.json:
+        print_json(_fields(models, chosen))
+        return 0
     open_console().print(_table(models, chosen))
     if not is_there:
-        print_stderr(
-            f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there."
-            + (" Set it to one of these." if wanted.upstream else f" {how_to_get(chosen)}")
-        )
+        how = "Set it to one of these." if settings.upstream else how_to_get(chosen)
+        print_stderr(f"llmstream: The model {chosen} of LLMSTREAM_MODEL is not there. {how}")
+    return 0
 
 
 def _fields(models: Collection[Able], chosen: str) -> dict[str, Any]:
@@ -67,14 +55,16 @@ def _fields(models: Collection[Able], chosen: str) -> dict[str, Any]:
     return {"models": shown, "default": next((m.name for m, _ in models if same_model(m.name, chosen)), chosen)}
 
 
-async def _models(wanted: Settings) -> tuple[list[Able], str, bool]:
+async def _models(settings: Settings) -> tuple[list[Able], str, bool]:
     """The models with their capabilities, the name of the one that answers, and whether it is there."""
-    async with Fallback(lambda: wanted) as fallback:
+    async with Fallback(lambda: settings) as fallback:
         upstream = await upstream_of(fallback.settings)
         models = await upstream.models()
+        if not models:
+            raise LlmstreamError(NO_MODEL)
         capabilities = await asyncio.gather(*(upstream.capabilities(model.name) for model in models))
-        chosen = fallback.settings.model or (await upstream.choose_model() if models else "")
-        is_there = bool(chosen) and await upstream.has(chosen)
+        chosen = fallback.settings.model or await upstream.choose_model()
+        is_there = await upstream.has(chosen)
     return list(zip(models, capabilities, strict=True)), chosen, is_there
 
 

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama import openai
 from llmstream.demo_ollama.activity import Activity, RequestRecord
-from llmstream.demo_ollama.scenarios import ARGUMENTS, SCENARIOS, Call, find_scenario, play
+from llmstream.demo_ollama.scenarios import Call, find_scenario, play
 from llmstream.demo_ollama.scenarios.scenario import ScenarioModel
 from llmstream.ollama_server.checks import read_chat
 from llmstream.ollama_server.loaded import LoadedModels
@@ -47,7 +47,7 @@ class Front:
 
     def find(self, name: str) -> ScenarioModel | None:
         """The scenario behind a model's full name, if there are scenarios."""
-        return find_scenario(name, SCENARIOS, ARGUMENTS) if self._scenarios else None
+        return find_scenario(name) if self._scenarios else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
@@ -87,7 +87,7 @@ class Front:
             interval_s=self._interval_s,
         )
         await play(
-            SCENARIOS[found.scenario](call),
+            found.play(call),
             receive=receive,
             send=send,
             drop=lambda reset: self._drop(scope, reset),

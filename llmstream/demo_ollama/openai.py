@@ -59,7 +59,7 @@ class CompletionSend:
     """
 
     def __init__(self, body: dict[str, Any], send: Send) -> None:
-        self._stream = bool(body.get("stream"))
+        self._streams = bool(body.get("stream"))  # until an error has begun
         self._usage = bool((body.get("stream_options") or {}).get("include_usage"))
         self._send = send
         self._head: dict[str, Any] = {"id": "chatcmpl-demo", "created": 0, "model": body.get("model")}
@@ -72,6 +72,7 @@ class CompletionSend:
         """Takes a message of Ollama's answer."""
         if message["type"] == "http.response.start":
             self._start = message
+            self._streams = self._streams and message["status"] < 400
             if self._streams:
                 await self._begin(b"text/event-stream")
             return
@@ -84,10 +85,6 @@ class CompletionSend:
             self._lines += [json_object(line) for line in lines if line.strip()]
         if not message.get("more_body"):
             await self._end()
-
-    @property
-    def _streams(self) -> bool:
-        return self._stream and self._start["status"] < 400
 
     async def _begin(self, content_type: bytes) -> None:
         await self._send({**self._start, "headers": [(b"content-type", content_type)]})

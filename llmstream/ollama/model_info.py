@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
 
@@ -37,8 +36,6 @@ class _Model(msgspec.Struct):
 
 
 T = TypeVar("T")
-_decode_list = msgspec.json.Decoder(_List).decode
-_decode_model = msgspec.json.Decoder(_Model).decode
 
 
 async def listed(endpoint: Endpoint, path: str) -> list[Listed]:
@@ -46,7 +43,7 @@ async def listed(endpoint: Endpoint, path: str) -> list[Listed]:
     status, body = await fetch(endpoint, path, timeout_s=_TIMEOUT_S)
     if status in _UNKNOWN:
         raise not_ollama(endpoint)
-    told = _decoded(endpoint, status, body, _decode_list)
+    told = _decoded(endpoint, status, body, _List)
     return [each for each in told.models or () if each.model]
 
 
@@ -55,22 +52,22 @@ async def abilities(endpoint: Endpoint, model: str) -> frozenset[str]:
     status, body = await fetch(endpoint, "/api/show", {"model": model}, timeout_s=_TIMEOUT_S)
     if status in (400, 404):  # 400: no model can have this name
         raise model_not_found(model)
-    return frozenset(_decoded(endpoint, status, body, _decode_model).capabilities or ())
+    return frozenset(_decoded(endpoint, status, body, _Model).capabilities or ())
 
 
 async def unload(endpoint: Endpoint, model: str) -> None:
     """Has a model leave the memory once it has answered; raises `UpstreamError`s."""
     body = {"model": model, "keep_alive": 0, "stream": False}
     status, told = await fetch(endpoint, "/api/generate", body, timeout_s=_TIMEOUT_S)
-    _decoded(endpoint, status, told, msgspec.json.decode)
+    _decoded(endpoint, status, told, object)
 
 
-def _decoded(endpoint: Endpoint, status: int, body: bytes, decode: Callable[[bytes], T]) -> T:
+def _decoded(endpoint: Endpoint, status: int, body: bytes, kind: type[T]) -> T:
     if status != 200:
         raise UpstreamError(
             f"Ollama at {endpoint.shown_url} can't tell its models: it answers with status {status}. Its log says more."
         )
     try:
-        return decode(body)
+        return msgspec.json.decode(body, type=kind)
     except ValueError as error:  # as msgspec's are
         raise not_ollama(endpoint) from error

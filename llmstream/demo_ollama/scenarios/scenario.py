@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +46,7 @@ Scenario = Callable[["Call"], Steps]
 class ScenarioModel:
     """A scenario that a model's name means: `demo:tokens-500` is `tokens` with 500."""
 
-    scenario: str
+    play: Scenario
     argument: float
     model: Model
 
@@ -111,26 +110,6 @@ def error_line_of(text: str) -> bytes:
 def refusal(status: int, text: str) -> tuple[Step, ...]:
     """A status and an error instead of a stream."""
     return Head(status, JSON_TYPE), go_json({"error": text})
-
-
-def find_scenario(name: str, scenarios: Iterable[str], arguments: Mapping[str, float]) -> ScenarioModel | None:
-    """The scenario that a model's name means, or None.
-
-    name: `demo:busy-2`, any case. scenarios: the names there are, without `demo:`. arguments: those that take a
-    number, with the number for a name without one.
-    """
-    base, _, tag = name.lower().partition(":")
-    match = re.fullmatch(r"(.+)-(\d+(?:\.\d+)?)", tag)
-    if base != "demo":
-        return None
-    if tag in scenarios:
-        scenario, argument = tag, arguments.get(tag, 0.0)
-    elif match and match[1] in arguments:
-        scenario, argument = match[1], float(match[2])
-    else:
-        return None
-    extras = [word for word, sign in (("tools", "tool"), ("thinking", "thinking")) if sign in scenario]
-    return ScenarioModel(scenario, argument, Model(f"demo:{tag}", capabilities=("completion", *extras)))
 
 
 async def play(

@@ -11,8 +11,6 @@ from llmstream.dialects.langgraph.messages import Transcript
 from llmstream.events import Started
 from llmstream.http.encoder import dumps, frame
 
-# Where an event is told under another name than its own.
-_CHANNELS = {"input.requested": "input"}
 CHANNELS = ("values", "messages", "tools", "lifecycle", "input", "custom")
 
 
@@ -25,7 +23,7 @@ class Wanted:
 
     def shows(self, method: str, name: str = "") -> bool:
         """True if events of a method are wanted; name: of a custom one."""
-        channel = _CHANNELS.get(method, method)
+        channel = method.partition(".")[0]  # that of `input.requested` is `input`
         return channel in self.channels or (channel == "custom" and f"custom:{name}" in self.channels)
 
 
