@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from benchmarks.report import table, target
 from llmstream.demo_ollama import DemoOllama
 from llmstream.ollama.hosts.host import Host
-from llmstream.ollama.hosts.selection import Known, conversation_of
+from llmstream.ollama.hosts.selection import HostTable, conversation_of
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 
@@ -22,13 +22,13 @@ _BODY = {
 async def choice_us(urls: list[str], questions: int) -> float:
     """CPU of a choice among these hosts, in µs; what is known of them is refreshed meanwhile."""
     settings = Settings(demo="never")
-    known = Known([Host(Ollama.of(settings, url)) for url in urls])
-    await known.look()
+    table = HostTable([Host(Ollama.of(settings, url)) for url in urls])
+    await table.refresh()
     begun = time.thread_time()
     for _ in range(questions):
-        name, hosts = await known.having("demo")
+        name, hosts = await table.find_hosts("demo")
         conversation = conversation_of(name, _BODY)
-        known.remember(conversation, known.choose(name, hosts, conversation))
+        table.remember(conversation, table.choose(name, hosts, conversation))
     return (time.thread_time() - begun) / questions * 1e6
 
 

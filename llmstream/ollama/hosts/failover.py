@@ -18,7 +18,7 @@ from llmstream.errors import (
 from llmstream.events import Status
 from llmstream.ollama.endpoint import BUSY_S
 from llmstream.ollama.hosts.host import COOLING_S, Host, trouble_of
-from llmstream.ollama.hosts.selection import Known, conversation_of
+from llmstream.ollama.hosts.selection import HostTable, conversation_of
 from llmstream.ollama.response import Receive
 from llmstream.ollama.retry import Retry
 from llmstream.ollama.server_kinds import ProxyAnswered, ServerFailed
@@ -43,12 +43,12 @@ class Hosts(Upstream):
 
     def __init__(self, servers: Sequence[Upstream]) -> None:
         super().__init__(servers[0].endpoint)
-        self._known = Known([Host(server) for server in servers])
+        self._table = HostTable([Host(server) for server in servers])
 
     @property
     def address(self) -> str:
         """The addresses of all hosts, to be shown."""
-        return ", ".join(host.upstream.address for host in self._known.hosts)
+        return ", ".join(host.upstream.address for host in self._table.hosts)
 
     async def chat(self, body: Mapping[str, Any], receive: Receive, *, notify: Notify = ignore) -> None:
         """Asks the best host, and the next one where it can't begin an answer: dead, busy, silent or failing.
@@ -66,14 +66,14 @@ class Hosts(Upstream):
                     raise
 
     async def _chat(self, body: Mapping[str, Any], receive: Receive, notify: Notify) -> None:
-        known = self._known
-        name, left = await known.having(str(body["model"]))
+        table = self._table
+        name, left = await table.find_hosts(str(body["model"]))
         request, conversation = {**body, "model": name}, conversation_of(name, body)
         failed: tuple[Host, LlmstreamError] | None = None
         while True:
-            host = known.choose(name, left, conversation)
+            host = table.choose(name, left, conversation)
             left.remove(host)
-            known.remember(conversation, host)
+            table.remember(conversation, host)
             began = time.monotonic()
             try:
                 with host.serving():
@@ -90,44 +90,44 @@ class Hosts(Upstream):
                 if not left:
                     raise
                 failed = (host, error) if fails else failed
-                following = known.choose(name, left, conversation)
+                following = table.choose(name, left, conversation)
                 notify(Status("waiting", f"`{host.name}` {trouble_of(error)}: asking `{following.name}` instead."))
 
     async def version(self) -> str:
         """The version of the first host that answers."""
-        await self._known.look()
-        return await self._ask(self._known.hosts, lambda upstream: upstream.version())
+        await self._table.refresh()
+        return await self._ask(self._table.hosts, lambda upstream: upstream.version())
 
     async def kind(self) -> str:
         """The kind of the first server that answers."""
-        await self._known.know()
-        return await self._ask(self._known.hosts, lambda upstream: upstream.kind())
+        await self._table.refresh_behind()
+        return await self._ask(self._table.hosts, lambda upstream: upstream.kind())
 
     async def running(self) -> bool:
         """True if any of the hosts answers."""
-        await self._known.look()
-        return bool(self._known.there())
+        await self._table.refresh()
+        return bool(self._table.there())
 
     async def models(self) -> list[ServedModel]:
         """The models of all hosts that are there, each once, with the hosts that have it; in the order of the hosts."""
-        await self._known.look()
-        if not self._known.there():
-            raise self._known.nobody()
+        await self._table.refresh()
+        if not self._table.there():
+            raise self._table.none_answers()
         merged: dict[str, ServedModel] = {}
-        for host in self._known.there():
+        for host in self._table.there():
             for full, model in host.models.items():
                 merged[full] = merged.get(full, model).also_at(host.name, loaded=model.loaded)
         return list(merged.values())
 
     async def loaded(self, name: str) -> bool:
         """True if the model is in the memory of a host that would be asked."""
-        await self._known.look()
-        name, found = self._known.known_to_have(name)
+        await self._table.refresh()
+        name, found = self._table.hosts_with(name)
         return any(host.is_warm(name) for host in found)
 
     async def capabilities(self, model: str) -> frozenset[str]:
         """The abilities of a model, as the first of its hosts tells them."""
-        name, found = await self._known.having(model)
+        name, found = await self._table.find_hosts(model)
         return await self._ask(found, lambda upstream: upstream.capabilities(name))
 
     async def continuing(self, body: Mapping[str, Any], text: str) -> Mapping[str, Any]:
@@ -135,7 +135,7 @@ class Hosts(Upstream):
 
         Any of them may get it, and one of another kind would begin anew: then it raises `InvalidRequest`.
         """
-        name, found = await self._known.having(str(body["model"]))
+        name, found = await self._table.find_hosts(str(body["model"]))
         if len({kind for host in found if (kind := await _kind_of(host))}) > 1:
             raise InvalidRequest(
                 "Servers of several kinds have this model, and each goes on in its own way. Ask again."
@@ -145,36 +145,36 @@ class Hosts(Upstream):
 
     def not_found(self, model: str) -> ModelNotFound:
         """The error for a model that is not there, with how to get it."""
-        return self._known.hosts[0].upstream.not_found(model)
+        return self._table.hosts[0].upstream.not_found(model)
 
     async def choose_model(self) -> str:
         """The choice of the first host that has its own in memory, else of the first one that has any."""
-        await self._known.know()
+        await self._table.refresh_behind()
         if not self._choosing():
-            await self._known.look()
+            await self._table.refresh()
         if there := self._choosing():
             return min(there, key=lambda host: not host.is_warm(host.choice or "")).choice or ""
-        if not (there := self._known.there()):
-            raise self._known.nobody()
+        if not (there := self._table.there()):
+            raise self._table.none_answers()
         return await self._ask(there, lambda upstream: upstream.choose_model())  # which tells how to get one
 
     def _choosing(self) -> list[Host]:
-        return [host for host in self._known.there() if host.choice]
+        return [host for host in self._table.there() if host.choice]
 
     async def hosts(self) -> Sequence[HostState]:
         """The hosts, as they are known; nobody waits for one of them but for the first time."""
-        await self._known.know()
-        return [host.state() for host in self._known.hosts]
+        await self._table.refresh_behind()
+        return [host.state() for host in self._table.hosts]
 
     async def servers(self, model: str) -> Sequence[Upstream]:
         """The servers of the hosts that are there and have the model."""
-        await self._known.look()
-        return [host.upstream for host in self._known.known_to_have(model)[1] if host.is_there]
+        await self._table.refresh()
+        return [host.upstream for host in self._table.hosts_with(model)[1] if host.is_there]
 
     @property
     def notice(self) -> str | None:
         """The notice about hosts that are away, while others answer."""
-        away, there = (", ".join(host.name for host in hosts) for hosts in (self._known.away(), self._known.there()))
+        away, there = (", ".join(host.name for host in hosts) for hosts in (self._table.away(), self._table.there()))
         return f"Model hosts that can't be reached: {away}. Those that answer: {there}." if away and there else None
 
     async def _ask(self, hosts: Sequence[Host], question: Callable[[Upstream], Awaitable[T]]) -> T:

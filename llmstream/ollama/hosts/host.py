@@ -37,7 +37,7 @@ class Host:
         self._trouble = ""
         self._cool_at = -float("inf")
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Asks the server which models it has, and which of them are in memory."""
         try:
             found = {tagged(model.name): model for model in await self.upstream.models()}
@@ -53,7 +53,7 @@ class Host:
 
     @property
     def is_there(self) -> bool:
-        """True if the host answered the last time that it was looked at."""
+        """True if the host answered the last time that it was asked."""
         return self.is_known and self.away is None
 
     @property

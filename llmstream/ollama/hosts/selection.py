@@ -1,4 +1,4 @@
-"""The hosts as they are known, refreshed behind the questions, and the choice among them."""
+"""The table of several hosts, refreshed in the background, and the choice among them."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from llmstream.ollama.names import tagged
 # How old what is known may be before it is refreshed behind a question.
 _FRESH_S = 2
 # How long the first host that answers is kept waiting by the others; by those that were away it is not at all.
-_LOOK_S = 0.25
+_REFRESH_S = 0.25
 # How many conversations are remembered, and how much of the messages they begin with tells them apart.
 _CONVERSATIONS = 1000
 _LEADING = 500
 
 
-class Known:
-    """The hosts, in the order in which the settings name them."""
+class HostTable:
+    """The hosts in the order in which the settings name them, and what each has told of its models."""
 
     def __init__(self, hosts: Sequence[Host]) -> None:
         self.hosts = tuple(hosts)
         self._pins = _pins(hosts)
         self._last: Newest[int, Host] = Newest(_CONVERSATIONS)  # from a conversation to who served it
-        self._looked_at = -float("inf")
-        self._looking: set[asyncio.Future[None]] = set()
+        self._refreshed_at = -float("inf")
+        self._refreshing: set[asyncio.Future[None]] = set()
 
     def choose(self, name: str, hosts: Sequence[Host], conversation: int = 0) -> Host:
         """The host to ask: one that works, has the model in memory, has the fewest runs of ours, served this before."""
@@ -48,18 +48,18 @@ class Known:
         """Notes who serves a conversation; the oldest ones are forgotten."""
         self._last[conversation] = host
 
-    async def having(self, model: str) -> tuple[str, list[Host]]:
+    async def find_hosts(self, model: str) -> tuple[str, list[Host]]:
         """The model's own name, and the hosts that have it; raises `ModelNotFound`, or that nobody can be reached."""
-        await self.know()
-        name, found = self.known_to_have(model)
+        await self.refresh_behind()
+        name, found = self.hosts_with(model)
         if not found:
-            await self.look()  # it may have come since
-            name, found = self.known_to_have(model)
+            await self.refresh()  # it may have come since
+            name, found = self.hosts_with(model)
         if not found:
             raise self._missing(name)
         return name, found
 
-    def known_to_have(self, model: str) -> tuple[str, list[Host]]:
+    def hosts_with(self, model: str) -> tuple[str, list[Host]]:
         """The model's own name, and the hosts that had it the last time; the one that the name pins in any case."""
         name, at, host = model.rpartition("@")
         # A client of Ollama's gives a name that seems to have no tag the usual one.
@@ -76,43 +76,43 @@ class Known:
         """The hosts that did not."""
         return [host for host in self.hosts if host.away is not None]
 
-    def nobody(self) -> LlmstreamError:
+    def none_answers(self) -> LlmstreamError:
         """The error where no host answers."""
         first = self.hosts[0]
         return first.away or unreachable(first.upstream.endpoint)
 
-    async def know(self) -> None:
-        """Waits until something is known; what is known already is refreshed behind."""
+    async def refresh_behind(self) -> None:
+        """Has what is old refreshed, without a wait for it; waits only where no host has told anything yet."""
         if not any(host.is_known for host in self.hosts):
-            await self.look()
-        elif time.monotonic() - self._looked_at > _FRESH_S:
-            self._begin_look()
+            await self.refresh()
+        elif time.monotonic() - self._refreshed_at > _FRESH_S:
+            self._begin_refresh()
 
-    async def look(self) -> None:
-        """Refreshes what is known; once a host has answered, it waits a moment for those that are not known as away."""
-        looks = self._begin_look()
-        pending = set(looks.values())
-        while pending and not any(look.done() and host.is_there for host, look in looks.items()):
+    async def refresh(self) -> None:
+        """Asks all hosts; once one has answered, it waits a moment for the others, but for none that was away."""
+        refreshes = self._begin_refresh()
+        pending = set(refreshes.values())
+        while pending and not any(refresh.done() and host.is_there for host, refresh in refreshes.items()):
             _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if late := {look for host, look in looks.items() if host.away is None and not look.done()}:
-            await asyncio.wait(late, timeout=_LOOK_S)
+        if late := {refresh for host, refresh in refreshes.items() if host.away is None and not refresh.done()}:
+            await asyncio.wait(late, timeout=_REFRESH_S)
 
-    def _begin_look(self) -> dict[Host, asyncio.Future[None]]:
-        self._looked_at = time.monotonic()
-        looks: dict[Host, asyncio.Future[None]] = {}
+    def _begin_refresh(self) -> dict[Host, asyncio.Future[None]]:
+        self._refreshed_at = time.monotonic()
+        refreshes: dict[Host, asyncio.Future[None]] = {}
         for host in self.hosts:
             # In contexts of their own: they go on behind the run that began them.
-            looks[host] = look = asyncio.get_running_loop().create_task(
-                host.upstream.once("look", host.look), context=contextvars.Context()
+            refreshes[host] = refresh = asyncio.get_running_loop().create_task(
+                host.upstream.once("refresh", host.refresh), context=contextvars.Context()
             )
-            self._looking.add(look)
-            look.add_done_callback(self._looking.discard)
-        return looks
+            self._refreshing.add(refresh)
+            refresh.add_done_callback(self._refreshing.discard)
+        return refreshes
 
     def _missing(self, name: str) -> LlmstreamError:
         there = self.there()
         if not there:
-            return self.nobody()
+            return self.none_answers()
         error = there[0].upstream.not_found(name)
         away = ", ".join(f"`{host.name}`" for host in self.hosts if host not in there)
         return ModelNotFound(f"{error.message} It may be on {away}, which can't be reached now.") if away else error
