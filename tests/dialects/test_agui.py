@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -34,7 +32,7 @@ from llmstream.events import (
 )
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.golden import forever, golden
+from tests.support.golden import begun, forever, golden, stopped
 from tests.support.serving import Serve, Served, get, messages, post
 
 Frames = list[dict[str, Any]]
@@ -99,22 +97,10 @@ def test_transcript(served: Served, scenario: str) -> None:
     golden(f"agui_{scenario}", response.content)
 
 
-@contextmanager
-def going(served: Served, **changes: Any) -> Iterator[tuple[httpx.Response, Iterator[bytes], bytes]]:
-    """A thread whose answer has begun: the response, the rest of its body, and what came."""
-    with httpx.stream("POST", f"{served.url}/agui", json=body(**changes), timeout=30) as response:
-        pieces, came = response.iter_raw(), b""
-        while b"One" not in came:
-            came += next(pieces)
-        yield response, pieces, came
-
-
 def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> None:
     """Stop closes the open message, and the run's outcome is cancelled."""
     served = serve(create_app(settings, chain=forever))
-    with going(served) as (response, pieces, came):
-        post(f"{served.url}/runs/{response.headers['x-run-id']}/stop")
-        came += b"".join(pieces)
+    came = stopped(served, "/agui", body())
     assert {"type": "cancelled"} == frames(came)[-1]["outcome"]
     golden("agui_stopped", came)
 
@@ -233,6 +219,7 @@ def test_resume_that_cannot_be_honoured(served: Served, position: str) -> None:
 def test_new_message_replaces_the_answer_that_goes_on(serve: Serve, settings: Settings) -> None:
     """A new message in a thread ends the answer before it."""
     served = serve(create_app(settings, chain=forever))
-    with going(served) as (first, pieces, came), going(served, runId="r-2"):
+    first_body, second_body = body(), body(runId="r-2")
+    with begun(served, "/agui", first_body) as (first, pieces, came), begun(served, "/agui", second_body):
         assert {"type": "cancelled"} == frames(came + b"".join(pieces))[-1]["outcome"]
     assert '"by":"replaced"' in get(f"{served.url}/runs/{first.headers['x-run-id']}/events").text

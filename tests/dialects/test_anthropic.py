@@ -11,14 +11,12 @@ import pytest
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.dialects.anthropic.encoder import MessagesEncoder
 from llmstream.dialects.anthropic.message import message_body
 from llmstream.events import Event, Finished, Reasoning, Started, Timings, Token, ToolCall, ToolResult, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.anthropic_messages import WEATHER, ask, send
 from tests.support.golden import forever, golden, stopped
-from tests.support.message_runs import RUNS
 from tests.support.npm import EXACT, NOBODY
 from tests.support.serving import Serve, Served
 
@@ -42,12 +40,6 @@ def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> Non
     """A stop is told as an error: what came is not the whole answer."""
     served = serve(create_app(settings, chain=forever))
     golden("anthropic_stopped", stopped(served, "/v1/messages", ask(model="chain", stream=True)))
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_transcript_of_several_messages(run: str) -> None:
-    """Agents, withdrawn drafts and pauses, as one text with the calls that are left to the client."""
-    golden(f"anthropic_{run}", MessagesEncoder("0" * 32, model="graph").encode(1, RUNS[run]), fixed=True)
 
 
 def test_text_is_exact(claude: anthropic.Anthropic, upstream: DemoOllama) -> None:

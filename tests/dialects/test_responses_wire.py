@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
 from llmstream.dialects.responses.encoder import ResponsesEncoder
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
-from tests.support.golden import forever, golden
-from tests.support.message_runs import RUNS
+from tests.support.golden import begun, forever, golden
 from tests.support.responses import ENDED, SCENARIOS, WEATHER, check_stream, events_of, send
 from tests.support.serving import Serve, Served, get, post
 
@@ -29,11 +27,7 @@ def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> Non
     """A response that was stopped has failed to those who read its stream, and is told as cancelled."""
     served = serve(create_app(settings, chain=forever))
     body = {"model": "chain", "input": "Why?", "stream": True}
-    with httpx.stream("POST", f"{served.url}/v1/responses", json=body, timeout=30) as response:
-        pieces = response.iter_raw()
-        came = next(pieces)
-        while b"One" not in came:
-            came += next(pieces)
+    with begun(served, "/v1/responses", body) as (response, pieces, came):
         response_id = f"resp_{response.headers['x-run-id']}"
         cancelled = post(f"{served.url}/v1/responses/{response_id}/cancel", json={}).json()
         came += b"".join(pieces)
@@ -41,19 +35,13 @@ def test_transcript_of_a_stopped_answer(serve: Serve, settings: Settings) -> Non
     assert ("cancelled", "cancelled") == (cancelled["status"], check_stream(events_of(came))["status"])
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_transcript_of_several_messages(run: str) -> None:
-    """Agents, withdrawn drafts and pauses, as one text with the calls that are left to the client."""
-    body = ResponsesEncoder("0" * 32).encode(1, RUNS[run])
-    golden(f"responses_{run}", body, fixed=True)
-    check_stream(events_of(body))
-
-
 @pytest.mark.parametrize("run", ENDED)
 @pytest.mark.parametrize("batch", [1, 100])
 def test_resumed_after_every_event(run: str, batch: int) -> None:
     """Whatever a client had last, and however events come together, it gets exactly the rest."""
-    frames = ResponsesEncoder("0" * 32).encode(1, ENDED[run]).decode().split("\n\n")[:-1]
+    whole = ResponsesEncoder("0" * 32).encode(1, ENDED[run])
+    check_stream(events_of(whole))
+    frames = whole.decode().split("\n\n")[:-1]
     for after in range(-1, len(frames)):
         encoder, rest = ResponsesEncoder("0" * 32, after=after), b""
         for first in range(0, len(ENDED[run]), batch):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx
 
+from tests.support.golden import Begun, begun
 from tests.support.serving import Served, messages, post
 
 Frames = list[dict[str, Any]]
@@ -46,11 +46,6 @@ def types(found: Frames) -> list[str]:
     return [frame["type"] for frame in found]
 
 
-@contextmanager
-def going(served: Served, **changes: Any) -> Iterator[tuple[httpx.Response, Iterator[bytes], bytes]]:
+def going(served: Served, **changes: Any) -> AbstractContextManager[Begun]:
     """A chat whose answer has begun: the response, the rest of its body, and what came."""
-    with httpx.stream("POST", f"{served.url}/api/chat", json=body(**changes), timeout=30) as response:
-        pieces, came = response.iter_raw(), b""
-        while b"One" not in came:
-            came += next(pieces)
-        yield response, pieces, came
+    return begun(served, "/api/chat", body(**changes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -22,6 +23,8 @@ _VARIABLE = [
     (re.compile(r'("(?:created|[a-z_]*duration|[a-z_]+_s)"):[\d.e-]+'), r"\1:0"),
     (re.compile(r'("(?:created|completed)_at"):("[^"]*"|[\d.]+)'), r"\1:0"),
 ]
+
+Begun = tuple[httpx.Response, Iterator[bytes], bytes]
 
 
 def golden(name: str, body: bytes, *, fixed: bool = False) -> None:
@@ -45,13 +48,19 @@ def normal(body: bytes, run: str) -> bytes:
     return re.sub(rb'"call_[0-9a-z]+"', b'"call_0"', body)
 
 
-def stopped(served: Served, path: str, body: Mapping[str, Any]) -> bytes:
-    """The whole stream of an answer of `forever` that is stopped once it has begun."""
+@contextmanager
+def begun(served: Served, path: str, body: Mapping[str, Any]) -> Iterator[Begun]:
+    """The stream of an answer of `forever` that has begun: the response, the rest of its body, and what came."""
     with httpx.stream("POST", f"{served.url}{path}", json=body, timeout=30) as response:
-        pieces = response.iter_raw()
-        came = next(pieces)
+        pieces, came = response.iter_raw(), b""
         while b"One" not in came:
             came += next(pieces)
+        yield response, pieces, came
+
+
+def stopped(served: Served, path: str, body: Mapping[str, Any]) -> bytes:
+    """The whole stream of an answer of `forever` that is stopped once it has begun."""
+    with begun(served, path, body) as (response, pieces, came):
         assert 202 == post(f"{served.url}/runs/{response.headers['x-run-id']}/stop").status_code
         return came + b"".join(pieces)
 

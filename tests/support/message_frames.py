@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
+from llmstream.dialects.anthropic.encoder import MessagesEncoder
 from llmstream.dialects.native.encoder import NativeEncoder
 from llmstream.dialects.native.plain import PlainEncoder
 from llmstream.dialects.openai.encoder import OpenAIEncoder
-from llmstream.events import (
-    Event,
-)
+from llmstream.dialects.responses.encoder import ResponsesEncoder
+from llmstream.events import Event
 from llmstream.http.encoder import OPEN, Encoder
 from tests.support.serving import messages
 
@@ -23,6 +23,8 @@ ENCODERS: dict[str, Callable[[], Encoder]] = {
     "native": lambda: NativeEncoder(RUN),
     "plain": lambda: PlainEncoder(RUN),
     "openai": lambda: OpenAIEncoder(RUN, model="graph", include_usage=True),
+    "anthropic": lambda: MessagesEncoder(RUN, model="graph"),
+    "responses": lambda: ResponsesEncoder(RUN),
     "ai_sdk": lambda: AiSdkEncoder(RUN),
     "agui": lambda: AguiEncoder(RUN, thread_id="t-1", agent_run_id="r-1", asked=ASKED),
 }
