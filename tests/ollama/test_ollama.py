@@ -13,14 +13,7 @@ from llmstream import open_chain
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
-from llmstream.errors import (
-    InvalidRequest,
-    LlmstreamError,
-    ModelNotFound,
-    UpstreamError,
-    UpstreamTimeout,
-    UpstreamUnreachable,
-)
+from llmstream.errors import InvalidRequest, ModelNotFound, UpstreamError, UpstreamUnreachable
 from llmstream.events import Failed, Finished
 from llmstream.ollama.chunks import Chunk
 from llmstream.ollama.endpoint import Endpoint
@@ -227,11 +220,6 @@ async def test_instances_are_shared(upstream: DemoOllama) -> None:
 
     assert Ollama.of(settings) is Ollama.of(settings.change(model="x"))
     assert Ollama.of(settings) is not Ollama.of(settings.change(token_timeout_s=1))
-
-
-def test_error_base() -> None:
-    """All of them can be caught as one."""
-    assert issubclass(UpstreamTimeout, LlmstreamError)
 
 
 async def test_prompt_of_a_chain(upstream: DemoOllama) -> None:

@@ -97,7 +97,7 @@ async def test_a_name_of_several_addresses(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_user_of_the_address_unless_a_header_says_otherwise() -> None:
-    """A name and password in the address are sent, and never shown."""
+    """A name and password in the address are sent, and never shown, in no error either."""
     heads: list[str] = []
     async with raw_server(sending(WHOLE), heads=heads) as (url, _):
         url = url.replace("//", "//ann:p%3A@")
@@ -107,6 +107,8 @@ async def test_user_of_the_address_unless_a_header_says_otherwise() -> None:
     wanted = [f"Authorization: Basic {base64.b64encode(b'ann:p:').decode()}", "Authorization: Bearer b"]
     assert wanted == [line for head in heads for line in head.split("\r\n") if line.startswith("Authorization")]
     assert "ann" not in Endpoint(url=url).shown_url
+    with pytest.raises(UpstreamUnreachable, match=r"http://127\.0\.0\.1:9\."):
+        await read_chat(Endpoint(url="http://ann:p@127.0.0.1:9"), BODY, print)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

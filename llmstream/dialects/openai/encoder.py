@@ -67,7 +67,7 @@ class OpenAIEncoder(Encoder):
             return (self._chunk({"content": text}) if text else "") + self._finish(event)
         if isinstance(event, Failed | Cancelled):
             code, status = (event.code, 500) if isinstance(event, Failed) else ("cancelled", 409)
-            return f"data: {dumps(error_body(why_incomplete(event), code, status))}\n\n{DONE}"
+            return _error_frame(why_incomplete(event), code, status)
         return ""
 
     def _finish(self, event: Finished | Interrupted) -> str:
@@ -80,8 +80,7 @@ class OpenAIEncoder(Encoder):
 
     def lost(self, reason: str) -> bytes:
         """An error chunk: a client of this dialect never comes back."""
-        error = error_body(cannot_continue(reason), "run_not_found", 404)
-        return f"data: {dumps(error)}\n\n{DONE}".encode("ascii")
+        return _error_frame(cannot_continue(reason), "run_not_found", 404).encode("ascii")
 
 
 _TAIL = '},"finish_reason":null}]}\n\n'
@@ -135,6 +134,10 @@ def error_body(message: str, code: str, status: int) -> dict[str, Any]:
     """The body of an error as both official clients read it."""
     kind = _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def _error_frame(message: str, code: str, status: int) -> str:
+    return f"data: {dumps(error_body(message, code, status))}\n\n{DONE}"
 
 
 def model_body(name: str) -> dict[str, Any]:

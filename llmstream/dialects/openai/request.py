@@ -168,6 +168,11 @@ class CompletionRequest(BaseModel):
         """True if the stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
+    @property
+    def max_calls(self) -> int | None:
+        """The number of calls that the client takes at once; None for any number."""
+        return 1 if self.parallel_tool_calls is False else None
+
     def ask(self) -> Ask:
         """The request as the server takes it; raises `InvalidRequest` for what can't be done."""
         check_rest(self.model_extra, harmless=_HARMLESS)

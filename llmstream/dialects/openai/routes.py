@@ -69,12 +69,12 @@ class _OpenAI:
         if last_event_id is not None:
             raise InvalidRequest("A completion can't be resumed. Ask again without Last-Event-ID.")
         run = await self._service.start(body.ask(), Asker.of(request, key, body), grace_s=0)
-        max_calls = 1 if body.parallel_tool_calls is False else None
         if body.stream:
-            encoder = OpenAIEncoder(run.id, model=body.model, include_usage=body.include_usage, max_calls=max_calls)
+            usage, calls = body.include_usage, body.max_calls
+            encoder = OpenAIEncoder(run.id, model=body.model, include_usage=usage, max_calls=calls)
             return self._service.follow(run, encoder, OPENAI_ERRORS)
-        events = await all_events(run, request)
-        return JSONResponse(completion(run.id, body.model, events, max_calls=max_calls), headers={"x-run-id": run.id})
+        answer = completion(run.id, body.model, await all_events(run, request), max_calls=body.max_calls)
+        return JSONResponse(answer, headers={"x-run-id": run.id})
 
     async def models(self) -> dict[str, Any]:
         """The models a client may ask for."""

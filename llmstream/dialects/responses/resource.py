@@ -45,20 +45,20 @@ def resource(
     run_id: str, said: RepeatedFields, started: Started, output: list[dict[str, Any]], end: Terminal | None
 ) -> dict[str, Any]:
     """The response; end: how it ended, None while it goes on."""
-    done = isinstance(end, Finished | Interrupted)
-    created, total_s = started.created_at, end.timings.total_s if isinstance(end, Finished | Interrupted) else None
+    done = end if isinstance(end, Finished | Interrupted) else None
     reason = _INCOMPLETE.get(end.reason) if isinstance(end, Finished) else None
+    completed_at = started.created_at + (done.timings.total_s or 0) if done and reason is None else None
     return {
         "id": f"resp_{run_id}",
         "object": "response",
-        "created_at": int(created),
-        "completed_at": int(created + (total_s or 0)) if done and reason is None else None,
+        "created_at": int(started.created_at),
+        "completed_at": None if completed_at is None else int(completed_at),
         "status": status_of(end),
         "error": _error(end) if isinstance(end, Failed | Cancelled) else None,
         "incomplete_details": None if reason is None else {"reason": reason},
         "model": started.model,
         "output": output,
-        "usage": _usage(end.usage) if isinstance(end, Finished | Interrupted) else None,
+        "usage": _usage(done.usage) if done else None,
         **{field: getattr(said, field) for field in said.__struct_fields__},
         **_UNSAID,
     }
