@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import threading
 
@@ -38,7 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _why_not(port: int, error: OSError) -> str:
     if error.errno != errno.EADDRINUSE:
-        return f"Can't listen on port {port}: {error.strerror}. Choose another one: llmstream demo --port 0"
+        why = os.strerror(error.errno) if error.errno else error
+        return f"Can't listen on port {port}: {why}. Choose another one: llmstream demo --port 0"
     return (
         f"Port {port} is taken, by an Ollama perhaps: then it answers, and no demo is needed. "
         "Another port: llmstream demo --port 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmstream.demo_ollama import openai
@@ -51,9 +52,10 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        data = await _read_body(receive)
-        if data is None:
-            return  # the client left before its request was whole
+        try:
+            data = await Request(scope, receive).body()
+        except ClientDisconnect:
+            return
         record = RequestRecord(scope["method"], scope["path"], json_object(data))
         self._activity.requests.append(record)
         send = _noting(record, send)
@@ -95,17 +97,6 @@ class Front:
                 found.model, context_length=context_length, keep_alive_s=request.keep_alive_s
             ),
         )
-
-
-async def _read_body(receive: Receive) -> bytes | None:
-    data = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        data += message.get("body", b"")
-        if not message.get("more_body"):
-            return bytes(data)
 
 
 def _replaying(data: bytes, receive: Receive) -> Receive:

@@ -111,7 +111,7 @@ class DemoOllama:
         """
         if self._thread is not None:
             return self
-        listener = _listen(self.port)
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=_BACKLOG)
         self.port = listener.getsockname()[1]
         self._server = server = _Server(self._front)
         # A daemon: a notebook or a script that never closes the demo can still end.
@@ -146,19 +146,6 @@ class DemoOllama:
         if not self._any_model or name.startswith("demo:"):
             return None
         return self.models.get(DEMO.name) or Model(name, capabilities=_ABLE)  # another name for it, which no list has
-
-
-def _listen(port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        # A server started again on its port must not wait for the old connections to time out.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class _Protocol(HttpToolsProtocol):
