@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from langchain_core.prompt_values import PromptValue
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableLambda
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app
@@ -39,6 +42,19 @@ def client(served: Served) -> Iterator[openai.OpenAI]:
 def asking(serve: Serve, settings: Settings) -> Served:
     """A server over a graph that asks before it sends a mail."""
     return serve(create_app(settings, chain=mail_graph()))
+
+
+@pytest.fixture
+def keeping(serve: Serve, settings: Settings) -> tuple[Served, list[Any]]:
+    """A server over a chain that keeps the messages that it is given, and these."""
+    got: list[Any] = []
+
+    def keep(prompt: PromptValue) -> str:
+        got.extend(prompt.to_messages())
+        return "Seen."
+
+    chain = ChatPromptTemplate([MessagesPlaceholder("messages")]) | RunnableLambda(keep)
+    return serve(create_app(settings, chain=chain)), got
 
 
 @pytest.fixture

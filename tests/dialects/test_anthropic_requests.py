@@ -7,32 +7,20 @@ from typing import Any
 import anthropic
 import httpx
 import pytest
-from langchain_core.prompt_values import PromptValue
-from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnableLambda
 
 from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.dialects.anthropic.encoder import MessagesEncoder
 from llmstream.dialects.anthropic.message import message_body
 from llmstream.events import Event, Finished, Started, Timings, ToolCall, ToolResult, Usage
-from llmstream.fastapi import create_app
-from llmstream.settings import Settings
 from tests.support.anthropic_messages import WEATHER, ask, send
 from tests.support.pixel import PIXEL
-from tests.support.serving import Serve, Served, get, post
+from tests.support.serving import Served, get, post
 
 
-def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
+def test_blocks_are_read(keeping: tuple[Served, list[Any]]) -> None:
     """System blocks, images and documents reach the chain as LangChain knows them."""
-    got: list[Any] = []
-
-    def keep(prompt: PromptValue) -> str:
-        got.extend(prompt.to_messages())
-        return "Seen."
-
-    chain = ChatPromptTemplate([MessagesPlaceholder("messages")]) | RunnableLambda(keep)
-    served = serve(create_app(settings, chain=chain))
+    served, got = keeping
     content = [
         {"type": "text", "text": "What is it?", "cache_control": {"type": "ephemeral"}},
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},

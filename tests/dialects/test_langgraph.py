@@ -7,9 +7,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from langchain_core.prompt_values import PromptValue
-from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnableLambda
 from starlette.requests import HTTPConnection
 
 from llmstream.demo_ollama import DemoOllama
@@ -227,7 +224,7 @@ def test_body_that_is_no_command(served: Served) -> None:
     assert (400, "error", None) == (answer.status_code, answer.json()["type"], answer.json()["id"])
 
 
-def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
+def test_blocks_are_read(keeping: tuple[Served, list[Any]]) -> None:
     """Texts, images and an earlier call with its result reach the model, and stand in the thread as they came."""
     image = {"type": "image", "base64": PIXEL, "mime_type": "image/png"}
     call = {"id": "c1", "name": "look", "args": {"at": "sky"}}
@@ -239,15 +236,7 @@ def test_blocks_are_read(serve: Serve, settings: Settings) -> None:
         {"role": "system", "content": "Be brief."},
         {"type": "human", "content": "And?"},
     ]
-    got: list[Any] = []
-
-    def keep(prompt: PromptValue) -> str:
-        got.extend(prompt.to_messages())
-        return "Seen."
-
-    served = serve(
-        create_app(settings, chain=ChatPromptTemplate([MessagesPlaceholder("messages")]) | RunnableLambda(keep))
-    )
+    served, got = keeping
     start(served, given)
     with streaming(served) as events:
         until(events, "completed")

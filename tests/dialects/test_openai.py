@@ -13,11 +13,8 @@ from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.dialects.openai.encoder import OpenAIEncoder
 from llmstream.events import (
-    Cancelled,
     Event,
-    Failed,
     Finished,
-    Reasoning,
     Started,
     Timings,
     Token,
@@ -185,11 +182,3 @@ def test_own_tools_of_a_chain_stay_here() -> None:
     calls = [call["id"] for chunk in chunks for call in chunk["choices"][0]["delta"].get("tool_calls", ())]
     assert ["b"] == calls
     assert "tool_calls" == chunks[-1]["choices"][0]["finish_reason"]
-
-
-def test_batches_do_not_matter() -> None:
-    """The bytes are the same however the events come together."""
-    events: list[Event] = [Started("m", 0), Reasoning("a"), Token("b"), Token("c"), Failed("x", "y", False)]
-    one, many = OpenAIEncoder("r", model="m"), OpenAIEncoder("r", model="m")
-    assert one.encode(1, events) == b"".join(many.encode(n, [event]) for n, event in enumerate(events, 1))
-    assert b"[DONE]" in OpenAIEncoder("r", model="m").encode(1, [Started("m", 0), Cancelled("left")])

@@ -7,9 +7,6 @@ from typing import Any
 
 import openai
 import pytest
-from langchain_core.prompt_values import PromptValue
-from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 
@@ -23,16 +20,9 @@ from tests.support.responses import ENDED, WEATHER, check_stream, events_of, sen
 from tests.support.serving import Serve, Served, post
 
 
-def test_content_is_read(serve: Serve, settings: Settings) -> None:
+def test_content_is_read(keeping: tuple[Served, list[Any]]) -> None:
     """Instructions, images and files reach the chain as LangChain knows them."""
-    got: list[Any] = []
-
-    def keep(prompt: PromptValue) -> str:
-        got.extend(prompt.to_messages())
-        return "Seen."
-
-    chain = ChatPromptTemplate([MessagesPlaceholder("messages")]) | RunnableLambda(keep)
-    served = serve(create_app(settings, chain=chain))
+    served, got = keeping
     content = [
         {"type": "input_text", "text": "What is it?"},
         {"type": "input_image", "image_url": f"data:image/png;base64,{PIXEL}", "detail": "auto"},
