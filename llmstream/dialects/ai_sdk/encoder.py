@@ -5,7 +5,7 @@ Source: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, and what the packages
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from json.encoder import encode_basestring_ascii as escape
 
 import msgspec
@@ -38,6 +38,7 @@ RESUME_HEADER = "x-resumable-stream-id"
 
 # In the id of an approval: what follows is the number of the call, among those that an interrupt asks about together.
 ONE_OF_SEVERAL = "#"
+_NAMES: Mapping[type[Event], str] = {Token: "text", Reasoning: "reasoning"}  # of blocks
 _REASONS = {"stop": "stop", "length": "length", "content_filter": "content-filter", "other": "other"}
 
 
@@ -52,7 +53,7 @@ class AiSdkEncoder(Encoder):
         self._run_id = run_id
         self._message_id = message_id or run_id
         self._model = ""
-        self._block = ""  # the open one, the id it has, and the message of the chain that it belongs to
+        self._kind: type[Event] | None = None  # of the open block; its id; the message of the chain that it belongs to
         self._id = ""
         self._message: str | None = None
         self._blocks = 0
@@ -67,30 +68,27 @@ class AiSdkEncoder(Encoder):
         """The frames of these events."""
         frames: list[str] = []
         for event in events:
-            if type(event) is Token:
-                if self._block != "text" or event.message != self._message:
-                    frames.append(self._open("text", event))
-                frames.append(f"{self._delta}{escape(event.text)}}}\n\n")
-            elif type(event) is Reasoning:
-                if self._block != "reasoning" or event.message != self._message:
-                    frames.append(self._open("reasoning", event))
+            if type(event) is Token or type(event) is Reasoning:
+                if type(event) is not self._kind or event.message != self._message:
+                    frames.append(self._open(event))
                 frames.append(f"{self._delta}{escape(event.text)}}}\n\n")
             else:
                 frames.append(self._rare(event))
         return "".join(frames).encode("ascii")
 
-    def _open(self, kind: str, event: Token | Reasoning) -> str:
+    def _open(self, event: Token | Reasoning) -> str:
         """The frames that begin a block of text or thought, after those that end the block before, maybe its step."""
         before = self._close() + self._next_step(another=bool(self._told) and event.message != self._message)
         before += self._begin_step()
         self._blocks += 1
-        self._block, self._id, self._message = kind, f"{kind}-{self._blocks}", event.message
+        name = _NAMES[type(event)]
+        self._kind, self._id, self._message = type(event), f"{name}-{self._blocks}", event.message
         self._told.add(event.message)
         # Everything of a token's frame that does not change: this is written once per token.
-        self._delta = f'data: {{"type":"{kind}-delta","id":"{self._id}","delta":'
+        self._delta = f'data: {{"type":"{name}-delta","id":"{self._id}","delta":'
         told = self._told_of(event.message, event.name)
         metadata = {"providerMetadata": {"llmstream": told}} if told else {}
-        return before + frame(f"{kind}-start", id=self._id, **metadata)
+        return before + frame(f"{name}-start", id=self._id, **metadata)
 
     def _told_of(self, message: str | None, name: str | None) -> dict[str, str]:
         """The fields that tell a page to which message of the chain a part belongs."""
@@ -102,8 +100,8 @@ class AiSdkEncoder(Encoder):
         return f"{self._run_id[:8]}-{message}"
 
     def _close(self) -> str:
-        kind, self._block = self._block, ""
-        return frame(f"{kind}-end", id=self._id) if kind else ""
+        kind, self._kind = self._kind, None
+        return frame(f"{_NAMES[kind]}-end", id=self._id) if kind else ""
 
     def _next_step(self, *, another: bool = False) -> str:
         """The frames of a new step: for another message of the chain, and after calls that the chain answered.
@@ -168,7 +166,7 @@ class AiSdkEncoder(Encoder):
         """
         if event.message not in self._told:
             return ""
-        frames = [self._close() if self._block and self._message == event.message else ""]
+        frames = [self._close() if self._kind and self._message == event.message else ""]
         calls = [call.id for call in self._calls.values() if call and call.message == event.message]
         for call_id in calls:
             self._answered(call_id)
