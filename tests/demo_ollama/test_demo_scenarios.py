@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import http.client
-import inspect
 import json
 from typing import Any
 
 import ollama
 import pytest
 
-from llmstream.demo_ollama import DemoOllama, scenarios
+from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import MEGABYTE, NEWLINES, SCENARIOS, SENTENCE, SEPARATORS
 from tests.support.demo_calls import asked, chat, text
-
-
-def test_scenarios_are_listed_and_described() -> None:
-    """Each scenario has one line of description and stands in the list for readers."""
-    listed = (scenarios.__doc__ or "").replace(",", " ").split()
-
-    for name, function in SCENARIOS.items():
-        described = inspect.getdoc(function) or ""
-        assert 1 == len(described.splitlines()), name
-        assert name in listed or f"{name}-N" in listed, name
 
 
 def test_scenarios_are_hidden_but_known(server: DemoOllama, client: ollama.Client) -> None:

@@ -1,32 +1,14 @@
-"""Scenario models for tests: `demo:<name>` answers with that fault, whatever is asked.
+"""Scenario models for tests: `demo:<name>` answers with that fault, whatever is asked. docs/testing.md has all.
 
 They exist with `DemoOllama(scenarios=True)`; `/api/tags` does not list them, `/api/show` knows them. They always
 stream, also with `stream: false`. Unless said otherwise the text is `SENTENCE`, sent at full speed. A name with N
 takes a number: `demo:busy-2`, `demo:slow-0.5`.
-
-Ends that are no ends
-    no-done, cut, cut-line, cut-once, reset, half-json, no-newline, no-reason
-Errors
-    error-first, error-line, error-path, runner-killed, error-500, forbidden, busy, busy-N (requests), prompt-too-long
-The last line and after it
-    done-hang, done-extra, done-cut, done-content, length, prompt-cut, empty, load-once, load-always, unload-always
-Silence
-    silent, slow-N (seconds before the first token), stall-N (tokens, then nothing for ever)
-Not Ollama's protocol
-    html-200, html-502, blank-line, null-line, no-message
-Texts
-    separators, bad-utf8, lone-surrogate, split-surrogate, newlines, megabyte, single-bytes, one-chunk, tokens-N
-Without end
-    repeat (full speed), endless-N (tokens a second)
-Thinking and tools
-    thinking, thinking-only, tool-call, tool-calls-two, text-tool-call
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from types import ModuleType
 
 from llmstream.demo_ollama.scenarios import endings, errors, texts
 from llmstream.demo_ollama.scenarios.scenario import SENTENCE, Call, Scenario, ScenarioModel, play
@@ -36,16 +18,12 @@ from llmstream.ollama_server.backend import Model
 __all__ = ["MEGABYTE", "NEWLINES", "SCENARIOS", "SENTENCE", "SEPARATORS", "Call", "find_scenario", "play"]
 
 
-def _table(*modules: ModuleType) -> dict[str, Scenario]:
-    functions = (item for module in modules for item in vars(module).items())
-    return {
-        name.replace("_", "-"): function
-        for name, function in functions
-        if inspect.isgeneratorfunction(function) and function.__module__ in {module.__name__ for module in modules}
-    }
-
-
-SCENARIOS = _table(endings, errors, texts)
+SCENARIOS: dict[str, Scenario] = {
+    name.replace("_", "-"): function
+    for module in (endings, errors, texts)
+    for name, function in vars(module).items()
+    if inspect.isgeneratorfunction(function)
+}
 # The scenarios that take a number, and the number for a name without one.
 _NUMBERS = {"busy": float("inf"), "slow": 0.2, "stall": 5.0, "tokens": 100.0, "endless": 100.0}
 
