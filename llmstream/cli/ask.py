@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Answers the question of the command line, of stdin, or of both."""
     if arguments.json:
         return print_answer(_events(arguments))
-    asked = _asked(arguments)
+    asked = _message(arguments)
     with open_source(arguments) as source:
         outcome = show_answer(source, [asked])
         while outcome.is_cut and on_terminal() and is_wanted("Go on from here?"):
@@ -86,12 +86,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _events(arguments: argparse.Namespace) -> Generator[Event, None, None]:
-    asked = _asked(arguments)
+    asked = _message(arguments)
     with open_source(arguments) as source, closing(source.events([asked], thread=secrets.token_hex(16))) as events:
         yield from events
 
 
-def _asked(arguments: argparse.Namespace) -> dict[str, Any]:
+def _message(arguments: argparse.Namespace) -> dict[str, Any]:
     """The message that asks."""
     question = _read_question(" ".join(arguments.question) if arguments.question else None)
     return {"role": "user", "content": parts_of(question, arguments.image) if arguments.image else question}
@@ -128,7 +128,7 @@ def show_answer(source: Source | RemoteSource, messages: Messages) -> Outcome:
         outcome = _show(source.events(messages, thread=thread))
         if not (isinstance(outcome.end, Failed) and source.pull_missing(outcome.end)):
             break
-    while isinstance(outcome.end, Interrupted) and (typed := _asked_for(outcome.end.interrupts)):
+    while isinstance(outcome.end, Interrupted) and (typed := _typed_answer(outcome.end.interrupts)):
         answers = typed_answers(outcome.end.interrupts, typed)
         resumed = _show(source.events(None, thread=thread, resume=answers))
         outcome = replace(resumed, text=BETWEEN_MESSAGES.join(filter(None, (outcome.text, resumed.text))))
@@ -176,7 +176,7 @@ def _tell_end(outcome: Outcome) -> None:
             complain(why_incomplete(end))
 
 
-def _asked_for(interrupts: Sequence[Interrupt]) -> str:
+def _typed_answer(interrupts: Sequence[Interrupt]) -> str:
     """The text that the person at the terminal types as an answer; empty where there is none."""
     if not (sys.stdin.isatty() and on_terminal(sys.stderr)):
         return ""

@@ -89,7 +89,7 @@ class Front:
             interval_s=self._interval_s,
         )
         await play(
-            found.play(call),
+            found.scenario(call),
             receive=receive,
             send=send,
             drop=lambda reset: self._drop(scope, reset),

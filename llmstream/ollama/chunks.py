@@ -107,7 +107,7 @@ _decode_generated = msgspec.json.Decoder(_Generated).decode_lines
 
 
 def joined(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The chunks, those whose texts follow each other as one; what holds anything else stays as it is."""
+    """The chunks, where neighbours of text alone, or of thinking alone, are joined to one; others stay as they are."""
     found: list[Chunk] = []
     for is_text, group in itertools.groupby(chunks, _is_text):
         run = list(group)

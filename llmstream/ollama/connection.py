@@ -39,9 +39,9 @@ class Connection(asyncio.Protocol):
         self.reusable = False
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
-        self._begin()
+        self._reset()
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
         self._head_bytes = self._status = 0
@@ -49,7 +49,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes, receiver: Receiver) -> asyncio.Transport:
         """Sends a request; raises `Disconnected`."""
-        self._begin()
+        self._reset()
         if self._transport is None:
             raise self.target.server.disconnected()
         self._receiver = receiver
@@ -95,13 +95,13 @@ class Connection(asyncio.Protocol):
             pieces, self._pieces = self._pieces, []
             receiver.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if error is not None:
-            self._over(error)
+            self._end(error)
         elif self._complete:
-            self._over(None)
+            self._end(None)
         elif not self._status:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES:
-                self._over(server.protocol("a head without an end"))
+                self._end(server.protocol("a head without an end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -109,13 +109,13 @@ class Connection(asyncio.Protocol):
         if not self.lost.done():
             self.lost.set_result(None)
         if not self._status:
-            self._over(self.target.server.disconnected())
+            self._end(self.target.server.disconnected())
         elif exc is None and not self._has_length:  # the end of the connection is the end of the body
-            self._over(None)
+            self._end(None)
         else:
-            self._over(self.target.server.cut())
+            self._end(self.target.server.cut())
 
-    def _over(self, error: UpstreamError | None) -> None:
+    def _end(self, error: UpstreamError | None) -> None:
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.end(error)

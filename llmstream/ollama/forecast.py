@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmstream.concurrency import Newest
 from llmstream.ollama.chunks import LastChunk
@@ -39,19 +39,27 @@ class Forecast:
     tokens: int
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt as it is remembered: for each of its messages, a hash of all up to it, their size, and its role.
+class _Message(NamedTuple):
+    """A message of a prompt as it is remembered: a hash of all up to it, their size, and its role.
 
     The size is in bytes of UTF-8, which are nearer to tokens than characters are.
     """
 
-    messages: Sequence[tuple[int, int, str]]
+    digest: int
+    size: int
+    role: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as it is remembered."""
+
+    messages: Sequence[_Message]
 
     @property
     def size(self) -> int:
         """The size of the whole prompt."""
-        return self.messages[-1][1] if self.messages else 0
+        return self.messages[-1].size if self.messages else 0
 
     def fresh(self, before: Prompt | None) -> int:
         """The size of what does not stand in the prompt before, or in the answer to it: a server has kept the rest."""
@@ -59,10 +67,10 @@ class Prompt:
         for mine, others in zip(self.messages, before.messages if before else (), strict=False):
             if mine != others:
                 return self.size - known
-            known = mine[1]
+            known = mine.size
         if before is not None and len(self.messages) > len(before.messages):
             following = self.messages[len(before.messages)]
-            known = following[1] if following[2] == "assistant" else known
+            known = following.size if following.role == "assistant" else known
         return self.size - known
 
 
@@ -105,7 +113,8 @@ class _Known:
 def _on_line(points: Sequence[tuple[float, float]], x: float, share: float) -> float:
     """The value at x of a rising line through points, above that share of them.
 
-    Its slope is the median of those between all pairs, the far ones counting more: a few wild points do not move it.
+    Its slope is a Theil-Sen estimate, the median of those between all pairs, here the far ones counting more: a few
+    wild points do not move it.
     """
     slopes = [((b[1] - a[1]) / (b[0] - a[0]), abs(b[0] - a[0])) for a, b in combinations(points, 2) if a[0] != b[0]]
     slope = max(_quantile(slopes, _MIDDLE), 0.0) if slopes else 0.0
@@ -190,14 +199,12 @@ def prompt_of(body: Mapping[str, Any]) -> Prompt | None:
             return None
         parts = (content, message.get("thinking"), message.get("tool_calls"))
         texts.append((str(message.get("role")), "".join(_text(part) for part in parts if part)))
-    begun, size = 0, 0
-    messages: list[tuple[int, int, str]] = []
+    digest, size = 0, 0
+    messages: list[_Message] = []
     for role, text in texts:
-        begun, size = (
-            hash((begun, role, text)),
-            size + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))),
-        )
-        messages.append((begun, size, role))
+        digest = hash((digest, role, text))
+        size += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        messages.append(_Message(digest, size, role))
     return Prompt([*messages[:_MESSAGES], *messages[-1:]] if len(messages) > _MESSAGES else messages)
 
 

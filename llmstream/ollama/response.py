@@ -85,7 +85,7 @@ class ChatResponse:
     def feed(self, data: bytes) -> None:
         """Hands over the chunks of the whole lines in a piece of the body."""
         try:
-            self._context.run(self._look, data)
+            self._context.run(self._feed, data)
         except Exception as raised:  # nobody hears of it in a callback of the loop's, and somebody waits
             self._fail(raised)
 
@@ -98,11 +98,11 @@ class ChatResponse:
         if not self.eof.done():
             self.eof.set_result(None)
 
-    def _look(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> None:
         if self.last.done():
             return None
         if self._status != 200:
-            return self._keep(data)
+            return self._keep_unfinished(data)
         if self._is_heard(data):
             self._heard_at = self._loop.time()
         complete, newline, rest = data.rpartition(b"\n")
@@ -113,9 +113,9 @@ class ChatResponse:
             self._size = len(rest)
             self._take(*self._decode(complete))
         else:
-            self._keep(data)
+            self._keep_unfinished(data)
 
-    def _keep(self, data: bytes) -> None:
+    def _keep_unfinished(self, data: bytes) -> None:
         self._begun.append(data)
         self._size += len(data)
         if self._status != 200 and self._size > _ERROR_BYTES:
@@ -125,7 +125,7 @@ class ChatResponse:
 
     def _take(self, chunks: list[Chunk], error: UpstreamError | None) -> None:
         if chunks and not self._started:
-            chunks = self._begin(chunks)
+            chunks = self._begin_answer(chunks)
         if chunks:
             full = self._receive(chunks)
             if full is not None:
@@ -138,7 +138,7 @@ class ChatResponse:
             if self._waiting is not None:
                 self._waiting.learn(chunks[-1])
 
-    def _begin(self, chunks: list[Chunk]) -> list[Chunk]:
+    def _begin_answer(self, chunks: list[Chunk]) -> list[Chunk]:
         """The chunks of the answer among the first ones; the others tell how much of the prompt has been read."""
         chunks = [chunk for chunk in chunks if not self._is_progress(chunk)]
         if not chunks:

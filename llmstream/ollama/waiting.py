@@ -24,7 +24,7 @@ Notify = Callable[[Status], None]
 
 
 def ignore(status: Status) -> None:
-    """Nobody listens."""
+    """The `Notify` of who does not listen."""
 
 
 class Waiting:

@@ -35,7 +35,7 @@ async def upstream_of(settings: Settings) -> Upstream:
     kind: type[Ollama | OpenAIServer] = Ollama
     if urls[0].endswith("/v1"):
         kind = OpenAIServer
-    elif await _speak_openai(settings, urls):
+    elif await _any_speaks_openai(settings, urls):
         kind, urls = OpenAIServer, [f"{url}/v1" for url in urls]
     if len(urls) == 1:
         return kind.of(settings, urls[0])
@@ -47,7 +47,7 @@ def _hosts(servers: tuple[Upstream, ...]) -> Hosts:
     return Hosts(servers)
 
 
-async def _speak_openai(settings: Settings, urls: Sequence[str]) -> bool:
+async def _any_speaks_openai(settings: Settings, urls: Sequence[str]) -> bool:
     """True if the first of these that answers is no Ollama; it is asked once, by one of all who want to know."""
     asked = str(settings.upstream)
     at, known = _spoken.get(asked, (-float("inf"), None))

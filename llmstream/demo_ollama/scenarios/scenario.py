@@ -46,7 +46,7 @@ Scenario = Callable[["Call"], Steps]
 class ScenarioModel:
     """A scenario that a model's name means: `demo:tokens-500` is `tokens` with 500."""
 
-    play: Scenario
+    scenario: Scenario
     argument: float
     model: Model
 

@@ -11,7 +11,12 @@ from llmstream.events import Event, Reasoning, Token, ToolCall
 
 @dataclass(frozen=True)
 class _Kind:
-    """The form of an item of text: its type, where its one part stands, and by which events it grows."""
+    """The form of an item of text, which has one part.
+
+    id: the beginning of its id. item, part: their fixed fields. holder: the field of the item that lists its part.
+    part_events, text_events: the beginnings of the names of their events. place: of the part, in each of these. told:
+    further fields of the events of the text.
+    """
 
     id: str
     item: dict[str, Any]

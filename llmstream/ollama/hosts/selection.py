@@ -35,7 +35,7 @@ class HostTable:
         self._refreshing: set[asyncio.Future[None]] = set()
 
     def choose(self, name: str, hosts: Sequence[Host], conversation: int = 0) -> Host:
-        """The host to ask: one that works, has the model in memory, has the fewest runs of ours, served this before."""
+        """The host to ask: by whether it works, has the model in memory, has few runs of ours, served this before."""
         if len(hosts) == 1:
             return hosts[0]
         now, last = time.monotonic(), self._last.get(conversation)
