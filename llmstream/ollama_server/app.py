@@ -92,9 +92,9 @@ class OllamaApi:
         """Gets a model."""
         body = read_json(await request.body(), "api.PullRequest")
         lines = _pull_lines(self._backend.pull(full_name(_name(body))))
-        return (
-            WholeResponse(lines, merge=lambda lines: lines[-1]) if body.get("stream") is False else LinesResponse(lines)
-        )
+        if body.get("stream") is False:
+            return WholeResponse(lines, merge=lambda lines: lines[-1])
+        return LinesResponse(lines)
 
     async def chat(self, request: Request) -> Response:
         """Answers messages."""

@@ -41,18 +41,15 @@ _CHAT_FIELDS: dict[str, tuple[type, str]] = {
     "top_logprobs": _NUMBER,
 }
 
-# Ollama's name of a type, Python's types of such JSON, and the options that have it.
-_OPTION_TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
-    (
-        "integer",
-        (int, float),
-        "num_keep seed num_predict top_k repeat_last_n num_ctx num_batch num_gpu main_gpu num_thread",
-    ),
-    ("float32", (int, float), "top_p min_p typical_p temperature repeat_penalty presence_penalty frequency_penalty"),
-    ("boolean", (bool,), "use_mmap"),
-    ("array", (list,), "stop"),
-)
-_OPTIONS = {name: (kind, types) for kind, types, names in _OPTION_TYPES for name in names.split()}
+_INTEGERS = "num_keep seed num_predict top_k repeat_last_n num_ctx num_batch num_gpu main_gpu num_thread"
+_FLOATS = "top_p min_p typical_p temperature repeat_penalty presence_penalty frequency_penalty"
+# From an option to Ollama's name of its type, and Python's types of such JSON.
+_OPTIONS: dict[str, tuple[str, tuple[type, ...]]] = {
+    **dict.fromkeys(_INTEGERS.split(), ("integer", (int, float))),
+    **dict.fromkeys(_FLOATS.split(), ("float32", (int, float))),
+    "use_mmap": ("boolean", (bool,)),
+    "stop": ("array", (list,)),
+}
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
 _THINK_RULE = '"high", "medium", "low", "max", true, or false)'
@@ -135,12 +132,10 @@ def read_chat(data: bytes, *, is_generate: bool) -> ChatRequest:
         is_generate=is_generate,
         body=body,
     )
+    if not chat.model and is_generate:
+        raise OllamaError("model '' not found", status=404)
     if not chat.model:
-        raise (
-            OllamaError("model '' not found", status=404)
-            if is_generate
-            else OllamaError("model is required", status=400)
-        )
+        raise OllamaError("model is required", status=400)
     return chat
 
 

@@ -57,9 +57,9 @@ class LinesResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request."""
-        await until_disconnected(receive, self._send(send))
+        await until_disconnected(receive, self._send(scope, receive, send))
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = False
         try:
             async with aclosing(self._lines) as lines:
@@ -78,20 +78,15 @@ class LinesResponse(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
-class WholeResponse(Response):
+class WholeResponse(LinesResponse):
     """Gathers all lines and sends one body, for `stream: false`.
 
     lines: the lines of the answer. merge: makes the one body of them.
     """
 
     def __init__(self, lines: Lines, *, merge: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
-        super().__init__()
-        self._lines = lines
+        super().__init__(lines)
         self._merge = merge
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
-        await until_disconnected(receive, self._send(scope, receive, send))
 
     async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
