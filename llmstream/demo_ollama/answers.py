@@ -100,7 +100,7 @@ class DemoBackend:
         for part in parts:
             if isinstance(part, Pause):
                 due += part.seconds
-            for chunk in _chunks(part, is_thinking=bool(request.think)):
+            for chunk in _chunks_of(part, is_thinking=bool(request.think)):
                 due += self._interval_s
                 # At full speed this still lets the other tasks of the loop run, and the client's leaving be seen.
                 await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
@@ -146,7 +146,7 @@ class DemoBackend:
         return self._index.find(question)
 
 
-def _chunks(part: AnswerPart, *, is_thinking: bool) -> Iterable[AnswerChunk]:
+def _chunks_of(part: AnswerPart, *, is_thinking: bool) -> Iterable[AnswerChunk]:
     match part:
         case str():
             return (AnswerChunk(content=token) for token in tokens(part))

@@ -9,12 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llmstream.concurrency import Watchdog
-from llmstream.errors import (
-    ModelNotFound,
-    UpstreamBusy,
-    UpstreamEmpty,
-    UpstreamError,
-)
+from llmstream.errors import ModelNotFound, UpstreamBusy, UpstreamEmpty, UpstreamError
 from llmstream.ollama.chunks import Chunk, LastChunk, decode, error_text
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.names import how_to_get
@@ -224,21 +219,18 @@ class ChatResponse:
         return [], self._server.truncated()
 
     def _status_error(self, body: bytes) -> UpstreamError | ModelNotFound:
-        return _status_error(self._status, body, self._model)
-
-
-def _status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
-    try:
-        error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return OLLAMA.protocol(f"HTTP status {status} without Ollama's error text", status=status)
-    if status == 404:
-        return model_not_found(model)
-    if status == 503:
-        return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
-    if "input length exceeds the context length" in str(error):
-        return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
-    return OLLAMA.refused(status, error_text(error))
+        status = self._status
+        try:
+            error = json.loads(body)["error"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return OLLAMA.protocol(f"HTTP status {status} without Ollama's error text", status=status)
+        if status == 404:
+            return model_not_found(self._model)
+        if status == 503:
+            return UpstreamBusy("Ollama's queue is full (OLLAMA_MAX_QUEUE). Ask again in a moment.")
+        if "input length exceeds the context length" in str(error):
+            return PromptTooLong("The prompt is longer than the model's context. Shorten it, or raise num_ctx.")
+        return OLLAMA.refused(status, error_text(error))
 
 
 def model_not_found(model: str, near: str = "") -> ModelNotFound:

@@ -33,9 +33,7 @@ _TOO_LONG = re.compile(
 
 def error_of(error: object) -> UpstreamError:
     """The error for one that the stream tells."""
-    if _TOO_LONG.search(_text(error)):
-        return _too_long(error)
-    return UpstreamError(f"The model server broke off the answer: {error_text(error)}")
+    return _too_long(error) or UpstreamError(f"The model server broke off the answer: {error_text(error)}")
 
 
 def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
@@ -48,8 +46,8 @@ def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelN
         return UpstreamBusy("The model server is busy, or loads its model. Ask again in a moment.")
     if error is None:
         return OPENAI.protocol(f"HTTP status {status} without OpenAI's error text", status=status)
-    if _TOO_LONG.search(_text(error)):
-        return _too_long(error)
+    if (too_long := _too_long(error)) is not None:
+        return too_long
     if status == 404 and "model" in _text(error).lower():
         return model_not_found(model)
     return OPENAI.refused(status, error_text(error))
@@ -66,9 +64,12 @@ def error_text(error: object) -> str:
     return safe_text(message, _SAFE_TEXTS) or "it reported an error. Its log says more."
 
 
-def _too_long(error: object) -> PromptTooLong:
+def _too_long(error: object) -> PromptTooLong | None:
+    text = _text(error)
+    if not _TOO_LONG.search(text):
+        return None
     fields = error if isinstance(error, dict) else {}
-    said = re.search(r"(?:maximum context length is|context size \(|context length of(?: only)?) ?(\d+)", _text(error))
+    said = re.search(r"(?:maximum context length is|context size \(|context length of(?: only)?) ?(\d+)", text)
     size = fields.get("n_ctx") or (said and said[1])
     tokens = f" of {size} tokens" if size else ""
     return PromptTooLong(
