@@ -12,16 +12,7 @@ import msgspec
 from llmstream.cli import INTERRUPTED, exit_code
 from llmstream.cli.interrupt_once import interrupt_once
 from llmstream.errors import LlmstreamError
-from llmstream.events import (
-    Cancelled,
-    Event,
-    Failed,
-    Finished,
-    Interrupted,
-    Terminal,
-    failed,
-    json_value,
-)
+from llmstream.events import Cancelled, Event, Failed, Finished, Interrupted, Terminal, failed, json_value
 from llmstream.view.answer import AnswerText
 from llmstream.view.ending import end_state, why_incomplete
 

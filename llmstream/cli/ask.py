@@ -19,17 +19,7 @@ from llmstream.cli.interrupt_once import interrupt_once
 from llmstream.cli.source import Messages, RemoteSource, Source, is_wanted, open_source
 from llmstream.core.question.images import parts_of
 from llmstream.errors import InvalidRequest, LlmstreamError
-from llmstream.events import (
-    Event,
-    Failed,
-    Finished,
-    Interrupt,
-    Interrupted,
-    Reasoning,
-    Terminal,
-    Token,
-    well_formed,
-)
+from llmstream.events import Event, Failed, Finished, Interrupt, Interrupted, Reasoning, Terminal, Token, well_formed
 from llmstream.ollama.models import PROMPT_TRUNCATED
 from llmstream.runs.continuing import can_continue
 from llmstream.view.answer import BETWEEN_MESSAGES, AnswerText

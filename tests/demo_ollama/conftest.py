@@ -10,16 +10,7 @@ import pytest
 
 from llmstream.demo_ollama import DemoOllama
 from tests.support.demo_calls import README
-from tests.support.ollama_targets import (
-    COUNT,
-    SKY,
-    SKY_ANSWER,
-    SUM,
-    SUM_ANSWER,
-    Target,
-    live,
-    read_recording,
-)
+from tests.support.ollama_targets import COUNT, SKY, SKY_ANSWER, SUM, SUM_ANSWER, Target, live, read_recording
 
 
 @pytest.fixture

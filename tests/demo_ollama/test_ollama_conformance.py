@@ -5,18 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.conformance_questions import JSON, LONG, TOOL
-from tests.support.ollama_targets import (
-    COUNT,
-    NDJSON,
-    SKY,
-    SKY_ANSWER,
-    SUM,
-    SUM_ANSWER,
-    Case,
-    Target,
-    cases,
-    chat,
-)
+from tests.support.ollama_targets import COUNT, NDJSON, SKY, SKY_ANSWER, SUM, SUM_ANSWER, Case, Target, cases, chat
 
 WEATHER_QUESTION = "What is the weather in Paris?"
 COUNTS = ["total_duration", "load_duration", "prompt_eval_count", "prompt_eval_duration", "eval_count", "eval_duration"]

@@ -7,14 +7,7 @@ import json
 import pytest
 
 from llmstream.ollama_server.lines import go_json
-from tests.support.ollama_targets import (
-    NDJSON,
-    RECORDINGS,
-    Case,
-    Target,
-    cases,
-    read_recording,
-)
+from tests.support.ollama_targets import NDJSON, RECORDINGS, Case, Target, cases, read_recording
 
 
 @cases({"root": Case(None, method="GET", path="/", recording="root")})

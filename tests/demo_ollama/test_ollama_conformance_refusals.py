@@ -6,11 +6,7 @@ import json
 from typing import Any
 
 from tests.support.conformance_questions import JSON, LONG, TOOL
-from tests.support.ollama_targets import (
-    Case,
-    Target,
-    cases,
-)
+from tests.support.ollama_targets import Case, Target, cases
 
 HI = [{"role": "user", "content": "hi"}]
 

@@ -11,16 +11,7 @@ from starlette.requests import HTTPConnection
 
 from llmstream.demo_ollama import DemoOllama
 from llmstream.dialects.langgraph.encoder import RunEncoder
-from llmstream.events import (
-    Event,
-    Finished,
-    Started,
-    Timings,
-    Token,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
+from llmstream.events import Event, Finished, Started, Timings, Token, ToolCall, ToolResult, Usage
 from llmstream.fastapi import create_app, create_router
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings

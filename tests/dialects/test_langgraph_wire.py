@@ -10,18 +10,7 @@ from llmstream import sse
 from llmstream.dialects.langgraph.encoder import RunEncoder
 from llmstream.dialects.langgraph.frames import Wanted
 from llmstream.dialects.langgraph.request import StreamRequest
-from llmstream.events import (
-    Cancelled,
-    Data,
-    Event,
-    Failed,
-    Finished,
-    Reasoning,
-    Status,
-    Timings,
-    Token,
-    Usage,
-)
+from llmstream.events import Cancelled, Data, Event, Failed, Finished, Reasoning, Status, Timings, Token, Usage
 from tests.support.agent_protocol import BEFORE, RUN, Fields, state, streaming, until
 from tests.support.golden import golden
 from tests.support.message_runs import RUNS, START

@@ -7,17 +7,7 @@ import json
 from llmstream.dialects.ai_sdk.encoder import AiSdkEncoder
 from llmstream.dialects.ai_sdk.request import UIMessage
 from llmstream.dialects.openai.encoder import completion
-from llmstream.events import (
-    Event,
-    Finished,
-    Interrupted,
-    Started,
-    Timings,
-    Token,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
+from llmstream.events import Event, Finished, Interrupted, Started, Timings, Token, ToolCall, ToolResult, Usage
 from tests.support.message_frames import RUN, frames
 from tests.support.message_runs import END, START, interrupt
 from tests.support.serving import messages

@@ -12,16 +12,7 @@ from llmstream import sse
 from llmstream.demo_ollama import DemoOllama
 from llmstream.demo_ollama.scenarios import SENTENCE
 from llmstream.dialects.openai.encoder import OpenAIEncoder
-from llmstream.events import (
-    Event,
-    Finished,
-    Started,
-    Timings,
-    Token,
-    ToolCall,
-    ToolResult,
-    Usage,
-)
+from llmstream.events import Event, Finished, Started, Timings, Token, ToolCall, ToolResult, Usage
 from llmstream.fastapi import create_app
 from llmstream.settings import Settings
 from tests.support.completions import WEATHER, ask, complete

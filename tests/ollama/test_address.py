@@ -19,11 +19,7 @@ import pytest
 from llmstream.addresses import parse_ollama_host
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
-from llmstream.errors import (
-    ModelNotFound,
-    UpstreamError,
-    UpstreamUnreachable,
-)
+from llmstream.errors import ModelNotFound, UpstreamError, UpstreamUnreachable
 from llmstream.ollama.endpoint import Endpoint
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 
 from llmstream.demo_ollama import DemoOllama
-from llmstream.errors import (
-    UpstreamProtocol,
-    UpstreamTruncated,
-    UpstreamUnreachable,
-)
+from llmstream.errors import UpstreamProtocol, UpstreamTruncated, UpstreamUnreachable
 from llmstream.ollama.chat import read_chat
 from llmstream.ollama.chunks import Chunk, LastChunk
 from llmstream.ollama.endpoint import Endpoint

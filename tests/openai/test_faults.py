@@ -16,14 +16,7 @@ from llmstream.ollama.server_kinds import OPENAI
 from llmstream.openai.response import read_completion
 from tests.support.answering import Outline, Script, cut_off, raw_server
 from tests.support.openai_faults import END, LONG, SKY, STOP, WORDS, both_ways, error
-from tests.support.openai_server import (
-    DONE,
-    event,
-    openai_server,
-    piece,
-    stream,
-    usage,
-)
+from tests.support.openai_server import DONE, event, openai_server, piece, stream, usage
 from tests.support.reading import BODY, response, sending
 
 TRUNCATED = ("failed", "upstream_truncated", True)
