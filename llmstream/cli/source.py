@@ -162,12 +162,7 @@ def _check_url(arguments: argparse.Namespace) -> None:
 
 def _pull(ollama: Ollama, model: str) -> None:
     """Pulls a model, with a bar on stderr; raises `ModelNotFound` where it can't be had."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-    )
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=open_console(sys.stderr), redirect_stdout=False) as progress:
         task = progress.add_task(f"Pulling {one_line(model)}", total=None)
         for step in ollama.pull(model):

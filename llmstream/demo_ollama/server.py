@@ -161,15 +161,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: Front) -> None:
         super().__init__(
-            uvicorn.Config(
-                app,
-                http=_Protocol,
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                server_header=False,
-                backlog=_BACKLOG,
-            )
+            uvicorn.Config(app, http=_Protocol, lifespan="off", ws="none", log_config=None, server_header=False)
         )
         self.up = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None

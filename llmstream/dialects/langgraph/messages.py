@@ -84,10 +84,8 @@ class Transcript:
     def result(self, call: ToolCall, output: object) -> None:
         """The result of a tool call."""
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
-        said = self.begin(
-            next((each.of for each in self._said if any(call is made for made in each.calls)), None), call.name
-        )
-        said.result = (call.id, text)
+        of = next((each.of for each in self._said if any(call is made for made in each.calls)), None)
+        self.begin(of, call.name).result = (call.id, text)
 
     def is_of_run(self, call: ToolCall) -> bool:
         """True for a call that was made in this run, and not in one before."""

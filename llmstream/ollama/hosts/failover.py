@@ -28,14 +28,7 @@ from llmstream.ollama.waiting import Notify, ignore
 T = TypeVar("T")
 
 # Each of these comes before the first chunk.
-_BEFORE_THE_ANSWER = (
-    UpstreamUnreachable,
-    ProxyAnswered,
-    ServerFailed,
-    UpstreamBusy,
-    UpstreamTimeout,
-    ModelNotFound,
-)
+_BEFORE_THE_ANSWER = (UpstreamUnreachable, ProxyAnswered, ServerFailed, UpstreamBusy, UpstreamTimeout, ModelNotFound)
 
 
 class Hosts(Upstream):
