@@ -40,7 +40,7 @@ class ServedModel:
     hosts: tuple[str, ...] = ()
 
     def also_at(self, host: str, *, loaded: bool) -> ServedModel:
-        """The model, which one more host has."""
+        """The model with one more host that has it."""
         return replace(self, hosts=(*self.hosts, host), loaded=self.loaded or loaded)
 
 

@@ -32,12 +32,12 @@ _TOO_LONG = re.compile(
 
 
 def error_of(error: object) -> UpstreamError:
-    """The error for one that the stream tells."""
+    """Our error for one that the server tells in its stream."""
     return _too_long(error) or UpstreamError(f"The model server broke off the answer: {error_text(error)}")
 
 
 def status_error(status: int, body: bytes, model: str) -> UpstreamError | ModelNotFound:
-    """The error for a status that is none of an answer."""
+    """Our error for a status that comes in the place of an answer."""
     fields = json_object(body)
     error = fields if fields.get("object") == "error" else fields.get("error")  # an older vLLM's is the body itself
     if status in (401, 403):

@@ -203,7 +203,7 @@ class AiSdkRequest(BaseModel):
     on_leave: Literal["cancel", "continue"] = "cancel"
 
     def ui_messages(self) -> list[UIMessage]:
-        """The messages, of whichever form."""
+        """The messages, whichever of the two fields they came in."""
         return self.messages if self.messages else [self.message] if self.message is not None else []
 
     def continued(self) -> Continued | None:

@@ -172,7 +172,7 @@ def _speaker(message: InputMessage) -> str:
 
 
 class MessagesRequest(Prompt):
-    """The body."""
+    """The body of `POST /v1/messages`."""
 
     max_tokens: int | None = Field(None, ge=1)
     stream: bool = False

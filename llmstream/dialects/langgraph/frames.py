@@ -64,7 +64,7 @@ class Frames:
         )
 
     def delta(self, text: str) -> str:
-        """The next event, a token of the block."""
+        """The frame of the next event, a token of the block; empty where the client does not want it, or has it."""
         self._count = n = self._count + 1
         number = self._base + n
         if number <= self._wanted.since or not self._wants_deltas:
@@ -72,13 +72,13 @@ class Frames:
         return f'{self._head}{n}{self._middle}{n}","seq":{number}{self._delta}{escape(text)}}}}}}}}}\n\n'
 
     def values(self, transcript: Transcript) -> str:
-        """The next event: all messages of the thread."""
+        """The frame of the next event: all messages of the thread."""
         # Whoever does not listen to them need not wait until they are put together.
         shown = list(transcript.told()) if self._wanted.shows("values") else []
         return self.write("values", {"messages": shown})
 
     def write(self, method: str, data: Mapping[str, Any]) -> str:
-        """The next event."""
+        """The frame of the next event; empty where the client does not want it, or has it."""
         self._count += 1
         number = self._base + self._count
         if number <= self._wanted.since or not self._wanted.shows(method, data.get("name", "")):

@@ -54,7 +54,7 @@ class Transcript:
         self.calls = {call["id"]: ToolCall(call["id"], call["name"], call["args"]) for call in calls}
 
     def begin(self, of: str | None = None, name: str | None = None) -> SaidMessage:
-        """A new message of the chain."""
+        """Adds a message of the chain."""
         self._count += 1
         said = SaidMessage(f"{self._run_id}-{self._count}", of, name)
         self._said.append(said)
@@ -65,7 +65,7 @@ class Transcript:
         return f"call_{self._run_id[:8]}_{len(self.calls) + 1}"
 
     def call(self, said: SaidMessage, call: ToolCall) -> None:
-        """A call that a message makes."""
+        """Adds a call that a message makes."""
         said.calls.append(call)
         self.calls[call.id] = call
 
@@ -82,7 +82,7 @@ class Transcript:
         return known
 
     def result(self, call: ToolCall, output: object) -> None:
-        """The result of a tool call."""
+        """Adds the result of a tool call."""
         text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
         of = next((each.of for each in self._said if any(call is made for made in each.calls)), None)
         self.begin(of, call.name).result = (call.id, text)

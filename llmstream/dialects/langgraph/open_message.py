@@ -83,7 +83,7 @@ class OpenMessage:
         return self.abandon(why) + self.values()
 
     def abandon(self, why: str) -> str:
-        """The message is not what it was to be."""
+        """The message ends with an error, which says why."""
         if self.said is None:
             return ""
         self.said = self._kind = None

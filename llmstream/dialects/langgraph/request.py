@@ -33,7 +33,7 @@ _ROLES = {"human": "user", "system": "system"}
 
 
 class Command(BaseModel):
-    """A command; what its params are, its method says."""
+    """A command; its method says what its params are."""
 
     id: int
     method: str = Field(max_length=100)

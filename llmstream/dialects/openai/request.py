@@ -137,7 +137,7 @@ class StreamOptions(BaseModel):
 
 
 class CompletionRequest(BaseModel):
-    """The body."""
+    """The body of `POST /v1/chat/completions`."""
 
     model_config = ConfigDict(extra="allow")
 

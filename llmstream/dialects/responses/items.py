@@ -69,7 +69,7 @@ class _Answer:
         return True
 
     def end(self) -> Iterator[Message]:
-        """The message, if there is anything of it; then it is empty."""
+        """The message, if anything of it has come; the next one begins empty."""
         if self._content is not None or self._calls:
             yield answer_of(self._content or "", self._calls, "\n".join(self._thoughts))
         self._content, self._calls, self._thoughts = None, [], []

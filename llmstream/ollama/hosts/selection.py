@@ -73,7 +73,7 @@ class HostTable:
         return [host for host in self.hosts if host.is_there]
 
     def away(self) -> list[Host]:
-        """The hosts that did not."""
+        """The hosts that did not answer the last time."""
         return [host for host in self.hosts if host.away is not None]
 
     def none_answers(self) -> LlmstreamError:
