@@ -37,15 +37,12 @@ class CallDeltas:
 
     def _call_of(self, index: object, id: object, *, is_named: bool) -> dict[str, Any]:
         """The call with this index; a new one for a name with another id: some servers say 0 for each."""
-        known: dict[str, Any]
-        for known in reversed(self._calls):
-            if index is None or known["index"] == index:
-                if not (id and is_named) or id == known["id"]:
-                    return known
-                break
-        is_new = isinstance(index, int) and all(known["index"] != index for known in self._calls)
-        call: dict[str, Any] = {"index": index if is_new else len(self._calls), "id": id, "type": "function"}
-        call["function"] = {"name": "", "arguments": ""}
+        fitting = (each for each in reversed(self._calls) if index is None or each["index"] == index)
+        known: dict[str, Any] | None = next(fitting, None)
+        if known is not None and (id == known["id"] or not (id and is_named)):
+            return known
+        place = index if known is None and isinstance(index, int) else len(self._calls)
+        call = {"index": place, "id": id, "type": "function", "function": {"name": "", "arguments": ""}}
         self._calls.append(call)
         return call
 
