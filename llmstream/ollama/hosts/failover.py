@@ -93,7 +93,7 @@ class Hosts(Upstream):
 
     async def kind(self) -> str:
         """The kind of the first server that answers."""
-        await self._table.refresh_behind()
+        await self._table.refresh_in_background()
         return await self._ask(self._table.hosts, lambda upstream: upstream.kind())
 
     async def running(self) -> bool:
@@ -142,7 +142,7 @@ class Hosts(Upstream):
 
     async def choose_model(self) -> str:
         """The choice of the first host that has its own in memory, else of the first one that has any."""
-        await self._table.refresh_behind()
+        await self._table.refresh_in_background()
         if not self._choosing():
             await self._table.refresh()
         if there := self._choosing():
@@ -156,7 +156,7 @@ class Hosts(Upstream):
 
     async def hosts(self) -> Sequence[HostState]:
         """The hosts, as they are known; nobody waits for one of them but for the first time."""
-        await self._table.refresh_behind()
+        await self._table.refresh_in_background()
         return [host.state() for host in self._table.hosts]
 
     async def servers(self, model: str) -> Sequence[Upstream]:

@@ -50,7 +50,7 @@ class HostTable:
 
     async def find_hosts(self, model: str) -> tuple[str, list[Host]]:
         """The model's own name, and the hosts that have it; raises `ModelNotFound`, or that nobody can be reached."""
-        await self.refresh_behind()
+        await self.refresh_in_background()
         name, found = self.hosts_with(model)
         if not found:
             await self.refresh()  # it may have come since
@@ -81,7 +81,7 @@ class HostTable:
         first = self.hosts[0]
         return first.away or unreachable(first.upstream.endpoint)
 
-    async def refresh_behind(self) -> None:
+    async def refresh_in_background(self) -> None:
         """Has what is old refreshed, without a wait for it; waits only where no host has told anything yet."""
         if not any(host.is_known for host in self.hosts):
             await self.refresh()
