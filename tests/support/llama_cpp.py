@@ -14,15 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil  # type: ignore[import-untyped]
-
 from tests.support import DATA, ROOT
 
 _MODELS = DATA / "models"
 _START_TIMEOUT_S = 60.0
-_QUIET_S = 0.3
 _LISTENING = re.compile(r"(?:listening|running) on (http://\S+)")
-_never = threading.Event()
 # Of the fields of a GGUF file a text has this type, and what follows them begins at a multiple of so many bytes.
 _TEXT, _ALIGNMENT = 8, 32
 
@@ -107,18 +103,6 @@ class LlamaCpp:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None
-
-    def comes_to_rest(self, within_s: float) -> bool:
-        """True if it takes no CPU time for a moment."""
-        assert self._process is not None
-        process, before = psutil.Process(self._process.pid), -1.0
-        for _ in range(round(within_s / _QUIET_S)):
-            spent = sum(process.cpu_times()[:2])
-            if spent - before <= 0.01:
-                return True
-            before = spent
-            _never.wait(_QUIET_S)
-        return False
 
     def _read_log(self, process: subprocess.Popen[str]) -> None:
         if process.stdout is None:
