@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmstream.errors import SettingsError
-from llmstream.ollama.endpoint import Endpoint, basic_auth, limits_of
+from llmstream.ollama.endpoint import Endpoint, basic_auth, key_header, limits_of
 from llmstream.ollama.models import Ollama
 from llmstream.settings import Settings
 
@@ -26,7 +26,7 @@ def ollama_with(settings: Settings, client_kwargs: Mapping[str, Any]) -> Ollama:
         Endpoint(
             url=settings.ollama_url,
             **limits_of(settings, wait_s(kwargs.get("timeout"))),
-            headers=_headers(kwargs),
+            headers=key_header(settings.ollama_api_key, settings.ollama_url) | _headers(kwargs),
             cookies=dict(kwargs.get("cookies") or {}),
             tls=_tls(kwargs.get("verify")),
             free_stuck_models=settings.free_stuck_models,
@@ -48,12 +48,12 @@ def _check(kwargs: Mapping[str, Any]) -> None:
 
 
 def _headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
-    headers = {_text(name): _text(value) for name, value in dict(kwargs.get("headers") or {}).items()}
+    headers = {_text(name).lower(): _text(value) for name, value in dict(kwargs.get("headers") or {}).items()}
     auth = kwargs.get("auth")
     if auth is not None:
         if not (isinstance(auth, tuple) and len(auth) == 2):
             raise SettingsError("client_kwargs auth takes a pair, (user, password), here.")
-        headers["Authorization"] = basic_auth(*auth)
+        headers["authorization"] = basic_auth(*auth)
     return headers
 
 

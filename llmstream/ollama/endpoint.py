@@ -137,6 +137,11 @@ def basic_auth(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
 
 
+def key_header(key: str | None, url: str) -> dict[str, str]:
+    """The header with a server's key; none for a URL with a user, who goes before it, as in the `ollama` package."""
+    return {"authorization": f"Bearer {key}"} if key and "@" not in url else {}
+
+
 def _address(url: str) -> tuple[str, str, int] | None:
     """Scheme, host and port of a URL, or None where it has none."""
     try:

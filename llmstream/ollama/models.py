@@ -19,7 +19,7 @@ from llmstream.errors import (
 )
 from llmstream.events import Status
 from llmstream.ollama.chat import fetch, read_chat
-from llmstream.ollama.endpoint import BUSY_S, Endpoint, limits_of
+from llmstream.ollama.endpoint import BUSY_S, Endpoint, key_header, limits_of
 from llmstream.ollama.model_info import Listed, abilities, listed, unload
 from llmstream.ollama.names import is_cloud, nearest_model, same_model
 from llmstream.ollama.pull import pulling
@@ -197,6 +197,4 @@ def _seconds(at: datetime | None) -> float | None:
 
 @functools.lru_cache(maxsize=64)
 def _shared(url: str, key: str | None, **rest: Any) -> Ollama:
-    # A user in the address goes before the key, as in the `ollama` package.
-    headers = {"authorization": f"Bearer {key}"} if key and "@" not in url else {}
-    return Ollama(Endpoint(url=url, headers=headers, **rest))
+    return Ollama(Endpoint(url=url, headers=key_header(key, url), **rest))

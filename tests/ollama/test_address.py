@@ -124,6 +124,16 @@ async def test_client_kwargs_reach_every_question(upstream: DemoOllama, kwargs: 
     assert 20 == model.upstream().endpoint.first_token_timeout_s or "timeout" not in kwargs
 
 
+async def test_client_kwargs_leave_the_key(upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's key is sent beside them, as the `ollama` package sends it."""
+    monkeypatch.setenv("OLLAMA_API_KEY", "key")
+    with locked(upstream, "Bearer key") as port:
+        url = f"http://127.0.0.1:{port}"
+        model = StrictChatOllama(model="demo", base_url=url, client_kwargs={"headers": {"x-tenant": "a"}})
+        events = await events_of("hi", chain=model)
+    assert ("finished", "stop") == outline(events)[-1]
+
+
 async def test_proxies_of_the_environment_are_not_for_ollama(
     upstream: DemoOllama, monkeypatch: pytest.MonkeyPatch
 ) -> None:
