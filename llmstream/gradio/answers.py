@@ -83,7 +83,7 @@ class Answers:
         ended, saving, presence = False, None, Presence(request, self._settings().send_timeout_s)
         async with aclosing(views) as shown:
             async for view in shown:
-                if presence.is_gone():
+                if not await presence.is_there():
                     return
                 ended = view.ended is not None
                 saving = saving or self._saving(request)

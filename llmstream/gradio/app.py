@@ -18,6 +18,7 @@ from llmstream.demo_ollama.stand_in import Fallback
 from llmstream.gradio.options import Options
 from llmstream.gradio.page import Page
 from llmstream.gradio.security import KEPT_S, Doors
+from llmstream.gradio.sessions import forget_values
 from llmstream.gradio.style import STYLE
 from llmstream.http.origins import check_public
 from llmstream.runs.manager import Runs
@@ -76,7 +77,7 @@ class Chat(gr.Blocks):
         self._takes_files = page.takes_files
         jobs = runs.settings.max_active_runs + runs.settings.max_queued_runs + _SPARE_JOBS
         self.max_threads = jobs
-        self.queue()
+        self.queue(max_size=jobs)  # and no more that wait for one of them
         self._queue.sleep_when_free = _QUEUE_PERIOD_S
         self._queue.progress_update_sleep_when_free = _PROGRESS_PERIOD_S
         self._queue.ANAYLTICS_CACHE_FREQUENCY = _NEVER  # Gradio's spelling
@@ -165,6 +166,7 @@ class Chat(gr.Blocks):
 
     @asynccontextmanager
     async def _lifespan(self, app: Any, inner: Any) -> AsyncGenerator[Any]:
+        forget_values(app)
         if self._own_runs:
             await self._runs.reopen()
         async with self._fallback or nullcontext(), inner(app) if inner else nullcontext() as state:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import gradio
 import httpx
@@ -18,7 +21,8 @@ from llmstream.fastapi import create_app, create_router
 from llmstream.gradio import create_chat, mount_chat
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
-from tests.support.gradio_pages import call_page
+from tests.support.faultkit import eventually
+from tests.support.gradio_pages import call_page, text_message
 from tests.support.gradio_turns import launched
 from tests.support.npm import NOBODY
 from tests.support.ports import free_port
@@ -189,3 +193,40 @@ def test_chat_page_on_guarded_runs(serve: Callable[[FastAPI], Served], settings:
     url = serve(app).url
     assert 401 == get(f"{url}/page/").status_code
     assert 200 == get(f"{url}/page/", headers={"x-user": "ann"}).status_code
+
+
+@contextmanager
+def kept_page(settings: Settings) -> Iterator[tuple[Any, str]]:
+    """A launched page, and its address."""
+    chat = create_chat(settings=settings, multimodal=False)
+    chat.launch(prevent_thread_lock=True, quiet=True)
+    try:
+        yield chat, str(chat.local_url).rstrip("/")
+    finally:
+        chat.close(verbose=False)
+
+
+def test_what_nobody_reads_is_not_kept(settings: Settings) -> None:
+    """Of a page that asks, and never opens the stream of its events, nothing stays but that it asked."""
+    said = "Why? " * 10_000
+    with kept_page(settings.change(send_timeout_s=0.1, model=None)) as (chat, url):
+        functions = get(f"{url}/config").json()["dependencies"]
+        number = next(each["id"] for each in functions if each["api_name"] == "answer")
+        asked = {"data": [[text_message(said)], "demo:none", "", "", False], "fn_index": number, "session_hash": "gone"}
+        assert 200 == post(f"{url}/gradio_api/queue/join", asked).status_code
+        queue = chat._queue
+        assert eventually(lambda: not queue.event_ids_to_events)
+        unread = queue.pending_messages_per_session["gone"]
+        messages = [unread.get_nowait() for _ in range(unread.qsize())]
+        assert messages
+        assert said not in "".join(each.model_dump_json() for each in messages)
+
+
+def test_page_writes_no_conversation_to_a_file(settings: Settings) -> None:
+    """A link to a page as it is, which Gradio makes for whoever asks, holds nothing of what was said there."""
+    with kept_page(settings) as (chat, url):
+        said = [text_message("My secret."), text_message("I see.", "assistant")]
+        assert "My secret." in str(call_page(url, "_undo", [said], session="mine"))
+        link = get(f"{url}/gradio_api/deep_link?session_hash=mine").json()
+        written = Path(chat.server_app.uploaded_file_dir, "deep_links", link, "state.json").read_text()
+    assert "My secret." not in written
