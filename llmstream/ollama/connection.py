@@ -11,7 +11,7 @@ import httptools
 from llmstream.errors import UpstreamError
 from llmstream.ollama.endpoint import Target
 
-# The head of an answer has a few hundred bytes.
+# The head of an answer has a few hundred bytes, and its parser keeps what brings no piece of the body.
 _HEAD_BYTES = 64 * 2**10
 
 
@@ -44,7 +44,7 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._pieces: list[bytes] = []
-        self._head_bytes = self._status = 0
+        self._head_bytes = self._status = 0  # since the last piece of the body
         self._complete = self._has_length = self.reusable = False
 
     def send(self, request: bytes, receiver: Receiver) -> asyncio.Transport:
@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
             self.reusable = False
             if not self._complete:
                 error = server.cut() if self._status else server.protocol("an answer that is not HTTP")
+        self._head_bytes = 0 if self._pieces else self._head_bytes + len(data)
         if self._pieces:
             pieces, self._pieces = self._pieces, []
             receiver.feed(pieces[0] if len(pieces) == 1 else b"".join(pieces))
@@ -98,10 +99,8 @@ class Connection(asyncio.Protocol):
             self._end(error)
         elif self._complete:
             self._end(None)
-        elif not self._status:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
-                self._end(server.protocol("a head without an end"))
+        elif self._head_bytes > _HEAD_BYTES:
+            self._end(server.protocol("a head without an end" if not self._status else "headers without an end"))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

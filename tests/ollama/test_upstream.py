@@ -139,6 +139,7 @@ IN_CHUNKS = CHUNKED + b"5;x=y\r\n%s\r\n%x\r\n%s\r\n0\r\nT: a\r\n\r\n" % (LINE[:5
         ),
         (sending(HEAD + b"X: " + b"x" * 200_000), UpstreamProtocol, [1, 1]),
         (sending(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), UpstreamProtocol, [1, 1]),
+        (sending(CHUNKED + b"0\r\nX: " + b"x" * 200_000), UpstreamProtocol, [1, 1]),
     ],
     ids=[
         "continue",
@@ -157,6 +158,7 @@ IN_CHUNKS = CHUNKED + b"5;x=y\r\n%s\r\n%x\r\n%s\r\n0\r\nT: a\r\n\r\n" % (LINE[:5
         "another protocol",
         "head without end",
         "two lengths",
+        "trailer without end",
     ],
 )
 async def test_responses(script: Script, said: str | type[LlmstreamError], counts: list[int]) -> None:
