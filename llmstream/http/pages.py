@@ -68,11 +68,14 @@ def add_pages(app: FastAPI, notice: Callable[[], str | None]) -> None:
         return HTMLResponse(page.read_bytes() if page.is_file() else _NOT_BUILT, headers=_CHAT_HEADERS)
 
     app.add_route("/", home, methods=["GET", "HEAD"], include_in_schema=False)
-    app.mount("/assets", _Assets(directory=CHAT / "assets", check_dir=False), name="chat-assets")
+    app.mount("/assets", Assets(directory=CHAT / "assets", check_dir=False), name="chat-assets")
 
 
-class _Assets(StaticFiles):
+class Assets(StaticFiles):
     """The static files whose names change with their contents, so that browsers may keep them for ever."""
+
+    async def check_config(self) -> None:
+        """Takes a folder that is not there for an empty one: the chat may not be built, and a 404 says so."""
 
     def file_response(self, *args: Any, **options: Any) -> Response:
         response = super().file_response(*args, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from llmstream import __version__
 from llmstream.chain import StrictChatOllama
 from llmstream.demo_ollama import DemoOllama
 from llmstream.fastapi import create_app, create_router
+from llmstream.http.pages import Assets
 from llmstream.runs.manager import Runs
 from llmstream.settings import Settings
 from tests.support.faultkit import Exchange, ask, start
@@ -31,6 +33,14 @@ def test_health_of_a_chain_of_ones_own(settings: Settings, serve: Serve) -> None
     assert {"models": [], "default": "mine", "takes": takes} == ask(f"{url}/models").json
     of_a_model = serve(create_app(alone, chain=StrictChatOllama(model="demo") | StrOutputParser())).url
     assert ask(f"{of_a_model}/models").json["takes"]["continue"]
+
+
+def test_chat_that_is_not_built(serve: Serve, tmp_path: Path) -> None:
+    """Where the chat page was not built, the files that it would have are not found; that is no failure."""
+    app = FastAPI()
+    app.state.runs = Runs(Settings(demo="never"))
+    app.mount("/assets", Assets(directory=tmp_path / "none", check_dir=False))
+    assert 404 == ask(f"{serve(app).url}/assets/index.js").status
 
 
 def test_two_routers_in_one_app(settings: Settings, serve: Serve) -> None:
