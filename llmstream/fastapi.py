@@ -102,6 +102,8 @@ def create_app(
         fallback = Fallback(lambda: settings or runs.settings, partial(setattr, runs, "settings"))
 
     service = _service(chain, runs, name=name, answer_nodes=answer_nodes, prepare=prepare)
+    if identify is not None:
+        runs.identify = identify
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

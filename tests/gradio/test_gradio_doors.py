@@ -13,6 +13,7 @@ import gradio
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.requests import HTTPConnection
 
 from llmstream.cli.lazy_gradio import LazyChat
 from llmstream.demo_ollama import DemoOllama
@@ -183,13 +184,23 @@ def test_missing_gradio_says_how_to_get_it() -> None:
     assert 'ImportError: The chat page needs Gradio: pip install "llmstream-toolkit[gradio]"' in done.stderr
 
 
-def test_chat_page_on_guarded_runs(serve: Callable[[FastAPI], Served], settings: Settings) -> None:
-    """A page of Gradio's on runs whose endpoints ask who somebody is asks the same."""
+@pytest.mark.parametrize("in_same_app", [True, False])
+def test_chat_page_on_guarded_runs(
+    serve: Callable[[FastAPI], Served], settings: Settings, *, in_same_app: bool
+) -> None:
+    """A page of Gradio's on runs whose endpoints ask who somebody is asks the same, also in an app without them."""
     runs = Runs(settings)
     app = FastAPI()
     app.state.runs = runs
     mount_chat(app, create_chat(runs=runs), "/page")
-    app.include_router(create_router(runs=runs, identify=lambda request: request.headers.get("x-user")), prefix="/llm")
+
+    def identify(request: HTTPConnection) -> str | None:
+        return request.headers.get("x-user")
+
+    if in_same_app:
+        app.include_router(create_router(runs=runs, identify=identify), prefix="/llm")
+    else:
+        create_app(runs=runs, identify=identify)
     url = serve(app).url
     assert 401 == get(f"{url}/page/").status_code
     assert 200 == get(f"{url}/page/", headers={"x-user": "ann"}).status_code
