@@ -13,6 +13,9 @@ _NO_TEXT = {
     "file": "file",
 }  # fmt: skip
 
+# Of a message that is a pair of role and text.
+_ROLES = ("human", "user", "ai", "assistant", "system", "developer")
+
 
 def reasoning_of(message: BaseMessage) -> str:
     """The thinking in a message, wherever its provider puts that."""
@@ -38,13 +41,19 @@ def as_messages(value: Any) -> list[BaseMessage]:
         return []
     if all(isinstance(each, BaseMessage) for each in value):
         return list(value)
-    forms = [each for each in value if isinstance(each, BaseMessage) or (isinstance(each, Mapping) and "role" in each)]
-    if len(forms) != len(value):
+    if not all(map(_is_form, value)):
         return [each for each in value if isinstance(each, BaseMessage)]
     try:
         return convert_to_messages(list(value))
     except (ValueError, TypeError, KeyError, NotImplementedError):
         return []
+
+
+def _is_form(value: Any) -> bool:
+    """True if a value is a message, or one that is an object with its role, or a pair of role and text."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return value[0] in _ROLES and isinstance(value[1], str | list)
+    return isinstance(value, BaseMessage) or (isinstance(value, Mapping) and "role" in value)
 
 
 def text_of(message: BaseMessage) -> str:

@@ -36,6 +36,22 @@ async def test_any_form_of_a_message(made: Any) -> None:
     assert "The sky is blue" == (await see(line(MessagesState, node))).text
 
 
+@pytest.mark.parametrize(
+    "made", [AIMessage, lambda text: ("assistant", text), lambda text: {"role": "ai", "content": text}]
+)
+async def test_any_form_of_a_message_where_nothing_adds_it_up(made: Any) -> None:
+    """LangGraph leaves it as it is in a state without a reducer."""
+
+    class State(TypedDict):
+        messages: list[Any]
+
+    async def node(state: State) -> Any:
+        return {"messages": [*state["messages"], made((await says("The sky is blue").ainvoke("q")).content)]}
+
+    seen = await see(line(State, node))
+    assert ("The sky is blue", "The sky is blue", 0) == (seen.text, seen.shown, seen.withdrawn)
+
+
 async def test_a_draft_that_the_graph_drops() -> None:
     """What a guard replaces is withdrawn."""
 
