@@ -102,10 +102,13 @@ def parsed(text: str) -> Any:
 
 _NOTHING = object()
 _ASKED = "interrupted"  # the message in which a graph asks
+_BEGINNING = 40
 
 
 class OneText:
     """An answer for those who read one text that only grows: a blank line where another message begins.
+
+    What was said of a message that is withdrawn stays, and a sentence says that it was taken back.
 
     message: the one that is being said; tokens of the same one need not go through `text_of`. note: a sentence behind
     what a graph asks.
@@ -115,30 +118,46 @@ class OneText:
         self._note = note
         self.message: object = _NOTHING
         self._said = False
+        self._standing: dict[str | None, str] = {}  # the beginnings of the messages that were not withdrawn
+        self._taken_back: list[str] = []  # what is to be said of those that were, once the one being said is over
         self._objects = _Objects()
 
     def text_of(self, event: Token | Reasoning) -> str:
         """The text to add for a token of the answer, or of the thinking, which is a text of its own."""
-        is_new = self._said and event.message != self.message
+        if event.message == self.message:
+            return event.text
+        texts = [*([""] if self._said else []), *self._taken_back, event.text]
+        self._taken_back.clear()
+        self._standing[event.message] = event.text
         self.message, self._said = event.message, True
-        return BETWEEN_MESSAGES + event.text if is_new else event.text
+        return BETWEEN_MESSAGES.join(texts)
 
     def rare(self, event: Event) -> str:
         """The text to add for any other event; empty for most.
 
-        What a graph asks is told in words; an answer that is an object and no text is told as JSON. What was said of a
-        message that is withdrawn stays; if more comes under its id, that is another message.
+        What a graph asks is told in words; an answer that is an object and no text is told as JSON. If more comes under
+        the id of a message that was withdrawn, that is another message.
         """
-        if isinstance(event, Withdrawn) and event.message == self.message:
-            self.message = _NOTHING
+        if isinstance(event, Withdrawn):
+            self._withdraw(event.message)
         elif isinstance(event, Data):
             self._objects.put(event)
         elif isinstance(event, Interrupted):
             asked = [in_words(event.interrupts), *([self._note] if self._note else [])]
             return self.text_of(Token(BETWEEN_MESSAGES.join(asked), _ASKED))
-        elif isinstance(event, Finished) and not self._said and event.reason != "tool_calls":
-            return "" if self._objects.value is None else json.dumps(self._objects.value, ensure_ascii=False)
+        elif isinstance(event, Finished):
+            is_object = not self._standing and event.reason != "tool_calls" and self._objects.value is not None
+            rest = [*self._taken_back, *([json.dumps(self._objects.value, ensure_ascii=False)] if is_object else [])]
+            return BETWEEN_MESSAGES.join([*([""] if self._said and rest else []), *rest])
         return ""
+
+    def _withdraw(self, message: str) -> None:
+        if (said := self._standing.pop(message, None)) is None:
+            return
+        which = "" if message == self.message else f" that begins with “{' '.join(said.split())[:_BEGINNING]}”"
+        self._taken_back.append(f"(The text above{which} was taken back.)")
+        if message == self.message:
+            self.message = _NOTHING
 
 
 def whole_text(events: Iterable[Event], note: str = "") -> str:

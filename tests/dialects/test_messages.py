@@ -14,6 +14,7 @@ from llmstream.dialects.agui.encoder import AguiEncoder
 from llmstream.dialects.ollama.encoder import OllamaEncoder
 from llmstream.dialects.openai.encoder import completion
 from llmstream.events import (
+    Data,
     Event,
     Interrupted,
     Reasoning,
@@ -40,7 +41,7 @@ from tests.support.serving import messages
 # What one text that only grows must come to.
 TEXTS = {
     "two_messages": "A draft.\n\nA review.\n",
-    "withdrawn": '{"grade":\n\nThe answer.',
+    "withdrawn": '{"grade":\n\n(The text above was taken back.)\n\nThe answer.',
     "answered_tool": "Let me look.\n\nIt is blue.",
     "failing_tool": "I can't tell.",
     "parallel_nodes": "Blue.\n\nAir scatters blue.",
@@ -111,7 +112,9 @@ def test_calls_of_the_chain_are_not_the_clients(run: str) -> None:
 def test_a_message_said_anew_is_another_one() -> None:
     """What comes under an id that was taken back is no part of the text that has left."""
     again: list[Event] = [START, Token("A", "m"), Withdrawn("m"), Token("B", "m"), Token("C", "m"), END]
-    assert "A\n\nBC" == "".join(message.data for message in messages(encoded("plain", again)))
+    assert "A\n\n(The text above was taken back.)\n\nBC" == "".join(
+        message.data for message in messages(encoded("plain", again))
+    )
     assert "BC" == snapshot(RUN, again).text
     starts = [frame for frame in frames("ai_sdk", again) if frame["type"] == "text-start"]
     assert ["text-1", "text-2"] == [frame["id"] for frame in starts]
@@ -238,8 +241,23 @@ def test_decisions_that_are_allowed() -> None:
 
 
 def test_another_message_taken_back_breaks_nothing() -> None:
-    """A message that is taken back while another one is said leaves that one whole."""
+    """A message that is taken back while another one is said leaves that one whole, and is named behind it."""
     text = OneText()
-    said = [text.text_of(Token("a", "m")), text.text_of(Token("b", "n"))]
+    said = [text.text_of(Token("a  b", "m")), text.text_of(Token("c", "n"))]
     text.rare(Withdrawn("m"))
-    assert ["a", "\n\nb", "c"] == [*said, text.text_of(Token("c", "n"))]
+    assert ["a  b", "\n\nc", "d"] == [*said, text.text_of(Token("d", "n"))]
+    assert "\n\n(The text above that begins with “a b” was taken back.)" == text.rare(END)
+
+
+def test_a_text_that_was_taken_back_at_the_end() -> None:
+    """An answer that a chain has blocked does not look complete to those who have read it."""
+    text = OneText()
+    assert ["No.", ""] == [text.text_of(Token("No.", "m")), text.rare(Withdrawn("m"))]
+    assert "\n\n(The text above was taken back.)" == text.rare(END)
+
+
+def test_an_object_behind_a_text_that_was_taken_back() -> None:
+    """It is all that the answer is, and told as JSON."""
+    events: list[Event] = [START, Token("4", "m"), Withdrawn("m"), Data("answer", 4), END]
+    text = "".join(message.data for message in messages(encoded("plain", events)))
+    assert "4\n\n(The text above was taken back.)\n\n" == text.removesuffix('{"answer": 4}')

@@ -19,6 +19,7 @@ class Turns:
         self._speaking: set[ChainPart] = set()  # the models that are shown and have said something
         self._spoke_in: set[str] = set()  # the executions of nodes in which one did, as long as no tool has run since
         self._heard: set[Path] = set()  # the nodes whose models have taken part, shown or not
+        self._failed: list[ChainPart] = []
         self._undecided: set[str] = set()  # the nodes whose subgraphs have messages that are held: others follow those
 
     def may_be_next(self, part: ChainPart) -> bool:
@@ -47,6 +48,11 @@ class Turns:
     def failed(self, part: ChainPart) -> None:
         """Takes in that a model failed: another one may take its place."""
         self._spoke_in.discard(execution(part))
+        self._failed.append(part)
+
+    def before(self, part: ChainPart) -> list[ChainPart]:
+        """The models that have failed in the same execution of a node, in whose place a model speaks."""
+        return [earlier for earlier in self._failed if execution(earlier) == execution(part)]
 
     def tool_began(self) -> None:
         """Takes in that a tool runs: who reads its result goes on with the answer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage
@@ -31,13 +31,23 @@ class KeptMessage:
 class _Draft:
     """The text of a model's run, or of a node itself (part is None); `message` tells it, unless it is held back.
 
-    settled: whether the chain keeps it. may_go: whether it is taken back where the chain does not.
+    settled: whether the chain keeps it. may_go: whether it is taken back where the chain does not. gone: that it was.
     """
 
     part: ChainPart | None
     message: Message
     settled: bool = False
     may_go: bool = True
+    gone: bool = False
+
+    def may_be(self, kept: KeptMessage) -> bool:
+        """True if a kept message may be made of the draft: one that has its id, or begins with its text."""
+        return (self.part is not None and kept.id == _id_of(self.part)) or self.begins(kept.text)
+
+    def begins(self, text: str) -> bool:
+        """True if a text equals the draft's, or begins with it."""
+        said = without_thinking(self.message.text)
+        return bool(said) and text.strip().startswith(said)
 
 
 class DraftReader(Reader):
@@ -101,21 +111,39 @@ class DraftReader(Reader):
         kept: all messages of this run that the chain keeps now, in their order. removed: the ids of those that it took
         out. final: whether drafts that are not among them never will be.
         """
+        if final:  # before what takes their place
+            self._withdraw_unless(lambda draft: any(draft.may_be(each) for each in kept))
         for each in kept:
             self._settle(each)
         for message_id in removed:
             if message_id in self._settled and all(each.id != message_id for each in kept):
                 self.messages.withdraw(self._settled.pop(message_id)[0])
         if final:
-            for draft in self._drafts.values():
-                if draft.may_go and not draft.settled:
-                    self.messages.withdraw(draft.message)
+            self._withdraw_unless(lambda draft: False)
+
+    def _withdraw_unless(self, stays: Callable[[_Draft], bool]) -> None:
+        for draft in self._drafts.values():
+            if not stays(draft):
+                self._take_back(draft)
+
+    def replaced(self, parts: Collection[ChainPart]) -> None:
+        """Takes back what models have said in whose place another one speaks."""
+        for draft in self._drafts.values():
+            if draft.part in parts:
+                self._take_back(draft)
+
+    def _take_back(self, draft: _Draft) -> None:
+        if draft.may_go and not draft.settled and not draft.gone:
+            draft.gone = True
+            self.messages.withdraw(draft.message)
 
     def _settle(self, kept: KeptMessage) -> None:
         message, text = self._settled.get(kept.id, (None, ""))
         if message is not None and _same(text, kept.text):
             return
-        draft = (self._drafts.get(kept.id) if message is None else None) or self._by_text(kept.text)
+        draft = self._drafts.get(kept.id) if message is None else None
+        if draft is None or draft.gone:
+            draft = self._by_text(kept.text)
         self._note_cut(kept.text)
         if draft is None:
             told = self._amend(message, text, kept) if message else self.messages.tell(kept.text, kept.name)
@@ -163,7 +191,7 @@ class DraftReader(Reader):
     def _by_text(self, text: str) -> _Draft | None:
         """The last draft that a kept text was made of: one that equals the text, or its beginning."""
         for draft in reversed(self._drafts.values()):
-            if not draft.settled and (said := without_thinking(draft.message.text)) and text.strip().startswith(said):
+            if not (draft.settled or draft.gone) and draft.begins(text):
                 return draft
         return None
 

@@ -14,6 +14,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langgraph.graph import END, START, MessagesState, StateGraph
 
+from llmstream import astream
+from llmstream.settings import Settings
 from tests.support.graphs import line
 from tests.support.scripted_model import says, see, weather
 
@@ -153,3 +155,23 @@ async def test_the_final_one_of_several_answer_keys(first: str, last: str) -> No
     keys: Any = TypedDict("keys", {"question": str, first: str, last: str}, total=False)  # type: ignore[misc]
     seen = await see(line(keys, write, finish))
     assert (SHORT, SHORT, 0) == (seen.text, seen.shown, seen.withdrawn)
+
+
+class Failing(Rewriter):
+    """Fails in the middle of its answer."""
+
+    async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        yield ChatGenerationChunk(message=AIMessageChunk(content="It is gr"))
+        raise ConnectionError("the model went away")
+
+
+async def test_who_reads_one_text_is_told_what_was_taken_back() -> None:
+    """Half an answer of a model that failed, and the whole one of the model in its place, would look like one."""
+
+    async def answer(state: MessagesState) -> Any:
+        return {"messages": [await Failing().with_fallbacks([says(SHORT)]).ainvoke("q")]}
+
+    chain = line(MessagesState, answer)
+    text = "".join([piece async for piece in astream("q", chain=chain, settings=Settings(demo="never"))])
+    assert f"It is gr\n\n(The text above was taken back.)\n\n{SHORT}" == text
+    assert SHORT == (await see(chain)).text
