@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
@@ -47,6 +47,21 @@ def as_messages(value: Any) -> list[BaseMessage]:
         return convert_to_messages(list(value))
     except (ValueError, TypeError, KeyError, NotImplementedError):
         return []
+
+
+def messages_in(state: Any) -> Iterable[BaseMessage]:
+    """The messages in a state or an update, under whatever key."""
+    if isinstance(state, BaseMessage):
+        return [state]
+    if isinstance(state, list | tuple):
+        return [each for each in state if isinstance(each, BaseMessage)]
+    values = state.values() if isinstance(state, Mapping) else vars(state).values() if is_model_dump(state) else ()
+    return [message for value in values for message in as_messages(value)]
+
+
+def is_model_dump(value: Any) -> bool:
+    """True if a value is a pydantic object."""
+    return callable(getattr(value, "model_dump", None)) and not isinstance(value, type)
 
 
 def _is_form(value: Any) -> bool:

@@ -20,10 +20,10 @@ from llmstream.core.answer.think_tags import without_thinking
 from llmstream.core.chain_part import ANSWERS, ChainPart
 from llmstream.core.chains.inspection import is_graph
 from llmstream.core.graphs.live_output import Turns, path_of
-from llmstream.core.graphs.state import Judgement, NewMessages, given_back, has_answer_key, messages_in
+from llmstream.core.graphs.state import Judgement, NewMessages, given_back, has_answer_key
 from llmstream.core.graphs.structure import structure
 from llmstream.core.graphs.thread_input import BREAKPOINT
-from llmstream.core.message_content import as_messages, messages_in_list, text_of
+from llmstream.core.message_content import as_messages, messages_in, messages_in_list, text_of
 from llmstream.core.readers.drafts import DraftReader, KeptMessage
 from llmstream.core.readers.items import INPUT_KEYS
 from llmstream.events import Interrupt, json_value

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 
 from llmstream.core.answer.message_order import Message
 from llmstream.core.answer.think_tags import without_thinking
-from llmstream.core.message_content import as_messages, text_of
+from llmstream.core.message_content import as_messages, is_model_dump, messages_in, text_of
 from llmstream.core.readers.drafts import KeptMessage, is_made_of
 from llmstream.core.readers.items import ANSWER_KEYS
 
@@ -203,21 +203,6 @@ def given_back(state: Any, private: Collection[str]) -> Any:
         return state
     kept = {key: value for key, value in state.items() if key not in private}
     return {key: list(value) if isinstance(value, list) else value for key, value in kept.items()}
-
-
-def messages_in(state: Any) -> Iterable[BaseMessage]:
-    """The messages in a state or an update, under whatever key."""
-    if isinstance(state, BaseMessage):
-        return [state]
-    if isinstance(state, list | tuple):
-        return [each for each in state if isinstance(each, BaseMessage)]
-    values = state.values() if isinstance(state, Mapping) else vars(state).values() if is_model_dump(state) else ()
-    return [message for value in values for message in as_messages(value)]
-
-
-def is_model_dump(value: Any) -> bool:
-    """True if a value is a pydantic object."""
-    return callable(getattr(value, "model_dump", None)) and not isinstance(value, type)
 
 
 def said_in(state: Any) -> list[BaseMessage]:

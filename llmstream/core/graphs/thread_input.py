@@ -15,8 +15,8 @@ from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import RunnableConfig, merge_configs
 
 from llmstream.core.chains.inspection import unbound
-from llmstream.core.graphs.state import messages_in, said_in, said_key
-from llmstream.core.message_content import text_of
+from llmstream.core.graphs.state import said_in, said_key
+from llmstream.core.message_content import messages_in, text_of
 from llmstream.core.running.guard import chain_failed
 from llmstream.errors import InvalidRequest
 from llmstream.events import Interrupt
