@@ -97,13 +97,12 @@ def create_app(
 ) -> FastAPI:
     """The whole app: the router, its doors, CORS, the documentation pages, the demo Ollama where none answers."""
     runs = _runs(runs, settings, on_end)
+    runs.identify = identify or runs.identify
     fallback = None
     if chain is None:
         fallback = Fallback(lambda: settings or runs.settings, partial(setattr, runs, "settings"))
 
     service = _service(chain, runs, name=name, answer_nodes=answer_nodes, prepare=prepare)
-    if identify is not None:
-        runs.identify = identify
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
