@@ -17,6 +17,7 @@ from typing import Any
 from llmstream.errors import OwnerLost, StoreFull, StoreUnavailable
 from llmstream.events import failed
 from llmstream.runs.redis.others.reader import RemoteRuns
+from llmstream.runs.redis.others.silence import Silence
 from llmstream.runs.redis.own.writer import Writer
 from llmstream.runs.redis.store.codec import encode
 from llmstream.runs.redis.store.connection import Link
@@ -30,6 +31,8 @@ logger = logging.getLogger("llmstream")
 _ASKED_LEASES = 5
 # Runs that one call looks at.
 _CALL_RUNS = 128
+# What is read of an order: one may name as many runs as one call looks at.
+_ORDER_BYTES = 16 * 2**10
 # How long followers wait for a store that is away, in leases.
 _PATIENCE_LEASES = 5
 
@@ -67,6 +70,7 @@ class Nodes:
         # Of nodes that were missing: when that was seen first, and the last numbers of their runs then.
         self._missing: dict[str, tuple[float, dict[str, bytes]]] = {}
         self._asked: dict[str, tuple[str, float]] = {}
+        self._silence = Silence(link, keys, node, reader, lease_s, self.order)
         link.probe, subscription.order = self._beat, self._hear
 
     @property
@@ -120,7 +124,7 @@ class Nodes:
             self._mend()  # the key went before its time, and so may have other things
         self._writer.compare(ended=False)
         await self._reader.tell_unwatched()
-        self._look_at_silent()
+        await self._silence.look()
         await self._look_at_watchers()
         await self._look_at_missing({each for each, there in zip(others, answers[2:], strict=True) if not there})
 
@@ -134,20 +138,6 @@ class Nodes:
         owners = {mirror.owner for mirror in list(self._reader.mirrors.values()) if mirror.owner and not mirror.closed}
         return (owners | {owner for owner, _ in self._asked.values()}) - {self._node}
 
-    def _look_at_silent(self) -> None:
-        """Reads again the runs of which nothing was heard, more and more seldom."""
-        now = self._loop.time()
-        for mirror in list(self._reader.mirrors.values()):
-            if mirror.closed or not mirror.owner:
-                continue
-            if mirror.heard != mirror.have:
-                mirror.heard, mirror.silent_s, mirror.read_at = mirror.have, self._lease_s, now
-            elif now - mirror.read_at > mirror.silent_s:
-                mirror.read_at, mirror.silent_s = now, min(2 * mirror.silent_s, 5 * self._lease_s)
-                self._reader.read(mirror)
-                if mirror.silent_s >= 4 * self._lease_s:  # an owner that does not know the run says so
-                    self.order(mirror.owner, f"s {mirror.run_id}")
-
     # --- orders
 
     def order(self, node: str, order: str) -> None:
@@ -159,20 +149,28 @@ class Nodes:
             await self._link.command("PUBLISH", self._keys.node(node), order)
 
     def _hear(self, order: bytes) -> None:
-        """Obeys an order: x <run> <by>: end it. l <run>: its last watcher there left. s <run>: store it. p: a probe."""
-        kind, *words = order[:200].decode("ascii", "replace").split(" ")
+        """Obeys an order.
+
+        x <run> <by>: end it. l <run>: its last watcher there left. s <run> …: store them. p: a probe.
+        """
+        kind, *words = order[:_ORDER_BYTES].decode("ascii", "replace").split(" ")
         if kind == "p":
             self._heard = True
+        elif kind == "s":
+            for run_id in filter(is_run_id, words):
+                self._store(run_id)
         elif words and is_run_id(words[0]):
             owned = self._writer.owned.get(words[0])
-            if kind == "s" and owned is None:
-                self._link.spawn(self._disown(words[0]))
-            elif kind == "s":
-                self._writer.touch(words[0], soon=True)
-            elif kind == "x" and owned is not None and len(words) > 1:
+            if kind == "x" and owned is not None and len(words) > 1:
                 self._writer.ask(owned, words[1])
             elif kind == "l" and owned is not None:
                 self.on_unwatched(words[0])
+
+    def _store(self, run_id: str) -> None:
+        if run_id in self._writer.owned:
+            self._writer.touch(run_id, soon=True)
+        else:
+            self._link.spawn(self._disown(run_id))
 
     # --- watchers
 

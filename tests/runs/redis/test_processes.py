@@ -196,6 +196,43 @@ async def test_many_who_come_back_elsewhere_ask_the_store_once(server: RedisServ
     assert whole == await other.info("r", allow_stale=True)
 
 
+async def test_silent_runs_are_looked_after_together(server: RedisServer, process: MakeLog) -> None:
+    """Many runs in which nothing happens cost few calls, and what the store lost of who follows them is mended."""
+    owner, other = process(), process()
+    runs = [f"r{number}" for number in range(60)]
+    followings = []
+    for run in runs:
+        await owner.create(new(run))
+        owner.append(run, tokens(1, 1))
+        followings.append(await follow(other, id=run))
+    meta = "{llmstream}:1:r:r7"
+    node, mirrors = other.node.encode(), [other.reader.mirrors[run] for run in runs]
+
+    def calls() -> int:
+        return int(server.client.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+    async def are_silent() -> bool:
+        return all(mirror.silent_s >= LEASE_S for mirror in mirrors)
+
+    async def are_long_silent() -> bool:
+        return all(mirror.silent_s >= 4 * LEASE_S for mirror in mirrors)
+
+    async def is_mended() -> bool:
+        return node in (server.client.hget(meta, "r") or b"") and bool(server.client.sismember(f"{meta}:w", node))
+
+    await until(are_silent)
+    before = calls()
+    await until(are_long_silent)
+    assert calls() - before < len(runs)
+    server.client.hset(meta, "r", "")
+    server.client.delete(f"{meta}:w")
+    await until(is_mended)
+    for run, following in zip(runs, followings, strict=True):
+        owner.append(run, [END])
+        await owner.close(run)
+        assert [*tokens(1, 1), END] == await asyncio.wait_for(following, 20)
+
+
 async def test_who_is_unknown_is_not_found(process: MakeLog) -> None:
     """An id that was never given, or is none, leads nowhere and makes no key."""
     log = process()
