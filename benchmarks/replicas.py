@@ -29,7 +29,8 @@ _CALLED = ("evalsha", "exists", "set", "get", "srem", "publish", "subscribe", "u
 _CONNECTIONS = 9
 _LEASE_S = 6.0
 _LONG = f"tokens=1000000 rate={RATE}"
-_IDLE = "tokens=3000 rate=0.01"
+# Its second token comes after more time than is measured.
+_IDLE = "tokens=3000 rate=0.001"
 # For crowds of watchers, each of whom gets every token: few enough that only what is measured makes them wait.
 _CROWDED = "tokens=1000000 rate=10"
 # Tokens of a run that nobody elsewhere follows, as many as wait for a tenth of a second, and one that comes.
@@ -50,6 +51,7 @@ class Pair:
 def pair(*, shared: bool, runs: int = 16, alone_on: int = SERVER_CORE) -> Iterator[Pair]:
     """The owner on a core of its own, the other on that of the clients; alone_on: the core of one without a store."""
     limits = {"LLMSTREAM_MAX_ACTIVE_RUNS": str(runs), "LLMSTREAM_GRACE_S": "0", "LLMSTREAM_DRAIN_S": "0"}
+    limits["LLMSTREAM_TOKEN_TIMEOUT_S"] = "3600"  # for idle runs
     with ExitStack() as stack:
         source = stack.enter_context(upstream())
         if not shared:
