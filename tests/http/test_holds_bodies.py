@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 import tracemalloc
 
 import httpx
@@ -47,11 +46,11 @@ LARGE = {
     "escapes": '"messages":"' + '\\"' * 480_000,
     "halves": '"messages":"' + "\\ud83d" * 160_000,
 }
-# A pattern that tries each place anew takes many seconds for one of these.
-SLOW = {
-    "half an escape": '"messages":' + "[" * 101 + '"' + '\\"' * 30_000 + "\\",
-    "a duration of digits": f'"messages":[],"keep_alive":"{"1" * 30_000}"}}',
-    "a duration of numbers": f'"messages":[],"keep_alive":"{"1.5" * 10_000}"}}',
+# A pattern that tries each place anew would take hours for one of these, and the test would end by its time limit.
+REPEATING = {
+    "half an escape": '"messages":' + "[" * 101 + '"' + '\\"' * 450_000 + "\\",
+    "a duration of digits": f'"messages":[],"keep_alive":"{"1" * 900_000}"}}',
+    "a duration of numbers": f'"messages":[],"keep_alive":"{"1.5" * 300_000}"}}',
 }
 NUMBERS = ("1e999", "-1e999", "NaN", "Infinity", "9" * 5000, "1" + "0" * 4200, "-" + "9" * 30)
 ODD = (
@@ -109,13 +108,10 @@ def test_large(app: FastAPI, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_slow(app: FastAPI, path: str) -> None:
+def test_repeating(app: FastAPI, path: str) -> None:
     """What is made to be read again and again is read once, and the answer does not repeat it."""
-    post(app, path, b"{}")
-    for name, rest in SLOW.items():
-        began = time.thread_time()
+    for name, rest in REPEATING.items():
         answer = post(app, path, body_of(path, rest))
-        assert time.thread_time() - began < 1, name
         assert answer.status_code < 500, (name, answer.status_code)
         assert len(answer.content) < 1000, name
 

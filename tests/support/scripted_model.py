@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import tool
 from pydantic import Field
@@ -55,6 +55,17 @@ class ScriptedModel(GenericFakeChatModel):
             if run_manager is not None:
                 run_manager.on_llm_new_token(str(chunk.text), chunk=made)
             yield made
+
+
+class AsyncModel(BaseChatModel):
+    """The beginning of a model of one's own that speaks only where it is awaited."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "own"
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        raise AssertionError("a model that is awaited was asked in sync code")
 
 
 def chunks_of(message: AIMessage | str) -> Iterator[AIMessageChunk]:

@@ -50,7 +50,7 @@ class Turns:
         self._spoke_in.discard(execution(part))
         self._failed.append(part)
 
-    def before(self, part: ChainPart) -> list[ChainPart]:
+    def replaced_by(self, part: ChainPart) -> list[ChainPart]:
         """The models that have failed in the same execution of a node, in whose place a model speaks."""
         return [earlier for earlier in self._failed if execution(earlier) == execution(part)]
 

@@ -88,7 +88,7 @@ class GraphReader(DraftReader):
                 self._turns.heard(part)
             if self._shows[part]:
                 self._settle_state()
-                self.replaced(self._turns.before(part))
+                self.replaced(self._turns.replaced_by(part))
         return self._shows[part]
 
     def _has_answer(self) -> bool:

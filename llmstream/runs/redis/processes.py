@@ -20,7 +20,7 @@ from llmstream.runs.redis.others.reader import RemoteRuns
 from llmstream.runs.redis.others.silence import Silence
 from llmstream.runs.redis.own.writer import Writer
 from llmstream.runs.redis.store.codec import encode
-from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.connection import CALL_RUNS, Link
 from llmstream.runs.redis.store.keys import Keys, Times, is_run_id
 from llmstream.runs.redis.store.scripts import REAP, WATCHED
 from llmstream.runs.redis.store.subscription import Subscription
@@ -29,8 +29,6 @@ logger = logging.getLogger("llmstream")
 
 # How long somebody who asked for a run waits to hear of its end, in leases.
 _ASKED_LEASES = 5
-# Runs that one call looks at.
-_CALL_RUNS = 128
 # What is read of an order: one may name as many runs as one call looks at.
 _ORDER_BYTES = 16 * 2**10
 # How long followers wait for a store that is away, in leases.
@@ -181,8 +179,8 @@ class Nodes:
     async def _unwatched(self, runs: Sequence[str]) -> list[str]:
         """Those of the runs that no process that lives watches."""
         watching: dict[str, set[str]] = {}
-        for start in range(0, len(runs), _CALL_RUNS):
-            some = runs[start : start + _CALL_RUNS]
+        for start in range(0, len(runs), CALL_RUNS):
+            some = runs[start : start + CALL_RUNS]
             found = await self._link.run(WATCHED, [self._keys.watchers(run_id) for run_id in some])
             for run_id, members in zip(some, found, strict=True):
                 watching[run_id] = {member.decode("ascii", "replace") for member in members}

@@ -17,7 +17,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from llmstream import astream
 from llmstream.settings import Settings
 from tests.support.graphs import line
-from tests.support.scripted_model import says, see, weather
+from tests.support.scripted_model import AsyncModel, says, see, weather
 
 SHORT, LONG = "It is blue.", "It is blue, since air scatters light."
 
@@ -33,15 +33,8 @@ async def test_the_best_of_several() -> None:
     assert (LONG, LONG, 0) == (seen.text, seen.shown, seen.withdrawn)
 
 
-class Rewriter(BaseChatModel):
+class Rewriter(AsyncModel):
     """A model of one's own that says in capitals what another one says."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "wrapper"
-
-    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
-        raise NotImplementedError
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         said = await says(SHORT).ainvoke(messages)

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langgraph.graph import START, MessagesState, StateGraph
@@ -11,17 +10,11 @@ from langgraph.graph import START, MessagesState, StateGraph
 import llmstream
 from llmstream.events import Failed
 from llmstream.settings import Settings
+from tests.support.scripted_model import AsyncModel
 
 
-class Endless(BaseChatModel):
+class Endless(AsyncModel):
     """Says one word for ever."""
-
-    @property
-    def _llm_type(self) -> str:
-        return "endless"
-
-    def _generate(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
 
     async def _astream(self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> Any:
         while True:

@@ -10,12 +10,9 @@ from llmstream.errors import StoreCorrupt, StoreUnavailable
 from llmstream.runs.redis.others.mirror import Mirror
 from llmstream.runs.redis.others.reader import RemoteRuns
 from llmstream.runs.redis.store.codec import stored_number
-from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.connection import CALL_RUNS, Link
 from llmstream.runs.redis.store.keys import Keys
 from llmstream.runs.redis.store.scripts import STATES, WATCHED
-
-# Runs that one call looks at.
-_CALL_RUNS = 128
 
 
 class Silence:
@@ -37,8 +34,8 @@ class Silence:
     async def look(self) -> None:
         """Looks at those whose time has come."""
         due = self._due()
-        for start in range(0, len(due), _CALL_RUNS):
-            some = due[start : start + _CALL_RUNS]
+        for start in range(0, len(due), CALL_RUNS):
+            some = due[start : start + CALL_RUNS]
             for mirror in await self._changed(some):
                 self._reader.read(mirror)
             self._ask_owners([mirror for mirror in some if mirror.silent_s >= 4 * self._lease_s])

@@ -19,7 +19,7 @@ from llmstream.runs.log import NewRun
 from llmstream.runs.redis.own.owned import News, Owned, awake_and_asleep
 from llmstream.runs.redis.own.sending import Sender
 from llmstream.runs.redis.store.codec import text
-from llmstream.runs.redis.store.connection import Link
+from llmstream.runs.redis.store.connection import CALL_RUNS, Link
 from llmstream.runs.redis.store.keys import Keys, Times
 from llmstream.runs.redis.store.scripts import CREATE
 
@@ -32,7 +32,7 @@ _FLUSH_S = 0.0095
 # one alone. A process that is killed takes with it what waits.
 _UNFOLLOWED_S = 0.1
 # What one call holds at most.
-_CALL_RUNS, _CALL_BYTES = 128, 256 * 2**10
+_CALL_BYTES = 256 * 2**10
 # How long the copy of an ended run is compared with the store, in seconds: a failover loses the last second or so.
 _MENDED_S = 60.0
 _FULL_PAUSE_S = 1.0
@@ -154,7 +154,7 @@ class Writer:
     async def _call(self, due: Sequence[Owned]) -> int:
         """Brings the first of the runs up to date, as many as go into one call; returns how many."""
         parts, size = list[tuple[Owned, News]](), 0
-        for owned in due[:_CALL_RUNS]:
+        for owned in due[:CALL_RUNS]:
             parts.append((owned, news := owned.news(self.question)))
             size += news.size
             if size >= _CALL_BYTES:

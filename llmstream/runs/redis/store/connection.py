@@ -22,6 +22,8 @@ logger = logging.getLogger("llmstream")
 
 # Commands in flight at once, and so connections, beside the one that listens.
 _CONNECTIONS = 8
+# How many runs one call is about at most, so that the store has time for others in between.
+CALL_RUNS = 128
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 # How often it is told that the store is away, in seconds, at most: it may come and go.
 _TOLD_EVERY_S = 60.0
